@@ -1,0 +1,100 @@
+// The frozen form of a configuration that requests run on: everything resolved, nothing left to look up.
+import type { DialectName, Quirk } from '../dialects/dialect.ts'
+import type { ProviderKind } from '../providers/provider.ts'
+
+/** A configured provider: a kind plus address and credentials. */
+export interface Provider {
+  readonly name: string
+  readonly kind: ProviderKind
+  readonly dialect: DialectName
+  /** Scheme, host and port: the pool's key. */
+  readonly origin: string
+  /** Path part of the base URL, without a trailing slash. */
+  readonly basePath: string
+  readonly apiKey: string | undefined
+  readonly apiVersion: string | undefined
+  /** All static headers of a call, credentials included, lower-case names. Never logged. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly passHeaders: readonly string[]
+  readonly streamUsage: 'ask' | 'always' | 'never'
+  readonly quirks: readonly Quirk[]
+}
+
+/** Milliseconds. `firstToken` and `idle` look at generated content only: keep-alive comments are not progress. */
+export interface Timeouts {
+  readonly connect: number
+  readonly firstToken: number
+  readonly idle: number
+  readonly total: number
+}
+
+/** One callable thing. `id` is stable across swaps: live state hangs on it. */
+export interface Target {
+  readonly id: string
+  readonly provider: Provider
+  /** `*` = the name the client sent. */
+  readonly model: string
+  /** Parameters forced on every request, by wire name. */
+  readonly params: Readonly<Record<string, unknown>> | undefined
+  readonly timeouts: Timeouts
+}
+
+export interface Route {
+  readonly name: string
+  /** Best first: the order in which the `ordered` policy tries them. */
+  readonly targets: readonly Target[]
+  readonly policy: 'ordered'
+  readonly timeouts: Timeouts
+  /** Milliseconds of healthy waiting after which a stream is committed although nothing was generated yet. */
+  readonly commitAfter: number
+  /** What happens to a request whose history holds tool arguments that are not JSON. */
+  readonly toolArguments: 'check' | 'pass'
+  /** True for `provider/model` and bare names that no configured route has. */
+  readonly implicit: boolean
+}
+
+export interface ApiKey {
+  readonly name: string
+  readonly role: 'admin' | 'app'
+}
+
+export interface ServerSettings {
+  readonly port: number
+  readonly host: string
+  /** Bytes. */
+  readonly maxBodyBytes: number
+  readonly maxReplyBytes: number
+  readonly maxJsonDepth: number
+  readonly maxMessages: number
+  readonly maxHops: number
+  /** Milliseconds. */
+  readonly keepAliveTimeout: number
+  readonly headersTimeout: number
+  readonly bodyTimeout: number
+  readonly drainTimeout: number
+  /** CIDR ranges whose `x-forwarded-for` is believed. */
+  readonly trustedProxies: readonly string[]
+  readonly corsOrigins: readonly string[]
+  /** Sockets per upstream origin. */
+  readonly connectionsPerOrigin: number
+}
+
+/** One whole configuration: validated, frozen, versioned. A request holds one reference and never looks at another. */
+export interface Snapshot {
+  readonly version: number
+  /** SHA-256 of the document before interpolation, first 12 hex digits. */
+  readonly hash: string
+  readonly source: 'file' | 'environment'
+  readonly server: ServerSettings
+  readonly log: { readonly level: string }
+  readonly dataDir: string
+  readonly providers: ReadonlyMap<string, Provider>
+  readonly targets: ReadonlyMap<string, Target>
+  readonly routes: ReadonlyMap<string, Route>
+  /** Routes whose name is a pattern, most specific first. */
+  readonly patterns: readonly { readonly pattern: RegExp; readonly route: Route }[]
+  /** `provider/model` and well-known bare names are accepted as implicit routes. */
+  readonly directModels: boolean
+  /** By SHA-256 (hex) of the key. Empty = no keys: loopback only. */
+  readonly keys: ReadonlyMap<string, ApiKey>
+}

@@ -1,0 +1,184 @@
+// Every failure there is, classified once: what the client is told, whether another target is tried, and who is to blame.
+
+/** How far a fault reaches: `request` = the same everywhere, give up; `target` = try the next one; `retry` = the same target may do. */
+export type Scope = 'request' | 'target' | 'retry'
+
+interface FaultRule {
+  /** Status for the client when the upstream gave none of its own. */
+  status: number
+  scope: Scope
+  /** `count` adds to the consecutive failures, `hard` makes the target unhealthy at once, `none` is not the target's doing. */
+  breaker: 'none' | 'count' | 'hard'
+  /** Counts as a bad event of a rollout's canary. */
+  bad: boolean
+  type: string
+}
+
+const upstream = (status: number, over: Partial<FaultRule> = {}): FaultRule => ({
+  status,
+  scope: 'retry',
+  breaker: 'count',
+  bad: true,
+  type: 'upstream_error',
+  ...over,
+})
+
+/** The one failure table of upstream faults. Keys are stable: they are metric labels, ledger values and `error.code`s. */
+export const faultRules = {
+  dial_failed: upstream(502),
+  connect_timeout: upstream(504, { type: 'upstream_timeout' }),
+  tls_failed: upstream(502, { scope: 'target' }),
+  first_token_timeout: upstream(504, { type: 'upstream_timeout' }),
+  idle_timeout: upstream(504, { type: 'upstream_timeout' }),
+  total_timeout: upstream(504, { type: 'upstream_timeout', scope: 'request' }),
+  reset: upstream(502),
+  cut: upstream(502),
+  garbage: upstream(502),
+  empty: upstream(502),
+  too_large: upstream(502, { scope: 'target', breaker: 'none' }),
+  redirect: upstream(502, { scope: 'target' }),
+  in_band: upstream(502),
+  overloaded: upstream(503),
+  server_error: upstream(502),
+  rate_limited: upstream(429, { type: 'rate_limit_error' }),
+  quota_exhausted: upstream(429, { scope: 'target', breaker: 'hard', type: 'insufficient_quota' }),
+  auth_failed: upstream(401, { scope: 'target', breaker: 'hard', type: 'authentication_error' }),
+  permission_denied: upstream(403, { scope: 'target', breaker: 'hard', type: 'permission_error' }),
+  model_not_found: upstream(404, { scope: 'target', breaker: 'hard', type: 'not_found_error' }),
+  upstream_request_timeout: upstream(408, { type: 'upstream_timeout' }),
+  conflict: upstream(409),
+  context_window: upstream(400, { scope: 'request', breaker: 'none', bad: false, type: 'invalid_request_error' }),
+  content_policy: upstream(400, { scope: 'request', breaker: 'none', bad: false, type: 'invalid_request_error' }),
+  bad_request: upstream(400, { scope: 'request', breaker: 'none', bad: false, type: 'invalid_request_error' }),
+} as const satisfies Record<string, FaultRule>
+
+export type FaultKind = keyof typeof faultRules
+
+/** A failure of one upstream call. `body` is the vendor's own error body, kept raw for clients of the same dialect. */
+export class UpstreamFault extends Error {
+  readonly kind: FaultKind
+  readonly status: number | undefined
+  readonly retryAfterMs: number | undefined
+  readonly body: Buffer | undefined
+  readonly contentType: string | undefined
+  readonly param: string | undefined
+  readonly code: string | undefined
+
+  constructor(
+    kind: FaultKind,
+    message: string,
+    more: {
+      status?: number
+      retryAfterMs?: number | undefined
+      body?: Buffer
+      contentType?: string | undefined
+      param?: string | undefined
+      code?: string | undefined
+    } = {},
+  ) {
+    super(message)
+    this.name = 'UpstreamFault'
+    this.kind = kind
+    this.status = more.status
+    this.retryAfterMs = more.retryAfterMs
+    this.body = more.body
+    this.contentType = more.contentType
+    this.param = more.param
+    this.code = more.code
+  }
+
+  get rule(): FaultRule {
+    return faultRules[this.kind]
+  }
+}
+
+interface RefusalRule {
+  status: number
+  type: string
+}
+
+const invalid = (status = 400): RefusalRule => ({ status, type: 'invalid_request_error' })
+
+/** What we refuse or fail at ourselves. Never counts against a target. The key is the client's `error.code`. */
+export const refusalRules = {
+  invalid_json: invalid(),
+  invalid_encoding: invalid(),
+  duplicate_key: invalid(),
+  json_too_deep: invalid(),
+  missing_required_parameter: invalid(),
+  invalid_type: invalid(),
+  invalid_value: invalid(),
+  invalid_tool_arguments: invalid(),
+  unsupported_content: invalid(),
+  unsupported_parameter: invalid(),
+  too_many_messages: invalid(),
+  invalid_url: invalid(404),
+  model_not_found: invalid(404),
+  method_not_allowed: invalid(405),
+  request_timeout: invalid(408),
+  request_too_large: invalid(413),
+  unsupported_media_type: invalid(415),
+  headers_too_large: invalid(431),
+  bad_http: invalid(),
+  host_not_allowed: invalid(403),
+  invalid_api_key: { status: 401, type: 'authentication_error' },
+  permission_denied: { status: 403, type: 'permission_error' },
+  client_closed_request: { status: 499, type: 'client_error' },
+  loop_detected: { status: 508, type: 'gateway_error' },
+  no_target: { status: 503, type: 'gateway_error' },
+  shutting_down: { status: 503, type: 'gateway_error' },
+  ledger_unavailable: { status: 503, type: 'gateway_error' },
+  internal_error: { status: 500, type: 'gateway_error' },
+} as const satisfies Record<string, RefusalRule>
+
+export type RefusalCode = keyof typeof refusalRules
+
+/** A request that Turnout itself turns down. The message may go to the client as it is: it never quotes the body. */
+export class Refusal extends Error {
+  readonly code: RefusalCode
+  readonly param: string | null
+  readonly metadata: Record<string, unknown> | undefined
+
+  constructor(code: RefusalCode, message: string, param: string | null = null, metadata?: Record<string, unknown>) {
+    super(message)
+    this.name = 'Refusal'
+    this.code = code
+    this.param = param
+    this.metadata = metadata
+  }
+
+  get status(): number {
+    return refusalRules[this.code].status
+  }
+}
+
+/** The vendor-neutral form of an error that a dialect turns into its own shape. */
+export interface GatewayError {
+  status: number
+  message: string
+  type: string
+  code: string
+  param: string | null
+  metadata?: Record<string, unknown>
+}
+
+export function errorOf(cause: Refusal | UpstreamFault): GatewayError {
+  if (cause instanceof Refusal) {
+    const error: GatewayError = {
+      status: cause.status,
+      message: cause.message,
+      type: refusalRules[cause.code].type,
+      code: cause.code,
+      param: cause.param,
+    }
+    if (cause.metadata) error.metadata = cause.metadata
+    return error
+  }
+  return {
+    status: cause.status !== undefined && cause.status >= 400 ? cause.status : cause.rule.status,
+    message: cause.message,
+    type: cause.rule.type,
+    code: cause.code ?? cause.kind,
+    param: cause.param ?? null,
+  }
+}
