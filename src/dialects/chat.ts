@@ -3,7 +3,14 @@
 /** One piece of content. Order matters: `text, tool-call, text` is a different message from `text, text, tool-call`. */
 export type Block =
   | { type: 'text'; text: string; cache?: CacheMark; annotations?: Annotation[] }
-  | { type: 'media'; kind: 'image' | 'audio' | 'file'; source: MediaSource; detail?: string; name?: string; cache?: CacheMark }
+  | {
+      type: 'media'
+      kind: 'image' | 'audio' | 'file'
+      source: MediaSource
+      detail?: string
+      name?: string
+      cache?: CacheMark
+    }
   | ReasoningBlock
   | ToolCallBlock
   | { type: 'tool-result'; id: string; name?: string; blocks: Block[]; failed?: boolean; cache?: CacheMark }
@@ -119,6 +126,10 @@ export interface Usage {
   reasoning: number
   audioIn: number
   audioOut: number
+  /** How many of `output` are image tokens: a part of that class, not one more class. Some models price them apart. */
+  imageOut?: number
+  /** How many of `cacheRead` are audio tokens: a part of that class, not one more class. Some models price them apart. */
+  cacheReadAudio?: number
   /** True when we counted or guessed because the provider gave none. */
   estimated?: boolean
 }
