@@ -1,0 +1,143 @@
+// Opens the database file: folder, lock, settings, migrations, and the row that says this process runs on it.
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { loadDriver, type Sqlite, StoreError } from './driver.ts'
+import { takeLock, type WriterLock } from './lock.ts'
+import { checkApplied, migrate, packageMigrations, readMigrations } from './migrate.ts'
+
+export interface StoreOptions {
+  /** Path of the database. Its folder is made with mode 0700 when it is missing. */
+  file: string
+  migrationsDir?: string | undefined
+  /** Reads only: takes no lock, applies no migration, writes no row. Works beside a running writer. */
+  readonly?: boolean | undefined
+  /** The program's version, for the instance row. */
+  version?: string | undefined
+  /** Unix milliseconds; tests inject it. */
+  now?: (() => number) | undefined
+}
+
+export interface Store {
+  readonly file: string
+  readonly db: Sqlite
+  readonly readonly: boolean
+  /** Random id of this run of the program; empty for a read-only store. */
+  readonly instance: string
+  /** Numbers of the migrations applied while opening. */
+  readonly migrated: readonly number[]
+  /** Marks the run as stopped cleanly and frees the file. Safe to call twice. */
+  close(): void
+}
+
+/**
+ * Opens the store. Throws `StoreError` with a message to print as it is: driver trouble, folder not writable, file held by another
+ * process (`locked`), migrations refused. Nothing stays open or locked after a throw.
+ */
+export function openStore(options: StoreOptions): Store {
+  const file = resolve(options.file)
+  return options.readonly ? openReader(file, options) : openWriter(file, options)
+}
+
+function openWriter(file: string, options: StoreOptions): Store {
+  const Database = loadDriver()
+  const now = options.now ?? Date.now
+  const migrations = readMigrations(options.migrationsDir ?? packageMigrations)
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new StoreError('folder', file, `The data folder ${dirname(file)} cannot be made: ${reasonOf(error)}.`, error)
+  }
+  const instance = randomBytes(8).toString('hex')
+  const startedAt = now()
+  let lock: WriterLock | undefined
+  let db: Sqlite | undefined
+  try {
+    lock = takeLock(file, instance, startedAt)
+    // Busy wait 0: the driver's wait would sleep in the event loop. Writers retry by themselves.
+    db = new Database(file, { timeout: 0 })
+    applySettings(db)
+    const migrated = migrate(db, file, migrations, startedAt)
+    db.prepare(
+      'INSERT INTO instance (id, pid, host, version, started_at, heartbeat_at) VALUES (@id, @pid, @host, @version, @at, @at)',
+    ).run({ id: instance, pid: process.pid, host: lock.holder.host, version: options.version ?? '', at: startedAt })
+    return makeWriter(file, db, lock, instance, migrated, now)
+  } catch (error) {
+    db?.close()
+    lock?.release()
+    throw explainOpenFailure(file, error)
+  }
+}
+
+function makeWriter(
+  file: string,
+  db: Sqlite,
+  lock: WriterLock,
+  instance: string,
+  migrated: number[],
+  now: () => number,
+): Store {
+  return {
+    file,
+    db,
+    readonly: false,
+    instance,
+    migrated,
+    close() {
+      if (!db.open) return
+      try {
+        db.prepare('UPDATE instance SET stopped_at = @at, heartbeat_at = @at WHERE id = @instance').run({
+          at: now(),
+          instance,
+        })
+      } finally {
+        db.close()
+        lock.release()
+      }
+    },
+  }
+}
+
+function openReader(file: string, options: StoreOptions): Store {
+  const Database = loadDriver()
+  if (!existsSync(file)) throw new StoreError('open_failed', file, `There is no database at ${file}.`)
+  let db: Sqlite | undefined
+  try {
+    db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
+    checkApplied(db, file, readMigrations(options.migrationsDir ?? packageMigrations))
+  } catch (error) {
+    db?.close()
+    throw explainOpenFailure(file, error)
+  }
+  const opened = db
+  return { file, db: opened, readonly: true, instance: '', migrated: [], close: () => void opened.close() }
+}
+
+/** Settings of the writing connection. */
+function applySettings(db: Sqlite): void {
+  db.pragma('journal_mode = WAL')
+  // With WAL, NORMAL survives the death of the process; a power cut may take the last commits. The ledger's `power` mode raises it.
+  db.pragma('synchronous = NORMAL')
+  db.pragma('foreign_keys = ON')
+  // The first commit after a checkpoint waits for the disk, so checkpoints are made elsewhere and never by the writer's commit.
+  db.pragma('wal_autocheckpoint = 0')
+  db.pragma('journal_size_limit = 67108864')
+}
+
+function explainOpenFailure(file: string, error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const code = (error as { code?: string }).code
+  if (code === 'SQLITE_NOTADB' || code === 'SQLITE_CORRUPT') {
+    return new StoreError(
+      'not_a_database',
+      file,
+      `The file ${file} is not a sound SQLite database: ${reasonOf(error)}. Restore a backup, or give another file (TURNOUT_DB).`,
+      error,
+    )
+  }
+  return new StoreError('open_failed', file, `The database ${file} cannot be opened: ${reasonOf(error)}.`, error)
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,282 @@
+// The store: one writer per file, crash-safe lock, migrations that are applied whole or not at all.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { loadDriver, StoreError } from '../src/store/driver.ts'
+import { readHolder } from '../src/store/lock.ts'
+import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
+import { openStore, type Store } from '../src/store/open.ts'
+
+let folder: string
+let file: string
+const children: ChildProcess[] = []
+const stores: Store[] = []
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'turnout-store-'))
+  file = join(folder, 'data', 'turnout.db')
+})
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) store.close()
+  for (const child of children.splice(0)) {
+    if (child.exitCode !== null || child.signalCode !== null) continue
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+  rmSync(folder, { recursive: true, force: true })
+})
+
+function open(more: Partial<Parameters<typeof openStore>[0]> = {}): Store {
+  const store = openStore({ file, ...more })
+  stores.push(store)
+  return store
+}
+
+/** Starts another process on the same file and returns what it says first. */
+async function startHolder(): Promise<{ child: ChildProcess; said: Record<string, unknown> }> {
+  const script = fileURLToPath(new URL('./support/storeHolder.ts', import.meta.url))
+  const child = spawn(process.execPath, ['--import', 'tsx', script, file], { stdio: ['pipe', 'pipe', 'inherit'] })
+  children.push(child)
+  const [line] = await once(createInterface({ input: child.stdout! }), 'line')
+  return { child, said: JSON.parse(line as string) }
+}
+
+function failure(act: () => unknown): StoreError {
+  try {
+    act()
+  } catch (error) {
+    expect(error).toBeInstanceOf(StoreError)
+    return error as StoreError
+  }
+  throw new Error('expected a StoreError')
+}
+
+describe('opening', () => {
+  it('makes a private folder, sets WAL, and marks the run', () => {
+    const store = open({ version: '9.8.7', now: () => 1_700_000_000_000 })
+    expect(statSync(join(folder, 'data')).mode & 0o777).toBe(0o700)
+    expect(store.db.pragma('journal_mode', { simple: true })).toBe('wal')
+    expect(store.db.pragma('synchronous', { simple: true })).toBe(1)
+    expect(store.db.pragma('foreign_keys', { simple: true })).toBe(1)
+    expect(store.db.pragma('busy_timeout', { simple: true })).toBe(0)
+    expect(store.db.prepare('SELECT * FROM instance').all()).toEqual([
+      {
+        id: store.instance,
+        pid: process.pid,
+        host: readHolder(file)?.host,
+        version: '9.8.7',
+        started_at: 1_700_000_000_000,
+        heartbeat_at: 1_700_000_000_000,
+        stopped_at: null,
+      },
+    ])
+  })
+
+  it('marks a clean stop, frees the file, and gives the next run another id', () => {
+    const first = open()
+    first.close()
+    first.close()
+    expect(readHolder(file)).toBeUndefined()
+    const second = open()
+    expect(second.instance).not.toBe(first.instance)
+    const rows = second.db.prepare('SELECT id, stopped_at FROM instance').all() as {
+      id: string
+      stopped_at: number | null
+    }[]
+    expect(rows.find((row) => row.id === first.instance)?.stopped_at).toBeTypeOf('number')
+    expect(rows.find((row) => row.id === second.instance)?.stopped_at).toBeNull()
+  })
+
+  it('reads beside a running writer, and cannot write', () => {
+    const writer = open()
+    const reader = open({ readonly: true })
+    expect(reader.db.prepare('SELECT id FROM instance').pluck().all()).toEqual([writer.instance])
+    expect(() => reader.db.exec('DELETE FROM instance')).toThrow(/readonly/)
+    expect(failure(() => openStore({ file: join(folder, 'absent.db'), readonly: true })).code).toBe('open_failed')
+  })
+
+  it('says in plain words that a file is not a database, and leaves it unlocked', () => {
+    mkdirSync(join(folder, 'data'))
+    writeFileSync(file, 'this is a text file, and a longer one than a header of a hundred bytes would be'.repeat(3))
+    const error = failure(() => openStore({ file }))
+    expect(error.code).toBe('not_a_database')
+    expect(error.message).toContain(file)
+    rmSync(file)
+    open()
+  })
+
+  it('says what to do when the native driver is for another Node or missing', () => {
+    const native = join(folder, 'broken.node')
+    writeFileSync(native, 'not an ELF file')
+    const mismatch = failure(() => loadDriver(native))
+    expect(mismatch.code).toBe('driver_mismatch')
+    expect(mismatch.message).toContain('npm rebuild better-sqlite3')
+    expect(mismatch.message).toContain(process.version)
+    expect(failure(() => loadDriver(join(folder, 'absent.node'))).message).toContain('npm rebuild better-sqlite3')
+  })
+})
+
+describe('one writer', () => {
+  it('refuses a second opening in the same process', () => {
+    const store = open()
+    const error = failure(() => openStore({ file }))
+    expect(error.code).toBe('locked')
+    expect(error.message).toContain(store.instance)
+    // The refused one must not have taken the first one's lock down with it.
+    expect(failure(() => openStore({ file })).code).toBe('locked')
+    expect(readHolder(file)?.instance).toBe(store.instance)
+  })
+
+  it('refuses a second process, and names the file and the holder', async () => {
+    open()
+    const { child, said } = await startHolder()
+    if (child.exitCode === null) await once(child, 'exit')
+    expect(child.exitCode).toBe(3)
+    expect(said).toMatchObject({ opened: false, code: 'locked' })
+    expect(said.message).toContain(file)
+    expect(said.message).toContain(`process ${process.pid} `)
+  })
+
+  it('is free at once when the holder is killed with SIGKILL, and knows that it died', async () => {
+    const { child, said } = await startHolder()
+    expect(said).toMatchObject({ opened: true })
+    const refused = failure(() => openStore({ file }))
+    expect(refused.code).toBe('locked')
+    expect(refused.message).toContain(`process ${child.pid} `)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const store = open()
+    expect(
+      store.db.prepare('SELECT id FROM instance WHERE stopped_at IS NULL AND id <> ?').pluck().all(store.instance),
+    ).toEqual([said.instance])
+    expect(readHolder(file)?.pid).toBe(process.pid)
+  })
+
+  it('is free when the holder stops cleanly', async () => {
+    const { child, said } = await startHolder()
+    child.stdin?.write('stop\n')
+    await once(child, 'exit')
+    const store = open()
+    const stopped = store.db.prepare('SELECT stopped_at FROM instance WHERE id = ?').pluck().get(said.instance)
+    expect(stopped).toBeTypeOf('number')
+  })
+})
+
+describe('C54 migrations', () => {
+  let migrations: string
+
+  beforeEach(() => {
+    migrations = join(folder, 'migrations')
+    cpSync(packageMigrations, migrations, { recursive: true })
+  })
+
+  const known = (): number => readdirSync(migrations).filter((name) => name.endsWith('.sql')).length
+  const nextName = (suffix: string): string => `${String(known() + 1).padStart(4, '0')}_${suffix}.sql`
+  const openHere = (): Store => open({ migrationsDir: migrations })
+
+  it('C54 applies each file once and records its checksum', () => {
+    const first = openHere()
+    expect(first.migrated).toEqual(Array.from({ length: known() }, (_, index) => index + 1))
+    first.close()
+    writeFileSync(join(migrations, nextName('more')), 'CREATE TABLE more (a INTEGER); INSERT INTO more VALUES (7);')
+    const second = openHere()
+    expect(second.migrated).toEqual([known()])
+    expect(second.db.prepare('SELECT a FROM more').pluck().all()).toEqual([7])
+    second.close()
+    expect(openHere().migrated).toEqual([])
+  })
+
+  it('C54 comes to the same schema from every earlier version', () => {
+    const Database = loadDriver()
+    const all = readMigrations(packageMigrations)
+    const schemaOf = (db: InstanceType<typeof Database>): unknown =>
+      db.prepare('SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name').all()
+    const straight = new Database(':memory:')
+    migrate(straight, 'memory', all, 1)
+    for (let from = 0; from <= all.length; from++) {
+      const path = join(folder, `from-${from}.db`)
+      const old = new Database(path)
+      migrate(old, path, all, 1, from)
+      if (from >= 1) {
+        old.exec(
+          "INSERT INTO instance (id, pid, host, version, started_at, heartbeat_at) VALUES ('old', 1, 'h', 'v', 1, 1)",
+        )
+      }
+      old.close()
+      const store = open({ file: path })
+      expect(store.migrated).toEqual(all.slice(from).map((migration) => migration.number))
+      expect(schemaOf(store.db)).toEqual(schemaOf(straight))
+      if (from >= 1) expect(store.db.prepare("SELECT version FROM instance WHERE id = 'old'").pluck().get()).toBe('v')
+    }
+    straight.close()
+  })
+
+  it('C54 a failing file is rolled back whole, and the program refuses to start', () => {
+    const name = nextName('broken')
+    writeFileSync(
+      join(migrations, name),
+      'CREATE TABLE half (a INTEGER);\nINSERT INTO half VALUES (1);\nINSERT INTO nowhere VALUES (2);',
+    )
+    const error = failure(openHere)
+    expect(error.code).toBe('migration_failed')
+    expect(error.message).toContain(name)
+    expect(error.message).toContain('nowhere')
+    rmSync(join(migrations, name))
+    const store = openHere()
+    expect(store.db.prepare("SELECT name FROM sqlite_schema WHERE name = 'half'").all()).toEqual([])
+    // The files before the broken one stay: each is a transaction of its own.
+    expect(store.migrated).toEqual([])
+  })
+
+  it('C54 a file that was changed after it was applied is refused', () => {
+    openHere().close()
+    const name = readdirSync(migrations).sort()[0]!
+    const text = readFileSync(join(migrations, name), 'utf8')
+    writeFileSync(join(migrations, name), text.replaceAll('\n', '\r\n'))
+    openHere().close()
+    writeFileSync(join(migrations, name), `${text}\n-- a later thought`)
+    const error = failure(openHere)
+    expect(error.code).toBe('migration_changed')
+    expect(error.message).toContain(name)
+  })
+
+  it('C54 a missing or renamed applied file is refused', () => {
+    const extra = nextName('extra')
+    writeFileSync(join(migrations, extra), 'CREATE TABLE extra (a INTEGER);')
+    openHere().close()
+    rmSync(join(migrations, extra))
+    writeFileSync(join(migrations, nextName('other')), 'CREATE TABLE extra (a INTEGER);')
+    const error = failure(openHere)
+    expect(error.code).toBe('migration_missing')
+    expect(error.message).toContain(extra)
+  })
+
+  it('C54 a database that is newer than the program is refused', () => {
+    const extra = nextName('future')
+    writeFileSync(join(migrations, extra), 'CREATE TABLE future (a INTEGER);')
+    openHere().close()
+    rmSync(join(migrations, extra))
+    const error = failure(openHere)
+    expect(error.code).toBe('newer_database')
+    expect(error.message).toContain(extra)
+    expect(failure(() => openStore({ file, readonly: true, migrationsDir: migrations })).code).toBe('newer_database')
+  })
+
+  it('C54 gaps, odd names and transaction words in files are refused before anything is touched', () => {
+    writeFileSync(join(migrations, '0099_gap.sql'), 'SELECT 1;')
+    expect(failure(openHere).code).toBe('migration_invalid')
+    rmSync(join(migrations, '0099_gap.sql'))
+    writeFileSync(join(migrations, 'later.sql'), 'SELECT 1;')
+    expect(failure(openHere).code).toBe('migration_invalid')
+    rmSync(join(migrations, 'later.sql'))
+    writeFileSync(join(migrations, nextName('commit')), 'CREATE TABLE a (b INTEGER);\nCOMMIT;\n')
+    expect(failure(openHere).code).toBe('migration_invalid')
+    expect(readdirSync(folder)).not.toContain('data')
+  })
+})
