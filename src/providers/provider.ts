@@ -6,6 +6,8 @@ export interface ProviderOptions {
   apiVersion?: string | undefined
 }
 
+export type StreamUsage = 'ask' | 'always' | 'never'
+
 /** One vendor or kind of server. A file in this folder holds one; `index.ts` lists them. */
 export interface ProviderKind {
   /** The name used in `provider/model` and as `kind:` in the configuration. */
@@ -19,12 +21,16 @@ export interface ProviderKind {
   readonly baseUrlEnv?: readonly string[]
   /** Environment names of the key, first match wins. A provider with one of them set exists without a configuration file. */
   readonly keyEnv: readonly string[]
+  /** Environment names of the API version, first match wins, for vendors that put one into the address. */
+  readonly apiVersionEnv?: readonly string[]
   /** Whether it needs a key at all (local servers do not). */
   readonly keyless?: boolean
   /** The header that carries the key; `authorization` gets the `Bearer` scheme. */
   readonly keyHeader: 'authorization' | 'x-api-key' | 'api-key' | 'x-goog-api-key'
   /** How usage comes in streams: `ask` by `stream_options.include_usage`, `always` unasked, `never`. */
-  readonly streamUsage: 'ask' | 'always' | 'never'
+  readonly streamUsage: StreamUsage
+  /** Overrides `streamUsage` where it depends on the configured options. */
+  readonly streamUsageFor?: (options: ProviderOptions) => StreamUsage
   /** Client headers that may pass to it (lower case). Credentials and billing headers never. */
   readonly passHeaders?: readonly string[]
   /** Headers always sent. */
@@ -34,6 +40,8 @@ export interface ProviderKind {
   readonly modelPrefixes?: readonly string[]
   /** Path of an OpenAI-chat call where it is not `/chat/completions`. `model` is already URL-encoded. */
   readonly chatPath?: (model: string, options: ProviderOptions) => string
+  /** Path that lists models, where it is not `/models`: what `turnout doctor` asks for. */
+  readonly modelsPath?: (options: ProviderOptions) => string
   /** Turns the address a user knows (a resource's endpoint) into a base URL. Must accept its own output. */
   readonly normalizeBaseUrl?: (url: string) => string
   /** A few current models, for listings and hints; never a limit. */
@@ -41,3 +49,26 @@ export interface ProviderKind {
   /** Models with a published retirement date, ISO `YYYY-MM-DD`. */
   readonly sunsets?: Readonly<Record<string, string>>
 }
+
+/** Client headers that no provider may ever be sent: they carry credentials, or decide who pays. Lower case. */
+export const neverPassed: readonly string[] = [
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'x-api-key',
+  'api-key',
+  'x-goog-api-key',
+  'openai-organization',
+  'openai-project',
+]
+
+/**
+ * Completes an address that has no path, because vendors' own SDKs take their base URL without it and people set
+ * `*_BASE_URL` for those. An address with a path is left alone; trailing slashes go. Accepts its own output.
+ */
+export const withPath =
+  (path: string) =>
+  (url: string): string => {
+    const trimmed = url.replace(/\/+$/, '')
+    return /^[a-z]+:\/\/[^/]+$/i.test(trimmed) ? trimmed + path : trimmed
+  }

@@ -1,0 +1,27 @@
+// Anthropic, through its OpenAI-compatible endpoint: https://platform.claude.com/docs/en/api/openai-sdk
+import { type ProviderKind, withPath } from './provider.ts'
+
+export const anthropic: ProviderKind = {
+  name: 'anthropic',
+  title: 'Anthropic',
+  dialects: ['openai-chat'],
+  baseUrl: 'https://api.anthropic.com/v1',
+  baseUrlEnv: ['ANTHROPIC_BASE_URL'],
+  keyEnv: ['ANTHROPIC_API_KEY'],
+  // The compatible endpoint takes the key as OpenAI's SDK sends it; `x-api-key` is the native API's.
+  keyHeader: 'authorization',
+  streamUsage: 'ask',
+  normalizeBaseUrl: withPath('/v1'),
+  modelPrefixes: ['claude-'],
+  models: ['claude-opus-4-5', 'claude-sonnet-4-5', 'claude-haiku-4-5'],
+  // https://platform.claude.com/docs/en/about-claude/model-deprecations
+  sunsets: {
+    'claude-2.0': '2025-07-21',
+    'claude-2.1': '2025-07-21',
+    'claude-3-sonnet-20240229': '2025-07-21',
+    'claude-3-5-sonnet-20240620': '2025-10-28',
+    'claude-3-5-sonnet-20241022': '2025-10-28',
+    'claude-3-opus-20240229': '2026-01-05',
+    'claude-3-7-sonnet-20250219': '2026-02-19',
+  },
+}

@@ -1,0 +1,16 @@
+// DeepSeek: sends usage with the last chunk of every stream, asked or not.
+import type { ProviderKind } from './provider.ts'
+
+export const deepseek: ProviderKind = {
+  name: 'deepseek',
+  title: 'DeepSeek',
+  dialects: ['openai-chat'],
+  baseUrl: 'https://api.deepseek.com',
+  baseUrlEnv: ['DEEPSEEK_BASE_URL'],
+  keyEnv: ['DEEPSEEK_API_KEY'],
+  keyHeader: 'authorization',
+  streamUsage: 'always',
+  // Not plain `deepseek-`: distilled models of that name are served by others under it.
+  modelPrefixes: ['deepseek-chat', 'deepseek-reasoner'],
+  models: ['deepseek-chat', 'deepseek-reasoner'],
+}

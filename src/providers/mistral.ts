@@ -1,0 +1,16 @@
+// Mistral: sends usage with the last chunk of every stream, and rejects parameters it does not know, `stream_options` included.
+import { type ProviderKind, withPath } from './provider.ts'
+
+export const mistral: ProviderKind = {
+  name: 'mistral',
+  title: 'Mistral AI',
+  dialects: ['openai-chat'],
+  baseUrl: 'https://api.mistral.ai/v1',
+  baseUrlEnv: ['MISTRAL_BASE_URL'],
+  keyEnv: ['MISTRAL_API_KEY'],
+  keyHeader: 'authorization',
+  streamUsage: 'always',
+  normalizeBaseUrl: withPath('/v1'),
+  modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],
+  models: ['mistral-large-latest', 'mistral-medium-latest', 'mistral-small-latest', 'codestral-latest'],
+}
