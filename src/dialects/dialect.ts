@@ -33,6 +33,12 @@ export interface Inspected {
   fields: Fields
 }
 
+/** Bounds of a request body beyond its length. */
+export interface InspectLimits {
+  maxDepth: number
+  maxMessages: number
+}
+
 /** The named edits of the identity lane, inwards. Anything not named here reaches the upstream byte for byte. */
 export interface RequestEdits {
   model: string
@@ -46,6 +52,8 @@ export interface RequestEdits {
 export interface ReplyEdits {
   /** Take out the usage chunk and `"usage":null` that we asked for and the client did not. */
   stripUsage: boolean
+  /** How many answers were asked for: the ending begins when all of them are finished. */
+  choices: number
   quirks: readonly Quirk[]
 }
 
@@ -74,8 +82,9 @@ export interface ReplyFacts {
 export type FrameVerdict = 'wait' | 'pass' | 'edit' | 'drop' | 'finish' | 'fault'
 
 export interface StreamTap {
-  take(frame: Buffer): FrameVerdict
-  /** The replacement of the last frame when the verdict was `edit`, or `finish` with an edit. */
+  /** Looks at the frame that lies from `start` to before `end`. */
+  take(buffer: Buffer, start: number, end: number): FrameVerdict
+  /** The replacement of the last frame when the verdict was `edit`, or `finish` with an edit; undefined otherwise. */
   readonly edited: Buffer | undefined
   readonly fault: UpstreamFault | undefined
   /** True once something generated was seen: the commit point. */
@@ -87,7 +96,9 @@ export interface StreamTap {
 
 export interface Inbound {
   /** Parses a body once. Throws `Refusal` for bodies that are not a request of this dialect. */
-  inspect(body: Buffer): Inspected
+  inspect(body: Buffer, limits: InspectLimits): Inspected
+  /** Checks what the model wrote earlier and the client sends back: tool arguments that are not JSON. Throws `Refusal`. */
+  checkHistory(wire: unknown): void
   /** Wire to hub. Throws `Refusal` that names what it cannot hold. */
   decode?(wire: unknown): Chat
   /** Hub events to one JSON reply. */

@@ -1,0 +1,123 @@
+// Classifies what OpenAI-shaped upstreams answer instead of a reply: error statuses, and errors inside a 200.
+import { type FaultKind, UpstreamFault } from '../errors.ts'
+import { asObject } from '../usage.ts'
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>
+
+/** The fault of a reply with a status other than 2xx. `now` (ms since the epoch) turns a `Retry-After` date into a wait. */
+export function faultOf(status: number, headers: Headers, body: Buffer, now = Date.now()): UpstreamFault {
+  const error = errorFieldsOf(parse(body))
+  const kind = kindOf(status, error)
+  return new UpstreamFault(kind, error.message ?? `The upstream answered with status ${status}.`, {
+    status,
+    retryAfterMs: retryAfterOf(headers, now),
+    body,
+    contentType: typeof headers['content-type'] === 'string' ? headers['content-type'] : undefined,
+    param: error.param,
+    code: error.code,
+  })
+}
+
+/** The fault of an `error` object inside a 200 reply or stream. */
+export function inBandFaultOf(wire: unknown, body?: Buffer): UpstreamFault {
+  const error = errorFieldsOf(wire)
+  const status = Number(error.code ?? error.status)
+  const kind = Number.isInteger(status) && status >= 400 && status < 600 ? kindOf(status, error) : kindOfWords(error)
+  return new UpstreamFault(kind ?? 'in_band', error.message ?? 'The upstream reported an error inside its reply.', {
+    ...(body ? { body } : {}),
+    param: error.param,
+    code: error.code,
+  })
+}
+
+interface ErrorFields {
+  message: string | undefined
+  type: string | undefined
+  code: string | undefined
+  param: string | undefined
+  status: string | undefined
+}
+
+/** The error object's fields wherever compatible servers put them: under `error`, at the top, or in the first element of an array. */
+function errorFieldsOf(wire: unknown): ErrorFields {
+  const top = asObject(Array.isArray(wire) ? wire[0] : wire)
+  const error = asObject(top?.error) ?? top
+  const flat = typeof top?.error === 'string' ? top.error : undefined
+  const message =
+    text(error?.message) ?? flat ?? text(top?.message) ?? text(asObject(top?.detail)?.message) ?? text(top?.detail)
+  return {
+    message: message?.slice(0, 2000),
+    type: text(error?.type),
+    code: text(error?.code),
+    param: text(error?.param),
+    status: text(error?.status),
+  }
+}
+
+function text(value: unknown): string | undefined {
+  if (typeof value === 'number') return String(value)
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+const byStatus: Record<number, FaultKind> = {
+  401: 'auth_failed',
+  402: 'quota_exhausted',
+  403: 'permission_denied',
+  404: 'model_not_found',
+  408: 'upstream_request_timeout',
+  409: 'conflict',
+  425: 'conflict',
+  429: 'rate_limited',
+  503: 'overloaded',
+  529: 'overloaded',
+}
+
+function kindOf(status: number, error: ErrorFields): FaultKind {
+  if (status >= 300 && status < 400) return 'redirect'
+  const words = kindOfWords(error)
+  // Account troubles hide behind 400, 402, 403 and 429; the words tell them from a user's own mistake and from mere haste.
+  if (status === 400 && words && words !== 'overloaded' && words !== 'rate_limited') return words
+  if ((status === 403 || status === 429) && words === 'quota_exhausted') return words
+  if (status === 413 || status === 422) return words === 'context_window' ? words : 'bad_request'
+  return byStatus[status] ?? (status >= 500 ? 'server_error' : 'bad_request')
+}
+
+const quota =
+  /insufficient_quota|billing_hard_limit|credit balance|exceeded your current quota|insufficient[ _]balance|out of credits/i
+const context = /context_length_exceeded|maximum context length|context window|prompt is too long|too many tokens/i
+const policy = /content_policy_violation|content_filter|ResponsibleAIPolicyViolation/i
+const auth = /invalid_api_key|invalid api key|incorrect api key|authentication_error/i
+const overload = /overloaded|capacity exceeded|server is busy|service_unavailable/i
+const rate = /rate_limit|too many requests|RESOURCE_EXHAUSTED/i
+const server = /server_error|internal_error|api_error|timeout/i
+
+/** What the words of an error say where the status does not. The vendors' own codes first, then their English. */
+function kindOfWords(error: ErrorFields): FaultKind | undefined {
+  const words = [error.code, error.type, error.status, error.message].filter(Boolean).join('\n')
+  if (quota.test(words)) return 'quota_exhausted'
+  if (auth.test(words)) return 'auth_failed'
+  if (context.test(words)) return 'context_window'
+  if (policy.test(words)) return 'content_policy'
+  if (overload.test(words)) return 'overloaded'
+  if (rate.test(words)) return 'rate_limited'
+  if (server.test(words)) return 'in_band'
+  return undefined
+}
+
+/** The wait in milliseconds that the upstream asks for: `retry-after-ms`, or `Retry-After` as seconds or as an HTTP date (RFC 9110, 10.2.3). */
+export function retryAfterOf(headers: Headers, now: number): number | undefined {
+  const ms = Number.parseFloat(String(headers['retry-after-ms'] ?? ''))
+  if (Number.isFinite(ms) && ms >= 0) return ms
+  const value = String(headers['retry-after'] ?? '').trim()
+  if (/^\d+(\.\d+)?$/.test(value)) return Number.parseFloat(value) * 1000
+  const date = value === '' ? Number.NaN : Date.parse(value)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}

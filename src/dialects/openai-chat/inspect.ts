@@ -1,0 +1,156 @@
+// Looks once at an OpenAI chat request: is it one, and what does routing need to know of it.
+import { isUtf8 } from 'node:buffer'
+import type { Ask, Inspected, InspectLimits } from '../dialect.ts'
+import { Refusal } from '../errors.ts'
+import { syntaxErrorOf } from '../json.ts'
+import { type Fields, scanFields } from '../splice.ts'
+
+type Json = Record<string, unknown>
+
+/**
+ * Parses the body and checks the shape that everything later relies on; all other fields are the upstream's business.
+ * @throws Refusal for bodies that are no chat request; the message never quotes the body.
+ */
+export function inspect(raw: Buffer, limits: InspectLimits): Inspected {
+  if (!isUtf8(raw)) throw new Refusal('invalid_encoding', 'The body is not valid UTF-8.')
+  const fields = scanFields(raw, 0, limits.maxDepth)
+  const wire = parse(raw)
+  refuseAmbiguity(fields)
+  return { ask: askOf(wire, raw.length, limits), wire, raw, fields }
+}
+
+function parse(raw: Buffer): Json {
+  const text = raw.toString('utf8')
+  let wire: unknown
+  try {
+    wire = JSON.parse(text)
+  } catch {
+    throw new Refusal('invalid_json', syntaxErrorOf(text))
+  }
+  if (typeof wire !== 'object' || wire === null || Array.isArray(wire)) {
+    throw new Refusal('invalid_json', 'The body must be a JSON object.')
+  }
+  return wire as Json
+}
+
+/** Two readers may take different ones of two equal keys: the model that we admit would not be the model that is run. */
+function refuseAmbiguity(fields: Fields): void {
+  const name = fields.duplicates[0]
+  if (name === undefined) return
+  const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name
+  throw new Refusal('duplicate_key', `The body has the top-level key '${shown}' more than once.`, shown)
+}
+
+function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
+  const model = wire.model
+  if (model === undefined || model === null || model === '') {
+    throw new Refusal('missing_required_parameter', 'you must provide a model parameter', 'model')
+  }
+  if (typeof model !== 'string') throw wrongType('model', 'a string')
+  const stream = optional(wire, 'stream', 'boolean') ?? false
+  const options = wire.stream_options ?? undefined
+  if (options !== undefined && (typeof options !== 'object' || Array.isArray(options))) {
+    throw wrongType('stream_options', 'an object')
+  }
+  const includeUsage = options ? optional(options as Json, 'include_usage', 'boolean', 'stream_options.') : undefined
+  const media = { images: 0, audio: 0, files: 0 }
+  const messages = messagesOf(wire, limits.maxMessages, media)
+  return {
+    model,
+    stream,
+    includeUsage: stream && includeUsage === true,
+    maxTokens: whole(wire, 'max_completion_tokens') ?? whole(wire, 'max_tokens'),
+    n: whole(wire, 'n') ?? 1,
+    messages,
+    bytes,
+    tools: Array.isArray(wire.tools) ? wire.tools.length : 0,
+    media,
+    user: optional(wire, 'user', 'string') ?? optional(wire, 'safety_identifier', 'string'),
+  }
+}
+
+/** Checks each message's frame and counts media. Content is not read, only its type. */
+function messagesOf(wire: Json, max: number, media: Ask['media']): number {
+  const messages = wire.messages
+  if (messages === undefined || messages === null) {
+    throw new Refusal('missing_required_parameter', "Missing required parameter: 'messages'.", 'messages')
+  }
+  if (!Array.isArray(messages)) throw wrongType('messages', 'an array of objects')
+  if (messages.length > max) {
+    throw new Refusal('too_many_messages', `The request has more than ${max} messages.`, 'messages')
+  }
+  for (let index = 0; index < messages.length; index++) {
+    const message: unknown = messages[index]
+    if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+      throw wrongType(`messages[${index}]`, 'an object')
+    }
+    const content = (message as Json).content
+    if (Array.isArray(content)) countMedia(content, media)
+  }
+  return messages.length
+}
+
+function countMedia(parts: unknown[], media: Ask['media']): void {
+  for (const part of parts) {
+    const type = (part as Json | null)?.type
+    if (type === 'image_url') media.images++
+    else if (type === 'input_audio') media.audio++
+    else if (type === 'file') media.files++
+  }
+}
+
+/**
+ * Finds tool calls in the history whose arguments are not JSON text. Many servers answer these with a 500 or drop the connection.
+ * Empty arguments pass: models write them for tools without parameters.
+ * @throws Refusal `invalid_tool_arguments` that names the message and the call
+ */
+export function checkToolArguments(wire: unknown): void {
+  const messages = (wire as { messages?: unknown }).messages
+  if (!Array.isArray(messages)) return
+  for (let index = 0; index < messages.length; index++) {
+    const calls = (messages[index] as Json).tool_calls
+    if (!Array.isArray(calls)) continue
+    for (let at = 0; at < calls.length; at++) {
+      const fn = (calls[at] as { function?: { arguments?: unknown } } | null)?.function
+      if (fn === undefined || fn === null || fn.arguments === undefined || fn.arguments === '') continue
+      if (typeof fn.arguments === 'string' && isJson(fn.arguments)) continue
+      const param = `messages[${index}].tool_calls[${at}].function.arguments`
+      throw new Refusal('invalid_tool_arguments', `Invalid '${param}': expected a string that holds valid JSON.`, param)
+    }
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function wrongType(param: string, expected: string): Refusal {
+  return new Refusal('invalid_type', `Invalid type for '${param}': expected ${expected}.`, param)
+}
+
+interface Types {
+  boolean: boolean
+  string: string
+}
+
+/** A field that may be absent or null. */
+function optional<T extends keyof Types>(from: Json, name: string, type: T, prefix = ''): Types[T] | undefined {
+  const value = from[name]
+  if (value === undefined || value === null) return undefined
+  if (typeof value !== type) throw wrongType(prefix + name, `a ${type}`)
+  return value as Types[T]
+}
+
+/** A count that may be absent or null: a positive integer. */
+function whole(from: Json, name: string): number | undefined {
+  const value = from[name]
+  if (value === undefined || value === null) return undefined
+  if (typeof value !== 'number' || !Number.isInteger(value)) throw wrongType(name, 'an integer')
+  if (value < 1) throw new Refusal('invalid_value', `Invalid '${name}': expected a value of at least 1.`, name)
+  return value
+}

@@ -1,0 +1,22 @@
+// The named edits of the identity lane, inwards: the client's bytes with another model, the usage request and forced parameters.
+import type { Inspected, RequestEdits } from '../dialect.ts'
+import { applySplices, type Splice, scanFields, setField } from '../splice.ts'
+
+/** Returns the edited copy, or the client's own buffer when there is nothing to edit. */
+export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
+  const { raw, fields, ask } = inspected
+  const splices: Splice[] = []
+  if (edits.model !== ask.model) splices.push(setField(fields, 'model', JSON.stringify(edits.model)))
+  if (edits.askUsage) splices.push(askUsage(inspected))
+  for (const [name, value] of Object.entries(edits.params ?? {}))
+    splices.push(setField(fields, name, JSON.stringify(value)))
+  return splices.length === 0 ? raw : applySplices(raw, splices)
+}
+
+/** `stream_options` may be absent, null, or an object that holds other options, which stay as they are. */
+function askUsage({ raw, fields }: Inspected): Splice {
+  const options = fields.byName.get('stream_options')
+  if (options && raw[options.valueStart] === 0x7b)
+    return setField(scanFields(raw, options.valueStart), 'include_usage', 'true')
+  return setField(fields, 'stream_options', '{"include_usage":true}')
+}

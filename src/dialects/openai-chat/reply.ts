@@ -1,0 +1,59 @@
+// Shared reading of OpenAI chat replies and chunks on the identity lane: is anything generated, is it finished, what did it use.
+import type { ReplyFacts } from '../dialect.ts'
+import { asObject, type Json } from '../usage.ts'
+import { finishOf } from './finish.ts'
+import { readUsage } from './usage.ts'
+
+export const noFacts = (): ReplyFacts => ({
+  id: undefined,
+  model: undefined,
+  finish: undefined,
+  rawFinish: undefined,
+  usage: undefined,
+  contentBytes: 0,
+})
+
+/** Takes over what a reply or chunk tells about itself. The last usage wins: some providers send running totals. */
+export function learn(facts: ReplyFacts, wire: Json): void {
+  if (typeof wire.id === 'string' && wire.id !== '') facts.id ??= wire.id
+  if (typeof wire.model === 'string' && wire.model !== '') facts.model ??= wire.model
+  const usage = readUsage(wire.usage ?? asObject(wire.x_groq)?.usage)
+  if (usage) facts.usage = usage
+}
+
+export function learnFinish(facts: ReplyFacts, raw: string): void {
+  facts.rawFinish = raw
+  facts.finish = finishOf(raw)
+}
+
+/** The choices of a reply or chunk; `choices: null` and other oddities count as none. */
+export function choicesOf(wire: Json): Json[] {
+  if (!Array.isArray(wire.choices)) return []
+  return wire.choices.map(asObject).filter((choice) => choice !== undefined)
+}
+
+/** The bytes of generated content in a message or delta, 0 for one that only carries a role. Structure without text counts 1. */
+export function generatedBytes(message: Json | undefined): number {
+  if (!message) return 0
+  let bytes = textBytes(message.content) + textBytes(message.refusal)
+  bytes += textBytes(message.reasoning_content) || textBytes(message.reasoning)
+  for (const call of Array.isArray(message.tool_calls) ? message.tool_calls : []) {
+    const fn = asObject(asObject(call)?.function)
+    bytes += 1 + textBytes(fn?.name) + textBytes(fn?.arguments)
+  }
+  for (const name of ['function_call', 'audio', 'reasoning_details', 'images', 'annotations'] as const) {
+    const value = message[name]
+    if (Array.isArray(value) ? value.length > 0 : asObject(value) !== undefined) bytes += 1
+  }
+  return bytes
+}
+
+/** Mistral writes content as a list of parts. */
+function textBytes(value: unknown): number {
+  if (typeof value === 'string') return Buffer.byteLength(value)
+  return Array.isArray(value) && value.length > 0 ? Buffer.byteLength(JSON.stringify(value)) : 0
+}
+
+export function hasToolCall(message: Json | undefined): boolean {
+  return Array.isArray(message?.tool_calls) && message.tool_calls.length > 0
+}

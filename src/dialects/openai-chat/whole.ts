@@ -1,0 +1,49 @@
+// Judges a whole JSON reply on the identity lane: a 200 may hide an error, an empty answer, or something that is no reply at all.
+import type { ReplyEdits, ReplyFacts } from '../dialect.ts'
+import { UpstreamFault } from '../errors.ts'
+import { asObject } from '../usage.ts'
+import { withToolCallsFinish } from './edit.ts'
+import { inBandFaultOf } from './fault.ts'
+import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
+
+export function whole(body: Buffer, edits: ReplyEdits): { body: Buffer; facts: ReplyFacts } | UpstreamFault {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(body.toString('utf8'))
+  } catch {
+    return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not JSON.')
+  }
+  const wire = asObject(parsed)
+  if (!wire) return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not a JSON object.')
+  const choices = choicesOf(wire)
+  if (choices.length === 0) {
+    if (wire.error) return inBandFaultOf(wire, body)
+    return new UpstreamFault('empty', 'The upstream answered 200 without any choice.')
+  }
+  const facts = noFacts()
+  learn(facts, wire)
+  for (const choice of choices) {
+    facts.contentBytes += generatedBytes(asObject(choice.message))
+    if (typeof choice.finish_reason === 'string') learnFinish(facts, choice.finish_reason)
+  }
+  if (
+    facts.contentBytes === 0 &&
+    facts.usage === undefined &&
+    (facts.finish ?? 'stop') === 'stop' &&
+    !hasText(choices)
+  ) {
+    return new UpstreamFault('empty', 'The upstream said "stop" without any content or usage.')
+  }
+  if (!edits.quirks.includes('stop-after-tool-call')) return { body, facts }
+  const called = new Set(
+    choices.flatMap((choice, at) => (hasToolCall(asObject(choice.message)) ? [Number(choice.index ?? at)] : [])),
+  )
+  const edited = called.size > 0 ? withToolCallsFinish(body, (choice) => called.has(choice)) : undefined
+  if (edited && facts.finish === 'stop') facts.finish = 'tool_calls'
+  return { body: edited ?? body, facts }
+}
+
+/** Completions-style servers put the answer in `text`. */
+function hasText(choices: readonly { readonly [name: string]: unknown }[]): boolean {
+  return choices.some((choice) => typeof choice.text === 'string' && choice.text !== '')
+}

@@ -1,0 +1,215 @@
+// Edits named top-level fields of a JSON object in its bytes, so that everything else reaches the other side as it was written.
+// `JSON.parse` then `JSON.stringify` is not faithful: it rounds 12345678901234567890 and writes 1.0 as 1.
+import { Refusal } from './errors.ts'
+
+/** Byte offsets of one field: its key's opening quote, its value's first byte, and the byte after its value. */
+export interface Field {
+  keyStart: number
+  valueStart: number
+  valueEnd: number
+}
+
+/** Where the fields of one JSON object lie. */
+export interface Fields {
+  /** By decoded name; for a name that comes twice, the last one (as `JSON.parse` takes it). */
+  byName: ReadonlyMap<string, Field>
+  /** Names that come more than once, or that differ from another only as case-insensitive readers (Go's `encoding/json`) ignore. */
+  duplicates: readonly string[]
+  /** Offset of the opening brace, or -1 when there is no object. */
+  open: number
+  /** Offset of the closing brace, or -1 when the object never closes. */
+  close: number
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const COLON = 0x3a
+const COMMA = 0x2c
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
+const OPEN_BRACKET = 0x5b
+const CLOSE_BRACKET = 0x5d
+
+/**
+ * Finds the fields of the JSON object that starts at `from`. Does not validate: for bytes that are not JSON it returns what it
+ * could read, and the caller's `JSON.parse` is the judge. Never recurses, never reads past the end, linear in the length.
+ * @throws Refusal `json_too_deep` when values nest deeper than `maxDepth` (the object itself is depth 1)
+ */
+export function scanFields(raw: Buffer, from = 0, maxDepth = Number.POSITIVE_INFINITY): Fields {
+  const byName = new Map<string, Field>()
+  const duplicates: string[] = []
+  const open = skipSpace(raw, from)
+  if (raw[open] !== OPEN_BRACE) {
+    if (raw[open] === OPEN_BRACKET) skipValue(raw, open, maxDepth)
+    return { byName, duplicates, open: -1, close: -1 }
+  }
+  let at = skipSpace(raw, open + 1)
+  while (raw[at] === QUOTE) {
+    const keyStart = at
+    const keyEnd = stringEnd(raw, at)
+    const name = keyName(raw, keyStart, keyEnd)
+    at = skipSpace(raw, keyEnd)
+    if (raw[at] !== COLON) return { byName, duplicates, open, close: -1 }
+    const valueStart = skipSpace(raw, at + 1)
+    const valueEnd = skipValue(raw, valueStart, maxDepth - 1)
+    if (byName.has(name)) duplicates.push(name)
+    byName.set(name, { keyStart, valueStart, valueEnd })
+    at = skipSpace(raw, valueEnd)
+    if (raw[at] !== COMMA) break
+    at = skipSpace(raw, at + 1)
+  }
+  for (const name of byName.keys()) {
+    if (plainName.test(name)) continue
+    const folded = foldName(name)
+    if (folded !== name && byName.has(folded)) duplicates.push(name)
+  }
+  return { byName, duplicates, open, close: raw[at] === CLOSE_BRACE ? at : -1 }
+}
+
+/** Offsets of the elements of the JSON array that starts at `from`: pairs of first byte and byte after. */
+export function scanElements(raw: Buffer, from: number): { start: number; end: number }[] {
+  const elements: { start: number; end: number }[] = []
+  if (raw[from] !== OPEN_BRACKET) return elements
+  let at = skipSpace(raw, from + 1)
+  while (at < raw.length && raw[at] !== CLOSE_BRACKET) {
+    const end = skipValue(raw, at, Number.POSITIVE_INFINITY)
+    if (end === at) break
+    elements.push({ start: at, end })
+    at = skipSpace(raw, end)
+    if (raw[at] !== COMMA) break
+    at = skipSpace(raw, at + 1)
+  }
+  return elements
+}
+
+/** One replacement of bytes: `start` to before `end` become `bytes`. */
+export interface Splice {
+  start: number
+  end: number
+  bytes: Buffer
+}
+
+/** The edit that gives the field `name` the JSON text `json`: in place when it is there, else after the last field. */
+export function setField(fields: Fields, name: string, json: string): Splice {
+  const field = fields.byName.get(name)
+  if (field) return { start: field.valueStart, end: field.valueEnd, bytes: Buffer.from(json) }
+  const at = lastValueEnd(fields)
+  const text = `${JSON.stringify(name)}:${json}`
+  return at === -1
+    ? { start: fields.open + 1, end: fields.open + 1, bytes: Buffer.from(text) }
+    : { start: at, end: at, bytes: Buffer.from(`,${text}`) }
+}
+
+/** The edit that takes the field `name` out with one of its commas, or undefined when it is not there. */
+export function removeField(fields: Fields, name: string): Splice | undefined {
+  const field = fields.byName.get(name)
+  if (!field) return undefined
+  let before = -1
+  let after = Number.POSITIVE_INFINITY
+  for (const other of fields.byName.values()) {
+    if (other.valueEnd <= field.keyStart) before = Math.max(before, other.valueEnd)
+    if (other.keyStart >= field.valueEnd) after = Math.min(after, other.keyStart)
+  }
+  const bytes = Buffer.alloc(0)
+  if (before !== -1) return { start: before, end: field.valueEnd, bytes }
+  return { start: field.keyStart, end: Number.isFinite(after) ? after : field.valueEnd, bytes }
+}
+
+/** Applies edits that do not overlap. Two insertions at one place keep their order. The input is not changed. */
+export function applySplices(raw: Buffer, splices: readonly Splice[]): Buffer {
+  const parts: Buffer[] = []
+  let at = 0
+  for (const splice of [...splices].sort((a, b) => a.start - b.start)) {
+    parts.push(raw.subarray(at, splice.start), splice.bytes)
+    at = splice.end
+  }
+  parts.push(raw.subarray(at))
+  return Buffer.concat(parts)
+}
+
+function lastValueEnd(fields: Fields): number {
+  let end = -1
+  for (const field of fields.byName.values()) end = Math.max(end, field.valueEnd)
+  return end
+}
+
+const plainName = /^[a-z0-9_]*$/
+
+/** Folds a name as Go's `encoding/json` compares keys: case-insensitively, with U+017F and U+212A read as s and k. */
+function foldName(name: string): string {
+  return name.toUpperCase().toLowerCase()
+}
+
+/** The decoded name of a key: `"mod\u0065l"` is `model`. */
+function keyName(raw: Buffer, start: number, end: number): string {
+  const text = raw.toString('utf8', start, end)
+  if (!text.includes('\\')) return text.slice(1, text.endsWith('"') && text.length > 1 ? -1 : undefined)
+  try {
+    return JSON.parse(text) as string
+  } catch {
+    return text
+  }
+}
+
+function skipSpace(raw: Buffer, from: number): number {
+  let at = from
+  for (;;) {
+    const byte = raw[at]
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return at
+    at++
+  }
+}
+
+/** The offset after the value that starts at `from`; the end of the bytes when it never ends. */
+function skipValue(raw: Buffer, from: number, maxDepth: number): number {
+  const first = raw[from]
+  if (first === QUOTE) return stringEnd(raw, from)
+  if (first !== OPEN_BRACE && first !== OPEN_BRACKET) return scalarEnd(raw, from)
+  let depth = 0
+  let at = from
+  while (at < raw.length) {
+    const byte = raw[at]
+    if (byte === QUOTE) {
+      at = stringEnd(raw, at)
+      continue
+    }
+    if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      if (++depth > maxDepth)
+        throw new Refusal('json_too_deep', 'The JSON body nests deeper than this gateway accepts.')
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      if (--depth === 0) return at + 1
+    }
+    at++
+  }
+  return raw.length
+}
+
+function scalarEnd(raw: Buffer, from: number): number {
+  let at = from
+  while (at < raw.length) {
+    const byte = raw[at]!
+    if (byte === COMMA || byte === CLOSE_BRACE || byte === CLOSE_BRACKET || byte <= 0x20) return at
+    at++
+  }
+  return at
+}
+
+/** The offset after the closing quote of the string that opens at `from`. Short strings by hand, long ones by memchr. */
+function stringEnd(raw: Buffer, from: number): number {
+  let at = from + 1
+  for (;;) {
+    const byHand = Math.min(at + 48, raw.length)
+    while (at < byHand) {
+      const byte = raw[at]
+      if (byte === QUOTE) return at + 1
+      at += byte === BACKSLASH ? 2 : 1
+    }
+    if (at >= raw.length) return raw.length
+    const quote = raw.indexOf(QUOTE, at)
+    if (quote === -1) return raw.length
+    let slashes = 0
+    while (quote - 1 - slashes >= at && raw[quote - 1 - slashes] === BACKSLASH) slashes++
+    if (slashes % 2 === 0) return quote + 1
+    at = quote + 1
+  }
+}

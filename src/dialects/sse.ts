@@ -1,0 +1,141 @@
+// Cuts a byte stream into server-sent-event frames without copying, and reads one frame's event name and data.
+// Frames stay bytes because the identity lane forwards them as they came. Rules: WHATWG HTML, "Server-sent events", section 9.2.6.
+import { UpstreamFault } from './errors.ts'
+
+const LF = 0x0a
+const CR = 0x0d
+const EMPTY = Buffer.alloc(0)
+
+/** The largest frame accepted, in bytes: an inline image is a few megabytes. */
+export const MAX_FRAME_BYTES = 32 * 1024 * 1024
+
+/** One stream's framing. Lines may end in LF, CRLF or CR, cut anywhere; the same frames come out. */
+export class FrameSplitter {
+  /** Bytes of an unfinished frame. Replaced, never overwritten, once frames were handed out of it: consumers may hold views. */
+  #tail: Buffer = EMPTY
+  #length = 0
+  /** Where the search goes on, and where the line it is in began. */
+  #at = 0
+  #line = 0
+  #sawCr = false
+  #afterCr = false
+
+  /** Feeds bytes; calls `each` with every frame that is complete, its blank line included, as a range of a buffer. */
+  split(chunk: Buffer, each: (buffer: Buffer, start: number, end: number) => void): void {
+    if (!this.#sawCr && chunk.includes(CR)) this.#sawCr = true
+    const buffer = this.#length === 0 ? chunk : this.#append(chunk)
+    let start = 0
+    for (;;) {
+      const end = this.#sawCr ? this.#nextAnyEnding(buffer) : this.#nextLf(buffer)
+      if (end === -1) break
+      each(buffer, start, end)
+      start = end
+    }
+    if (start > 0 || this.#length === 0) this.#keep(buffer, start)
+    if (this.#length > MAX_FRAME_BYTES) {
+      throw new UpstreamFault('too_large', `An event of the stream exceeds ${MAX_FRAME_BYTES} bytes.`)
+    }
+  }
+
+  /** `split` with each frame as a buffer of its own range. */
+  push(chunk: Buffer, onFrame: (frame: Buffer) => void): void {
+    this.split(chunk, (buffer, start, end) => onFrame(buffer.subarray(start, end)))
+  }
+
+  /** What is left when the stream ended without a last blank line, if anything. */
+  end(): Buffer | undefined {
+    if (this.#length === 0) return undefined
+    const rest = this.#tail.subarray(0, this.#length)
+    this.#length = 0
+    return rest
+  }
+
+  #nextLf(buffer: Buffer): number {
+    for (;;) {
+      const at = buffer.indexOf(LF, this.#at)
+      if (at === -1) {
+        this.#at = buffer.length
+        return -1
+      }
+      const blank = at === this.#line
+      this.#at = at + 1
+      this.#line = at + 1
+      if (blank) return at + 1
+    }
+  }
+
+  /** An LF right after a CR is the second half of one line end, also when the two come in different chunks. */
+  #nextAnyEnding(buffer: Buffer): number {
+    for (let at = this.#at; at < buffer.length; at++) {
+      const byte = buffer[at]
+      if (byte !== LF && byte !== CR) {
+        this.#afterCr = false
+        continue
+      }
+      const halfOfCrLf = byte === LF && this.#afterCr
+      const blank = at === this.#line && !halfOfCrLf
+      this.#afterCr = byte === CR
+      this.#line = at + 1
+      if (!blank) continue
+      if (byte === CR && buffer[at + 1] === LF) {
+        at++
+        this.#afterCr = false
+        this.#line = at + 1
+      }
+      this.#at = at + 1
+      return at + 1
+    }
+    this.#at = buffer.length
+    return -1
+  }
+
+  #append(chunk: Buffer): Buffer {
+    const needed = this.#length + chunk.length
+    if (needed > this.#tail.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.#tail.length * 2, 1024))
+      this.#tail.copy(grown, 0, 0, this.#length)
+      this.#tail = grown
+    }
+    chunk.copy(this.#tail, this.#length)
+    this.#length = needed
+    return this.#tail.subarray(0, needed)
+  }
+
+  #keep(buffer: Buffer, start: number): void {
+    const rest = buffer.length - start
+    this.#tail = rest === 0 ? EMPTY : Buffer.from(buffer.subarray(start))
+    this.#length = rest
+    this.#at -= start
+    this.#line -= start
+  }
+}
+
+/** One frame's fields. `data` joins its data lines with LF; a frame of comments alone has `data` undefined. */
+export interface Frame {
+  event: string | undefined
+  data: string | undefined
+}
+
+/** Reads one frame: bytes as `FrameSplitter` hands them out. Unknown fields and comments are passed over, as the rules say. */
+export function readFrame(frame: Buffer): Frame {
+  const text = frame.toString('utf8')
+  if (
+    text.startsWith('data: ') &&
+    text.indexOf('\n') === text.length - 2 &&
+    text.endsWith('\n\n') &&
+    !text.includes('\r')
+  ) {
+    return { event: undefined, data: text.slice(6, -2) }
+  }
+  let event: string | undefined
+  let data: string | undefined
+  for (const line of text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)) {
+    const colon = line.indexOf(':')
+    if (colon === 0 || line === '') continue
+    const field = colon === -1 ? line : line.slice(0, colon)
+    const value = colon === -1 ? '' : line.slice(colon + (line[colon + 1] === ' ' ? 2 : 1))
+    if (field === 'data') data = data === undefined ? value : `${data}\n${value}`
+    else if (field === 'event') event = value
+  }
+  return { event, data }
+}
