@@ -1,0 +1,190 @@
+// Counters and histograms as plain number arrays: an event costs an array increment, the labels are put together at scrape.
+import type { ClosedLabel, MetricSpec } from './metricTable.ts'
+
+/** One line of a scrape, in prom-client's form. `sharedLabels` objects are kept alive: prom-client caches their text by identity. */
+export interface Sample {
+  labels: Record<string, string | number>
+  sharedLabels?: Record<string, string>
+  metricName?: string
+  value: number
+}
+
+/** What prom-client asks of a metric at scrape. */
+export interface Family {
+  readonly spec: MetricSpec
+  samples(): Sample[]
+}
+
+export const otherName = 'other'
+
+/** Lets a closed number of client-influenced names through and calls the rest `other`. Configured names always pass. */
+export class BoundedNames {
+  readonly #limit: number
+  readonly #admitted = new Set<string>()
+  #configured: ReadonlySet<string> = new Set()
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  setConfigured(names: Iterable<string>): void {
+    this.#configured = new Set(names)
+  }
+
+  /** `name` itself, or `other`. Long names are `other` too: a label is not a place to store text. */
+  admit(name: string): string {
+    if (this.#configured.has(name) || this.#admitted.has(name)) return name
+    if (this.#admitted.size >= this.#limit || name.length > 128) return otherName
+    this.#admitted.add(name)
+    return name
+  }
+}
+
+/**
+ * A counter. A row belongs to one combination of the open labels and has a cell per combination of the closed ones:
+ * `row[i * sizeOfSecond + j]++`. Keep the row; finding it costs a string and a hash.
+ */
+export class CounterFamily implements Family {
+  readonly spec: MetricSpec
+  readonly cells: number
+  readonly #closed: readonly ClosedLabel[]
+  readonly #rows = new Rows<Float64Array>()
+
+  constructor(spec: MetricSpec) {
+    this.spec = spec
+    this.#closed = spec.closed ?? []
+    this.cells = this.#closed.reduce((product, [, values]) => product * values.length, 1)
+  }
+
+  row(...values: string[]): Float64Array {
+    return this.#rows.find(this.spec.labels, values, () => new Float64Array(this.cells))
+  }
+
+  samples(): Sample[] {
+    const samples: Sample[] = []
+    for (const { labels, data } of this.#rows.all()) {
+      for (let cell = 0; cell < this.cells; cell++) {
+        const value = data[cell] ?? 0
+        // Cells that never counted are left out; without closed labels a visible 0 says that the series exists.
+        if (value === 0 && this.cells > 1) continue
+        samples.push({ labels: this.#closedLabels(cell), sharedLabels: labels, value })
+      }
+    }
+    return samples
+  }
+
+  #closedLabels(cell: number): Record<string, string> {
+    const labels: Record<string, string> = {}
+    let size = this.cells
+    let rest = cell
+    for (const [name, values] of this.#closed) {
+      size /= values.length
+      labels[name] = values[Math.floor(rest / size)] ?? ''
+      rest %= size
+    }
+    return labels
+  }
+}
+
+/** One series of a histogram. `counts` has a cell per bound and one for what lies above; they are not cumulative. */
+export class HistogramRow {
+  readonly bounds: readonly number[]
+  readonly counts: Float64Array
+  sum = 0
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds
+    this.counts = new Float64Array(bounds.length + 1)
+  }
+
+  /** Counts `value`, in the unit of the bounds. */
+  observe(value: number): void {
+    const bounds = this.bounds
+    let low = 0
+    let high = bounds.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (value <= (bounds[middle] as number)) high = middle
+      else low = middle + 1
+    }
+    this.counts[low] = (this.counts[low] as number) + 1
+    this.sum += value
+  }
+}
+
+export class HistogramFamily implements Family {
+  readonly spec: MetricSpec
+  readonly #bounds: readonly number[]
+  readonly #rows = new Rows<HistogramRow>()
+
+  constructor(spec: MetricSpec) {
+    this.spec = spec
+    this.#bounds = spec.bounds ?? []
+  }
+
+  row(...values: string[]): HistogramRow {
+    return this.#rows.find(this.spec.labels, values, () => new HistogramRow(this.#bounds))
+  }
+
+  samples(): Sample[] {
+    const { name } = this.spec
+    const samples: Sample[] = []
+    for (const { labels, data } of this.#rows.all()) {
+      let total = 0
+      data.counts.forEach((count, index) => {
+        total += count
+        const le = this.#bounds[index] ?? '+Inf'
+        samples.push({ metricName: `${name}_bucket`, labels: { le }, sharedLabels: labels, value: total })
+      })
+      samples.push({ metricName: `${name}_sum`, labels: {}, sharedLabels: labels, value: data.sum })
+      samples.push({ metricName: `${name}_count`, labels: {}, sharedLabels: labels, value: total })
+    }
+    return samples
+  }
+}
+
+/** Values that are read at scrape and kept nowhere. Also for counters that the system keeps (CPU time). */
+export class ReadFamily implements Family {
+  readonly spec: MetricSpec
+  readonly #read: () => Sample[]
+
+  constructor(spec: MetricSpec, read: () => Sample[]) {
+    this.spec = spec
+    this.#read = read
+  }
+
+  samples(): Sample[] {
+    return this.#read()
+  }
+}
+
+/** A backstop against products of labels: each label is bounded by itself, their combinations here. */
+const maxRows = 2000
+
+class Rows<T> {
+  readonly #rows = new Map<string, { labels: Record<string, string>; data: T }>()
+
+  find(names: readonly string[], values: string[], make: () => T): T {
+    const key = values.join('\0')
+    const found = this.#rows.get(key)
+    if (found) return found.data
+    if (this.#rows.size >= maxRows && !values.every((value) => value === otherName)) {
+      return this.find(
+        names,
+        values.map(() => otherName),
+        make,
+      )
+    }
+    const labels: Record<string, string> = {}
+    names.forEach((name, index) => {
+      labels[name] = values[index] ?? ''
+    })
+    const data = make()
+    this.#rows.set(key, { labels, data })
+    return data
+  }
+
+  all(): Iterable<{ labels: Record<string, string>; data: T }> {
+    return this.#rows.values()
+  }
+}

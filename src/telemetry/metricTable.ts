@@ -1,0 +1,143 @@
+// Every metric there is, declared once: name, help, labels. Later features add rows here and nothing elsewhere.
+import { faultRules } from '../dialects/errors.ts'
+
+/** How a request ended. `partial`: content was sent and then the upstream failed. `refused`: Turnout itself said no. */
+export const requestOutcomes = ['ok', 'partial', 'failed', 'refused', 'client_disconnected'] as const
+export type RequestOutcome = (typeof requestOutcomes)[number]
+
+/** How an attempt ended: well, given up because the client or another attempt made it needless, or by a fault kind. */
+export const attemptOutcomes = ['ok', 'cancelled', ...(Object.keys(faultRules) as (keyof typeof faultRules)[])] as const
+export type AttemptOutcome = (typeof attemptOutcomes)[number]
+
+/** `none`: the connection was gone before a status was sent. */
+export const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const
+
+/** A label with a known, finite set of values: stored as an index, not as a string. */
+export type ClosedLabel = readonly [name: string, values: readonly string[]]
+
+export interface MetricSpec {
+  readonly kind: 'counter' | 'histogram' | 'gauge'
+  readonly name: string
+  readonly help: string
+  /** Labels whose values come from the configuration; bounded at run time. */
+  readonly labels: readonly string[]
+  /** Counters only. */
+  readonly closed?: readonly ClosedLabel[]
+  /** Read at scrape from the system, which does the counting. */
+  readonly read?: true
+  /** Histograms only: upper bounds in the metric's unit, ascending, without +Inf. */
+  readonly bounds?: readonly number[]
+}
+
+const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300]
+// Overhead is Turnout's own time: tens of microseconds when all is well.
+const overheadSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1]
+
+export const metricTable = {
+  requests: {
+    kind: 'counter',
+    name: 'turnout_requests_total',
+    help: 'Client requests that ended, by route, the target that answered last, class of the status sent, and outcome.',
+    labels: ['route', 'target'],
+    closed: [
+      ['status', statusClasses],
+      ['outcome', requestOutcomes],
+    ],
+  },
+  requestDuration: {
+    kind: 'histogram',
+    name: 'turnout_request_duration_seconds',
+    help: 'Time from the request line to the last byte sent, in seconds.',
+    labels: ['route', 'stream'],
+    bounds: seconds,
+  },
+  firstToken: {
+    kind: 'histogram',
+    name: 'turnout_time_to_first_token_seconds',
+    help: 'Time from the request line to the first generated content sent to the client, in seconds. Streams only.',
+    labels: ['route'],
+    bounds: seconds,
+  },
+  overhead: {
+    kind: 'histogram',
+    name: 'turnout_overhead_seconds',
+    help: 'Time of a request spent inside Turnout, without the wait for upstreams, in seconds.',
+    labels: [],
+    bounds: overheadSeconds,
+  },
+  inFlight: {
+    kind: 'gauge',
+    name: 'turnout_requests_in_flight',
+    help: 'Client requests that have begun and not ended.',
+    labels: [],
+  },
+  attempts: {
+    kind: 'counter',
+    name: 'turnout_upstream_attempts_total',
+    help: 'Upstream calls that ended, by target and outcome: ok, cancelled, or a kind of fault.',
+    labels: ['target'],
+    closed: [['outcome', attemptOutcomes]],
+  },
+  attemptDuration: {
+    kind: 'histogram',
+    name: 'turnout_upstream_duration_seconds',
+    help: 'Time from the dispatch of an upstream call to its end, in seconds.',
+    labels: ['target'],
+    bounds: seconds,
+  },
+  loopLag: {
+    kind: 'gauge',
+    name: 'turnout_event_loop_lag_seconds',
+    help: 'How late the event loop ran its timers since the last reading at least 5 s ago, in seconds, by quantile; 1 is the longest.',
+    labels: ['quantile'],
+  },
+  cpu: {
+    kind: 'counter',
+    name: 'process_cpu_seconds_total',
+    help: 'User and system CPU time of the process, in seconds.',
+    labels: ['mode'],
+    read: true,
+  },
+  memory: {
+    kind: 'gauge',
+    name: 'process_resident_memory_bytes',
+    help: 'Resident memory of the process, in bytes.',
+    labels: [],
+  },
+  heap: {
+    kind: 'gauge',
+    name: 'turnout_heap_bytes',
+    help: 'Memory of the JavaScript engine, in bytes: heap used, heap reserved, buffers and other memory outside the heap.',
+    labels: ['part'],
+  },
+  openFiles: {
+    kind: 'gauge',
+    name: 'process_open_fds',
+    help: 'Open file descriptors, sockets included. Only where /proc exists.',
+    labels: [],
+  },
+  startTime: {
+    kind: 'gauge',
+    name: 'process_start_time_seconds',
+    help: 'Start of the process, in seconds since 1970.',
+    labels: [],
+  },
+  build: {
+    kind: 'gauge',
+    name: 'turnout_build_info',
+    help: 'Always 1; the labels say what is running.',
+    labels: ['version', 'node'],
+  },
+  config: {
+    kind: 'gauge',
+    name: 'turnout_config_version',
+    help: 'Version of the configuration in force.',
+    labels: [],
+  },
+} as const satisfies Record<string, MetricSpec>
+
+type Table = typeof metricTable
+type KeysOf<K extends MetricSpec['kind']> = { [P in keyof Table]: Table[P]['kind'] extends K ? P : never }[keyof Table]
+export type CounterKey = Exclude<KeysOf<'counter'>, 'cpu'>
+export type HistogramKey = KeysOf<'histogram'>
+export type GaugeKey = KeysOf<'gauge'>

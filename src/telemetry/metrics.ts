@@ -1,0 +1,239 @@
+// Counts what happens, and hands the numbers to prom-client when somebody scrapes /metrics.
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type Metric, Registry } from 'prom-client'
+import {
+  BoundedNames,
+  CounterFamily,
+  type Family,
+  HistogramFamily,
+  type HistogramRow,
+  ReadFamily,
+  type Sample,
+} from './families.ts'
+import {
+  type AttemptOutcome,
+  attemptOutcomes,
+  type CounterKey,
+  type GaugeKey,
+  type HistogramKey,
+  type MetricSpec,
+  metricTable,
+  type RequestOutcome,
+  requestOutcomes,
+} from './metricTable.ts'
+import { readCpu, readHeap, readMemory, readOpenFiles, readStartTime, watchLoop } from './processFacts.ts'
+
+export interface EndedRequest {
+  /** Name of the route; '' when none was found. */
+  route: string
+  /** Id of the target that answered last; '' when none was called. */
+  target: string
+  /** Status sent to the client; 0 when the connection was gone before. */
+  status: number
+  outcome: RequestOutcome
+  durationMs: number
+  /** Streams only. */
+  firstTokenMs?: number | undefined
+  overheadMs?: number | undefined
+  stream: boolean
+}
+
+export interface EndedAttempt {
+  target: string
+  outcome: AttemptOutcome
+  durationMs: number
+}
+
+export interface Metrics {
+  requestStarted(): void
+  requestEnded(ended: EndedRequest): void
+  attemptEnded(ended: EndedAttempt): void
+  /** Names that always keep series of their own. Call at each change of the configuration. */
+  setConfiguration(configuration: { version: number; routes: Iterable<string>; targets: Iterable<string> }): void
+  /** The family of a counter in the table, for features that count by themselves. Keep its rows. */
+  counter(key: CounterKey): CounterFamily
+  histogram(key: HistogramKey): HistogramFamily
+  /** Gives a gauge of the table its reader. */
+  gauge(key: GaugeKey, read: () => Sample[]): void
+  readonly inFlight: number
+  /** The exposition text. Yields to the event loop between pieces; scrapes at the same time share one result. */
+  expose(): Promise<{ contentType: string; body: string }>
+  /** Stops watching the event loop. */
+  close(): void
+}
+
+export interface MetricsOptions {
+  version?: string
+  /** Names beyond the configured ones that get series of their own, per label. */
+  maxImplicit?: number
+}
+
+/** What one (route, target) pair counts into. */
+interface PairRows {
+  counts: Float64Array
+  duration: HistogramRow
+  streamDuration: HistogramRow
+  firstToken: HistogramRow
+}
+
+/** Lines put together in one turn of the event loop: about a millisecond of work. */
+const linesPerTurn = 400
+
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const registry = new Registry()
+  const counters = new Map<string, CounterFamily>()
+  const histograms = new Map<string, HistogramFamily>()
+  for (const [key, spec] of Object.entries(metricTable) as [string, MetricSpec][]) {
+    if (spec.kind === 'histogram') histograms.set(key, register(registry, new HistogramFamily(spec)))
+    if (spec.kind === 'counter' && !spec.read) counters.set(key, register(registry, new CounterFamily(spec)))
+  }
+  const counter = (key: CounterKey): CounterFamily => counters.get(key) as CounterFamily
+  const histogram = (key: HistogramKey): HistogramFamily => histograms.get(key) as HistogramFamily
+  const read = (key: keyof typeof metricTable, reader: () => Sample[]): void =>
+    void register(registry, new ReadFamily(metricTable[key], reader))
+
+  const limit = options.maxImplicit ?? 200
+  const routes = new BoundedNames(limit)
+  const targets = new BoundedNames(limit)
+  const overhead = histogram('overhead').row()
+  const loop = watchLoop()
+  let inFlight = 0
+  let configVersion = 0
+  let pairs = new Map<string, Map<string, PairRows>>()
+  let attempts = new Map<string, { counts: Float64Array; duration: HistogramRow }>()
+
+  read('inFlight', () => [{ labels: {}, value: inFlight }])
+  read('loopLag', loop.read)
+  read('cpu', readCpu)
+  read('memory', readMemory)
+  read('heap', readHeap)
+  read('openFiles', readOpenFiles)
+  read('startTime', readStartTime)
+  read('config', () => [{ labels: {}, value: configVersion }])
+  read('build', () => [{ labels: { version: options.version ?? '', node: process.version }, value: 1 }])
+
+  function findPair(route: string, target: string): PairRows {
+    const known = pairs.get(route)?.get(target)
+    if (known) return known
+    const routeLabel = routes.admit(route)
+    const targetLabel = targets.admit(target)
+    const rows: PairRows = {
+      counts: counter('requests').row(routeLabel, targetLabel),
+      duration: histogram('requestDuration').row(routeLabel, 'false'),
+      streamDuration: histogram('requestDuration').row(routeLabel, 'true'),
+      firstToken: histogram('firstToken').row(routeLabel),
+    }
+    // Only names that have a series are remembered: the rest is without bound.
+    if (routeLabel === route && targetLabel === target) {
+      const byTarget = pairs.get(route) ?? new Map<string, PairRows>()
+      byTarget.set(target, rows)
+      pairs.set(route, byTarget)
+    }
+    return rows
+  }
+
+  function findAttempts(target: string): { counts: Float64Array; duration: HistogramRow } {
+    const known = attempts.get(target)
+    if (known) return known
+    const label = targets.admit(target)
+    const rows = { counts: counter('attempts').row(label), duration: histogram('attemptDuration').row(label) }
+    if (label === target) attempts.set(target, rows)
+    return rows
+  }
+
+  let scrape: Promise<{ contentType: string; body: string }> | undefined
+
+  return {
+    requestStarted() {
+      inFlight++
+    },
+    requestEnded(ended) {
+      inFlight--
+      const rows = findPair(ended.route, ended.target)
+      add(rows.counts, classOf(ended.status) * requestOutcomes.length + outcomeIndex[ended.outcome])
+      const duration = ended.stream ? rows.streamDuration : rows.duration
+      duration.observe(ended.durationMs / 1000)
+      if (ended.firstTokenMs !== undefined) rows.firstToken.observe(ended.firstTokenMs / 1000)
+      if (ended.overheadMs !== undefined) overhead.observe(ended.overheadMs / 1000)
+    },
+    attemptEnded(ended) {
+      const rows = findAttempts(ended.target)
+      add(rows.counts, attemptIndex[ended.outcome])
+      rows.duration.observe(ended.durationMs / 1000)
+    },
+    setConfiguration(configuration) {
+      configVersion = configuration.version
+      routes.setConfigured(configuration.routes)
+      targets.setConfigured(configuration.targets)
+      // Dropped, so that a name that left the configuration goes through the bound again.
+      pairs = new Map()
+      attempts = new Map()
+    },
+    counter,
+    histogram,
+    gauge: read,
+    get inFlight() {
+      return inFlight
+    },
+    expose() {
+      scrape ??= expose(registry).finally(() => {
+        scrape = undefined
+      })
+      return scrape
+    },
+    close: loop.stop,
+  }
+}
+
+const outcomeIndex = Object.fromEntries(requestOutcomes.map((name, index) => [name, index])) as Record<
+  RequestOutcome,
+  number
+>
+const attemptIndex = Object.fromEntries(attemptOutcomes.map((name, index) => [name, index])) as Record<
+  AttemptOutcome,
+  number
+>
+
+function add(row: Float64Array, cell: number): void {
+  row[cell] = (row[cell] as number) + 1
+}
+
+/** Index into `statusClasses`. */
+function classOf(status: number): number {
+  return status >= 100 && status < 600 ? Math.floor(status / 100) : 0
+}
+
+function register<F extends Family>(registry: Registry, family: F): F {
+  const { name, help } = family.spec
+  const type = family.spec.kind
+  // prom-client asks nothing of a metric but `name` and `get()`; its classes would hash the labels at each increment.
+  const metric = {
+    name,
+    help,
+    type,
+    get: async () => ({ name, help, type, values: family.samples(), aggregator: 'sum' }),
+  }
+  registry.registerMetric(metric as unknown as Metric)
+  return family
+}
+
+/** prom-client makes a whole page in one turn (26 ms at 11,000 lines): hand it the samples in pieces, and breathe between. */
+async function expose(registry: Registry): Promise<{ contentType: string; body: string }> {
+  const pieces: string[] = []
+  for (const metric of registry.getMetricsAsArray() as unknown as { get(): Promise<{ values: Sample[] }> }[]) {
+    const whole = await metric.get()
+    for (let start = 0; start === 0 || start < whole.values.length; start += linesPerTurn) {
+      const piece = { ...whole, values: whole.values.slice(start, start + linesPerTurn) }
+      const text = await textOf(piece)
+      pieces.push(start === 0 ? text : text.slice(text.indexOf('\n', text.indexOf('\n') + 1) + 1))
+      if (whole.values.length > linesPerTurn) await nextTurn()
+    }
+  }
+  return { contentType: registry.contentType, body: pieces.join('') }
+}
+
+function textOf(piece: object): Promise<string> {
+  const alone = new Registry()
+  alone.registerMetric({ ...piece, get: async () => piece } as unknown as Metric)
+  return alone.metrics()
+}
