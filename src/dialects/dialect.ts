@@ -89,6 +89,8 @@ export interface StreamTap {
   readonly fault: UpstreamFault | undefined
   /** True once something generated was seen: the commit point. */
   readonly good: boolean
+  /** The end-of-stream marker was seen: nothing more needs to come. */
+  readonly complete: boolean
   /** The upstream closed the stream: returns the fault if it was not complete. */
   end(): UpstreamFault | undefined
   readonly facts: ReplyFacts
@@ -99,36 +101,93 @@ export interface Inbound {
   inspect(body: Buffer, limits: InspectLimits): Inspected
   /** Checks what the model wrote earlier and the client sends back: tool arguments that are not JSON. Throws `Refusal`. */
   checkHistory(wire: unknown): void
-  /** Wire to hub. Throws `Refusal` that names what it cannot hold. */
+  /** Wire to hub. Throws `Refusal` that names what it cannot hold. Never mutates the wire. */
   decode?(wire: unknown): Chat
-  /** Hub events to one JSON reply. */
-  reply?(events: ChatEvent[], ask: Ask): string
-  /** Hub events to stream text; the closure holds the state of one stream. */
-  stream?(ask: Ask): (event: ChatEvent) => string
+  /** Hub events to one JSON reply. Throws the `UpstreamFault` of a `fault` event. */
+  reply?(events: readonly ChatEvent[], ask: Ask, context: ReplyContext): string
+  /**
+   * Hub events to stream text; the closure holds the state of one stream. `end` gives the end-of-stream marker; `fault` gives the
+   * error frame, after which everything gives the empty string. Faults found elsewhere (timeouts, a cut) are fed in the same way.
+   */
+  stream?(ask: Ask, context: ReplyContext): (event: ChatEvent) => string
   /** The body of an error reply. */
   error(error: GatewayError): string
   /** The frame that reports a failure after the commit point. No end-of-stream marker may follow it. */
   errorFrame(error: GatewayError): string
 }
 
-export interface Outbound {
-  /** Path under the provider's base URL. */
-  path(model: string, stream: boolean): string
-  /** Identity lane: the client's bytes with the named edits. */
+/** What a reply needs that the upstream may not give. Made once a request, so that dialects need no clock and no randomness. */
+export interface ReplyContext {
+  /** Used as the reply's id where the upstream gave none. */
+  id: string
+  /** Seconds since the epoch; used where the upstream gave none. */
+  created: number
+  /** The decoded request, where the form of the reply depends on it (deprecated `functions`). */
+  chat?: Chat | undefined
+}
+
+/**
+ * Keeps what a vendor must get back although the client's wire format has no place for it (Gemini's thought signatures), by tool-call
+ * id. Bounded by its owner, who also keeps tenants apart; a lookup may fail at any time.
+ */
+export interface SignatureStore {
+  get(callId: string): string | undefined
+  put(callId: string, signature: string): void
+}
+
+/** What the hub lane may use beside its input. */
+export interface HubAids {
+  signatures?: SignatureStore | undefined
+  /** Distinguishes the tool calls of this reply from all others, where the vendor gives neither call ids nor a reply id. */
+  replyId?: string | undefined
+}
+
+/** An upstream request of the hub lane: what to send, what it could not say, and headers that it depends on (lower case). */
+export interface Encoded {
+  wire: unknown
+  losses: Loss[]
+  headers?: Readonly<Record<string, string>>
+}
+
+/** Decodes one upstream stream of the hub lane. Fed whole frames in order. Nothing follows an `end` or `fault` event. */
+export interface StreamDecoder {
+  take(frame: { event?: string | undefined; data?: string | undefined }): ChatEvent[]
+  /** The upstream closed the stream: the events of its ending where that is the only sign of it, or the fault of a cut. */
+  end(): ChatEvent[]
+}
+
+/** Client and upstream speak this dialect: bytes are forwarded. */
+export interface IdentityLane {
+  /** The client's bytes with the named edits. */
   patch(inspected: Inspected, edits: RequestEdits): Buffer
-  /** Identity lane: watches a streamed reply. */
+  /** Watches a streamed reply. */
   tap(edits: ReplyEdits): StreamTap
-  /** Identity lane: judges a whole 2xx JSON reply. Returns the (possibly edited) body and its facts, or the fault it hides. */
+  /** Judges a whole 2xx JSON reply. Returns the (possibly edited) body and its facts, or the fault it hides. */
   whole(body: Buffer, edits: ReplyEdits): { body: Buffer; facts: ReplyFacts } | UpstreamFault
+}
+
+/** The client speaks another dialect: requests and replies are translated through the hub. */
+export interface HubLane {
+  /** Hub to wire. Throws `Refusal` for content that the target cannot take. Never mutates the chat. */
+  encode(chat: Chat, model: string, aids?: HubAids): Encoded
+  /** A whole 2xx JSON reply as events; one that hides a failure ends in a `fault` event. Never throws. */
+  events(wire: unknown, aids?: HubAids): ChatEvent[]
+  decodeStream(aids?: HubAids): StreamDecoder
+}
+
+/** How we speak to upstreams. A dialect has the lanes that it can serve; `patch` stands for the whole identity lane, `encode` for the hub. */
+export interface Outbound extends Partial<IdentityLane>, Partial<HubLane> {
+  /** Path under the provider's base URL, with the query that the call needs. */
+  path(model: string, stream: boolean): string
   /** Classifies a reply whose status is not 2xx. */
   fault(status: number, headers: Readonly<Record<string, string | string[] | undefined>>, body: Buffer): UpstreamFault
-  /** Hub to wire. Never mutates the chat. */
-  encode?(chat: Chat, model: string): { wire: unknown; losses: Loss[] }
-  /** Hub lane: a whole JSON reply as events. */
-  events?(wire: unknown): ChatEvent[]
-  /** Hub lane: stream frames to events; the closure holds the state of one stream. */
-  decodeStream?(): (frame: { event?: string | undefined; data: string }) => ChatEvent[]
 }
+
+/** Narrows to a dialect whose clients' bytes can be forwarded as they are. */
+export const hasIdentityLane = (outbound: Outbound): outbound is Outbound & IdentityLane => outbound.patch !== undefined
+
+/** Narrows to a dialect that requests of other dialects can be translated to. */
+export const hasHubLane = (outbound: Outbound): outbound is Outbound & HubLane => outbound.encode !== undefined
 
 export interface Dialect {
   readonly name: DialectName

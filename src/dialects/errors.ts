@@ -63,6 +63,8 @@ export class UpstreamFault extends Error {
   readonly contentType: string | undefined
   readonly param: string | undefined
   readonly code: string | undefined
+  /** What the vendor said beyond the message, in its own names: quota ids, limits, reset times. */
+  readonly details: Readonly<Record<string, unknown>> | undefined
 
   constructor(
     kind: FaultKind,
@@ -74,6 +76,7 @@ export class UpstreamFault extends Error {
       contentType?: string | undefined
       param?: string | undefined
       code?: string | undefined
+      details?: Readonly<Record<string, unknown>> | undefined
     } = {},
   ) {
     super(message)
@@ -85,6 +88,7 @@ export class UpstreamFault extends Error {
     this.contentType = more.contentType
     this.param = more.param
     this.code = more.code
+    this.details = more.details
   }
 
   get rule(): FaultRule {
