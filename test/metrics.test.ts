@@ -196,8 +196,8 @@ describe('cost', () => {
       stalls.push(delay.max / 1e6)
     }
     delay.disable()
-    // In one piece this page takes well over 20 ms. The best of several, because a busy machine also stalls us from outside.
-    expect(Math.min(...stalls)).toBeLessThan(15)
+    // In one piece this page takes 12 to 40 ms. The best of several, because a busy machine also stalls us from outside.
+    expect(Math.min(...stalls)).toBeLessThan(8)
   })
 
   it('counts a request in far less than its budget of microseconds', () => {
