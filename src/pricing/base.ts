@@ -1,0 +1,97 @@
+// The lowest layer of the price book: the price lists that come with @pydantic/genai-prices, offline.
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { type ConditionalPrice, calcPrice, type ModelPrice } from '@pydantic/genai-prices'
+import { parseDecimal } from './decimal.ts'
+import type { LayerEntry, PriceLayer } from './layer.ts'
+import { genaiProvider } from './names.ts'
+import { type PriceVariant, perMillionScale, type RateClass, type RateSet } from './rates.ts'
+
+/** Its price keys (USD per million tokens) by our token classes. Keys not named here price things that `Usage` does not count. */
+const classOf: Readonly<Record<string, RateClass>> = {
+  input_mtok: 'input',
+  cache_read_mtok: 'cacheRead',
+  cache_write_mtok: 'cacheWrite5m',
+  cache_write_5m_mtok: 'cacheWrite5m',
+  cache_write_1h_mtok: 'cacheWrite1h',
+  output_mtok: 'output',
+  output_reasoning_mtok: 'reasoning',
+  input_audio_mtok: 'audioIn',
+  output_audio_mtok: 'audioOut',
+  output_image_mtok: 'imageOut',
+  cache_audio_read_mtok: 'cacheReadAudio',
+}
+
+/** The price base as a layer. Only its matching and its numbers are used; the arithmetic is ours, because its sums are floats. */
+export function createBaseLayer(): PriceLayer {
+  return {
+    source: 'genai-prices',
+    version: packageVersion(),
+    find(provider, model) {
+      // Zero usage: we want the model that it matches and that model's price lists, not a sum.
+      const found = quietly(() => calcPrice({}, model, { providerId: genaiProvider(provider) }))
+      if (!found) return undefined
+      const lists: ConditionalPrice[] = Array.isArray(found.model.prices)
+        ? found.model.prices
+        : [{ prices: found.model.prices }]
+      const variants = lists.map(variantOf)
+      const entry: LayerEntry = { note: `${found.provider.id}/${found.model.id}` }
+      // An empty list is a model whose price is not known (or not by the token): not one that costs nothing.
+      if (variants.some(({ base }) => Object.keys(base).length > 0)) entry.variants = variants
+      if (found.model.context_window) entry.info = { contextWindow: found.model.context_window }
+      return entry
+    },
+  }
+}
+
+function variantOf({ constraint, prices }: ConditionalPrice): PriceVariant {
+  const base: RateSet = {}
+  const tiers = new Map<number, RateSet>()
+  for (const [key, price] of Object.entries(prices as ModelPrice)) {
+    const name = classOf[key]
+    if (!name || price === undefined) continue
+    if (typeof price === 'number') {
+      base[name] = parseDecimal(price, perMillionScale)
+      continue
+    }
+    base[name] = parseDecimal(price.base, perMillionScale)
+    for (const { start, price: above } of price.tiers) {
+      const rates = tiers.get(start) ?? {}
+      rates[name] = parseDecimal(above, perMillionScale)
+      tiers.set(start, rates)
+    }
+  }
+  const variant: PriceVariant = { base, tiers: [...tiers].map(([above, rates]) => ({ above, rates })) }
+  const requests = prices.requests_kcount
+  if (typeof requests === 'number') variant.perRequest = parseDecimal(requests, 15)
+  if (constraint?.type === 'start_date') variant.from = Date.parse(`${constraint.start_date}T00:00:00Z`)
+  if (constraint?.type === 'time_of_date') {
+    variant.window = { start: secondOfDay(constraint.start_time), end: secondOfDay(constraint.end_time) }
+  }
+  return variant
+}
+
+/** `HH:MM:SSZ` or with an offset, as seconds of the UTC day. */
+function secondOfDay(time: string): number {
+  const match = /^(\d{2}):(\d{2}):(\d{2})(?:\.\d+)?(?:Z|([+-])(\d{2}):(\d{2}))$/.exec(time)
+  if (!match) throw new RangeError(`not a time of day: ${time}`)
+  const [, hours, minutes, seconds, sign, offsetHours = '0', offsetMinutes = '0'] = match
+  const offset = (Number(offsetHours) * 60 + Number(offsetMinutes)) * 60 * (sign === '-' ? -1 : 1)
+  return (Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds) - offset + 86_400) % 86_400
+}
+
+function quietly<T>(find: () => T): T | undefined {
+  try {
+    return find()
+  } catch {
+    return undefined // A price list that its own library refuses is no price.
+  }
+}
+
+function packageVersion(): string {
+  // Its exports hide package.json; the entry point lies in dist/, one below.
+  const entry = createRequire(import.meta.url).resolve('@pydantic/genai-prices')
+  const text = readFileSync(join(dirname(entry), '..', 'package.json'), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
