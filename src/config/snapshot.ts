@@ -1,6 +1,6 @@
 // The frozen form of a configuration that requests run on: everything resolved, nothing left to look up.
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
-import type { ProviderKind } from '../providers/provider.ts'
+import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
 
 /** A configured provider: a kind plus address and credentials. */
 export interface Provider {
@@ -12,11 +12,13 @@ export interface Provider {
   /** Path part of the base URL, without a trailing slash. */
   readonly basePath: string
   readonly apiKey: string | undefined
+  /** Where the key came from: the name of an environment variable, or `file`. */
+  readonly keyFrom?: string | undefined
   readonly apiVersion: string | undefined
   /** All static headers of a call, credentials included, lower-case names. Never logged. */
   readonly headers: Readonly<Record<string, string>>
   readonly passHeaders: readonly string[]
-  readonly streamUsage: 'ask' | 'always' | 'never'
+  readonly streamUsage: StreamUsage
   readonly quirks: readonly Quirk[]
 }
 
@@ -36,7 +38,10 @@ export interface Target {
   readonly model: string
   /** Parameters forced on every request, by wire name. */
   readonly params: Readonly<Record<string, unknown>> | undefined
+  /** What is left out comes from the route. One id may thus stand in two routes with different limits. */
   readonly timeouts: Timeouts
+  /** Day on which the provider retires the model, `YYYY-MM-DD`, if known. */
+  readonly sunset?: string | undefined
 }
 
 export interface Route {
@@ -86,10 +91,13 @@ export interface Snapshot {
   readonly hash: string
   readonly source: 'file' | 'environment'
   readonly server: ServerSettings
-  readonly log: { readonly level: string }
+  /** `clientAddress`: whether request lines carry the client's address. */
+  readonly log: { readonly level: string; readonly clientAddress?: boolean }
   readonly dataDir: string
   readonly providers: ReadonlyMap<string, Provider>
+  /** Every target of the configuration by id, with the limits that it has outside of any route. */
   readonly targets: ReadonlyMap<string, Target>
+  /** Every configured route by name, patterns included. */
   readonly routes: ReadonlyMap<string, Route>
   /** Routes whose name is a pattern, most specific first. */
   readonly patterns: readonly { readonly pattern: RegExp; readonly route: Route }[]

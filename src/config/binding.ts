@@ -1,0 +1,27 @@
+// Decides whether a configuration may be served on the address it names.
+import { isIP } from 'node:net'
+import { demoKey, digestOf } from './keySettings.ts'
+import type { Snapshot } from './snapshot.ts'
+
+/** Whether only programs on this machine can reach the address. Names other than localhost are not looked up: they count as far. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  if (bare === 'localhost' || bare.endsWith('.localhost') || bare === '::1') return true
+  const mapped = bare.startsWith('::ffff:') ? bare.slice(7) : bare
+  return isIP(mapped) === 4 && mapped.startsWith('127.')
+}
+
+/**
+ * Why the configuration may not be served on its host, or undefined if it may. Without a key, or with a key that is printed in
+ * the manual, anyone who reaches the port spends the operator's money.
+ */
+export function checkBinding(snapshot: Snapshot, { insecure = false }: { insecure?: boolean }): string | undefined {
+  const { host } = snapshot.server
+  if (insecure || isLoopback(host)) return undefined
+  const remedy = 'Set TURNOUT_MASTER_KEY or `keys`, bind to 127.0.0.1, or pass --insecure if the network is closed.'
+  if (snapshot.keys.size === 0)
+    return `Refusing to listen on ${host} without a key: everyone who reaches it could use your providers. ${remedy}`
+  if (snapshot.keys.has(digestOf(demoKey)))
+    return `Refusing to listen on ${host} with the demo key ${demoKey}: everybody knows it. ${remedy}`
+  return undefined
+}

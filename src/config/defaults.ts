@@ -1,0 +1,29 @@
+// The values of everything that a configuration leaves out.
+import type { Timeouts } from './snapshot.ts'
+
+export const defaults = {
+  dataDir: './data',
+  logLevel: 'info',
+  server: {
+    port: 4000,
+    // Loopback: whoever wants to be reached from elsewhere has to say so, and to have a key.
+    host: '127.0.0.1',
+    maxBodyBytes: 20 * 1024 ** 2,
+    maxReplyBytes: 64 * 1024 ** 2,
+    maxJsonDepth: 128,
+    maxMessages: 10_000,
+    maxHops: 5,
+    // Balancers keep their side open for 60 s: ours must be the longer, or they meet a closed socket now and then.
+    keepAliveTimeout: 75_000,
+    headersTimeout: 15_000,
+    bodyTimeout: 60_000,
+    drainTimeout: 30_000,
+    trustedProxies: [] as readonly string[],
+    corsOrigins: [] as readonly string[],
+    connectionsPerOrigin: 256,
+  },
+  // Reasoning models think for minutes before their first word: a tighter first-token limit would cut good replies.
+  timeouts: { connect: 5_000, firstToken: 300_000, idle: 120_000, total: 1_800_000 } satisfies Timeouts,
+  commitAfter: 10_000,
+  toolArguments: 'check',
+} as const

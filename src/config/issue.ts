@@ -1,0 +1,68 @@
+// Turns the schema's issues into flat faults with a path each, in words that say what to write instead.
+import type { z } from 'zod'
+import type { Path } from './problem.ts'
+
+export interface SchemaFault {
+  path: Path
+  message: string
+  /** The type that was wanted, where a value had the wrong one. */
+  expected: string | undefined
+  /** The fault is the key itself. */
+  atKey: boolean
+}
+
+type Issue = z.core.$ZodIssue
+
+/** Every fault of one failed parse. Of a union only the branch that the value was meant for speaks. */
+export const faultsOf = (issues: readonly Issue[]): SchemaFault[] => issues.flatMap((issue) => faultsIn(issue, []))
+
+function faultsIn(issue: Issue, above: Path): SchemaFault[] {
+  const path = [...above, ...issue.path] as Path
+  switch (issue.code) {
+    case 'unrecognized_keys': {
+      // One line per key: see `strict` in schema.ts.
+      const lines = issue.message.split('\n')
+      return issue.keys.map((key, index) => ({
+        path: [...path, key],
+        message: lines[index] ?? `unknown key "${key}"`,
+        expected: undefined,
+        atKey: true,
+      }))
+    }
+    case 'invalid_key':
+      return [{ path, message: issue.issues[0]?.message ?? issue.message, expected: undefined, atKey: true }]
+    case 'invalid_union': {
+      const meant = issue.errors
+        .filter((branch) => !branch.some((inner) => inner.code === 'invalid_type' && inner.path.length === 0))
+        .sort((a, b) => a.length - b.length)[0]
+      if (meant) return meant.flatMap((inner) => faultsIn(inner, path))
+      return [{ path, message: issue.message, expected: undefined, atKey: false }]
+    }
+    case 'invalid_type':
+      return [{ path, message: describeType(issue), expected: issue.expected, atKey: false }]
+    case 'invalid_value':
+      return [{ path, message: `expected one of ${issue.values.join(', ')}`, expected: undefined, atKey: false }]
+    default:
+      return [{ path, message: issue.message, expected: undefined, atKey: false }]
+  }
+}
+
+const nouns: Record<string, string> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a block of keys',
+  record: 'a block of keys',
+}
+
+function describeType(issue: z.core.$ZodIssueInvalidType): string {
+  const wanted = nouns[issue.expected] ?? issue.expected
+  const received = /received (\w+)$/.exec(issue.message)?.[1]
+  if (received === 'undefined') return `is required: expected ${wanted}`
+  if (issue.expected === 'string' && (received === 'number' || received === 'boolean')) {
+    return 'expected text: put it in quotes'
+  }
+  return `expected ${wanted}`
+}

@@ -1,0 +1,146 @@
+// Loads a configuration: text to frozen snapshot, or every problem at once.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { defaults } from './defaults.ts'
+import { readDocument } from './document.ts'
+import { firstSet } from './env.ts'
+import { freezeDeep } from './freeze.ts'
+import type { Env } from './interpolation.ts'
+import { buildKeys } from './keySettings.ts'
+import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
+import { ConfigError, type ConfigProblem, formatPath, type Report } from './problem.ts'
+import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
+import { buildRoute, buildTargets } from './routeSettings.ts'
+import { buildLogLevel, buildServer, type Overrides } from './serverSettings.ts'
+import { checkShape, type Shape } from './shape.ts'
+import type { Provider, Route, Snapshot } from './snapshot.ts'
+import { findMissingKeys, findWarnings } from './warning.ts'
+
+export interface LoadOptions {
+  /** Path of the configuration. Without one the providers come from the environment. */
+  file?: string | undefined
+  env: Env
+  /** Number of the snapshot; rises with every swap. */
+  version: number
+  /** From the command line. */
+  overrides?: Overrides | undefined
+  /** For sunset warnings. */
+  now?: Date | undefined
+}
+
+export interface Loaded {
+  readonly snapshot: Snapshot
+  readonly warnings: readonly ConfigProblem[]
+}
+
+/** The file to load: `--config`, else TURNOUT_CONFIG, else `turnout.yaml` in the working directory if there is one. */
+export function findConfigFile(flag: string | undefined, env: Env, cwd: string = process.cwd()): string | undefined {
+  const named = flag ?? firstSet(env, ['TURNOUT_CONFIG'])?.value
+  if (named !== undefined) return named
+  return existsSync(resolve(cwd, 'turnout.yaml')) ? 'turnout.yaml' : undefined
+}
+
+/** Loads a file, or what the environment describes. Throws `ConfigError` with all problems; nothing else is thrown. */
+export function loadConfig({ file, ...options }: LoadOptions): Loaded {
+  if (file === undefined) {
+    const found = discoverProviders(options.env)
+    // The same document that a user would write by hand: no second way to build a snapshot.
+    const text = JSON.stringify({ providers: Object.fromEntries(found.map((name) => [name, {}])), directModels: true })
+    return parseConfig(text, options)
+  }
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code
+    const message = code === 'ENOENT' ? 'does not exist' : `cannot be read: ${code}`
+    throw new ConfigError([{ path: '', line: 0, column: 0, message }], file)
+  }
+  return parseConfig(text, { ...options, file })
+}
+
+/** As `loadConfig`, for a text that is at hand already. `file` names it in problems; without it the source is the environment. */
+export function parseConfig(text: string, options: LoadOptions): Loaded {
+  const { file, env, version, overrides = {}, now = new Date() } = options
+  const { document, problems } = readDocument(text, env)
+  const taken = new Set(problems.map((problem) => problem.path).filter((path) => path !== ''))
+  const place = (path: Parameters<Report>[0], part?: 'key' | 'value') =>
+    file === undefined || isVariable(path[0]) ? { line: 0, column: 0 } : document.locate(path, part)
+  const report: Report = (path, message, part) => {
+    const shown = formatPath(path)
+    // What could not be interpolated has been told of: that its text does not fit either is no news.
+    if (!taken.has(shown)) problems.push({ path: shown, ...place(path, part), message })
+  }
+  const shape = document.data === undefined ? undefined : checkShape(document, report)
+  const snapshot = shape && buildSnapshot(shape, { text, env, version, overrides, file, report })
+  const warnings: ConfigProblem[] = []
+  const warn: Report = (path, message, part) => warnings.push({ path: formatPath(path), ...place(path, part), message })
+  if (snapshot) findMissingKeys(snapshot, { report, warn })
+  if (shape && snapshot && problems.length === 0) findWarnings(snapshot, shape.settings, { document, env, now, warn })
+  if (!snapshot || problems.length > 0) throw new ConfigError(problems.sort(byPlace), file)
+  return { snapshot: freezeDeep(snapshot), warnings: warnings.sort(byPlace) }
+}
+
+const byPlace = (a: ConfigProblem, b: ConfigProblem) => a.line - b.line || a.column - b.column
+
+/** Problems of the environment carry the variable's name as their path: there is no line to point at. */
+const isVariable = (step: string | number | undefined): boolean =>
+  typeof step === 'string' && /^[A-Z][A-Z_]*$/.test(step)
+
+interface BuildOptions {
+  text: string
+  env: Env
+  version: number
+  overrides: Overrides
+  file: string | undefined
+  report: Report
+}
+
+/** Resolves names and fills gaps. What it returns may be served only if nothing was reported. */
+function buildSnapshot({ settings, providerNames, targetIds }: Shape, options: BuildOptions): Snapshot {
+  const { text, env, version, overrides, file, report } = options
+  const server = buildServer(settings.server, env, overrides, report)
+  const level = buildLogLevel(settings.log, env, overrides, report)
+  const dataDir =
+    overrides.dataDir ?? settings.dataDir ?? firstSet(env, ['TURNOUT_DATA_DIR'])?.value ?? defaults.dataDir
+
+  const listed = settings.providers ?? Object.fromEntries(discoverProviders(env).map((name) => [name, undefined]))
+  const declared = providerNames ?? Object.keys(listed)
+  if (declared.length === 0) {
+    const message = `no provider: set one of ${discoverableVariables().join(', ')}, or list them under \`providers\` in turnout.yaml`
+    report(file === undefined ? [] : ['providers'], message, 'key')
+  }
+  const providers = new Map<string, Provider>()
+  for (const [name, provider] of Object.entries(listed)) {
+    const built = buildProvider(name, provider, env, report)
+    if (built) providers.set(name, built)
+  }
+
+  const plans = buildTargets(settings.targets ?? {}, providers, declared, report)
+  const parts = { plans, targetIds, providers, declared, report }
+  const routes = new Map<string, Route>()
+  for (const [name, route] of Object.entries(settings.routes ?? {})) {
+    const built = buildRoute(name, route, parts)
+    if (built) routes.set(name, built)
+  }
+  const patterns = [...routes.values()]
+    .filter(({ name }) => isPattern(name))
+    .sort((a, b) => compareSpecificity(a.name, b.name))
+    .map((route) => ({ pattern: patternOf(route.name), route }))
+
+  return {
+    version,
+    hash: createHash('sha256').update(text).digest('hex').slice(0, 12),
+    source: file === undefined ? 'environment' : 'file',
+    server,
+    log: { level },
+    dataDir: resolve(dataDir),
+    providers,
+    targets: new Map([...plans].map(([id, plan]) => [id, plan.target])),
+    routes,
+    patterns,
+    directModels: settings.directModels ?? false,
+    keys: buildKeys(settings.keys ?? [], env, report),
+  }
+}
