@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+// The command line: `turnout --help` lists what it can do.
+import { Command, CommanderError } from 'commander'
+import { ConfigError } from '../config/problem.ts'
+import { StoreError } from '../store/driver.ts'
+import { version } from '../version.ts'
+import { addConfigCommand } from './configCheck.ts'
+import { addDemoCommand } from './demo.ts'
+import { addDoctorCommand } from './doctor.ts'
+import { addServeCommand } from './serve.ts'
+import { addSimulateCommand } from './simulate.ts'
+
+const program = new Command('turnout')
+  .description('An LLM gateway that moves live traffic between models and providers.')
+  .version(version)
+  .showHelpAfterError('(--help lists the options)')
+
+addServeCommand(program)
+addDemoCommand(program)
+addSimulateCommand(program)
+addConfigCommand(program)
+addDoctorCommand(program)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode
+  else {
+    const known = error instanceof ConfigError || error instanceof StoreError || !(error instanceof TypeError)
+    process.stderr.write(`${known ? (error as Error).message : ((error as Error).stack ?? error)}\n`)
+    process.exitCode = 1
+  }
+}

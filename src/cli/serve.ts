@@ -1,0 +1,57 @@
+// `turnout serve`: runs the gateway until it is told to stop.
+import { type Command, Option } from 'commander'
+import { type Running, run } from './run.ts'
+
+interface ServeFlags {
+  config?: string
+  envFile?: string
+  port?: number
+  host?: string
+  insecure?: boolean
+}
+
+export function addServeCommand(program: Command): void {
+  program
+    .command('serve')
+    .description('run the gateway')
+    .option(
+      '-c, --config <file>',
+      'configuration file (default: $TURNOUT_CONFIG, else ./turnout.yaml, else providers from the environment)',
+    )
+    .option('--env-file <file>', 'file of environment variables, read at start and on reload (SIGHUP)')
+    .addOption(new Option('-p, --port <number>', 'port to listen on').argParser(portOf))
+    .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
+    .option('--insecure', 'listen on other addresses than loopback although no key is configured')
+    .action(async (flags: ServeFlags) => {
+      const running = await run(flags)
+      const { snapshot } = running.turnout
+      const source = running.file ?? `providers from the environment (${[...snapshot.providers.keys()].join(', ')})`
+      process.stderr.write(
+        `Turnout listens on ${running.server.url} with ${source}. Base URL for SDKs: ${running.server.url}/v1\n`,
+      )
+      process.on('SIGHUP', () => running.reload())
+      stopOnSignal(running)
+    })
+}
+
+export function portOf(text: string): number {
+  const port = Number(text)
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new Error(`'${text}' is no port: give a number from 0 to 65535.`)
+  return port
+}
+
+/** The first signal drains, the second ends at once. `also` is stopped after the gateway. */
+export function stopOnSignal(running: Running, also?: () => Promise<void>): void {
+  let stopping = false
+  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+    if (stopping) process.exit(1)
+    stopping = true
+    running.log.info('stopping', { event: 'stopping', signal })
+    await running.stop()
+    await also?.()
+    process.exit(0)
+  }
+  process.on('SIGTERM', (signal) => void stop(signal))
+  process.on('SIGINT', (signal) => void stop(signal))
+}

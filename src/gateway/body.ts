@@ -1,0 +1,58 @@
+// Reads a request body once, within bounds, inflating it where the client compressed it.
+import type { IncomingMessage } from 'node:http'
+import { promisify } from 'node:util'
+import { brotliDecompress, gunzip, inflate } from 'node:zlib'
+import { Refusal } from '../dialects/errors.ts'
+import { ClientGone } from './call.ts'
+
+const inflaters = {
+  gzip: promisify(gunzip),
+  'x-gzip': promisify(gunzip),
+  deflate: promisify(inflate),
+  br: promisify(brotliDecompress),
+} as const
+
+/**
+ * The whole body, inflated.
+ * @param limit most bytes, before and after inflating
+ * @throws Refusal `request_too_large`, `unsupported_media_type`, `invalid_encoding`; ClientGone when the client left
+ */
+export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
+  const encoding = (req.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
+  if (encoding !== 'identity' && !Object.hasOwn(inflaters, encoding)) {
+    throw new Refusal('unsupported_media_type', 'The content-encoding is not supported: use gzip, deflate, br or none.')
+  }
+  if (Number(req.headers['content-length']) > limit) throw tooLarge(limit)
+  const raw = await collect(req, limit)
+  if (encoding === 'identity') return raw
+  try {
+    return await inflaters[encoding as keyof typeof inflaters](raw, { maxOutputLength: limit })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limit)
+    throw new Refusal('invalid_encoding', `The body is not valid ${encoding} data.`)
+  }
+}
+
+function collect(req: IncomingMessage, limit: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let first: Buffer | undefined
+    let chunks: Buffer[] | undefined
+    let size = 0
+    req.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size > limit) return reject(tooLarge(limit))
+      if (first === undefined) first = chunk
+      else if (chunks === undefined) chunks = [first, chunk]
+      else chunks.push(chunk)
+    })
+    req.on('end', () => resolve(chunks ? Buffer.concat(chunks, size) : (first ?? Buffer.alloc(0))))
+    req.on('error', () => reject(new ClientGone()))
+    req.on('close', () => {
+      if (!req.complete) reject(new ClientGone())
+    })
+  })
+}
+
+function tooLarge(limit: number): Refusal {
+  return new Refusal('request_too_large', `The request body is larger than ${limit} bytes.`)
+}

@@ -1,0 +1,88 @@
+// One request on its journey: what is known of it so far. Everything a step learns is put here; nothing is global.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ApiKey, Route, Snapshot, Target } from '../config/snapshot.ts'
+import type { Dialect, Inspected, ReplyFacts } from '../dialects/dialect.ts'
+import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
+
+/** How a request ended. `partial`: content was sent, then the upstream failed. */
+export type Outcome = 'ok' | 'refused' | 'failed' | 'partial' | 'client_disconnected'
+
+/** One upstream call, as it will stand in the ledger. Times are milliseconds of the monotonic clock. */
+export interface Attempt {
+  readonly target: Target
+  readonly lane: 'identity' | 'hub'
+  readonly startedAt: number
+  endedAt: number | undefined
+  status: number | undefined
+  fault: UpstreamFault | undefined
+  facts: ReplyFacts | undefined
+}
+
+export interface Call {
+  readonly id: string
+  readonly startedAt: number
+  /** Taken once: a swap of the configuration cannot touch a request in flight. */
+  readonly snapshot: Snapshot
+  readonly dialect: Dialect
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  /** Headers that the door wants on the reply (CORS). */
+  readonly doorHeaders: readonly string[]
+  key: ApiKey | undefined
+  inspected: Inspected | undefined
+  route: Route | undefined
+  readonly attempts: Attempt[]
+  /** Milliseconds spent waiting for upstreams. */
+  upstreamMs: number
+  /** When the first generated content went to the client. */
+  firstTokenAt: number | undefined
+  /** The client went away before the reply was complete. */
+  gone: boolean
+  /** Called once when the client goes away; set by whoever holds the upstream at the moment. */
+  onGone: (() => void) | undefined
+  /** The cause of a reply that is not a success. */
+  error: Refusal | UpstreamFault | undefined
+  status: number
+  outcome: Outcome | undefined
+}
+
+/** Thrown through the journey when the client is gone: nobody is left to answer. */
+export class ClientGone extends Error {
+  constructor() {
+    super('The client closed the connection.')
+    this.name = 'ClientGone'
+  }
+}
+
+export function openCall(
+  req: IncomingMessage,
+  res: ServerResponse,
+  from: { id: string; now: number; snapshot: Snapshot; dialect: Dialect; doorHeaders: readonly string[] },
+): Call {
+  const call: Call = {
+    id: from.id,
+    startedAt: from.now,
+    snapshot: from.snapshot,
+    dialect: from.dialect,
+    req,
+    res,
+    doorHeaders: from.doorHeaders,
+    key: undefined,
+    inspected: undefined,
+    route: undefined,
+    attempts: [],
+    upstreamMs: 0,
+    firstTokenAt: undefined,
+    gone: false,
+    onGone: undefined,
+    error: undefined,
+    status: 0,
+    outcome: undefined,
+  }
+  res.on('close', () => {
+    if (res.writableFinished || call.gone) return
+    call.gone = true
+    call.onGone?.()
+  })
+  return call
+}

@@ -1,0 +1,38 @@
+// What went wrong on the wire, from the error that undici or the system reports.
+import { type FaultKind, UpstreamFault } from '../dialects/errors.ts'
+
+const kinds: Record<string, [FaultKind, string]> = {
+  ECONNREFUSED: ['dial_failed', 'The upstream refused the connection.'],
+  ENOTFOUND: ['dial_failed', "The upstream's name does not resolve."],
+  EAI_AGAIN: ['dial_failed', "The upstream's name does not resolve at the moment."],
+  EHOSTUNREACH: ['dial_failed', 'The upstream cannot be reached.'],
+  ENETUNREACH: ['dial_failed', 'The upstream cannot be reached.'],
+  EADDRNOTAVAIL: ['dial_failed', 'No local port is free for a connection to the upstream.'],
+  EMFILE: ['dial_failed', 'This process has no file descriptor left for a connection to the upstream.'],
+  ETIMEDOUT: ['connect_timeout', 'The connection to the upstream timed out.'],
+  UND_ERR_CONNECT_TIMEOUT: ['connect_timeout', 'The connection to the upstream timed out.'],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['cut', 'The upstream sent fewer or more bytes than it announced.'],
+  UND_ERR_HEADERS_OVERFLOW: ['garbage', "The upstream's headers are too large."],
+  EPROTO: ['tls_failed', 'The TLS handshake with the upstream failed.'],
+}
+
+/** `responded`: the upstream's headers had come. */
+export function dialFaultOf(error: Error, responded: boolean): UpstreamFault {
+  const code = codeOf(error)
+  const known = kinds[code]
+  if (known) return new UpstreamFault(known[0], known[1], { code: known[0] })
+  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code)) {
+    return new UpstreamFault('tls_failed', `The TLS handshake with the upstream failed (${code}).`)
+  }
+  if (code.startsWith('HPE_')) return new UpstreamFault('garbage', `The upstream does not speak HTTP (${code}).`)
+  return responded
+    ? new UpstreamFault('cut', 'The upstream closed the connection in the middle of its reply.')
+    : new UpstreamFault('reset', 'The upstream closed the connection before it replied.')
+}
+
+/** A dial to several addresses fails with one error that holds the others. */
+function codeOf(error: Error & { code?: unknown; errors?: unknown; cause?: unknown }): string {
+  if (typeof error.code === 'string' && error.code !== 'UND_ERR_SOCKET') return error.code
+  const inner = Array.isArray(error.errors) ? error.errors[0] : error.cause
+  return inner instanceof Error ? codeOf(inner) : ''
+}

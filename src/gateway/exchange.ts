@@ -1,0 +1,235 @@
+// One upstream call on the wire: dispatches it, watches its deadlines, and hands its reply over, whole or as a stream.
+import type { Dispatcher } from 'undici'
+import type { Target } from '../config/snapshot.ts'
+import type { Outbound, ReplyFacts } from '../dialects/dialect.ts'
+import { UpstreamFault } from '../dialects/errors.ts'
+import { dialFaultOf } from './dialFault.ts'
+import type { Lane, LaneStream } from './lane.ts'
+
+type Controller = Dispatcher.DispatchController
+type Headers = Readonly<Record<string, string | string[] | undefined>>
+
+/** Bytes kept before the commit point: more without anything generated is no reply. */
+const MAX_WAITING_BYTES = 1024 * 1024
+/** Bytes of an error reply that are read. */
+const MAX_ERROR_BYTES = 256 * 1024
+/** Milliseconds for usage and the end marker to follow the finish frame. */
+const ENDING_TIMEOUT = 5_000
+
+export interface ExchangeOptions {
+  lane: Lane
+  target: Target
+  outbound: Outbound
+  stream: boolean
+  timeouts: { firstToken: number; idle: number }
+  /** Milliseconds of healthy waiting after which a stream counts as good without content. */
+  commitAfter: number
+  maxReplyBytes: number
+}
+
+/**
+ * `good` resolves when a whole reply was judged good, or a stream has shown something good; it rejects with an `UpstreamFault`.
+ * From then on the owner of a stream listens with `onBytes` and `onFinished`.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly good: Promise<void>
+  status = 0
+  headers: Headers = {}
+  /** The judged body of a JSON reply. */
+  body: Buffer | undefined
+  facts: ReplyFacts | undefined
+  /** The reply as a stream; undefined for a whole one. */
+  stream: LaneStream | undefined
+  fault: UpstreamFault | undefined
+  /** The timer of the whole request, for whoever ends the stream to clear. */
+  deadline: NodeJS.Timeout | undefined
+  onBytes: (() => void) | undefined
+  onFinished: ((fault: UpstreamFault | undefined) => void) | undefined
+  readonly #options: ExchangeOptions
+  #controller: Controller | undefined
+  #resolve!: () => void
+  #reject!: (fault: UpstreamFault) => void
+  #committed = false
+  #ended = false
+  #aborted = false
+  #paused = false
+  #chunks: Buffer[] = []
+  #size = 0
+  #waiting = 0
+  #progress = 0
+  #timer: NodeJS.Timeout | undefined
+  #commitTimer: NodeJS.Timeout | undefined
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options
+    this.good = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // Whoever aborts stops listening.
+    this.good.catch(() => {})
+    if (options.stream) {
+      this.#timer = setTimeout(this.#onDeadline, options.timeouts.firstToken)
+    }
+  }
+
+  /** Stops the call at once, in any phase. Nothing is reported any more. */
+  abort(): void {
+    this.#finish()
+    this.#aborted = true
+    this.#controller?.abort(new Error('aborted'))
+  }
+
+  /** Stops the call and reports `fault` as its end. */
+  fail(fault: UpstreamFault): void {
+    if (this.#ended) return
+    this.#end(fault)
+    this.#aborted = true
+    this.#controller?.abort(fault)
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#controller?.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#timer?.refresh()
+    this.#controller?.resume()
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller
+    if (this.#aborted) controller.abort(new Error('aborted'))
+  }
+
+  onResponseStart(_controller: Controller, status: number, headers: Headers): void {
+    if (status < 200 || this.#ended) return
+    this.status = status
+    this.headers = headers
+    if (!this.#options.stream || status >= 300 || isJson(headers)) return
+    this.stream = this.#options.lane.stream()
+    this.facts = this.stream.facts
+    this.#commitTimer = setTimeout(this.#commit, this.#options.commitAfter)
+  }
+
+  onResponseData(_controller: Controller, chunk: Buffer): void {
+    if (this.#ended) return
+    if (this.stream) return this.#onStreamData(this.stream, chunk)
+    this.#size += chunk.length
+    const limit = this.status < 300 ? this.#options.maxReplyBytes : MAX_ERROR_BYTES
+    if (this.#size <= limit) this.#chunks.push(chunk)
+    else if (this.status < 300)
+      this.fail(new UpstreamFault('too_large', `The upstream's reply is larger than ${limit} bytes.`))
+  }
+
+  onResponseEnd(): void {
+    if (this.#ended) return clearTimeout(this.#timer)
+    if (this.stream) {
+      this.stream.end()
+      if (!this.stream.fault) this.#commit()
+      return this.#end(this.stream.fault)
+    }
+    const body = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
+    if (this.status >= 300) return this.#end(this.#options.outbound.fault(this.status, this.headers, body))
+    const judged = this.#options.lane.whole(body)
+    if (judged instanceof UpstreamFault) return this.#end(judged)
+    this.body = judged.body
+    this.facts = judged.facts
+    this.#end(undefined)
+  }
+
+  onResponseError(_controller: Controller, error: Error): void {
+    if (this.#ended) return
+    const { stream } = this
+    // What is cut off after the finish frame was complete in all that counts.
+    if (stream?.finishing && !stream.fault) return this.onResponseEnd()
+    this.#end(dialFaultOf(error, this.status !== 0))
+  }
+
+  #onStreamData(stream: LaneStream, chunk: Buffer): void {
+    stream.push(chunk)
+    if (stream.fault) return this.fail(stream.fault)
+    if (!this.#committed) {
+      this.#waiting += chunk.length
+      if (stream.good) this.#commit()
+      else if (this.#waiting > MAX_WAITING_BYTES) {
+        return this.fail(new UpstreamFault('garbage', 'The upstream sent a megabyte without generating anything.'))
+      }
+    } else this.onBytes?.()
+    if (stream.complete) {
+      // The end marker has come: the answer need not wait for the connection to close.
+      const fault = this.#judgeEnd(stream)
+      this.#end(fault)
+      this.#timer = setTimeout(() => this.#controller?.abort(new Error('no end of reply')), ENDING_TIMEOUT).unref()
+      return
+    }
+    if (stream.progress !== this.#progress) {
+      if (this.#progress === 0 || stream.finishing) this.#rearm(stream)
+      else this.#timer?.refresh()
+      this.#progress = stream.progress
+    } else if (stream.finishing) this.#rearm(stream)
+  }
+
+  #judgeEnd(stream: LaneStream): UpstreamFault | undefined {
+    stream.end()
+    if (!stream.fault) this.#commit()
+    return stream.fault
+  }
+
+  #rearm(stream: LaneStream): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(this.#onDeadline, stream.finishing ? ENDING_TIMEOUT : this.#options.timeouts.idle)
+  }
+
+  readonly #onDeadline = (): void => {
+    const { stream } = this
+    // A slow client holds the upstream back: that is not the upstream's silence.
+    if (this.#paused) return void this.#timer?.refresh()
+    if (stream?.finishing) {
+      this.#controller?.abort(new Error('no end of reply'))
+      return
+    }
+    this.fail(
+      this.#progress > 0
+        ? new UpstreamFault('idle_timeout', `The upstream generated nothing for ${this.#options.timeouts.idle} ms.`)
+        : new UpstreamFault(
+            'first_token_timeout',
+            `The upstream generated nothing in ${this.#options.timeouts.firstToken} ms.`,
+          ),
+    )
+  }
+
+  readonly #commit = (): void => {
+    if (this.#committed) return
+    this.#committed = true
+    clearTimeout(this.#commitTimer)
+    this.#resolve()
+  }
+
+  #end(fault: UpstreamFault | undefined): void {
+    const wasCommitted = this.#committed
+    this.#finish()
+    this.fault = fault
+    if (!wasCommitted) {
+      if (fault) this.#reject(fault)
+      else this.#commit()
+    } else this.onFinished?.(fault)
+  }
+
+  /** True when nothing more comes; `fault` then says how it ended. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  #finish(): void {
+    this.#ended = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#commitTimer)
+  }
+}
+
+function isJson(headers: Headers): boolean {
+  return /^application\/(?:[\w.+-]+\+)?json\b/i.test(String(headers['content-type'] ?? ''))
+}

@@ -1,0 +1,108 @@
+// The journey of one request, step by step.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { resolveModel } from '../config/resolve.ts'
+import type { Route, Snapshot } from '../config/snapshot.ts'
+import type { Dialect } from '../dialects/dialect.ts'
+import { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import { authenticate } from './admit.ts'
+import { readBody } from './body.ts'
+import { type Call, ClientGone, openCall } from './call.ts'
+import { firstGood } from './firstGood.ts'
+import { makePlan } from './plan.ts'
+import type { Pools } from './pools.ts'
+import { refuse } from './refuse.ts'
+import { relay } from './relay.ts'
+
+export interface Gateway {
+  snapshot(): Snapshot
+  readonly pools: Pools
+  /** Accept any `Host` although no key is configured. */
+  readonly insecure: boolean
+  nextId(): string
+  random(): number
+  started(call: Call): void
+  /** Called exactly once a request, before the end of its reply is released; a promise holds the end back. */
+  settled(call: Call): Promise<void> | undefined
+  /** A fault of our own code. */
+  crashed(error: unknown, call: Call): void
+}
+
+export type Handle = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  dialect: Dialect,
+  doorHeaders: readonly string[],
+) => Promise<void>
+
+export function createHandle(gateway: Gateway): Handle {
+  const settled = new WeakSet<Call>()
+  const settle = (call: Call): Promise<void> | undefined => {
+    if (settled.has(call)) return undefined
+    settled.add(call)
+    return gateway.settled(call)
+  }
+  return async (req, res, dialect, doorHeaders) => {
+    const call = openCall(req, res, {
+      id: gateway.nextId(),
+      now: performance.now(),
+      snapshot: gateway.snapshot(),
+      dialect,
+      doorHeaders,
+    })
+    gateway.started(call)
+    try {
+      call.key = authenticate(req, call.snapshot, gateway.insecure)
+      const body = await readBody(req, call.snapshot.server.maxBodyBytes)
+      inspect(call, body)
+      const plan = makePlan(call, gateway.random())
+      const good = await firstGood(call, plan, gateway.pools)
+      await relay(call, good, settle)
+    } catch (error) {
+      await conclude(call, error, gateway, settle)
+    } finally {
+      call.onGone = undefined
+      await settle(call)
+    }
+  }
+}
+
+function inspect(call: Call, body: Buffer): void {
+  const { server } = call.snapshot
+  const { inbound } = call.dialect
+  call.inspected = inbound!.inspect(body, { maxDepth: server.maxJsonDepth, maxMessages: server.maxMessages })
+  call.route = routeOf(call.snapshot, call.inspected.ask.model)
+  if (call.route.toolArguments === 'check') inbound!.checkHistory(call.inspected.wire)
+}
+
+/** @throws Refusal `model_not_found` with the nearest names */
+export function routeOf(snapshot: Snapshot, model: string): Route {
+  const found = resolveModel(snapshot, model)
+  if (!('nearest' in found)) return found
+  const shown = model.length > 128 ? `${model.slice(0, 128)}…` : model
+  const hint = found.nearest.length > 0 ? ` Did you mean ${found.nearest.map((name) => `'${name}'`).join(', ')}?` : ''
+  throw new Refusal('model_not_found', `The model '${shown}' does not exist or is not configured here.${hint}`, 'model')
+}
+
+async function conclude(
+  call: Call,
+  error: unknown,
+  gateway: Gateway,
+  settle: (call: Call) => Promise<void> | undefined,
+): Promise<void> {
+  if (error instanceof ClientGone || call.gone) {
+    call.outcome = 'client_disconnected'
+    call.status = 499
+    return
+  }
+  let cause: Refusal | UpstreamFault
+  if (error instanceof Refusal || error instanceof UpstreamFault) cause = error
+  else {
+    gateway.crashed(error, call)
+    cause = new Refusal('internal_error', 'The gateway failed while it handled this request.')
+  }
+  call.error = cause
+  call.outcome = cause instanceof Refusal ? 'refused' : 'failed'
+  call.status = cause instanceof Refusal ? cause.status : cause.clientStatus
+  await settle(call)
+  refuse(call, cause)
+}

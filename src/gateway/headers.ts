@@ -1,0 +1,131 @@
+// Which headers cross the gateway, in which direction, under which name.
+import type { IncomingMessage } from 'node:http'
+import type { Target } from '../config/snapshot.ts'
+import type { Attempt, Call } from './call.ts'
+import { HOPS_HEADER } from './hops.ts'
+
+const USER_AGENT = 'turnout'
+
+/** Flat name-value list of an upstream call. Nothing of the client's passes but what the provider's own list names. */
+export function requestHeaders(req: IncomingMessage, target: Target, stream: boolean, hops: number): string[] {
+  const { provider } = target
+  const headers = [
+    'content-type',
+    'application/json',
+    'accept',
+    stream ? 'text/event-stream' : 'application/json',
+    'accept-encoding',
+    'identity',
+    'user-agent',
+    USER_AGENT,
+    HOPS_HEADER,
+    String(hops + 1),
+  ]
+  for (const name in provider.headers) headers.push(name, provider.headers[name]!)
+  for (const name of provider.passHeaders) {
+    const value = req.headers[name]
+    if (typeof value === 'string' && !(name in provider.headers)) headers.push(name, value)
+  }
+  return headers
+}
+
+/** Upstream headers that never reach a client: the hop's own, cookies, those that we set, and the vendor's edge talking to browsers. */
+const dropped = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'set-cookie',
+  'set-cookie2',
+  'content-length',
+  'content-encoding',
+  'content-type',
+  'date',
+  'server',
+  'via',
+  'alt-svc',
+  'nel',
+  'report-to',
+  'reporting-endpoints',
+  'strict-transport-security',
+  'content-security-policy',
+  'x-powered-by',
+  'x-accel-buffering',
+  'cf-cache-status',
+  'vary',
+  'location',
+])
+
+type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+/** Flat name-value list of what the upstream's reply tells the client. Its request id moves aside for ours. */
+export function passedHeaders(upstream: UpstreamHeaders): string[] {
+  const headers: string[] = []
+  const listed = connectionListed(upstream)
+  for (const name in upstream) {
+    if (dropped.has(name) || name.startsWith('access-control-') || name.startsWith('x-turnout-') || listed?.has(name))
+      continue
+    const value = upstream[name]
+    if (value === undefined) continue
+    const text = typeof value === 'string' ? value : value.join(', ')
+    headers.push(name === 'x-request-id' ? 'x-upstream-request-id' : name, headerText(text))
+  }
+  return headers
+}
+
+/** Headers that `Connection` names are the hop's own too (RFC 9110, 7.6.1). */
+function connectionListed(upstream: UpstreamHeaders): Set<string> | undefined {
+  const connection = upstream.connection
+  if (typeof connection !== 'string' || connection === 'keep-alive' || connection === 'close') return undefined
+  return new Set(connection.split(',').map((name) => name.trim().toLowerCase()))
+}
+
+/** What every reply of ours carries, as far as it is known. */
+export function ownHeaders(call: Call): string[] {
+  const headers = [...call.doorHeaders, 'x-request-id', call.id, 'x-turnout-config', String(call.snapshot.version)]
+  const attempt = call.attempts.at(-1)
+  if (attempt) pushAttempt(headers, call, attempt)
+  return headers
+}
+
+function pushAttempt(headers: string[], call: Call, attempt: Attempt): void {
+  const { target } = attempt
+  headers.push(
+    'x-turnout-target',
+    headerText(target.id),
+    'x-turnout-provider',
+    headerText(target.provider.name),
+    'x-turnout-model',
+    headerText(modelFor(target, call)),
+    'x-turnout-lane',
+    attempt.lane,
+    'x-turnout-attempts',
+    String(call.attempts.length),
+  )
+}
+
+/** The model that a target is asked for: `*` passes the client's own word on, less the provider's name before it. */
+export function modelFor(target: Target, call: Call): string {
+  if (target.model !== '*') return target.model
+  const asked = call.inspected?.ask.model ?? ''
+  const prefix = `${target.provider.name}/`
+  return asked.startsWith(prefix) ? asked.slice(prefix.length) : asked
+}
+
+/** A value that no header check refuses: other characters are percent-encoded, and it is cut at 256 characters. */
+export function headerText(value: string): string {
+  if (value.length <= 256 && /^[\x20-\x7e]*$/.test(value)) return value
+  const cut = value.slice(0, 256).replace(/[^\x20-\x7e]+/g, (odd) => encodeOdd(odd))
+  return cut.slice(0, 768)
+}
+
+function encodeOdd(text: string): string {
+  return Array.from(Buffer.from(text, 'utf8'), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(
+    '',
+  )
+}

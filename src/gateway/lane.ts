@@ -1,0 +1,35 @@
+// How a request reaches a target and its reply comes back: as bytes where both sides speak one dialect, else through the hub.
+import type { ReplyFacts } from '../dialects/dialect.ts'
+import type { UpstreamFault } from '../dialects/errors.ts'
+
+/** One streamed reply on its way through a lane. */
+export interface LaneStream {
+  /** Feeds upstream bytes. */
+  push(chunk: Buffer): void
+  /** The upstream closed the stream; afterwards `fault` says whether the answer was complete. */
+  end(): void
+  /** Bytes that may go to the client once the reply is committed. Whoever sends them empties the list. */
+  readonly ready: Buffer[]
+  /** The ending, from the first finish frame on: released only when the request is settled. */
+  readonly held: Buffer[]
+  /** Something was generated: the commit point. */
+  readonly good: boolean
+  /** Grows whenever generated content comes: keep-alive comments do not count. */
+  readonly progress: number
+  /** The finish frame has come. */
+  readonly finishing: boolean
+  /** Nothing more needs to come. */
+  readonly complete: boolean
+  readonly fault: UpstreamFault | undefined
+  readonly facts: ReplyFacts
+}
+
+export interface Lane {
+  readonly name: 'identity' | 'hub'
+  /** Path under the provider's base URL, and the body. */
+  readonly path: string
+  readonly body: Buffer
+  stream(): LaneStream
+  /** Judges a whole 2xx JSON reply. */
+  whole(body: Buffer): { body: Buffer; facts: ReplyFacts } | UpstreamFault
+}

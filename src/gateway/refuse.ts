@@ -1,0 +1,65 @@
+// Answers a request that gets no reply: our own refusals, and upstream failures after the last target.
+import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
+import type { Call } from './call.ts'
+import { ownHeaders, passedHeaders } from './headers.ts'
+
+/** Writes the error reply in the client's own shape. A vendor's own error body passes as it is, less our credentials. */
+export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
+  const { res } = call
+  if (res.headersSent || res.destroyed) {
+    res.destroy()
+    return
+  }
+  const vendors = cause instanceof UpstreamFault ? vendorBody(call, cause) : undefined
+  const error = errorOf(cause)
+  if (cause instanceof UpstreamFault && call.attempts.length > 0) error.metadata = { attempts: attemptsOf(call) }
+  const body = vendors ?? Buffer.from(call.dialect.inbound!.error(error))
+  const headers = [
+    ...ownHeaders(call),
+    'content-type',
+    'application/json',
+    'content-length',
+    String(body.length),
+    'x-turnout-error',
+    cause instanceof Refusal ? cause.code : cause.kind,
+  ]
+  if (cause instanceof UpstreamFault) pushUpstream(headers, cause)
+  // SDKs retry 408, 409, 429 and 5xx by themselves: pointless when it was our own decision.
+  else if (cause.status !== 503) headers.push('x-should-retry', 'false')
+  if (cause instanceof Refusal && cause.status === 503) headers.push('retry-after', '1')
+  res.writeHead(error.status, headers)
+  res.end(call.req.method === 'HEAD' ? undefined : body)
+}
+
+function pushUpstream(headers: string[], cause: UpstreamFault): void {
+  if (cause.headers) headers.push(...passedHeaders(cause.headers))
+  else if (cause.retryAfterMs !== undefined) headers.push('retry-after', String(Math.ceil(cause.retryAfterMs / 1000)))
+}
+
+/** The vendor's error body, if it is JSON that says what is wrong: anything else (a proxy's HTML) gets our own shape. */
+function vendorBody(call: Call, cause: UpstreamFault): Buffer | undefined {
+  if (cause.body === undefined || cause.status === undefined || cause.status < 400) return undefined
+  try {
+    const parsed: unknown = JSON.parse(cause.body.toString('utf8'))
+    if (typeof parsed !== 'object' || parsed === null) return undefined
+  } catch {
+    return undefined
+  }
+  const key = call.attempts.at(-1)?.target.provider.apiKey
+  return key ? withoutSecret(cause.body, key) : cause.body
+}
+
+/** Some servers echo the credential that they reject. */
+function withoutSecret(body: Buffer, secret: string): Buffer {
+  if (secret.length < 4 || !body.includes(secret)) return body
+  return Buffer.from(body.toString('utf8').replaceAll(secret, '***'))
+}
+
+function attemptsOf(call: Call): unknown[] {
+  return call.attempts.map(({ target, fault, status }) => ({
+    target: target.id,
+    provider: target.provider.name,
+    fault: fault?.kind ?? null,
+    status: status ?? null,
+  }))
+}

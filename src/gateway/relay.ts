@@ -1,0 +1,103 @@
+// Sends a good reply to the client: a whole one at once, a stream as it comes. The ending waits until the request is settled.
+import { errorOf, type UpstreamFault } from '../dialects/errors.ts'
+import type { Good } from './attempt.ts'
+import { type Call, ClientGone } from './call.ts'
+import { ownHeaders, passedHeaders } from './headers.ts'
+
+type Settle = (call: Call) => Promise<void> | undefined
+
+/** @throws ClientGone when the client left before the end */
+export async function relay(call: Call, good: Good, settle: Settle): Promise<void> {
+  if (good.exchange.stream) await relayStream(call, good, settle)
+  else await relayWhole(call, good, settle)
+}
+
+async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promise<void> {
+  const { res } = call
+  const body = exchange.body!
+  call.status = exchange.status
+  call.outcome = 'ok'
+  call.firstTokenAt = performance.now()
+  const settled = settle(call)
+  if (settled) await settled
+  if (call.gone) throw new ClientGone()
+  const overhead = performance.now() - call.startedAt - call.upstreamMs
+  res.writeHead(exchange.status, [
+    ...passedHeaders(exchange.headers),
+    ...ownHeaders(call),
+    'x-turnout-overhead-ms',
+    overhead.toFixed(3),
+    'content-type',
+    contentType(exchange.headers, 'application/json'),
+    'content-length',
+    String(body.length),
+  ])
+  res.end(body)
+}
+
+function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): Promise<void> {
+  const { res } = call
+  const stream = exchange.stream!
+  call.status = exchange.status
+  res.writeHead(exchange.status, [
+    ...passedHeaders(exchange.headers),
+    ...ownHeaders(call),
+    'content-type',
+    contentType(exchange.headers, 'text/event-stream; charset=utf-8'),
+    'cache-control',
+    'no-cache',
+    'x-accel-buffering',
+    'no',
+  ])
+  return new Promise((resolve, reject) => {
+    const send = (): void => {
+      if (call.firstTokenAt === undefined && stream.good) call.firstTokenAt = performance.now()
+      if (!writeAll(call, stream.ready)) {
+        exchange.pause()
+        res.once('drain', () => exchange.resume())
+      }
+    }
+    const end = async (fault: UpstreamFault | undefined): Promise<void> => {
+      clearTimeout(exchange.deadline)
+      attempt.endedAt = performance.now()
+      attempt.facts = stream.facts
+      attempt.fault = fault
+      call.error = fault
+      call.outcome = fault ? 'partial' : 'ok'
+      send()
+      const settled = settle(call)
+      if (settled) await settled
+      if (call.gone) throw new ClientGone()
+      if (fault) res.end(call.dialect.inbound!.errorFrame(errorOf(fault)))
+      else {
+        writeAll(call, stream.held)
+        res.end()
+      }
+    }
+    call.onGone = () => {
+      clearTimeout(exchange.deadline)
+      exchange.abort()
+      attempt.endedAt = performance.now()
+      attempt.facts = stream.facts
+      reject(new ClientGone())
+    }
+    if (call.gone) return call.onGone()
+    exchange.onBytes = send
+    exchange.onFinished = (fault) => void end(fault).then(resolve, reject)
+    if (exchange.ended) exchange.onFinished(exchange.fault)
+    else send()
+  })
+}
+
+/** Writes and empties the list. False when the client's buffer is full. */
+function writeAll(call: Call, pieces: Buffer[]): boolean {
+  let room = true
+  for (const piece of pieces) room = call.res.write(piece)
+  pieces.length = 0
+  return room
+}
+
+function contentType(headers: Readonly<Record<string, string | string[] | undefined>>, otherwise: string): string {
+  const value = headers['content-type']
+  return typeof value === 'string' && /^[\x20-\x7e]+$/.test(value) ? value : otherwise
+}

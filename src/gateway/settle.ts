@@ -1,0 +1,89 @@
+// The last step of the journey: what happened is counted and written down, exactly once.
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { Attempt, Call } from './call.ts'
+
+export interface Witnesses {
+  readonly metrics: Metrics
+  readonly log: Log
+  /** The client's address, where the operator wants it in the log. */
+  readonly address?: (call: Call) => string | undefined
+}
+
+/** Returns the settling of one call; a promise means that the end of the reply has to wait for it. */
+export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void> | undefined {
+  return (call) => {
+    const now = performance.now()
+    count(call, now, witnesses.metrics)
+    note(call, now, witnesses)
+    return undefined
+  }
+}
+
+function count(call: Call, now: number, metrics: Metrics): void {
+  const { attempts } = call
+  for (const attempt of attempts) {
+    metrics.attemptEnded({
+      target: attempt.target.id,
+      outcome: outcomeOf(attempt, call),
+      durationMs: (attempt.endedAt ?? now) - attempt.startedAt,
+    })
+  }
+  const stream = call.inspected?.ask.stream ?? false
+  metrics.requestEnded({
+    route: call.route?.name ?? '',
+    target: attempts.at(-1)?.target.id ?? '',
+    status: call.gone ? 0 : call.status,
+    outcome: call.outcome ?? 'failed',
+    durationMs: now - call.startedAt,
+    firstTokenMs: stream ? firstTokenMs(call) : undefined,
+    overheadMs: stream ? undefined : now - call.startedAt - call.upstreamMs,
+    stream,
+  })
+}
+
+function outcomeOf(attempt: Attempt, call: Call) {
+  if (attempt.fault) return attempt.fault.kind
+  return call.outcome === 'client_disconnected' ? 'cancelled' : 'ok'
+}
+
+function firstTokenMs(call: Call): number | undefined {
+  return call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt
+}
+
+function note(call: Call, now: number, { log, address }: Witnesses): void {
+  const attempt = call.attempts.at(-1)
+  const facts = attempt?.facts
+  const usage = facts?.usage
+  const ask = call.inspected?.ask
+  log.request({
+    id: call.id,
+    route: call.route?.name ?? '',
+    model: ask?.model,
+    target: attempt?.target.id,
+    provider: attempt?.target.provider.name,
+    servedModel: facts?.model,
+    dialect: call.dialect.name,
+    lane: attempt?.lane,
+    stream: ask?.stream,
+    status: call.status,
+    outcome: call.outcome ?? 'failed',
+    fault: attempt?.fault?.kind,
+    refusal: call.error && 'code' in call.error && call.outcome === 'refused' ? call.error.code : undefined,
+    attempts: call.attempts.length,
+    durationMs: rounded(now - call.startedAt),
+    firstTokenMs: rounded(firstTokenMs(call)),
+    overheadMs: ask?.stream ? undefined : rounded(now - call.startedAt - call.upstreamMs),
+    inputTokens: usage && usage.input + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h + usage.audioIn,
+    outputTokens: usage && usage.output + usage.reasoning + usage.audioOut,
+    finish: facts?.finish,
+    config: call.snapshot.version,
+    key: call.key?.name,
+    address: address?.(call),
+  })
+}
+
+/** Microseconds are enough. */
+function rounded<T extends number | undefined>(ms: T): T {
+  return (ms === undefined ? undefined : Math.round(ms * 1000) / 1000) as T
+}

@@ -1,0 +1,48 @@
+// Answers connections whose bytes are no request that Node's parser accepts, in the error shape that clients know.
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { Refusal } from '../dialects/errors.ts'
+import { rawRefusal } from './reply.ts'
+
+/** Milliseconds that a refused client has to take its answer. */
+const LINGER = 2_000
+
+export function answerClientErrors(server: Server): void {
+  server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
+    const socket = stream as Socket
+    // Node answers on the request itself when one is in progress; a second answer would corrupt it.
+    if (error.code === 'ECONNRESET' || !socket.writable || isAnswering(socket)) {
+      socket.destroy()
+      return
+    }
+    const [refusal, reason] = refusalOf(error.code)
+    socket.write(rawRefusal(refusal, reason))
+    linger(socket)
+  })
+}
+
+function refusalOf(code: string | undefined): [Refusal, string] {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return [new Refusal('headers_too_large', "The request's headers are too large."), 'Request Header Fields Too Large']
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return [new Refusal('request_timeout', 'The request did not arrive in time.'), 'Request Timeout']
+  }
+  return [new Refusal('bad_http', 'The request is not valid HTTP.'), 'Bad Request']
+}
+
+/** A client that is still sending would have its unread answer thrown away by a reset: read on for a moment, into nothing. */
+function linger(socket: Socket): void {
+  socket.removeAllListeners('data')
+  socket.on('data', () => {})
+  socket.on('error', () => socket.destroy())
+  socket.resume()
+  socket.end()
+  const timer = setTimeout(() => socket.destroy(), LINGER)
+  socket.once('close', () => clearTimeout(timer))
+}
+
+/** Whether part of an answer has gone out already. `_httpMessage` is Node's link from a socket to its response. */
+function isAnswering(socket: Socket & { _httpMessage?: { headersSent: boolean } | null }): boolean {
+  return socket._httpMessage?.headersSent === true
+}

@@ -1,0 +1,48 @@
+// Is it alive, is it ready, what runs: the three pages that machines and people on call ask first. No secret, no key needed.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Snapshot } from '../config/snapshot.ts'
+import type { Pools } from '../gateway/pools.ts'
+import { sendJson } from './reply.ts'
+
+export interface StatusSource {
+  readonly version: string
+  readonly startedAt: Date
+  readonly pools: Pools
+  snapshot(): Snapshot
+  draining(): boolean
+  inFlight(): number
+}
+
+export interface StatusPage {
+  live(req: IncomingMessage, res: ServerResponse): void
+  ready(req: IncomingMessage, res: ServerResponse): void
+  show(req: IncomingMessage, res: ServerResponse): void
+}
+
+export function createStatusPage(source: StatusSource): StatusPage {
+  return {
+    live: (req, res) => sendJson(req, res, 200, { status: 'ok' }),
+    /** False before a drain begins, so that a balancer sends no more. */
+    ready(req, res) {
+      const draining = source.draining()
+      sendJson(req, res, draining ? 503 : 200, { status: draining ? 'draining' : 'ready' })
+    },
+    show(req, res) {
+      const snapshot = source.snapshot()
+      sendJson(req, res, 200, {
+        name: 'turnout',
+        version: source.version,
+        status: source.draining() ? 'draining' : 'ready',
+        uptime_seconds: Math.round((Date.now() - source.startedAt.getTime()) / 1000),
+        in_flight: source.inFlight(),
+        config: { version: snapshot.version, hash: snapshot.hash, source: snapshot.source },
+        routes: [...snapshot.routes.values()].map((route) => ({
+          name: route.name,
+          policy: route.policy,
+          targets: route.targets.map((target) => target.id),
+        })),
+        pools: source.pools.stats(),
+      })
+    },
+  }
+}
