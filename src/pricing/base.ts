@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { type ConditionalPrice, calcPrice, type ModelPrice } from '@pydantic/genai-prices'
 import { parseDecimal } from './decimal.ts'
 import type { LayerEntry, PriceLayer } from './layer.ts'
-import { genaiProvider } from './names.ts'
+import { genaiProvider, modelCandidates } from './names.ts'
 import { type PriceVariant, perMillionScale, type RateClass, type RateSet } from './rates.ts'
 
 /** Its price keys (USD per million tokens) by our token classes. Keys not named here price things that `Usage` does not count. */
@@ -30,12 +30,14 @@ export function createBaseLayer(): PriceLayer {
     version: packageVersion(),
     find(provider, model) {
       // Zero usage: we want the model that it matches and that model's price lists, not a sum.
-      const found = quietly(() => calcPrice({}, model, { providerId: genaiProvider(provider) }))
+      const providerId = genaiProvider(provider)
+      const found = firstOf(modelCandidates(model), (name) => quietly(() => calcPrice({}, name, { providerId })))
       if (!found) return undefined
       const lists: ConditionalPrice[] = Array.isArray(found.model.prices)
         ? found.model.prices
         : [{ prices: found.model.prices }]
       const variants = lists.map(variantOf)
+      if (found.model.id.includes('claude')) variants.forEach(fillHourWrites)
       const entry: LayerEntry = { note: `${found.provider.id}/${found.model.id}` }
       // An empty list is a model whose price is not known (or not by the token): not one that costs nothing.
       if (variants.some(({ base }) => Object.keys(base).length > 0)) entry.variants = variants
@@ -72,6 +74,16 @@ function variantOf({ constraint, prices }: ConditionalPrice): PriceVariant {
   return variant
 }
 
+/**
+ * The base has no one-hour cache price for Claude on Bedrock, Vertex and OpenRouter. It is twice the input price, as five-minute writes
+ * are 1.25 times it (docs.anthropic.com, "Prompt caching", Pricing); billing it as a five-minute write would be 37 % short.
+ */
+function fillHourWrites({ base, tiers }: PriceVariant): void {
+  if (base.cacheWrite1h !== undefined || base.cacheWrite5m === undefined || base.input === undefined) return
+  base.cacheWrite1h = base.input * 2n
+  for (const { rates } of tiers) if (rates.input !== undefined) rates.cacheWrite1h = rates.input * 2n
+}
+
 /** `HH:MM:SSZ` or with an offset, as seconds of the UTC day. */
 function secondOfDay(time: string): number {
   const match = /^(\d{2}):(\d{2}):(\d{2})(?:\.\d+)?(?:Z|([+-])(\d{2}):(\d{2}))$/.exec(time)
@@ -79,6 +91,14 @@ function secondOfDay(time: string): number {
   const [, hours, minutes, seconds, sign, offsetHours = '0', offsetMinutes = '0'] = match
   const offset = (Number(offsetHours) * 60 + Number(offsetMinutes)) * 60 * (sign === '-' ? -1 : 1)
   return (Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds) - offset + 86_400) % 86_400
+}
+
+function firstOf<T, R>(items: T[], find: (item: T) => R | null | undefined): R | undefined {
+  for (const item of items) {
+    const found = find(item)
+    if (found) return found
+  }
+  return undefined
 }
 
 function quietly<T>(find: () => T): T | undefined {

@@ -75,10 +75,11 @@ export function multipliersOf(
  */
 export function createPriceMapLayer(source: PriceLayer['source'], version: string, prices: Prices): PriceLayer {
   const exact = new Map<string, ModelPrice>()
-  const patterns: { pattern: RegExp; weight: number; price: ModelPrice }[] = []
+  const patterns: { pattern: RegExp; weight: number; scoped: boolean; price: ModelPrice }[] = []
   for (const [key, price] of Object.entries(prices)) {
     const name = key.toLowerCase()
-    if (name.includes('*')) patterns.push({ pattern: patternOf(name), weight: name.length, price })
+    if (name.includes('*'))
+      patterns.push({ pattern: patternOf(name), weight: name.length, scoped: name.includes('/'), price })
     else exact.set(name, price)
   }
   patterns.sort((a, b) => b.weight - a.weight)
@@ -94,9 +95,11 @@ export function createPriceMapLayer(source: PriceLayer['source'], version: strin
         const price = exact.get(name)
         if (price) hits.add(price)
       }
-      for (const names of [own, candidates]) {
-        for (const { pattern, price } of patterns) if (names.some((name) => pattern.test(name))) hits.add(price)
+      // A pattern without a slash speaks of models alone: tried on `provider/model`, its star would swallow the provider.
+      for (const { pattern, scoped, price } of patterns) {
+        if (scoped && own.some((name) => pattern.test(name))) hits.add(price)
       }
+      for (const { pattern, price } of patterns) if (candidates.some((name) => pattern.test(name))) hits.add(price)
       return hits.size > 0 ? merged([...hits].map(entryOf)) : undefined
     },
   }
