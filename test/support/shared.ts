@@ -1,5 +1,5 @@
 // Finds the shared read-only test data beside the repository, and says loudly when it is missing.
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../../../shared', import.meta.url))
@@ -14,3 +14,28 @@ export const sharedPath = (...parts: string[]): string => [root, ...parts].join(
 
 /** Put into the name of a suite that needs the shared data, so that a skip says why. */
 export const needsShared = hasShared ? '' : ' (skipped: ../shared is not there)'
+
+export type RecordedWire =
+  | 'openai-chat'
+  | 'openai-responses'
+  | 'openai-completions'
+  | 'anthropic-messages'
+  | 'gemini'
+  | 'embeddings'
+  | 'other'
+
+/** One recorded exchange. Bodies are text; `base64` marks response bodies that are not. */
+export interface Recording {
+  source: string
+  request: { method: string; url: string; headers: Record<string, string>; body?: string }
+  response: { status: number; headers: Record<string, string>; body: string; base64?: boolean }
+}
+
+/** All recordings of a wire, in the file's order. Throws where the data is absent: ask `hasShared` first. */
+export function readRecordings(wire: RecordedWire): Recording[] {
+  const text = readFileSync(sharedPath('recordings', `${wire}.ndjson`), 'utf8')
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Recording)
+}
