@@ -1,0 +1,73 @@
+// Collects what a target cannot express, and names it from a closed list where client-chosen names must not go (metric labels).
+import type { Loss } from './chat.ts'
+
+/** The losses of one translation, each parameter and reason once. */
+export class Losses {
+  readonly list: Loss[] = []
+
+  add(param: string, reason: Loss['reason'], detail?: string): void {
+    if (this.list.some((loss) => loss.param === param && loss.reason === reason)) return
+    this.list.push(detail === undefined ? { param, reason } : { param, reason, detail })
+  }
+
+  /** Reports fields that nobody understood. */
+  addAll(fields: Readonly<Record<string, unknown>> | undefined, prefix = '', except?: ReadonlySet<string>): void {
+    for (const name of Object.keys(fields ?? {})) if (!except?.has(name)) this.add(prefix + name, 'unsupported')
+  }
+}
+
+/** Names of losses that may become metric labels. Everything else is a name that a client made up. */
+const labels: ReadonlySet<string> = new Set([
+  'audio',
+  'cache_control',
+  'file.filename',
+  'frequency_penalty',
+  'image_url.detail',
+  'image_url.url',
+  'logit_bias',
+  'logprobs',
+  'max_completion_tokens',
+  'max_tokens',
+  'messages.annotations',
+  'messages.content',
+  'messages.name',
+  'messages.reasoning_content',
+  'messages.reasoning_details',
+  'messages.refusal',
+  'messages.role',
+  'metadata',
+  'modalities',
+  'moderation',
+  'n',
+  'parallel_tool_calls',
+  'prediction',
+  'presence_penalty',
+  'prompt_cache_key',
+  'prompt_cache_options',
+  'prompt_cache_retention',
+  'reasoning',
+  'reasoning_effort',
+  'response_format',
+  'safety_identifier',
+  'seed',
+  'service_tier',
+  'stop',
+  'store',
+  'stream_options.include_obfuscation',
+  'temperature',
+  'thinking',
+  'tool_choice',
+  'tools',
+  'tools.strict',
+  'top_k',
+  'top_logprobs',
+  'top_p',
+  'user',
+  'verbosity',
+  'web_search_options',
+])
+
+/** The loss's parameter as a metric label: one of a closed set, `other` for the rest. */
+export function lossLabel(loss: Loss): string {
+  return labels.has(loss.param) ? loss.param : 'other'
+}

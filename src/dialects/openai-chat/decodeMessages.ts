@@ -1,0 +1,257 @@
+// The messages of an OpenAI chat request to hub messages: every part of every role, or a refusal that names what is not known.
+import type { Block, CacheMark, MediaSource, Message, ToolCallBlock } from '../chat.ts'
+import { Refusal } from '../errors.ts'
+import {
+  asObject,
+  type Json,
+  need,
+  needObject,
+  othersOf,
+  readList,
+  readObject,
+  readString,
+  wrongType,
+  wrongValue,
+} from '../field.ts'
+import { readDetails, weave } from './reasoningDetails.ts'
+
+const audioMime: Readonly<Record<string, string>> = {
+  wav: 'audio/wav',
+  mp3: 'audio/mpeg',
+  flac: 'audio/flac',
+  opus: 'audio/opus',
+  ogg: 'audio/ogg',
+  aac: 'audio/aac',
+  m4a: 'audio/mp4',
+  pcm16: 'audio/L16',
+}
+
+/** Wire to hub. Deprecated `function` messages get the id of the call that they answer. */
+export function decodeMessages(list: readonly unknown[]): Message[] {
+  const legacy: LegacyCalls = { made: 0, open: [] }
+  return list.map((item, index) => {
+    const path = `messages[${index}].`
+    const message = needObject(item, `messages[${index}]`)
+    const role = need(readString(message, 'role', path), `${path}role`)
+    const decoded = decodeByRole(role, message, path, legacy)
+    const name = readString(message, 'name', path)
+    if (name !== undefined && role !== 'function') decoded.name = name
+    const mark = cacheMark(message, path)
+    const last = decoded.blocks.at(-1)
+    if (mark && last && 'text' in last && last.type === 'text') last.cache ??= mark
+    const extra = othersOf(message, known)
+    if (extra) decoded.extra = { ...decoded.extra, ...extra }
+    return decoded
+  })
+}
+
+interface LegacyCalls {
+  made: number
+  open: { id: string; name: string }[]
+}
+
+const known = new Set([
+  'role',
+  'content',
+  'name',
+  'tool_calls',
+  'tool_call_id',
+  'function_call',
+  'refusal',
+  'reasoning_content',
+  'reasoning',
+  'reasoning_details',
+  'cache_control',
+])
+
+function decodeByRole(role: string, message: Json, path: string, legacy: LegacyCalls): Message {
+  switch (role) {
+    case 'system':
+    case 'developer':
+    case 'user':
+      return { role, ...decodeContent(message, path) }
+    case 'assistant':
+      return decodeAssistant(message, path, legacy)
+    case 'tool': {
+      const id = need(readString(message, 'tool_call_id', path), `${path}tool_call_id`)
+      const { blocks, ...rest } = decodeContent(message, path)
+      return { role: 'tool', blocks: [{ type: 'tool-result', id, blocks }], ...rest }
+    }
+    case 'function': {
+      const name = need(readString(message, 'name', path), `${path}name`)
+      const call = legacy.open.find((open) => open.name === name)
+      legacy.open = legacy.open.filter((open) => open !== call)
+      const id = call?.id ?? `call_function_${++legacy.made}`
+      return { role: 'tool', blocks: [{ type: 'tool-result', id, name, blocks: decodeContent(message, path).blocks }] }
+    }
+    default:
+      throw wrongValue(`${path}role`, "one of 'developer', 'system', 'user', 'assistant', 'tool' and 'function'")
+  }
+}
+
+function decodeAssistant(message: Json, path: string, legacy: LegacyCalls): Message {
+  const details = readDetails(readList(message, 'reasoning_details', path) ?? [])
+  const thought = readString(message, 'reasoning_content', path) ?? readString(message, 'reasoning', path)
+  const blocks: Block[] = []
+  if (thought !== undefined && thought !== '' && !details.hasText) blocks.push({ type: 'reasoning', text: thought })
+  const content = decodeContent(message, path)
+  if (typeof message.content === 'string') blocks.push(...weave(message.content, details))
+  else blocks.push(...weave('', details), ...content.blocks)
+  const refusal = readString(message, 'refusal', path)
+  if (refusal !== undefined && refusal !== '') blocks.push({ type: 'refusal', text: refusal })
+  const calls = readList(message, 'tool_calls', path) ?? []
+  for (const [at, call] of calls.entries()) {
+    const block = decodeToolCall(needObject(call, `${path}tool_calls[${at}]`), `${path}tool_calls[${at}].`)
+    const signed = details.callSignatures.get(block.id)
+    blocks.push(signed && block.signature === undefined ? { ...block, ...signed } : block)
+  }
+  const old = readObject(message, 'function_call', path)
+  if (old) {
+    const name = need(readString(old, 'name', `${path}function_call.`), `${path}function_call.name`)
+    const id = `call_function_${++legacy.made}`
+    legacy.open.push({ id, name })
+    blocks.push({ type: 'tool-call', id, name, input: readString(old, 'arguments', `${path}function_call.`) ?? '' })
+  }
+  return { role: 'assistant', blocks, ...(content.extra ? { extra: content.extra } : {}) }
+}
+
+function decodeToolCall(call: Json, path: string): ToolCallBlock {
+  const id = need(readString(call, 'id', path), `${path}id`)
+  if (call.type === 'custom') {
+    const custom = need(readObject(call, 'custom', path), `${path}custom`)
+    const name = need(readString(custom, 'name', `${path}custom.`), `${path}custom.name`)
+    return { type: 'tool-call', id, name, input: readString(custom, 'input', `${path}custom.`) ?? '', custom: true }
+  }
+  if (call.type !== undefined && call.type !== null && call.type !== 'function')
+    throw unknownContent(`${path}type`, call.type)
+  const fn = need(readObject(call, 'function', path), `${path}function`)
+  const name = need(readString(fn, 'name', `${path}function.`), `${path}function.name`)
+  const block: ToolCallBlock = {
+    type: 'tool-call',
+    id,
+    name,
+    input: readString(fn, 'arguments', `${path}function.`) ?? '',
+  }
+  // Google's own OpenAI endpoint carries thought signatures here, and the AI SDK sends them back.
+  const google = asObject(asObject(call.extra_content)?.google)
+  if (typeof google?.thought_signature === 'string') {
+    block.signature = google.thought_signature
+    block.origin = 'gemini'
+  }
+  return block
+}
+
+const knownInPart = new Set([
+  'type',
+  'text',
+  'refusal',
+  'image_url',
+  'video_url',
+  'input_audio',
+  'file',
+  'thinking',
+  'closed',
+  'cache_control',
+  'prompt_cache_breakpoint',
+])
+
+/** A message's content: a string, a list of parts, or nothing. `extra` holds fields of parts that nobody here knows. */
+function decodeContent(message: Json, path: string): { blocks: Block[]; extra?: Record<string, unknown> } {
+  const content = message.content
+  if (content === undefined || content === null) return { blocks: [] }
+  if (typeof content === 'string') return { blocks: [{ type: 'text', text: content }] }
+  if (!Array.isArray(content)) throw wrongType(`${path}content`, 'a string or an array of parts')
+  const blocks: Block[] = []
+  const extra: Record<string, unknown> = {}
+  content.forEach((item: unknown, at) => {
+    const place = `${path}content[${at}]`
+    if (typeof item === 'string') {
+      blocks.push({ type: 'text', text: item })
+      return
+    }
+    const part = needObject(item, place)
+    blocks.push(...decodePart(part, `${place}.`))
+    for (const [name, value] of Object.entries(othersOf(part, knownInPart) ?? {})) extra[`content.${name}`] = value
+  })
+  return Object.keys(extra).length > 0 ? { blocks, extra } : { blocks }
+}
+
+function decodePart(part: Json, path: string): Block[] {
+  const cache = cacheMark(part, path)
+  const marked = cache ? { cache } : {}
+  switch (part.type) {
+    case 'text':
+      return [{ type: 'text', text: need(readString(part, 'text', path), `${path}text`), ...marked }]
+    case 'refusal':
+      return [{ type: 'refusal', text: need(readString(part, 'refusal', path), `${path}refusal`) }]
+    case 'image_url':
+    case 'video_url': {
+      const kind = part.type === 'image_url' ? 'image' : 'video'
+      const image = typeof part[part.type] === 'string' ? { url: part[part.type] } : readObject(part, part.type, path)
+      const url = need(image && readString(image, 'url', `${path}${part.type}.`), `${path}${part.type}.url`)
+      const detail = image && readString(image, 'detail', `${path}${part.type}.`)
+      const source = sourceOf(url, `${path}${part.type}.url`)
+      return [{ type: 'media', kind, source, ...(detail === undefined ? {} : { detail }), ...marked }]
+    }
+    case 'input_audio': {
+      const audio = need(readObject(part, 'input_audio', path), `${path}input_audio`)
+      const base64 = need(readString(audio, 'data', `${path}input_audio.`), `${path}input_audio.data`)
+      const format = need(readString(audio, 'format', `${path}input_audio.`), `${path}input_audio.format`)
+      const mime = audioMime[format] ?? `audio/${format}`
+      return [{ type: 'media', kind: 'audio', source: { base64, mime }, ...marked }]
+    }
+    case 'file':
+      return [{ ...decodeFile(part, path), ...marked }]
+    case 'thinking':
+      return decodeThinking(part, path)
+    default:
+      throw unknownContent(`${path}type`, part.type)
+  }
+}
+
+function decodeFile(part: Json, path: string): Block & { type: 'media' } {
+  const file = need(readObject(part, 'file', path), `${path}file`)
+  const place = `${path}file.`
+  const name = readString(file, 'filename', place)
+  const named = name === undefined ? {} : { name }
+  const fileId = readString(file, 'file_id', place)
+  if (fileId !== undefined) return { type: 'media', kind: 'file', source: { fileId }, ...named }
+  const data = need(readString(file, 'file_data', place), `${place}file_data`)
+  // OpenAI wants a data URL; OpenRouter also takes an address; bare base64 is a PDF, the only type that works everywhere.
+  const bare = !/^[a-z][a-z0-9+.-]*:/i.test(data)
+  const source = bare ? { base64: data, mime: 'application/pdf' } : sourceOf(data, `${place}file_data`)
+  return { type: 'media', kind: 'file', source, ...named }
+}
+
+/** Mistral's thoughts: a list of text parts. */
+function decodeThinking(part: Json, path: string): Block[] {
+  const parts = readList(part, 'thinking', path) ?? []
+  const text = parts.map((piece) => asObject(piece)?.text).filter((piece) => typeof piece === 'string')
+  return text.length === 0 ? [] : [{ type: 'reasoning', text: text.join('') }]
+}
+
+/** A `data:` URL as bytes, anything else as an address. */
+export function sourceOf(url: string, path: string): MediaSource {
+  if (!url.startsWith('data:')) return { url }
+  const comma = url.indexOf(',')
+  const head = comma === -1 ? '' : url.slice(5, comma)
+  if (comma === -1 || !head.endsWith(';base64')) throw wrongValue(path, 'a data URL in base64')
+  return { base64: url.slice(comma + 1), mime: head.slice(0, -7).split(';')[0] || 'application/octet-stream' }
+}
+
+/** `cache_control` as Anthropic spells it (other gateways take it too), or OpenAI's own `prompt_cache_breakpoint`. */
+export function cacheMark(from: Json, path: string): CacheMark | undefined {
+  const control = readObject(from, 'cache_control', path)
+  if (control) {
+    const ttl = readString(control, 'ttl', `${path}cache_control.`)
+    if (ttl === undefined) return {}
+    if (ttl !== '5m' && ttl !== '1h') throw wrongValue(`${path}cache_control.ttl`, "'5m' or '1h'")
+    return { ttl }
+  }
+  return readObject(from, 'prompt_cache_breakpoint', path) ? { breakpoint: true } : undefined
+}
+
+function unknownContent(param: string, type: unknown): Refusal {
+  const name = typeof type === 'string' ? `'${type.slice(0, 64)}'` : 'without a type'
+  return new Refusal('unsupported_content', `Invalid '${param}': content ${name} is not supported.`, param)
+}
