@@ -21,6 +21,7 @@ export async function tryTarget(call: Call, target: Target, hops: number, pools:
   const attempt: Attempt = {
     target,
     lane: lane.name,
+    losses: lane.losses,
     startedAt: performance.now(),
     endedAt: undefined,
     status: undefined,
@@ -48,7 +49,7 @@ export async function tryTarget(call: Call, target: Target, hops: number, pools:
     await waitForGood(call, target, exchange, pools, [
       lane.path,
       lane.body,
-      requestHeaders(call.req, target, ask.stream, hops),
+      requestHeaders(call.req, target, lane, ask.stream, hops),
     ])
     return { attempt, exchange }
   } catch (error) {

@@ -1,6 +1,7 @@
 // One request on its journey: what is known of it so far. Everything a step learns is put here; nothing is global.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiKey, Route, Snapshot, Target } from '../config/snapshot.ts'
+import type { Chat, Loss } from '../dialects/chat.ts'
 import type { Dialect, Inspected, ReplyFacts } from '../dialects/dialect.ts'
 import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
 
@@ -11,6 +12,7 @@ export type Outcome = 'ok' | 'refused' | 'failed' | 'partial' | 'client_disconne
 export interface Attempt {
   readonly target: Target
   readonly lane: 'identity' | 'hub'
+  readonly losses: readonly Loss[]
   readonly startedAt: number
   endedAt: number | undefined
   status: number | undefined
@@ -31,6 +33,8 @@ export interface Call {
   key: ApiKey | undefined
   inspected: Inspected | undefined
   route: Route | undefined
+  /** The request in the hub's words, decoded for the first target that needs it. */
+  chat: Chat | undefined
   readonly attempts: Attempt[]
   /** Milliseconds spent waiting for upstreams. */
   upstreamMs: number
@@ -70,6 +74,7 @@ export function openCall(
     key: undefined,
     inspected: undefined,
     route: undefined,
+    chat: undefined,
     attempts: [],
     upstreamMs: 0,
     firstTokenAt: undefined,

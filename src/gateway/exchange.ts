@@ -133,7 +133,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     const body = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
     if (this.status >= 300) return this.#end(this.#options.outbound.fault(this.status, this.headers, body))
-    const judged = this.#options.lane.whole(body)
+    const { lane, stream } = this.#options
+    const judged = stream ? lane.restream(body) : lane.whole(body)
     if (judged instanceof UpstreamFault) return this.#end(judged)
     this.body = judged.body
     this.facts = judged.facts

@@ -1,13 +1,21 @@
 // Which headers cross the gateway, in which direction, under which name.
 import type { IncomingMessage } from 'node:http'
 import type { Target } from '../config/snapshot.ts'
+import type { Loss } from '../dialects/chat.ts'
 import type { Attempt, Call } from './call.ts'
 import { HOPS_HEADER } from './hops.ts'
+import type { Lane } from './lane.ts'
 
 const USER_AGENT = 'turnout'
 
 /** Flat name-value list of an upstream call. Nothing of the client's passes but what the provider's own list names. */
-export function requestHeaders(req: IncomingMessage, target: Target, stream: boolean, hops: number): string[] {
+export function requestHeaders(
+  req: IncomingMessage,
+  target: Target,
+  lane: Lane,
+  stream: boolean,
+  hops: number,
+): string[] {
   const { provider } = target
   const headers = [
     'content-type',
@@ -22,9 +30,10 @@ export function requestHeaders(req: IncomingMessage, target: Target, stream: boo
     String(hops + 1),
   ]
   for (const name in provider.headers) headers.push(name, provider.headers[name]!)
+  for (const name in lane.headers) headers.push(name, lane.headers[name]!)
   for (const name of provider.passHeaders) {
     const value = req.headers[name]
-    if (typeof value === 'string' && !(name in provider.headers)) headers.push(name, value)
+    if (typeof value === 'string' && !(name in provider.headers) && !(name in lane.headers)) headers.push(name, value)
   }
   return headers
 }
@@ -107,6 +116,7 @@ function pushAttempt(headers: string[], call: Call, attempt: Attempt): void {
     'x-turnout-attempts',
     String(call.attempts.length),
   )
+  if (attempt.losses.length > 0) headers.push('x-turnout-dropped-params', headerText(lossNames(attempt.losses)))
 }
 
 /** The model that a target is asked for: `*` passes the client's own word on, less the provider's name before it. */
@@ -129,3 +139,6 @@ function encodeOdd(text: string): string {
     '',
   )
 }
+
+/** The parameters that a target was not told of: names alone, each once, in the order found. */
+const lossNames = (losses: readonly Loss[]): string => [...new Set(losses.map(({ param }) => param))].join(', ')

@@ -1,13 +1,23 @@
 // The identity lane: client and upstream speak one dialect, so bytes pass as they are but for the named edits.
 import type { Target } from '../config/snapshot.ts'
-import type { IdentityLane, Inspected, Outbound, ReplyEdits, ReplyFacts, StreamTap } from '../dialects/dialect.ts'
+import type {
+  HubLane,
+  IdentityLane,
+  Inspected,
+  Outbound,
+  ReplyEdits,
+  ReplyFacts,
+  StreamTap,
+} from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { FrameSplitter } from '../dialects/sse.ts'
+import { type Replying, restream } from './hubLane.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
 export function identityLane(
-  outbound: Outbound & IdentityLane,
+  outbound: Outbound & IdentityLane & HubLane,
   inspected: Inspected,
+  replying: Replying,
   target: Target,
   model: string,
 ): Lane {
@@ -21,7 +31,10 @@ export function identityLane(
     path: provider.kind.chatPath?.(encoded, { apiVersion: provider.apiVersion }) ?? outbound.path(model, ask.stream),
     body: outbound.patch(inspected, { model, askUsage, params: target.params }),
     stream: () => new IdentityStream(outbound.tap(edits)),
+    headers: {},
+    losses: [],
     whole: (body) => outbound.whole(body, edits),
+    restream: (body) => restream(outbound, replying, body),
   }
 }
 

@@ -1,4 +1,5 @@
 // How a request reaches a target and its reply comes back: as bytes where both sides speak one dialect, else through the hub.
+import type { Loss } from '../dialects/chat.ts'
 import type { ReplyFacts } from '../dialects/dialect.ts'
 import type { UpstreamFault } from '../dialects/errors.ts'
 
@@ -29,7 +30,13 @@ export interface Lane {
   /** Path under the provider's base URL, and the body. */
   readonly path: string
   readonly body: Buffer
+  /** Headers that the body depends on. */
+  readonly headers: Readonly<Record<string, string>>
+  /** What the target could not be told. */
+  readonly losses: readonly Loss[]
   stream(): LaneStream
   /** Judges a whole 2xx JSON reply. */
   whole(body: Buffer): { body: Buffer; facts: ReplyFacts } | UpstreamFault
+  /** Turns a whole 2xx JSON reply into the text of a stream, for a client that asked for one. */
+  restream(body: Buffer): { body: Buffer; facts: ReplyFacts } | UpstreamFault
 }

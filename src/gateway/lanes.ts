@@ -1,18 +1,35 @@
-// Chooses the lane between a client's dialect and a target's.
+// Chooses the lane between a client's dialect and a target's: bytes where both are one, the hub otherwise.
 import type { Target } from '../config/snapshot.ts'
-import { hasIdentityLane, type Outbound } from '../dialects/dialect.ts'
+import { hasHubLane, hasIdentityLane, type Outbound } from '../dialects/dialect.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
 import type { Call } from './call.ts'
 import { modelFor } from './headers.ts'
+import { hubLane, type Replying } from './hubLane.ts'
 import { identityLane } from './identityLane.ts'
 import type { Lane } from './lane.ts'
 
-/** @throws Refusal `no_target` when neither lane leads to the target */
+/** @throws Refusal `no_target` when no lane leads to the target; those of `decode` and `encode` for content that it cannot take */
 export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Outbound } {
   const outbound = dialects.get(target.provider.dialect)?.outbound
-  if (outbound && hasIdentityLane(outbound) && target.provider.dialect === call.dialect.name) {
-    return { lane: identityLane(outbound, call.inspected!, target, modelFor(target, call)), outbound }
+  const inbound = call.dialect.inbound!
+  const inspected = call.inspected!
+  const model = modelFor(target, call)
+  const replying: Replying = {
+    inbound,
+    ask: inspected.ask,
+    context: { id: `chatcmpl-${call.id}`, created: Math.floor(Date.now() / 1000), chat: call.chat },
+    aids: { replyId: call.id },
   }
-  throw new Refusal('no_target', `The target '${target.id}' does not speak ${call.dialect.name}.`)
+  if (outbound && hasHubLane(outbound)) {
+    if (target.provider.dialect === call.dialect.name && hasIdentityLane(outbound)) {
+      return { lane: identityLane(outbound, inspected, replying, target, model), outbound }
+    }
+    if (inbound.decode) {
+      call.chat ??= inbound.decode(inspected.wire)
+      replying.context.chat = call.chat
+      return { lane: hubLane(outbound, call.chat, replying, target, model), outbound }
+    }
+  }
+  throw new Refusal('no_target', `No translation leads from ${call.dialect.name} to the target '${target.id}'.`)
 }

@@ -39,6 +39,7 @@ function pushUpstream(headers: string[], cause: UpstreamFault): void {
 /** The vendor's error body, if it is JSON that says what is wrong: anything else (a proxy's HTML) gets our own shape. */
 function vendorBody(call: Call, cause: UpstreamFault): Buffer | undefined {
   if (cause.body === undefined || cause.status === undefined || cause.status < 400) return undefined
+  if (call.attempts.at(-1)?.lane !== 'identity') return undefined
   try {
     const parsed: unknown = JSON.parse(cause.body.toString('utf8'))
     if (typeof parsed !== 'object' || parsed === null) return undefined

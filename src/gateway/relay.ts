@@ -28,7 +28,7 @@ async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promi
     'x-turnout-overhead-ms',
     overhead.toFixed(3),
     'content-type',
-    contentType(exchange.headers, 'application/json'),
+    contentType(call, exchange.headers),
     'content-length',
     String(body.length),
   ])
@@ -43,7 +43,7 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
     ...passedHeaders(exchange.headers),
     ...ownHeaders(call),
     'content-type',
-    contentType(exchange.headers, 'text/event-stream; charset=utf-8'),
+    contentType(call, exchange.headers),
     'cache-control',
     'no-cache',
     'x-accel-buffering',
@@ -97,7 +97,12 @@ function writeAll(call: Call, pieces: Buffer[]): boolean {
   return room
 }
 
-function contentType(headers: Readonly<Record<string, string | string[] | undefined>>, otherwise: string): string {
+/** The upstream's own word where its bytes pass, ours where we wrote the reply. */
+function contentType(call: Call, headers: Readonly<Record<string, string | string[] | undefined>>): string {
+  const { stream } = call.inspected!.ask
   const value = headers['content-type']
-  return typeof value === 'string' && /^[\x20-\x7e]+$/.test(value) ? value : otherwise
+  const isStream = typeof value === 'string' && value.startsWith('text/event-stream')
+  const passes = call.attempts.at(-1)!.lane === 'identity' && isStream === stream
+  if (passes && typeof value === 'string' && /^[\x20-\x7e]+$/.test(value)) return value
+  return stream ? 'text/event-stream; charset=utf-8' : 'application/json'
 }

@@ -1,5 +1,11 @@
 // The dialect `openai-chat`: POST /v1/chat/completions, on both sides.
 import type { Dialect } from '../dialect.ts'
+import { decodeReply } from './decodeReply.ts'
+import { decodeRequest } from './decodeRequest.ts'
+import { decodeStream } from './decodeStream.ts'
+import { encodeReply } from './encodeReply.ts'
+import { encodeRequest } from './encodeRequest.ts'
+import { encodeStream } from './encodeStream.ts'
 import { encodeError, encodeErrorFrame } from './error.ts'
 import { faultOf } from './fault.ts'
 import { checkToolArguments, inspect } from './inspect.ts'
@@ -9,6 +15,23 @@ import { whole } from './whole.ts'
 
 export const openaiChat: Dialect = {
   name: 'openai-chat',
-  inbound: { inspect, checkHistory: checkToolArguments, error: encodeError, errorFrame: encodeErrorFrame },
-  outbound: { path: () => '/chat/completions', patch, tap, whole, fault: faultOf },
+  inbound: {
+    inspect,
+    checkHistory: checkToolArguments,
+    decode: decodeRequest,
+    reply: encodeReply,
+    stream: encodeStream,
+    error: encodeError,
+    errorFrame: encodeErrorFrame,
+  },
+  outbound: {
+    path: () => '/chat/completions',
+    fault: faultOf,
+    patch,
+    tap,
+    whole,
+    encode: encodeRequest,
+    events: decodeReply,
+    decodeStream,
+  },
 }

@@ -1,0 +1,222 @@
+// The hub lane: the client's request is decoded once and encoded for a target of another dialect; the reply comes back as events.
+import type { Target } from '../config/snapshot.ts'
+import type { Chat, ChatEvent } from '../dialects/chat.ts'
+import type {
+  Ask,
+  HubAids,
+  HubLane,
+  Inbound,
+  Outbound,
+  ReplyContext,
+  ReplyFacts,
+  StreamDecoder,
+} from '../dialects/dialect.ts'
+import { UpstreamFault } from '../dialects/errors.ts'
+import { FrameSplitter, readFrame } from '../dialects/sse.ts'
+import type { Lane, LaneStream } from './lane.ts'
+
+/** What the way back to the client needs. */
+export interface Replying {
+  inbound: Inbound
+  ask: Ask
+  context: ReplyContext
+  aids: HubAids
+}
+
+/** @throws Refusal for content that the target cannot take */
+export function hubLane(
+  outbound: Outbound & HubLane,
+  chat: Chat,
+  replying: Replying,
+  target: Target,
+  model: string,
+): Lane {
+  const { ask, aids } = replying
+  const { wire, losses, headers } = outbound.encode(chat, model, aids)
+  const forced = target.params ? { ...(wire as object), ...target.params } : wire
+  return {
+    name: 'hub',
+    path: outbound.path(model, ask.stream),
+    body: Buffer.from(JSON.stringify(forced)),
+    headers: headers ?? {},
+    losses,
+    stream: () => new HubStream(outbound, replying),
+    whole: (body) => wholeReply(outbound, replying, body),
+    restream: (body) => restream(outbound, replying, body),
+  }
+}
+
+/** A whole JSON reply in the client's dialect. */
+function wholeReply(outbound: HubLane, { inbound, ask, context, aids }: Replying, body: Buffer): Judged {
+  const events = readEvents(outbound, aids, body)
+  if (events instanceof UpstreamFault) return events
+  const facts = new FactReader(ask.n)
+  for (const event of events) facts.take(event)
+  if (facts.fault) return facts.fault
+  return { body: Buffer.from(inbound.reply!(events, ask, context)), facts: facts.facts }
+}
+
+/** A whole JSON reply as the stream that the client asked for: some servers do not stream, and a reply is a stream that came at once. */
+export function restream(outbound: HubLane, { inbound, ask, context, aids }: Replying, body: Buffer): Judged {
+  const events = readEvents(outbound, aids, body)
+  if (events instanceof UpstreamFault) return events
+  const facts = new FactReader(ask.n)
+  const write = inbound.stream!(ask, context)
+  let text = ''
+  for (const event of events) {
+    facts.take(event)
+    text += write(event)
+  }
+  return facts.fault ?? { body: Buffer.from(text), facts: facts.facts }
+}
+
+type Judged = { body: Buffer; facts: ReplyFacts } | UpstreamFault
+
+function readEvents(outbound: HubLane, aids: HubAids, body: Buffer): ChatEvent[] | UpstreamFault {
+  let wire: unknown
+  try {
+    wire = JSON.parse(body.toString('utf8'))
+  } catch {
+    return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not JSON.')
+  }
+  return outbound.events(wire, aids)
+}
+
+/** Learns from events what the journey needs to know of a reply. */
+class FactReader {
+  readonly facts: ReplyFacts = {
+    id: undefined,
+    model: undefined,
+    finish: undefined,
+    rawFinish: undefined,
+    usage: undefined,
+    contentBytes: 0,
+  }
+  fault: UpstreamFault | undefined
+  good = false
+  complete = false
+  readonly #choices: number
+  #finished = 0
+
+  constructor(choices: number) {
+    this.#choices = choices
+  }
+
+  get finishing(): boolean {
+    return this.#finished >= this.#choices || this.complete
+  }
+
+  take(event: ChatEvent): void {
+    const { facts } = this
+    switch (event.type) {
+      case 'start':
+        facts.id = event.id
+        facts.model = event.model
+        return
+      case 'block-start':
+        // Text and thoughts open before anything is generated; a call or a picture is something by itself.
+        if (event.block.type === 'text' || event.block.type === 'reasoning' || event.block.type === 'refusal') return
+        facts.contentBytes++
+        this.good = true
+        return
+      case 'block-delta':
+        if (event.text === '') return
+        facts.contentBytes += event.text.length
+        this.good = true
+        return
+      case 'usage':
+        facts.usage = event.usage
+        return
+      case 'finish':
+        facts.finish = event.reason
+        facts.rawFinish = event.raw ?? event.reason
+        this.#finished++
+        if (event.reason !== 'stop') this.good = true
+        return
+      case 'end':
+        this.complete = true
+        this.good = true
+        return
+      case 'fault':
+        this.fault = event.fault
+    }
+  }
+}
+
+class HubStream implements LaneStream {
+  readonly ready: Buffer[] = []
+  readonly held: Buffer[] = []
+  readonly #splitter = new FrameSplitter()
+  readonly #decoder: StreamDecoder
+  readonly #write: (event: ChatEvent) => string
+  readonly #reader: FactReader
+  #text = ''
+
+  constructor(outbound: HubLane, { inbound, ask, context, aids }: Replying) {
+    this.#decoder = outbound.decodeStream(aids)
+    this.#write = inbound.stream!(ask, context)
+    this.#reader = new FactReader(ask.n)
+  }
+
+  get good(): boolean {
+    return this.#reader.good
+  }
+
+  get finishing(): boolean {
+    return this.#reader.finishing
+  }
+
+  get complete(): boolean {
+    return this.#reader.complete
+  }
+
+  get progress(): number {
+    return this.#reader.facts.contentBytes
+  }
+
+  get facts(): ReplyFacts {
+    return this.#reader.facts
+  }
+
+  get fault(): UpstreamFault | undefined {
+    return this.#reader.fault
+  }
+
+  push(chunk: Buffer): void {
+    try {
+      this.#splitter.push(chunk, (frame) => this.#pass(this.#decoder.take(readFrame(frame))))
+    } catch (error) {
+      if (!(error instanceof UpstreamFault)) throw error
+      this.#reader.take({ type: 'fault', fault: error })
+    }
+    this.#flush()
+  }
+
+  end(): void {
+    const rest = this.#splitter.end()
+    if (rest) this.#pass(this.#decoder.take(readFrame(rest)))
+    this.#pass(this.#decoder.end())
+    this.#flush()
+  }
+
+  #pass(events: ChatEvent[]): void {
+    for (const event of events) {
+      if (this.#reader.fault) return
+      const wasFinishing = this.#reader.finishing
+      this.#reader.take(event)
+      // The error frame is the relay's to write: before the commit point there is none.
+      if (event.type === 'fault') return
+      if (!wasFinishing && this.#reader.finishing) this.#flush(false)
+      this.#text += this.#write(event)
+    }
+  }
+
+  /** One piece for the socket per piece from it. */
+  #flush(finishing = this.#reader.finishing): void {
+    if (this.#text === '') return
+    const bytes = Buffer.from(this.#text)
+    this.#text = ''
+    if (finishing) this.held.push(bytes)
+    else this.ready.push(bytes)
+  }
+}
