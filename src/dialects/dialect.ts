@@ -75,17 +75,20 @@ export interface ReplyFacts {
 
 /**
  * Watches one streamed reply on the identity lane. Fed whole frames in order; says per frame what to do with its bytes.
- * `wait`: nothing generated yet, pass it on once committed. `pass`: content. `edit`: send `edited` instead. `drop`: ours alone.
- * `finish`: the first frame of the ending, to be held with all that follows until the request is settled.
+ * `wait`: nothing generated yet, pass it on once committed. `pass`: content. `cut`: pass it without the bytes from `cutStart` to before
+ * `cutEnd`. `edit`: send `edited` instead. `drop`: ours alone. `finish`: the first frame of the ending, to be held with all that follows until the request is settled.
  * `fault`: the upstream failed inside its 200 stream; see `fault`.
  */
-export type FrameVerdict = 'wait' | 'pass' | 'edit' | 'drop' | 'finish' | 'fault'
+export type FrameVerdict = 'wait' | 'pass' | 'cut' | 'edit' | 'drop' | 'finish' | 'fault'
 
 export interface StreamTap {
   /** Looks at the frame that lies from `start` to before `end`. */
   take(buffer: Buffer, start: number, end: number): FrameVerdict
   /** The replacement of the last frame when the verdict was `edit`, or `finish` with an edit; undefined otherwise. */
   readonly edited: Buffer | undefined
+  /** The bytes to leave out when the verdict was `cut`, as offsets of the buffer. */
+  readonly cutStart: number
+  readonly cutEnd: number
   readonly fault: UpstreamFault | undefined
   /** True once something generated was seen: the commit point. */
   readonly good: boolean

@@ -45,10 +45,8 @@ class IdentityStream implements LaneStream {
   fault: UpstreamFault | undefined
   readonly #tap: StreamTap
   readonly #splitter = new FrameSplitter()
-  /** A run of unedited frames that lie side by side: one piece for the socket. */
-  #run: Buffer | undefined
-  #runStart = 0
-  #runEnd = 0
+  /** What the current bytes come down to: runs that lie side by side are one, and all of them one piece for the socket. */
+  #runs: Run[] = []
 
   constructor(tap: StreamTap) {
     this.#tap = tap
@@ -78,14 +76,14 @@ class IdentityStream implements LaneStream {
       if (!(error instanceof UpstreamFault)) throw error
       this.fault = error
     }
-    this.#flushRun()
+    this.#flush()
   }
 
   end(): void {
     const rest = this.#splitter.end()
     if (rest && !this.fault) {
       this.#take(rest, 0, rest.length)
-      this.#flushRun()
+      this.#flush()
     }
     this.fault ??= this.#tap.end()
   }
@@ -99,33 +97,45 @@ class IdentityStream implements LaneStream {
     }
     if (verdict === 'drop') return
     if (verdict === 'finish' && !this.finishing) {
-      this.#flushRun()
+      this.#flush()
       this.finishing = true
     }
     const { edited } = this.#tap
-    if (edited) {
-      this.#flushRun()
-      this.#put(edited)
-    } else if (this.#run === buffer && this.#runEnd === start) this.#runEnd = end
-    else {
-      this.#flushRun()
-      this.#run = buffer
-      this.#runStart = start
-      this.#runEnd = end
-    }
+    if (edited) this.#add(edited, 0, edited.length)
+    else if (verdict === 'cut') {
+      this.#add(buffer, start, this.#tap.cutStart)
+      this.#add(buffer, this.#tap.cutEnd, end)
+    } else this.#add(buffer, start, end)
   }
 
-  #flushRun(): void {
-    if (this.#run === undefined) return
-    const { length } = this.#run
-    this.#put(
-      this.#runStart === 0 && this.#runEnd === length ? this.#run : this.#run.subarray(this.#runStart, this.#runEnd),
-    )
-    this.#run = undefined
+  #add(buffer: Buffer, start: number, end: number): void {
+    const last = this.#runs.at(-1)
+    if (last && last.buffer === buffer && last.end === start) last.end = end
+    else this.#runs.push({ buffer, start, end })
   }
 
-  #put(bytes: Buffer): void {
+  #flush(): void {
+    if (this.#runs.length === 0) return
+    const bytes = join(this.#runs)
+    this.#runs = []
     if (this.finishing) this.held.push(bytes)
     else this.ready.push(bytes)
   }
+}
+
+interface Run {
+  buffer: Buffer
+  start: number
+  end: number
+}
+
+function join(runs: Run[]): Buffer {
+  if (runs.length === 1) {
+    const { buffer, start, end } = runs[0]!
+    return start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
+  }
+  const joined = Buffer.allocUnsafe(runs.reduce((sum, { start, end }) => sum + end - start, 0))
+  let at = 0
+  for (const { buffer, start, end } of runs) at += buffer.copy(joined, at, start, end)
+  return joined
 }

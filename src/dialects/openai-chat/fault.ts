@@ -12,7 +12,7 @@ export function faultOf(status: number, headers: Headers, body: Buffer, now = Da
     status,
     retryAfterMs: retryAfterOf(headers, now),
     body,
-    contentType: typeof headers['content-type'] === 'string' ? headers['content-type'] : undefined,
+    headers,
     param: error.param,
     code: error.code,
   })

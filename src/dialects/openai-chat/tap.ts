@@ -3,6 +3,7 @@ import type { FrameVerdict, ReplyEdits, ReplyFacts, StreamTap } from '../dialect
 import { UpstreamFault } from '../errors.ts'
 import { readFrame } from '../sse.ts'
 import { asObject, type Json } from '../usage.ts'
+import { type ContentShape, shapeOf } from './contentShape.ts'
 import { withoutUsage, withToolCallsFinish } from './edit.ts'
 import { inBandFaultOf } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
@@ -15,12 +16,16 @@ class OpenAiChatTap implements StreamTap {
   edited: Buffer | undefined
   fault: UpstreamFault | undefined
   good = false
+  complete = false
+  cutStart = 0
+  cutEnd = 0
   readonly facts: ReplyFacts = noFacts()
   readonly #edits: ReplyEdits
   readonly #repairStop: boolean
   readonly #finished = new Set<number>()
   readonly #called = new Set<number>()
-  #done = false
+  /** What plain content frames of this stream look like, once one was seen. */
+  #shape: ContentShape | undefined
 
   constructor(edits: ReplyEdits) {
     this.#edits = edits
@@ -29,23 +34,20 @@ class OpenAiChatTap implements StreamTap {
 
   take(buffer: Buffer, start: number, end: number): FrameVerdict {
     this.edited = undefined
-    if (this.good && !this.#repairStop) {
-      const text = buffer.toString('latin1', start, end)
-      const plain = plainContent(text)
-      if (plain !== -1) {
-        this.facts.contentBytes += plain
-        const usage = this.#edits.stripUsage ? text.lastIndexOf('"usage"') : -1
-        if (usage === -1) return 'pass'
-        this.edited = withoutLastField(buffer, start, text, usage)
-        return this.edited || this.#strip(buffer.subarray(start, end)) ? 'edit' : 'pass'
-      }
+    const shape = this.#shape
+    if (shape && this.good && shape.fits(buffer, start, end)) {
+      this.facts.contentBytes += shape.contentBytes
+      if (shape.cutStart === -1) return 'pass'
+      this.cutStart = shape.cutStart
+      this.cutEnd = shape.cutEnd
+      return 'cut'
     }
     return this.#read(buffer.subarray(start, end))
   }
 
   end(): UpstreamFault | undefined {
     if (this.fault) return this.fault
-    const finished = this.#done || this.#isFinished()
+    const finished = this.complete || this.#isFinished()
     if (!finished) {
       return new UpstreamFault('cut', 'The upstream closed the stream before the answer was finished.')
     }
@@ -61,7 +63,7 @@ class OpenAiChatTap implements StreamTap {
     const { event, data } = readFrame(frame)
     if (data === undefined || data.trim() === '') return event === 'error' ? this.#fail(inBandFaultOf({})) : 'wait'
     if (data.trim() === '[DONE]') {
-      this.#done = true
+      this.complete = true
       return 'finish'
     }
     const wire = parse(data)
@@ -78,6 +80,7 @@ class OpenAiChatTap implements StreamTap {
     if (this.#isUsageOnly(wire)) return 'drop'
     this.#edit(frame, wire)
     if (this.#isFinished()) return 'finish'
+    if (generated && !this.#repairStop) this.#shape = shapeOf(frame, wire, this.#edits.stripUsage) ?? this.#shape
     if (this.edited) return 'edit'
     return generated ? 'pass' : 'wait'
   }
@@ -135,60 +138,6 @@ class OpenAiChatTap implements StreamTap {
     this.fault = fault
     return 'fault'
   }
-}
-
-/**
- * Whether a frame (as latin1) is content and nothing else: one `data:` line, no error, no finish, no usage. Returns the size of its
- * content in bytes, or -1 when it must be parsed. Inside JSON strings a quote is always escaped, so that `"usage"` with its quotes
- * is a key or a whole value, never a piece of the answer.
- */
-function plainContent(text: string): number {
-  if (!text.startsWith('data:') || text.length < 32) return -1
-  const finish = text.indexOf('"finish_reason"')
-  if (finish === -1 || !isNull(text, finish + 15)) return -1
-  if (text.includes('"error"')) return -1
-  const usage = text.indexOf('"usage"')
-  if (usage !== -1 && !isNull(text, usage + 7)) return -1
-  if (text.indexOf('"finish_reason"', finish + 15) !== -1) return -1
-  const delta = text.indexOf('"delta"')
-  if (delta === -1) return -1
-  // From `"delta":{"content":"` to `"finish_reason"`, less the quotes, commas and `"logprobs":null` between: close enough to estimate by.
-  const logprobs = text.indexOf('"logprobs"', delta)
-  const contentEnd = logprobs > delta && logprobs < finish ? logprobs : finish
-  return contentEnd > delta ? Math.max(0, contentEnd - delta - 24) : 1
-}
-
-/** Whether the value after a key that ends at `at` is null. */
-function isNull(text: string, at: number): boolean {
-  let i = at
-  while (text.charCodeAt(i) === 0x20) i++
-  if (text.charCodeAt(i) !== 0x3a) return false
-  do i++
-  while (text.charCodeAt(i) === 0x20)
-  return text.startsWith('null', i)
-}
-
-/**
- * The frame without the field whose key is at `at`, if it plainly is one of the outermost object with value null: after it no bracket
- * comes but the last one. Undefined when that is not plain.
- */
-function withoutLastField(buffer: Buffer, start: number, text: string, at: number): Buffer | undefined {
-  let comma = at - 1
-  while (text.charCodeAt(comma) === 0x20) comma--
-  const close = text.indexOf('}', at)
-  const end = text.indexOf('null', at) + 4
-  if (
-    text.charCodeAt(comma) !== 0x2c ||
-    close < end ||
-    /[{}[\]]/.test(text.slice(at, close)) ||
-    text.indexOf('}', close + 1) !== -1
-  ) {
-    return undefined
-  }
-  const edited = Buffer.allocUnsafe(text.length - (end - comma))
-  buffer.copy(edited, 0, start, start + comma)
-  buffer.copy(edited, comma, start + end, start + text.length)
-  return edited
 }
 
 function parse(data: string): Json | undefined {
