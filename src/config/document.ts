@@ -1,8 +1,21 @@
 // A YAML document as interpolated plain data, which still knows where each part of it was written.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit as walk,
+  type YAMLError,
+} from 'yaml'
 import { type Env, interpolate } from './interpolation.ts'
 import { type ConfigProblem, formatPath, type Path } from './problem.ts'
+import { shield } from './shield.ts'
 
 export interface Place {
   line: number
@@ -29,15 +42,16 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
     const { line, col } = lines.linePos(offset)
     return { line, column: col }
   }
+  const { text: shielded, unshield } = shield(text)
   let yaml: Document.Parsed
   try {
     // `prettyErrors` would quote the lines around an error, and with them perhaps a secret.
-    yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true })
+    yaml = parseDocument(shielded, { lineCounter: lines, prettyErrors: false, merge: true })
   } catch (cause) {
     problems.push({ path: '', line: 1, column: 1, message: `not readable as YAML: ${(cause as Error).message}` })
     return { document: emptyDocument, problems }
   }
-  for (const { pos, code, message } of [...yaml.errors, ...yaml.warnings]) {
+  for (const { pos, code, message } of withoutEchoes([...yaml.errors, ...yaml.warnings])) {
     const readable = code === 'DUPLICATE_KEY' ? `duplicate key ${keyAt(text, pos[0])}` : `YAML syntax: ${message}`
     problems.push({ path: '', ...placeOf(pos[0]), message: readable })
   }
@@ -45,12 +59,14 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
 
   const origins = new Map<unknown, Origin>()
   const placeOfNode = (node: unknown) => placeOf((node as Node | undefined)?.range?.[0] ?? 0)
+  unshieldKeys(yaml, unshield)
   visit(yaml, yaml.contents, [], [], (node, path) => {
     const tell = (message: string) => problems.push({ path: formatPath(path), ...placeOfNode(node), message })
     if (!isScalar(node)) {
       tell('an alias may not point at something that contains it')
       return
     }
+    if (typeof node.value === 'string') node.value = unshield(node.value)
     origins.set(node, 'literal')
     if (typeof node.value !== 'string' || !node.value.includes('${')) return
     const found = interpolate(node.value, env)
@@ -63,7 +79,7 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
   })
 
   const contents = yaml.contents
-  const walk = (path: Path) => findNode(yaml, contents, path)
+  const find = (path: Path) => findNode(yaml, contents, path)
   let data: unknown
   try {
     data = yaml.toJS()
@@ -75,16 +91,35 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
     document: {
       data,
       locate(path, part = 'value') {
-        const { key, value, complete } = walk(path)
+        const { key, value, complete } = find(path)
         const useValue = value !== undefined && complete && part === 'value' && isScalar(value) && value.value !== null
         return placeOfNode(useValue ? value : (key ?? value ?? contents))
       },
       origin(path) {
-        const { value, complete } = walk(path)
+        const { value, complete } = find(path)
         return complete ? origins.get(value) : undefined
       },
     },
   }
+}
+
+/**
+ * What was found, without the parser's stumbling over all that follows the first token it did not expect, and without what it
+ * quotes of the text after a colon: that may be a secret.
+ */
+function withoutEchoes(errors: readonly YAMLError[]) {
+  const first = errors.findIndex(({ code }) => code === 'UNEXPECTED_TOKEN')
+  return errors
+    .filter(({ code }, index) => code !== 'UNEXPECTED_TOKEN' || index === first)
+    .map(({ pos, code, message }) => ({ pos, code, message: message.replace(/: .*$/s, '') }))
+}
+
+function unshieldKeys(yaml: Document, unshield: (part: string) => string) {
+  walk(yaml, {
+    Pair: (_, { key }) => {
+      if (isScalar(key) && typeof key.value === 'string') key.value = unshield(key.value)
+    },
+  })
 }
 
 const emptyDocument: SourceDocument = {

@@ -14,9 +14,10 @@ export function patternOf(name: string): RegExp {
   return new RegExp(`^${first}${middle}[^]*${last}$`)
 }
 
-/** For sorting: the longer literal text first, then the fewer stars, then the order of the alphabet. */
+/** For sorting: more literal text first, then fewer stars, then more text before the first star, then the alphabet. */
 export function compareSpecificity(a: string, b: string): number {
   const stars = (name: string) => name.split('*').length - 1
   const literal = (name: string) => name.length - stars(name)
-  return literal(b) - literal(a) || stars(a) - stars(b) || (a < b ? -1 : a > b ? 1 : 0)
+  const prefix = (name: string) => name.indexOf('*')
+  return literal(b) - literal(a) || stars(a) - stars(b) || prefix(b) - prefix(a) || (a < b ? -1 : a > b ? 1 : 0)
 }

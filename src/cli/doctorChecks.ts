@@ -1,0 +1,172 @@
+// The single checks of `turnout doctor`. None of them changes anything, prints a secret or calls a model.
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname } from 'node:path'
+import { checkBinding } from '../config/binding.ts'
+import { readEnv } from '../config/env.ts'
+import type { Env } from '../config/interpolation.ts'
+import { findConfigFile, type Loaded, loadConfig } from '../config/load.ts'
+import { ConfigError, formatProblem } from '../config/problem.ts'
+import type { Provider, Snapshot } from '../config/snapshot.ts'
+import { loadDriver, StoreError } from '../store/driver.ts'
+import { askModels } from './upstreamProbe.ts'
+
+export interface CheckOptions {
+  config?: string | undefined
+  envFile?: string | undefined
+}
+
+export interface Finding {
+  check: string
+  state: 'ok' | 'warn' | 'fail'
+  message: string
+  /** What to do about it. */
+  remedy?: string
+}
+
+/** Node's oldest supported release, as in package.json. */
+const oldestNode = [20, 19] as const
+/** Below this much room the ledger will soon be unable to write; below a tenth of it, it may be now. */
+const roomBytes = 1024 ** 3
+
+/** Runs all checks, upstreams at the same time. Without a usable configuration only what needs none is checked. */
+export async function runChecks(options: CheckOptions): Promise<Finding[]> {
+  const findings = [checkNode(process.versions.node), checkDriver()]
+  const loaded = checkConfig(options, findings)
+  if (!loaded) return findings
+  const { snapshot } = loaded
+  findings.push(checkDataFolder(snapshot.dataDir), checkDisk(snapshot.dataDir), await checkPort(snapshot))
+  for (const provider of snapshot.providers.values()) findings.push(checkKey(provider))
+  findings.push(...(await Promise.all([...snapshot.providers.values()].map((one) => checkUpstream(one, snapshot)))))
+  return findings
+}
+
+export function checkNode(version: string): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const old = major < oldestNode[0] || (major === oldestNode[0] && minor < oldestNode[1])
+  if (!old) return { check: 'node', state: 'ok', message: `version ${version}` }
+  const remedy = `install Node ${oldestNode.join('.')} or newer`
+  return { check: 'node', state: 'fail', message: `version ${version} is too old`, remedy }
+}
+
+function checkDriver(): Finding {
+  try {
+    loadDriver()
+    return { check: 'sqlite', state: 'ok', message: 'better-sqlite3 loads' }
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+    return { check: 'sqlite', state: 'fail', message: 'better-sqlite3 does not load', remedy: error.message }
+  }
+}
+
+function checkConfig({ config, envFile }: CheckOptions, findings: Finding[]): Loaded | undefined {
+  let file: string | undefined
+  try {
+    const env: Env = readEnv({ processEnv: process.env, envFile }).env
+    file = findConfigFile(config, env)
+    const loaded = loadConfig({ file, env, version: 1 })
+    const source = file ?? 'providers from the environment'
+    findings.push({ check: 'config', state: 'ok', message: `${source}, ${loaded.snapshot.routes.size} routes` })
+    for (const warning of loaded.warnings) {
+      findings.push({ check: 'config', state: 'warn', message: formatProblem(warning, file) })
+    }
+    const refusal = checkBinding(loaded.snapshot, {})
+    if (refusal) findings.push({ check: 'config', state: 'fail', message: refusal })
+    return loaded
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const problem of error.problems) {
+      findings.push({ check: 'config', state: 'fail', message: formatProblem(problem, error.file) })
+    }
+    return undefined
+  }
+}
+
+/** Looks at the folder, or at the nearest one above it that exists: `serve` creates what is missing. */
+export function checkDataFolder(folder: string): Finding {
+  const existing = nearestExisting(folder)
+  const missing = existing === folder ? '' : ' (does not exist yet; will be created)'
+  const remedy = 'give this user the right to write there, or set `dataDir` or TURNOUT_DATA_DIR'
+  if (!statSync(existing).isDirectory()) {
+    return { check: 'data folder', state: 'fail', message: `${existing} is not a folder`, remedy }
+  }
+  try {
+    accessSync(existing, constants.W_OK | constants.X_OK)
+    return { check: 'data folder', state: 'ok', message: `${folder} is writable${missing}` }
+  } catch {
+    return { check: 'data folder', state: 'fail', message: `${existing} is not writable`, remedy }
+  }
+}
+
+export function checkDisk(folder: string, room = roomBytes): Finding {
+  const { bavail, bsize } = statfsSync(nearestExisting(folder))
+  const free = bavail * bsize
+  const message = `${(free / 1024 ** 3).toFixed(1)} GB free`
+  if (free >= room) return { check: 'disk', state: 'ok', message }
+  return {
+    check: 'disk',
+    state: free < room / 10 ? 'fail' : 'warn',
+    message,
+    remedy: 'make room: the ledger only grows',
+  }
+}
+
+/** Binds the port for a moment. Port 0 is whatever is free. */
+export async function checkPort({ server }: Pick<Snapshot, 'server'>): Promise<Finding> {
+  const { port, host } = server
+  const probe = createServer()
+  const failed = await new Promise<NodeJS.ErrnoException | undefined>((done) => {
+    probe.once('error', done)
+    probe.listen(port, host, () => probe.close(() => done(undefined)))
+  })
+  if (!failed) return { check: 'port', state: 'ok', message: `${host}:${port} is free` }
+  const what =
+    failed.code === 'EADDRINUSE'
+      ? { message: `${host}:${port} is taken`, remedy: 'end what listens there (perhaps Turnout itself), or set PORT' }
+      : { message: `${host}:${port} cannot be bound (${failed.code})`, remedy: 'choose another `server.host` or PORT' }
+  return { check: 'port', state: 'fail', ...what }
+}
+
+/** Names where the key comes from, never a part of it. */
+function checkKey({ name, kind, apiKey, keyFrom }: Provider): Finding {
+  const check = `key ${name}`
+  if (apiKey !== undefined) {
+    return { check, state: 'ok', message: keyFrom === 'file' ? 'set in the configuration' : `set by ${keyFrom}` }
+  }
+  if (kind.keyless) return { check, state: 'ok', message: 'none, and none is needed' }
+  return { check, state: 'warn', message: 'none', remedy: `set ${kind.keyEnv.join(' or ')}` }
+}
+
+/** An upstream that a route needs must answer; of the others it is good to know. */
+async function checkUpstream(provider: Provider, snapshot: Snapshot): Promise<Finding> {
+  const check = `upstream ${provider.name}`
+  const used = [...snapshot.routes.values()].some(({ targets }) => targets.some((one) => one.provider === provider))
+  const bad = used || snapshot.source === 'environment' ? 'fail' : 'warn'
+  const answer = await askModels(provider)
+  if ('failure' in answer) {
+    const remedy = `check the address ${provider.origin}, DNS, firewall and proxy`
+    return { check, state: bad, message: `not reachable: ${answer.failure}`, remedy }
+  }
+  const { status, ms } = answer
+  if (status === 401 || status === 403) {
+    return {
+      check,
+      state: bad,
+      message: `refuses the key (HTTP ${status})`,
+      remedy: `renew ${provider.keyFrom ?? 'the key'}`,
+    }
+  }
+  if (status >= 500)
+    return { check, state: 'warn', message: `reachable, but answers HTTP ${status}`, remedy: 'try again later' }
+  if (status >= 300 && status < 400) {
+    const remedy = 'redirects are not followed: set `baseUrl` to where it points'
+    return { check, state: bad, message: `redirects (HTTP ${status})`, remedy }
+  }
+  return { check, state: 'ok', message: `reachable (HTTP ${status}, ${ms} ms)` }
+}
+
+function nearestExisting(folder: string): string {
+  let path = folder
+  while (!existsSync(path) && dirname(path) !== path) path = dirname(path)
+  return path
+}

@@ -1,0 +1,41 @@
+// Env files: which are read, which value wins, and that the process's own environment is never written to.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { firstSet, readEnv } from '../src/config/env.ts'
+import { ConfigError } from '../src/config/problem.ts'
+
+let cwd: string
+beforeEach(() => {
+  cwd = mkdtempSync(join(tmpdir(), 'turnout-env-'))
+})
+afterEach(() => rmSync(cwd, { recursive: true }))
+
+test('process over --env-file over .env', () => {
+  writeFileSync(join(cwd, '.env'), '\uFEFFA=dot\nB=dot\nC=dot\nD="two\nlines"\n')
+  writeFileSync(join(cwd, 'more.env'), 'B=file\nC=file\n')
+  const { env, files } = readEnv({ processEnv: { C: 'process' }, envFile: 'more.env', cwd })
+  expect({ ...env }).toEqual({ A: 'dot', B: 'file', C: 'process', D: 'two\nlines' })
+  expect(files).toEqual([join(cwd, '.env'), join(cwd, 'more.env')])
+})
+
+test('is read afresh each time, and leaves the process environment alone', () => {
+  const before = { ...process.env }
+  writeFileSync(join(cwd, '.env'), 'TURNOUT_TEST_FRESH=1\n')
+  expect(readEnv({ processEnv: process.env, cwd }).env.TURNOUT_TEST_FRESH).toBe('1')
+  writeFileSync(join(cwd, '.env'), 'TURNOUT_TEST_FRESH=2\n')
+  expect(readEnv({ processEnv: process.env, cwd }).env.TURNOUT_TEST_FRESH).toBe('2')
+  expect({ ...process.env }).toEqual(before)
+})
+
+test('.env may be absent, the named file may not', () => {
+  expect(readEnv({ processEnv: {}, cwd }).files).toEqual([])
+  expect(() => readEnv({ processEnv: {}, envFile: 'nope.env', cwd })).toThrow(ConfigError)
+  expect(() => readEnv({ processEnv: {}, envFile: 'nope.env', cwd })).toThrow(/nope\.env cannot be read: ENOENT/)
+})
+
+test('a blank variable counts as unset where a gap is filled', () => {
+  expect(firstSet({ A: ' ', B: ' x ' }, ['A', 'B'])).toEqual({ name: 'B', value: 'x' })
+  expect(firstSet({}, ['A'])).toBeUndefined()
+})
