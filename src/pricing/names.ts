@@ -98,3 +98,16 @@ const sourceKinds = {
     Object.entries(known).flatMap(([kind, names]) => names.modelsDev.map((name) => [name, kind] as const)),
   ),
 }
+
+/** `openai/gpt-4o` in its parts where the first is a provider we know; undefined for a model alone. */
+export function splitModel(name: string): { provider: string; model: string } | undefined {
+  const slash = name.indexOf('/')
+  if (slash <= 0) return undefined
+  const provider = kindName(name.slice(0, slash))
+  return provider in known ? { provider, model: name.slice(slash + 1) } : undefined
+}
+
+/** The first provider kind for which `sells` holds: makers of models before those who resell them. */
+export function firstSeller(sells: (provider: string) => boolean): string | undefined {
+  return ['openai', 'anthropic', 'gemini', ...Object.keys(known)].find(sells)
+}
