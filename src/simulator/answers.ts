@@ -6,7 +6,7 @@ import { digest } from './random.ts'
 import type { ScriptRegistry } from './registry.ts'
 import { type Fault, type Script, ScriptError } from './script.ts'
 import { defaultWire, wires } from './wires/index.ts'
-import { type Match, type Wire, WireRefusal } from './wires/wire.ts'
+import { type Match, type VendorError, type Wire, WireRefusal } from './wires/wire.ts'
 
 /** One request as far as the answer depends on it. */
 export interface Question {
@@ -123,11 +123,7 @@ export class Answers {
         fault: fault ? { fault, make: () => make(fault), made: undefined } : undefined,
       }
     } catch (error) {
-      if (!(error instanceof WireRefusal) && !(error instanceof ScriptError)) throw error
-      const refusal =
-        error instanceof WireRefusal
-          ? { status: error.status, message: error.message, code: error.code, param: error.param }
-          : { status: 400, message: error.message, code: 'invalid_script' }
+      const refusal = refusalOf(error)
       return {
         model: '',
         answer: answerOf(wire, '', false, makePlan(draftError(wire, refusal, key), {})),
@@ -159,6 +155,16 @@ function claim(question: Question): { wire: Wire; match: Match | undefined } {
 /** How the wire that claims a request finds its credential. */
 export function wireOf(method: string, path: string): Wire {
   return wires.find((wire) => wire.match(method, path)) ?? defaultWire
+}
+
+function refusalOf(error: unknown): VendorError {
+  if (error instanceof WireRefusal) {
+    return { status: error.status, message: error.message, code: error.code, param: error.param }
+  }
+  if (error instanceof ScriptError) return { status: 400, message: error.message, code: 'invalid_script' }
+  // A fault of the simulator itself: said plainly, because a crash would take every other request with it.
+  const name = error instanceof Error ? error.name : 'unknown'
+  return { status: 500, message: `The simulator failed (${name}).`, code: 'simulator_failure' }
 }
 
 function answerOf(wire: Wire, model: string, stream: boolean, plan: Plan): Answer {

@@ -55,7 +55,8 @@ function change(draft: Draft, reply: Reply, origin: Origin, fault: Fault): Draft
     case 'garbageSse': {
       const raw = fault.body === undefined ? GARBAGE_SSE : Buffer.from(bodyText(fault) as string)
       draft.headers.set('content-type', 'text/event-stream; charset=utf-8')
-      const frames = [...keptFrames(draft, fault.afterTokens ?? 0), { raw, tokens: 0 }]
+      const kept = fault.afterTokens === undefined ? [] : keptFrames(draft, fault.afterTokens)
+      const frames = [...kept, { raw, tokens: 0 }]
       return { ...draft, body: { form: 'sse', frames } }
     }
     case 'slowHeaders':

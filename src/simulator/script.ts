@@ -39,7 +39,10 @@ const faultSchema = z.strictObject({
   code: z.string().optional(),
   /** Where a redirect points; default: a path of the simulator that counts who follows. */
   location: headerValue.optional(),
-  /** Tokens generated before the fault. `midStreamError`, `cut`, `truncate`: default half of the reply; others 0. */
+  /**
+   * Tokens generated before the fault. Default: half of the reply for `midStreamError`, `cut` and `truncate`, 0 for `stall`
+   * and `garbageJson`; `reset` without it comes before the headers, `garbageSse` without it is garbage alone.
+   */
   afterTokens: count.optional(),
   /** What `wrongLength` adds to the true length in bytes, default 16; negative = too short. */
   lengthOff: z.number().int().optional(),

@@ -159,7 +159,7 @@ class Gathering {
     }
     this.#media.files++
     this.#mediaTokens += FILE_TOKENS
-    this.#said.push(`file ${file.filename ?? file.file_id ?? ''}`)
+    this.#said.push('file', typeof file.filename === 'string' ? file.filename : '')
   }
 
   #takeCalls(message: Wire, at: string): void {

@@ -119,6 +119,15 @@ function readFormat(body: Body): Asked['format'] {
 
 function countPrompt(conversation: Conversation, tools: unknown): number {
   const { messages, mediaTokens, text } = conversation
-  const declared = tools === undefined || tools === null ? 0 : countTokens(JSON.stringify(tools))
+  const declared = tools === undefined || tools === null ? 0 : countTokens(textOf(tools))
   return messages * TOKENS_A_MESSAGE + TOKENS_A_REPLY + countTokens(text) + mediaTokens + declared
+}
+
+/** `JSON.parse` takes any depth, `JSON.stringify` runs out of stack. */
+function textOf(tools: unknown): string {
+  try {
+    return JSON.stringify(tools)
+  } catch {
+    return fail('invalid_value', 'tools', 'is nested too deep')
+  }
 }
