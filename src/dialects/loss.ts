@@ -10,10 +10,27 @@ export class Losses {
     this.list.push(detail === undefined ? { param, reason } : { param, reason, detail })
   }
 
-  /** Reports fields that nobody understood. */
+  /** Reports fields that nobody understood. A value that asks for nothing beyond the default is no loss. */
   addAll(fields: Readonly<Record<string, unknown>> | undefined, prefix = '', except?: ReadonlySet<string>): void {
-    for (const name of Object.keys(fields ?? {})) if (!except?.has(name)) this.add(prefix + name, 'unsupported')
+    for (const [name, value] of Object.entries(fields ?? {})) {
+      if (!except?.has(name) && !asksNothing(prefix + name, value)) this.add(prefix + name, 'unsupported')
+    }
   }
+}
+
+/** Values by which a parameter says what happens anyway. */
+const defaults: Readonly<Record<string, unknown>> = {
+  store: false,
+  'stream_options.include_obfuscation': false,
+  min_p: 0,
+  repetition_penalty: 1,
+  'messages.prefix': false,
+}
+
+function asksNothing(name: string, value: unknown): boolean {
+  if (name in defaults && defaults[name] === value) return true
+  if (name === 'logit_bias') return typeof value === 'object' && value !== null && Object.keys(value).length === 0
+  return name === 'messages.annotations' && Array.isArray(value) && value.length === 0
 }
 
 /** Names of losses that may become metric labels. Everything else is a name that a client made up. */
@@ -31,10 +48,12 @@ const labels: ReadonlySet<string> = new Set([
   'messages.annotations',
   'messages.content',
   'messages.name',
-  'messages.reasoning_content',
-  'messages.reasoning_details',
+  'messages.reasoning',
   'messages.refusal',
   'messages.role',
+  'messages.tool_result.content',
+  'messages.tool_result.is_error',
+  'messages.vendor_blocks',
   'metadata',
   'modalities',
   'moderation',
