@@ -136,7 +136,7 @@ function lastValueEnd(fields: Fields): number {
 const plainName = /^[a-z0-9_]*$/
 
 /** Folds a name as Go's `encoding/json` compares keys: case-insensitively, with U+017F and U+212A read as s and k. */
-function foldName(name: string): string {
+export function foldName(name: string): string {
   return name.toUpperCase().toLowerCase()
 }
 

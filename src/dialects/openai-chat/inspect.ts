@@ -3,9 +3,24 @@ import { isUtf8 } from 'node:buffer'
 import type { Ask, Inspected, InspectLimits } from '../dialect.ts'
 import { Refusal } from '../errors.ts'
 import { syntaxErrorOf } from '../json.ts'
-import { type Fields, scanFields } from '../splice.ts'
+import { type Fields, foldName, scanFields } from '../splice.ts'
 
 type Json = Record<string, unknown>
+
+/** The keys, at the top or in `stream_options`, that decide what is admitted, routed and paid for. */
+const inspected: ReadonlySet<string> = new Set([
+  'model',
+  'messages',
+  'stream',
+  'stream_options',
+  'include_usage',
+  'max_tokens',
+  'max_completion_tokens',
+  'n',
+  'tools',
+  'user',
+  'safety_identifier',
+])
 
 /**
  * Parses the body and checks the shape that everything later relies on; all other fields are the upstream's business.
@@ -16,6 +31,8 @@ export function inspect(raw: Buffer, limits: InspectLimits): Inspected {
   const fields = scanFields(raw, 0, limits.maxDepth)
   const wire = parse(raw)
   refuseAmbiguity(fields)
+  const options = fields.byName.get('stream_options')
+  if (options) refuseAmbiguity(scanFields(raw, options.valueStart))
   return { ask: askOf(wire, raw.length, limits), wire, raw, fields }
 }
 
@@ -33,13 +50,19 @@ function parse(raw: Buffer): Json {
   return wire as Json
 }
 
-/** Two readers may take different ones of two equal keys: the model that we admit would not be the model that is run. */
+/**
+ * Two readers may take different ones of two equal keys: the model that we admit would not be the model that is run. `"N": 100` alone
+ * is no better: readers that ignore case (Go's `encoding/json`) run a hundred answers where we have seen one.
+ */
 function refuseAmbiguity(fields: Fields): void {
-  const name = fields.duplicates[0]
+  const name = fields.duplicates[0] ?? [...fields.byName.keys()].find(isMisspelt)
   if (name === undefined) return
   const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name
-  throw new Refusal('duplicate_key', `The body has the top-level key '${shown}' more than once.`, shown)
+  const why = isMisspelt(name) ? `, which some servers read as '${foldName(name)}'` : ' more than once'
+  throw new Refusal('duplicate_key', `The body has the key '${shown}'${why}.`, shown)
 }
+
+const isMisspelt = (name: string): boolean => /[^a-z0-9_]/.test(name) && inspected.has(foldName(name))
 
 function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
   const model = wire.model
@@ -47,6 +70,10 @@ function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
     throw new Refusal('missing_required_parameter', 'you must provide a model parameter', 'model')
   }
   if (typeof model !== 'string') throw wrongType('model', 'a string')
+  // Half a surrogate pair has no UTF-8 form: it could stand in no URL, no header and no log line.
+  if (/\p{Surrogate}/u.test(model)) {
+    throw new Refusal('invalid_value', "Invalid 'model': the text is not valid Unicode.", 'model')
+  }
   const stream = optional(wire, 'stream', 'boolean') ?? false
   const options = wire.stream_options ?? undefined
   if (options !== undefined && (typeof options !== 'object' || Array.isArray(options))) {
