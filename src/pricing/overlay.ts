@@ -1,5 +1,5 @@
 // The overlay: our reviewed facts about models (models.yaml) as a layer of the price book.
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { createPriceMapLayer, type PriceLayer } from './layer.ts'
@@ -15,9 +15,6 @@ export function parseOverlay(text: string): PriceLayer {
 
 /** The overlay that comes with the program. */
 export function loadOverlay(): PriceLayer {
-  // Beside this module in the sources and, copied by the build, in dist; a bare `tsc` copies nothing, so look in the sources then.
-  const places = ['./models.yaml', '../../src/pricing/models.yaml'].map((path) => new URL(path, import.meta.url))
-  const file = places.find((place) => existsSync(place))
-  if (!file) throw new Error(`models.yaml is not beside ${import.meta.url}: was it copied by the build?`)
-  return parseOverlay(readFileSync(file, 'utf8'))
+  // The compiler copies no YAML: from src/pricing and from dist/pricing alike, this is the file in the sources, which is shipped.
+  return parseOverlay(readFileSync(new URL('../../src/pricing/models.yaml', import.meta.url), 'utf8'))
 }
