@@ -1,7 +1,8 @@
 // Puts Turnout together: no globals, everything handed in. What `turnout serve`, embedders and tests mount.
-import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from './config/snapshot.ts'
+import type { Rates } from './gateway/bill.ts'
+import { keepBooks, noBooks } from './gateway/books.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
 import { createSettle } from './gateway/settle.ts'
@@ -9,8 +10,12 @@ import { clientAddress, trustRanges } from './http/clientAddress.ts'
 import { createDataPlane } from './http/dataPlane.ts'
 import { type ListeningServer, listen } from './http/server.ts'
 import { createStatusPage } from './http/status.ts'
+import { createPriceBook } from './pricing/book.ts'
+import { loadLayers } from './pricing/layers.ts'
+import type { Ledger } from './store/ledger.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
+import type { TokenCounter } from './telemetry/tokens/counter.ts'
 import { version } from './version.ts'
 
 export interface TurnoutOptions {
@@ -19,6 +24,11 @@ export interface TurnoutOptions {
   metrics: Metrics
   /** Answer any `Host` although no key is configured. */
   insecure?: boolean
+  /** Without one nothing is recorded. */
+  ledger?: Ledger | undefined
+  /** The installation's hash of an end user's id, for the ledger. */
+  hashUser?: ((user: string) => string) | undefined
+  tokens: TokenCounter
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
 }
@@ -41,17 +51,23 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let isTrusted = trustRanges(snapshot.server.trustedProxies)
   let draining = false
   let server: ListeningServer | undefined
+  const { ledger, hashUser, tokens } = options
+  const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
+  const rates = createRates(tokens, log)
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   const handle = createHandle({
     snapshot: () => snapshot,
     pools,
     insecure,
-    nextId: createIds(),
+    books,
+    rates,
     random: options.random ?? Math.random,
     started: () => metrics.requestStarted(),
     settled: createSettle({
       metrics,
       log,
+      books,
+      rates,
       address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
     }),
     crashed: (error, call) => log.error('a request failed by a fault of the gateway', { event: call.id, error }),
@@ -74,6 +90,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
 
   function swap(next: Snapshot): void {
     snapshot = next
+    rates(next)
     isTrusted = trustRanges(next.server.trustedProxies)
     metrics.setConfiguration({ version: next.version, routes: next.routes.keys(), targets: next.targets.keys() })
   }
@@ -98,9 +115,20 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   }
 }
 
-/** Time-ordered ids: milliseconds, a counter and a part of this process's own. */
-function createIds(): () => string {
-  const own = randomBytes(4).toString('hex')
-  let count = 0
-  return () => `req_${Date.now().toString(36)}${own}${(count++).toString(36).padStart(4, '0')}`
+/** Prices belong to a snapshot, because its configuration may name some; token ratios are learnt across all of them. */
+function createRates(tokens: TokenCounter, log: Log): (snapshot: Snapshot) => Rates {
+  const known = new WeakMap<Snapshot, Rates>()
+  return (snapshot) => {
+    let rates = known.get(snapshot)
+    if (!rates) {
+      const kindOf = (name: string): string => snapshot.providers.get(name)?.kind.name ?? name
+      const config = { prices: snapshot.prices, version: snapshot.hash }
+      const layers = loadLayers({ config, dataDir: snapshot.dataDir }, (problem) =>
+        log.warn(problem, { event: 'prices' }),
+      )
+      rates = { prices: createPriceBook(layers, kindOf), tokens }
+      known.set(snapshot, rates)
+    }
+    return rates
+  }
 }

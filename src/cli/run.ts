@@ -1,14 +1,17 @@
 // Starts one gateway from a configuration: environment, file, store, log, server. Used by `serve` and `demo`.
-import { join } from 'node:path'
 import { createTurnout, type Turnout } from '../app.ts'
 import { checkBinding } from '../config/binding.ts'
 import { readEnv } from '../config/env.ts'
+import type { Env } from '../config/interpolation.ts'
 import { findConfigFile, type Loaded, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problem.ts'
 import type { ListeningServer } from '../http/server.ts'
+import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
+import { hashUser, loadSecret } from '../store/secret.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import { createTokenCounter } from '../telemetry/tokens/counter.ts'
 import { version } from '../version.ts'
 
 export interface RunOptions {
@@ -39,17 +42,37 @@ export interface Running {
  * Error when the port is taken or the binding is refused
  */
 export async function run(options: RunOptions): Promise<Running> {
-  const { file, loaded } = load(options, 1)
+  const { file, env, loaded } = load(options, 1)
   const { snapshot } = loaded
   const refusal = checkBinding(snapshot, { insecure: options.insecure ?? false })
   if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
   const log = createLog({ level: snapshot.log.level })
   warn(log, loaded, file)
   const metrics = createMetrics({ version })
+  const tokens = createTokenCounter()
   let store: Store | undefined
+  let ledger: Ledger | undefined
   try {
-    store = openStore({ file: join(snapshot.dataDir, 'turnout.db'), version })
-    const turnout = createTurnout({ snapshot, log, metrics, insecure: options.insecure ?? false })
+    store = openStore({ file: snapshot.ledger.file, version })
+    const secret = loadSecret(snapshot.dataDir, env)
+    ledger = openLedger(store, {
+      mode: snapshot.ledger.mode,
+      onLedgerFailure: snapshot.ledger.onFailure,
+      onTrouble: (error, count) =>
+        log.error(`the ledger cannot write: ${error.message}`, { event: 'ledger', count, error }),
+    })
+    if (ledger.stats.orphans > 0) {
+      log.warn('calls of a run that died were settled by estimate', { event: 'orphans', count: ledger.stats.orphans })
+    }
+    const turnout = createTurnout({
+      snapshot,
+      log,
+      metrics,
+      insecure: options.insecure ?? false,
+      ledger,
+      hashUser: (user) => hashUser(secret, user),
+      tokens,
+    })
     const server = await turnout.listen()
     log.info('listening', {
       event: 'listening',
@@ -66,7 +89,9 @@ export async function run(options: RunOptions): Promise<Running> {
       async stop() {
         const cut = await turnout.close()
         metrics.close()
+        await ledger?.close()
         store?.close()
+        await tokens.close()
         log.info('stopped', { event: 'stopped', count: cut })
         await log.flush()
         return cut
@@ -74,16 +99,18 @@ export async function run(options: RunOptions): Promise<Running> {
     }
   } catch (error) {
     metrics.close()
+    await ledger?.close()
     store?.close()
+    await tokens.close()
     throw explainListenError(error, snapshot.server.port)
   }
 }
 
-function load(options: RunOptions, version: number): { file: string | undefined; loaded: Loaded } {
+function load(options: RunOptions, version: number): { file: string | undefined; env: Env; loaded: Loaded } {
   const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
   const file = findConfigFile(options.config, env)
   const overrides = { port: options.port, host: options.host, dataDir: options.dataDir }
-  return { file, loaded: loadConfig({ file, env, version, overrides }) }
+  return { file, env, loaded: loadConfig({ file, env, version, overrides }) }
 }
 
 function reload(options: RunOptions, turnout: Turnout, log: Log): void {

@@ -4,6 +4,7 @@ import type { Timeouts } from './snapshot.ts'
 export const defaults = {
   dataDir: './data',
   logLevel: 'info',
+  ledger: { mode: 'process', onFailure: 'refuse', retentionDays: 90 },
   server: {
     port: 4000,
     // Loopback: whoever wants to be reached from elsewhere has to say so, and to have a key.
@@ -20,7 +21,7 @@ export const defaults = {
     drainTimeout: 30_000,
     trustedProxies: [] as readonly string[],
     corsOrigins: [] as readonly string[],
-    connectionsPerOrigin: 256,
+    connectionsPerOrigin: 4096,
   },
   // Reasoning models think for minutes before their first word: a tighter first-token limit would cut good replies.
   timeouts: { connect: 5_000, firstToken: 300_000, idle: 120_000, total: 1_800_000 } satisfies Timeouts,

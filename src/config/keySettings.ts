@@ -16,7 +16,7 @@ export const digestOf = (key: string): string => createHash('sha256').update(key
 export function buildKeys(list: readonly KeySettings[], env: Env, report: Report): Map<string, ApiKey> {
   const keys = new Map<string, ApiKey>()
   const names = new Set<string>()
-  list.forEach(({ name, key, role = 'app' }, index) => {
+  list.forEach(({ name, key, role = 'app', team }, index) => {
     const path = ['keys', index]
     const weak = weaknessOf(key)
     if (weak) report([...path, 'key'], weak)
@@ -25,7 +25,7 @@ export function buildKeys(list: readonly KeySettings[], env: Env, report: Report
     const twin = keys.get(digest)
     if (twin) report([...path, 'key'], `the same secret as that of "${twin.name}"`)
     names.add(name)
-    keys.set(digest, { name, role })
+    keys.set(digest, { name, role, team })
   })
   // Set but blank is not "no key": someone meant to lock the door.
   const master = env.TURNOUT_MASTER_KEY

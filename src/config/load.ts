@@ -1,7 +1,7 @@
 // Loads a configuration: text to frozen snapshot, or every problem at once.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { defaults } from './defaults.ts'
 import { readDocument } from './document.ts'
 import { firstSet } from './env.ts'
@@ -12,9 +12,10 @@ import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
 import { ConfigError, type ConfigProblem, formatPath, type Report } from './problem.ts'
 import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
 import { buildRoute, buildTargets } from './routeSettings.ts'
+import type { Settings } from './schema.ts'
 import { buildLogLevel, buildServer, type Overrides } from './serverSettings.ts'
 import { checkShape, type Shape } from './shape.ts'
-import type { Provider, Route, Snapshot } from './snapshot.ts'
+import type { LedgerSettings, Provider, Route, Snapshot } from './snapshot.ts'
 import { findMissingKeys, findWarnings } from './warning.ts'
 
 export interface LoadOptions {
@@ -97,6 +98,17 @@ interface BuildOptions {
   report: Report
 }
 
+/** The file wins over TURNOUT_DB. */
+function buildLedger(settings: Settings['ledger'], env: Env, dataDir: string): LedgerSettings {
+  const file = settings?.file ?? firstSet(env, ['TURNOUT_DB'])?.value
+  return {
+    file: file === undefined ? join(dataDir, 'turnout.db') : resolve(file),
+    mode: settings?.mode ?? defaults.ledger.mode,
+    onFailure: settings?.onFailure ?? defaults.ledger.onFailure,
+    retentionDays: settings?.retentionDays ?? defaults.ledger.retentionDays,
+  }
+}
+
 /** Resolves names and fills gaps. What it returns may be served only if nothing was reported. */
 function buildSnapshot({ settings, providerNames, targetIds }: Shape, options: BuildOptions): Snapshot {
   const { text, env, version, overrides, file, report } = options
@@ -134,8 +146,10 @@ function buildSnapshot({ settings, providerNames, targetIds }: Shape, options: B
     hash: createHash('sha256').update(text).digest('hex').slice(0, 12),
     source: file === undefined ? 'environment' : 'file',
     server,
-    log: { level },
+    log: { level, clientAddress: settings.log?.clientAddress ?? false },
     dataDir: resolve(dataDir),
+    ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
+    prices: settings.prices ?? {},
     providers,
     targets: new Map([...plans].map(([id, plan]) => [id, plan.target])),
     routes,

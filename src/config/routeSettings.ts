@@ -74,6 +74,7 @@ export function buildRoute(name: string, settings: RouteSettings, parts: RoutePa
     timeouts: mergeTimeouts(block?.timeouts),
     commitAfter: block?.commitAfter ?? defaults.commitAfter,
     toolArguments: block?.toolArguments ?? defaults.toolArguments,
+    usageCost: block?.usageCost ?? false,
   })
 }
 
@@ -124,7 +125,7 @@ function makeTarget(id: string, provider: Provider, model: string, timeouts: Tim
 function makeRoute(
   name: string,
   targets: Target[],
-  more: Partial<Pick<Route, 'timeouts' | 'commitAfter' | 'toolArguments'>>,
+  more: Partial<Pick<Route, 'timeouts' | 'commitAfter' | 'toolArguments' | 'usageCost'>>,
 ) {
   return {
     name,
@@ -133,6 +134,7 @@ function makeRoute(
     timeouts: more.timeouts ?? defaults.timeouts,
     commitAfter: more.commitAfter ?? defaults.commitAfter,
     toolArguments: more.toolArguments ?? defaults.toolArguments,
+    usageCost: more.usageCost ?? false,
     implicit: false,
   } satisfies Route
 }

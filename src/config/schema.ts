@@ -1,6 +1,7 @@
 // The one schema of turnout.yaml: what may be written, in which units, and what each field means.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import { z } from 'zod'
+import { pricesSchema } from '../pricing/priceSchema.ts'
 import { neverPassed } from '../providers/provider.ts'
 import { defaults } from './defaults.ts'
 import { likelyName } from './nearest.ts'
@@ -138,6 +139,11 @@ const route = z.union(
         .optional()
         .describe('`check` refuses a history whose tool arguments are not JSON; `pass` leaves that to the upstream.')
         .meta({ default: defaults.toolArguments }),
+      usageCost: z
+        .boolean()
+        .optional()
+        .describe('Add `cost` to the usage of replies, for clients that cannot read headers.')
+        .meta({ default: false }),
     }),
   ],
   { error: 'expected a target, a list of targets, or a block with `targets`' },
@@ -153,6 +159,7 @@ const key = strict({
     .optional()
     .describe('`app` may call models, `admin` may also operate Turnout.')
     .meta({ default: 'app' }),
+  team: id.optional().describe('Team that the key belongs to, in the ledger and its reports.'),
 })
 
 const server = block({
@@ -193,6 +200,28 @@ const log = block({
     .optional()
     .describe('Least severe level that is logged.')
     .meta({ default: defaults.logLevel }),
+  clientAddress: z.boolean().optional().describe("Put the client's address on request lines.").meta({ default: false }),
+})
+
+const ledger = block({
+  file: text().optional().describe('The database. Default: `turnout.db` in the data folder, or TURNOUT_DB.'),
+  mode: z
+    .enum(['process', 'power', 'relaxed'])
+    .optional()
+    .describe(
+      'What a row survives: `process` a kill of the process, `power` also a power cut, `relaxed` neither for 50 ms.',
+    )
+    .meta({ default: defaults.ledger.mode }),
+  onFailure: z
+    .enum(['refuse', 'serve'])
+    .optional()
+    .describe(
+      'Requests that cannot be recorded (disk full, database locked): refuse with 503, or serve without a record.',
+    )
+    .meta({ default: defaults.ledger.onFailure }),
+  retentionDays: count(defaults.ledger.retentionDays, 0, 36_500)
+    .optional()
+    .describe('Days that rows of single requests are kept; daily sums stay. 0 = for ever.'),
 })
 
 const emptyRecord = <Value extends z.ZodType>(name: z.ZodType<string, string>, value: Value) =>
@@ -207,6 +236,10 @@ export const configSchema = strict({
   dataDir: text().optional().describe('Folder of the ledger, relative to the working directory.').meta({
     default: defaults.dataDir,
   }),
+  ledger: ledger.optional().describe('The record of every request and every cent.'),
+  prices: pricesSchema
+    .optional()
+    .describe('Prices of your own in USD per million tokens, by model or `provider/model`. They win over all others.'),
   providers: emptyRecord(id, provider)
     .optional()
     .describe('Vendors and servers by name. Without this block: those whose keys are in the environment.'),

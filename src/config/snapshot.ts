@@ -1,5 +1,6 @@
 // The frozen form of a configuration that requests run on: everything resolved, nothing left to look up.
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
+import type { Prices } from '../pricing/priceSchema.ts'
 import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
 
 /** A configured provider: a kind plus address and credentials. */
@@ -54,12 +55,15 @@ export interface Route {
   readonly commitAfter: number
   /** What happens to a request whose history holds tool arguments that are not JSON. */
   readonly toolArguments: 'check' | 'pass'
+  /** Put the cost into the usage of replies, also where the client does not ask for it. */
+  readonly usageCost: boolean
   /** True for `provider/model` and bare names that no configured route has. */
   readonly implicit: boolean
 }
 
 export interface ApiKey {
   readonly name: string
+  readonly team?: string | undefined
   readonly role: 'admin' | 'app'
 }
 
@@ -84,6 +88,16 @@ export interface ServerSettings {
   readonly connectionsPerOrigin: number
 }
 
+export interface LedgerSettings {
+  /** Path of the database. */
+  readonly file: string
+  readonly mode: 'process' | 'power' | 'relaxed'
+  /** What becomes of requests that cannot be recorded. */
+  readonly onFailure: 'refuse' | 'serve'
+  /** Days that rows of single requests are kept; daily sums stay. 0 = for ever. */
+  readonly retentionDays: number
+}
+
 /** One whole configuration: validated, frozen, versioned. A request holds one reference and never looks at another. */
 export interface Snapshot {
   readonly version: number
@@ -92,8 +106,11 @@ export interface Snapshot {
   readonly source: 'file' | 'environment'
   readonly server: ServerSettings
   /** `clientAddress`: whether request lines carry the client's address. */
-  readonly log: { readonly level: string; readonly clientAddress?: boolean }
+  readonly log: { readonly level: string; readonly clientAddress: boolean }
   readonly dataDir: string
+  readonly ledger: LedgerSettings
+  /** The operator's own prices, which win over all others. */
+  readonly prices: Prices
   readonly providers: ReadonlyMap<string, Provider>
   /** Every target of the configuration by id, with the limits that it has outside of any route. */
   readonly targets: ReadonlyMap<string, Target>

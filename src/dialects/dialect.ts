@@ -69,6 +69,8 @@ export interface ReplyFacts {
   /** The vendor's own word for it. */
   rawFinish: string | undefined
   usage: Usage | undefined
+  /** The service tier that the provider says it used: prices depend on it. */
+  serviceTier: string | undefined
   /** Bytes of generated content seen (text, reasoning, tool input), for estimates when usage never comes. */
   contentBytes: number
 }

@@ -60,7 +60,8 @@ export class UpstreamFault extends Error {
   readonly status: number | undefined
   readonly retryAfterMs: number | undefined
   readonly body: Buffer | undefined
-  readonly contentType: string | undefined
+  /** The headers of the vendor's error reply. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>> | undefined
   readonly param: string | undefined
   readonly code: string | undefined
   /** What the vendor said beyond the message, in its own names: quota ids, limits, reset times. */
@@ -73,7 +74,7 @@ export class UpstreamFault extends Error {
       status?: number
       retryAfterMs?: number | undefined
       body?: Buffer
-      contentType?: string | undefined
+      headers?: Readonly<Record<string, string | string[] | undefined>>
       param?: string | undefined
       code?: string | undefined
       details?: Readonly<Record<string, unknown>> | undefined
@@ -85,7 +86,7 @@ export class UpstreamFault extends Error {
     this.status = more.status
     this.retryAfterMs = more.retryAfterMs
     this.body = more.body
-    this.contentType = more.contentType
+    this.headers = more.headers
     this.param = more.param
     this.code = more.code
     this.details = more.details
@@ -93,6 +94,11 @@ export class UpstreamFault extends Error {
 
   get rule(): FaultRule {
     return faultRules[this.kind]
+  }
+
+  /** The status that the client gets: the vendor's own where it is an error, else the table's. */
+  get clientStatus(): number {
+    return this.status !== undefined && this.status >= 400 ? this.status : this.rule.status
   }
 }
 
@@ -179,7 +185,7 @@ export function errorOf(cause: Refusal | UpstreamFault): GatewayError {
     return error
   }
   return {
-    status: cause.status !== undefined && cause.status >= 400 ? cause.status : cause.rule.status,
+    status: cause.clientStatus,
     message: cause.message,
     type: cause.rule.type,
     code: cause.code ?? cause.kind,

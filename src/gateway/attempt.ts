@@ -1,9 +1,11 @@
 // One attempt: the request as this target wants it, sent, and waited for until it is good or has failed.
 import type { Target } from '../config/snapshot.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
+import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
+import type { Books } from './books.ts'
 import { type Attempt, type Call, ClientGone } from './call.ts'
 import { Exchange } from './exchange.ts'
-import { requestHeaders } from './headers.ts'
+import { modelFor, requestHeaders } from './headers.ts'
 import { laneFor } from './lanes.ts'
 import type { Pools } from './pools.ts'
 
@@ -13,22 +15,47 @@ export interface Good {
   exchange: Exchange
 }
 
-/** @throws UpstreamFault, ClientGone */
-export async function tryTarget(call: Call, target: Target, hops: number, pools: Pools): Promise<Good> {
+/** What trying a target takes. */
+export interface Means {
+  readonly pools: Pools
+  readonly books: Books
+  /** Milliseconds since 1970 as of which prices are asked; the bound that the intent books if this process dies. */
+  worth(call: Call, attempt: Attempt): Estimate | undefined
+}
+
+/** @throws UpstreamFault, ClientGone; Refusal when the attempt cannot be recorded or translated */
+export async function tryTarget(
+  call: Call,
+  target: Target,
+  reason: AttemptReason,
+  hops: number,
+  means: Means,
+): Promise<Good> {
   const { ask } = call.inspected!
   const route = call.route!
   const { lane, outbound } = laneFor(call, target)
   const attempt: Attempt = {
+    n: call.attempts.length + 1,
     target,
+    model: modelFor(target, call),
+    reason,
     lane: lane.name,
     losses: lane.losses,
     startedAt: performance.now(),
     endedAt: undefined,
     status: undefined,
+    firstTokenAt: undefined,
     fault: undefined,
     facts: undefined,
+    worth: undefined,
+    sent: false,
+    bill: undefined,
   }
+  attempt.worth = means.worth(call, attempt)
+  const intended = means.books.intend(call, attempt)
+  if (intended) await intended
   call.attempts.push(attempt)
+  attempt.startedAt = performance.now()
   const exchange = new Exchange({
     lane,
     target,
@@ -46,7 +73,7 @@ export async function tryTarget(call: Call, target: Target, hops: number, pools:
     Math.max(0, remaining),
   )
   try {
-    await waitForGood(call, target, exchange, pools, [
+    await waitForGood(call, attempt, exchange, means.pools, [
       lane.path,
       lane.body,
       requestHeaders(call.req, target, lane, ask.stream, hops),
@@ -59,6 +86,7 @@ export async function tryTarget(call: Call, target: Target, hops: number, pools:
     attempt.status = exchange.status || undefined
     attempt.facts = exchange.facts
     attempt.endedAt = performance.now()
+    if (attempt.facts && attempt.facts.contentBytes > 0) attempt.firstTokenAt = attempt.endedAt
     call.upstreamMs += attempt.endedAt - attempt.startedAt
     if (exchange.ended || call.gone) clearTimeout(deadline)
     else exchange.deadline = deadline
@@ -67,9 +95,11 @@ export async function tryTarget(call: Call, target: Target, hops: number, pools:
 
 type Wire = [path: string, body: Buffer, headers: string[]]
 
-function waitForGood(call: Call, target: Target, exchange: Exchange, pools: Pools, wire: Wire): Promise<void> {
+function waitForGood(call: Call, attempt: Attempt, exchange: Exchange, pools: Pools, wire: Wire): Promise<void> {
   if (call.gone) return Promise.reject(new ClientGone())
+  attempt.sent = true
   const [path, body, headers] = wire
+  const { target } = attempt
   const { provider } = target
   return new Promise((resolve, reject) => {
     call.onGone = () => {

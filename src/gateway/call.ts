@@ -4,23 +4,41 @@ import type { ApiKey, Route, Snapshot, Target } from '../config/snapshot.ts'
 import type { Chat, Loss } from '../dialects/chat.ts'
 import type { Dialect, Inspected, ReplyFacts } from '../dialects/dialect.ts'
 import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import { printId } from '../store/ledgerId.ts'
+import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
+import type { Bill } from './bill.ts'
 
 /** How a request ended. `partial`: content was sent, then the upstream failed. */
 export type Outcome = 'ok' | 'refused' | 'failed' | 'partial' | 'client_disconnected'
 
 /** One upstream call, as it will stand in the ledger. Times are milliseconds of the monotonic clock. */
 export interface Attempt {
+  /** 1 for the first of its request. */
+  readonly n: number
   readonly target: Target
+  /** The model asked of the provider. */
+  readonly model: string
+  readonly reason: AttemptReason
   readonly lane: 'identity' | 'hub'
   readonly losses: readonly Loss[]
-  readonly startedAt: number
+  startedAt: number
   endedAt: number | undefined
+  /** Bytes may have reached the upstream. */
+  sent: boolean
   status: number | undefined
+  /** When it first showed something generated. */
+  firstTokenAt: number | undefined
   fault: UpstreamFault | undefined
   facts: ReplyFacts | undefined
+  /** What is booked if this process dies before the attempt is settled. */
+  worth: Estimate | undefined
+  /** Set when the request is settled. */
+  bill: Bill | undefined
 }
 
 export interface Call {
+  /** The ledger's id of the request, and the same as clients see it. */
+  readonly number: number
   readonly id: string
   readonly startedAt: number
   /** Taken once: a swap of the configuration cannot touch a request in flight. */
@@ -30,6 +48,8 @@ export interface Call {
   readonly res: ServerResponse
   /** Headers that the door wants on the reply (CORS). */
   readonly doorHeaders: readonly string[]
+  /** Passed the door: from here on the request is recorded. */
+  admitted: boolean
   key: ApiKey | undefined
   inspected: Inspected | undefined
   route: Route | undefined
@@ -61,16 +81,18 @@ export class ClientGone extends Error {
 export function openCall(
   req: IncomingMessage,
   res: ServerResponse,
-  from: { id: string; now: number; snapshot: Snapshot; dialect: Dialect; doorHeaders: readonly string[] },
+  from: { number: number; now: number; snapshot: Snapshot; dialect: Dialect; doorHeaders: readonly string[] },
 ): Call {
   const call: Call = {
-    id: from.id,
+    number: from.number,
+    id: printId(from.number),
     startedAt: from.now,
     snapshot: from.snapshot,
     dialect: from.dialect,
     req,
     res,
     doorHeaders: from.doorHeaders,
+    admitted: false,
     key: undefined,
     inspected: undefined,
     route: undefined,

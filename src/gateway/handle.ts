@@ -5,7 +5,10 @@ import type { Route, Snapshot } from '../config/snapshot.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import { authenticate } from './admit.ts'
+import type { Means } from './attempt.ts'
+import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
+import type { Books } from './books.ts'
 import { type Call, ClientGone, openCall } from './call.ts'
 import { firstGood } from './firstGood.ts'
 import { makePlan } from './plan.ts'
@@ -18,7 +21,9 @@ export interface Gateway {
   readonly pools: Pools
   /** Accept any `Host` although no key is configured. */
   readonly insecure: boolean
-  nextId(): string
+  readonly books: Books
+  /** Prices and token ratios of a snapshot. */
+  rates(snapshot: Snapshot): Rates
   random(): number
   started(call: Call): void
   /** Called exactly once a request, before the end of its reply is released; a promise holds the end back. */
@@ -41,9 +46,14 @@ export function createHandle(gateway: Gateway): Handle {
     settled.add(call)
     return gateway.settled(call)
   }
+  const means: Means = {
+    pools: gateway.pools,
+    books: gateway.books,
+    worth: (call, attempt) => worthOf(call, attempt, gateway.rates(call.snapshot)),
+  }
   return async (req, res, dialect, doorHeaders) => {
     const call = openCall(req, res, {
-      id: gateway.nextId(),
+      number: gateway.books.nextId(),
       now: performance.now(),
       snapshot: gateway.snapshot(),
       dialect,
@@ -52,16 +62,18 @@ export function createHandle(gateway: Gateway): Handle {
     gateway.started(call)
     try {
       call.key = authenticate(req, call.snapshot, gateway.insecure)
+      call.admitted = true
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       inspect(call, body)
       const plan = makePlan(call, gateway.random())
-      const good = await firstGood(call, plan, gateway.pools)
+      const good = await firstGood(call, plan, means)
       await relay(call, good, settle)
     } catch (error) {
       await conclude(call, error, gateway, settle)
     } finally {
       call.onGone = undefined
-      await settle(call)
+      // Nobody waits for the record of a request that had no reply; its failures are the ledger's to report.
+      settle(call)?.catch(() => {})
     }
   }
 }
@@ -103,6 +115,11 @@ async function conclude(
   call.error = cause
   call.outcome = cause instanceof Refusal ? 'refused' : 'failed'
   call.status = cause instanceof Refusal ? cause.status : cause.clientStatus
-  await settle(call)
+  try {
+    await settle(call)
+  } catch (unrecorded) {
+    if (!(unrecorded instanceof Refusal)) throw unrecorded
+    cause = unrecorded
+  }
   refuse(call, cause)
 }

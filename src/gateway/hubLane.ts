@@ -90,6 +90,7 @@ class FactReader {
     finish: undefined,
     rawFinish: undefined,
     usage: undefined,
+    serviceTier: undefined,
     contentBytes: 0,
   }
   fault: UpstreamFault | undefined
@@ -112,6 +113,7 @@ class FactReader {
       case 'start':
         facts.id = event.id
         facts.model = event.model
+        facts.serviceTier = event.serviceTier
         return
       case 'block-start':
         // Text and thoughts open before anything is generated; a call or a picture is something by itself.

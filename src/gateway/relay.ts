@@ -1,8 +1,10 @@
 // Sends a good reply to the client: a whole one at once, a stream as it comes. The ending waits until the request is settled.
-import { errorOf, type UpstreamFault } from '../dialects/errors.ts'
+import { errorOf, Refusal, type UpstreamFault } from '../dialects/errors.ts'
+import { formatUsd } from '../pricing/decimal.ts'
 import type { Good } from './attempt.ts'
 import { type Call, ClientGone } from './call.ts'
 import { ownHeaders, passedHeaders } from './headers.ts'
+import { costOf } from './settle.ts'
 
 type Settle = (call: Call) => Promise<void> | undefined
 
@@ -25,6 +27,7 @@ async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promi
   res.writeHead(exchange.status, [
     ...passedHeaders(exchange.headers),
     ...ownHeaders(call),
+    ...costHeaders(call),
     'x-turnout-overhead-ms',
     overhead.toFixed(3),
     'content-type',
@@ -57,16 +60,23 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
         res.once('drain', () => exchange.resume())
       }
     }
-    const end = async (fault: UpstreamFault | undefined): Promise<void> => {
+    const end = async (broken: UpstreamFault | undefined): Promise<void> => {
+      let fault: UpstreamFault | Refusal | undefined = broken
       clearTimeout(exchange.deadline)
       attempt.endedAt = performance.now()
       attempt.facts = stream.facts
-      attempt.fault = fault
-      call.error = fault
-      call.outcome = fault ? 'partial' : 'ok'
+      attempt.fault = broken
+      attempt.firstTokenAt ??= call.firstTokenAt
+      call.error = broken
+      call.outcome = broken ? 'partial' : 'ok'
       send()
-      const settled = settle(call)
-      if (settled) await settled
+      try {
+        await settle(call)
+      } catch (error) {
+        // What is not on record is not complete.
+        if (!(error instanceof Refusal)) throw error
+        fault = error
+      }
       if (call.gone) throw new ClientGone()
       if (fault) res.end(call.dialect.inbound!.errorFrame(errorOf(fault)))
       else {
@@ -87,6 +97,12 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
     if (exchange.ended) exchange.onFinished(exchange.fault)
     else send()
   })
+}
+
+/** `x-turnout-cost-usd` in decimal, all attempts; `x-turnout-cost: unknown` where no list has the price. */
+function costHeaders(call: Call): string[] {
+  const nano = costOf(call)
+  return nano === null ? ['x-turnout-cost', 'unknown'] : ['x-turnout-cost-usd', formatUsd(nano)]
 }
 
 /** Writes and empties the list. False when the client's buffer is full. */

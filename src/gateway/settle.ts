@@ -1,11 +1,17 @@
 // The last step of the journey: what happened is counted and written down, exactly once.
+import type { Snapshot } from '../config/snapshot.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
+import type { Books } from './books.ts'
 import type { Attempt, Call } from './call.ts'
 
 export interface Witnesses {
   readonly metrics: Metrics
   readonly log: Log
+  readonly books: Books
+  /** Prices and token ratios of a snapshot. */
+  rates(snapshot: Snapshot): Rates
   /** The client's address, where the operator wants it in the log. */
   readonly address?: (call: Call) => string | undefined
 }
@@ -14,9 +20,11 @@ export interface Witnesses {
 export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void> | undefined {
   return (call) => {
     const now = performance.now()
+    const rates = witnesses.rates(call.snapshot)
+    for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
     count(call, now, witnesses.metrics)
     note(call, now, witnesses)
-    return undefined
+    return witnesses.books.settle(call, now)
   }
 }
 
@@ -54,7 +62,7 @@ function firstTokenMs(call: Call): number | undefined {
 function note(call: Call, now: number, { log, address }: Witnesses): void {
   const attempt = call.attempts.at(-1)
   const facts = attempt?.facts
-  const usage = facts?.usage
+  const bill = attempt?.bill
   const ask = call.inspected?.ask
   log.request({
     id: call.id,
@@ -74,13 +82,24 @@ function note(call: Call, now: number, { log, address }: Witnesses): void {
     durationMs: rounded(now - call.startedAt),
     firstTokenMs: rounded(firstTokenMs(call)),
     overheadMs: ask?.stream ? undefined : rounded(now - call.startedAt - call.upstreamMs),
-    inputTokens: usage && usage.input + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h + usage.audioIn,
-    outputTokens: usage && usage.output + usage.reasoning + usage.audioOut,
+    inputTokens: bill && promptTokens(bill.usage),
+    outputTokens: bill && outputTokens(bill.usage),
+    costNanoUsd: costOf(call) ?? undefined,
     finish: facts?.finish,
     config: call.snapshot.version,
     key: call.key?.name,
     address: address?.(call),
   })
+}
+
+/** Cost of all attempts in nano-USD; null when one of them has no known price. */
+export function costOf(call: Call): number | null {
+  let sum = 0
+  for (const { bill } of call.attempts) {
+    if (bill === undefined || bill.nanoUsd === null) return null
+    sum += bill.nanoUsd
+  }
+  return sum
 }
 
 /** Microseconds are enough. */

@@ -10,6 +10,7 @@ export const noFacts = (): ReplyFacts => ({
   finish: undefined,
   rawFinish: undefined,
   usage: undefined,
+  serviceTier: undefined,
   contentBytes: 0,
 })
 
@@ -17,6 +18,7 @@ export const noFacts = (): ReplyFacts => ({
 export function learn(facts: ReplyFacts, wire: Json): void {
   if (typeof wire.id === 'string' && wire.id !== '') facts.id ??= wire.id
   if (typeof wire.model === 'string' && wire.model !== '') facts.model ??= wire.model
+  if (typeof wire.service_tier === 'string') facts.serviceTier = wire.service_tier
   const usage = readUsage(wire.usage ?? asObject(wire.x_groq)?.usage)
   if (usage) facts.usage = usage
 }

@@ -1,0 +1,103 @@
+// What an attempt used and cost: the provider's own count where there is one, else an estimate that is marked as one.
+import type { Usage } from '../dialects/chat.ts'
+import { noUsage } from '../dialects/chat.ts'
+import type { FaultKind } from '../dialects/errors.ts'
+import type { PriceBook } from '../pricing/book.ts'
+import type { Estimate } from '../store/ledgerRow.ts'
+import type { TokenCounter } from '../telemetry/tokens/counter.ts'
+import type { Attempt, Call } from './call.ts'
+
+/** Integer nano-USD; null when the price is unknown, which is never the same as 0. */
+export interface Bill {
+  readonly usage: Usage
+  readonly nanoUsd: number | null
+  readonly priceSource: string | undefined
+  readonly priceVersion: string | undefined
+}
+
+/** How many bytes stand for a token and what a token costs, as of one snapshot. */
+export interface Rates {
+  readonly prices: PriceBook
+  readonly tokens: Pick<TokenCounter, 'estimate' | 'learn'>
+}
+
+/** Faults after which a vendor has generated nothing and charges nothing. After the others assume that it worked for us. */
+const free: ReadonlySet<FaultKind> = new Set([
+  'dial_failed',
+  'connect_timeout',
+  'tls_failed',
+  'redirect',
+  'overloaded',
+  'server_error',
+  'rate_limited',
+  'quota_exhausted',
+  'auth_failed',
+  'permission_denied',
+  'model_not_found',
+  'upstream_request_timeout',
+  'conflict',
+  'context_window',
+  'content_policy',
+  'bad_request',
+])
+
+/** The bill of an ended attempt. The provider's usage always wins over an estimate; the two are never summed. */
+export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
+  const { facts, target } = attempt
+  const ask = call.inspected!.ask
+  const usage = facts?.usage ?? estimate(call, attempt, rates.tokens)
+  if (facts?.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
+    rates.tokens.learn(attempt.model, ask.bytes, promptTokens(usage), 'prompt')
+    rates.tokens.learn(attempt.model, facts.contentBytes, usage.output + usage.reasoning, 'answer')
+  }
+  const options = { serviceTier: facts?.serviceTier }
+  // The served name is the exact one (an alias, a deployment); where no list knows it, the asked one may be known.
+  const served =
+    facts?.model !== undefined && facts.model !== attempt.model
+      ? rates.prices.price(target.provider.name, facts.model, usage, options)
+      : undefined
+  const priced =
+    served && served.nanoUsd !== null ? served : rates.prices.price(target.provider.name, attempt.model, usage, options)
+  return {
+    usage,
+    nanoUsd: priced.nanoUsd,
+    priceSource: priced.priceSource ?? undefined,
+    priceVersion: priced.priceVersion ?? undefined,
+  }
+}
+
+function estimate(call: Call, attempt: Attempt, tokens: Rates['tokens']): Usage {
+  const usage = { ...noUsage(), estimated: true }
+  const generated = attempt.facts?.contentBytes ?? 0
+  if (!attempt.sent || (generated === 0 && attempt.fault && free.has(attempt.fault.kind))) return usage
+  usage.input = tokens.estimate(attempt.model, call.inspected!.ask.bytes, 'prompt')
+  usage.output = generated === 0 ? 0 : tokens.estimate(attempt.model, generated, 'answer')
+  return usage
+}
+
+/** Output tokens booked for a request whose process died: nobody knows how far it came. */
+const LOST_OUTPUT = 256
+
+/** What an attempt is booked at if this process dies before it ends. */
+export function worthOf(call: Call, attempt: Attempt, rates: Rates): Estimate {
+  const { ask } = call.inspected!
+  const usage = noUsage()
+  usage.input = rates.tokens.estimate(attempt.model, ask.bytes, 'prompt')
+  usage.output = Math.min(ask.maxTokens ?? LOST_OUTPUT, LOST_OUTPUT)
+  const priced = rates.prices.price(attempt.target.provider.name, attempt.model, usage)
+  return {
+    inputTokens: usage.input,
+    outputTokens: usage.output,
+    cost: priced.nanoUsd,
+    priceSource: priced.priceSource ?? undefined,
+    priceVersion: priced.priceVersion ?? undefined,
+  }
+}
+
+export function promptTokens(usage: Usage): number {
+  return usage.input + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h + usage.audioIn
+}
+
+export function outputTokens(usage: Usage): number {
+  return usage.output + usage.reasoning + usage.audioOut
+}

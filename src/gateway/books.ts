@@ -1,0 +1,120 @@
+// Keeps the books of the journey: the intent before bytes leave, the settled rows before the end of a reply is released.
+import { Refusal } from '../dialects/errors.ts'
+import type { Ledger } from '../store/ledger.ts'
+import { attemptId, makeIdSource } from '../store/ledgerId.ts'
+import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
+import { promptTokens } from './bill.ts'
+import type { Attempt, Call } from './call.ts'
+
+export interface Books {
+  nextId(): number
+  /** Waited for before the upstream is called. Rejects with a `Refusal` where the operator refuses to serve without a record. */
+  intend(call: Call, attempt: Attempt): Promise<void> | undefined
+  /** Waited for before the end of the reply is released. Rejects in the same way. */
+  settle(call: Call, now: number): Promise<void> | undefined
+}
+
+/** Books that keep nothing: for embedding and for measuring what the ledger costs. */
+export function noBooks(): Books {
+  const ids = makeIdSource(0)
+  return { nextId: () => ids.next(), intend: () => undefined, settle: () => undefined }
+}
+
+/** @param hashUser the installation's hash of an end user's id: the id itself is never written */
+export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): Books {
+  // The ledger counts and reports each failure itself; here it only decides whether the request goes on.
+  const unlessServing = (error: unknown): void => {
+    if (ledger.onLedgerFailure === 'serve') return
+    throw new Refusal(
+      'ledger_unavailable',
+      'The gateway cannot record this request at the moment, and does not serve unrecorded ones.',
+      null,
+      {
+        reason: (error as { code?: string }).code ?? 'failed',
+      },
+    )
+  }
+  const userOf = (call: Call): string | undefined => {
+    const user = call.inspected?.ask.user
+    return user === undefined ? undefined : hashUser(user)
+  }
+  return {
+    nextId: () => ledger.nextRequestId(),
+    intend(call, attempt) {
+      const { ask } = call.inspected!
+      return ledger
+        .intend({
+          id: attemptId(call.number, attempt.n),
+          route: call.route?.name,
+          key: call.key?.name,
+          team: call.key?.team,
+          user: userOf(call),
+          dialect: call.dialect.name,
+          stream: ask.stream,
+          config: call.snapshot.version,
+          target: attempt.target.id,
+          provider: attempt.target.provider.name,
+          model: attempt.model,
+          lane: attempt.lane,
+          reason: attempt.reason,
+          estimate: attempt.worth,
+        })
+        .catch(unlessServing)
+    },
+    settle(call, now) {
+      // Strangers at the door are counted, not recorded: they must not fill the disk.
+      if (!call.admitted) return undefined
+      return ledger
+        .settle(
+          requestRow(call, now, userOf(call)),
+          call.attempts.map((attempt) => attemptRow(call, attempt, now)),
+        )
+        .catch(unlessServing)
+    },
+  }
+}
+
+function requestRow(call: Call, now: number, user: string | undefined): RequestRow {
+  return {
+    id: call.number,
+    route: call.route?.name,
+    key: call.key?.name,
+    team: call.key?.team,
+    user,
+    dialect: call.dialect.name,
+    stream: call.inspected?.ask.stream ?? false,
+    config: call.snapshot.version,
+    status: call.gone ? 0 : call.status,
+    outcome: call.outcome ?? 'failed',
+    error: call.error === undefined ? undefined : 'kind' in call.error ? call.error.kind : call.error.code,
+    latencyMs: now - call.startedAt,
+    firstTokenMs: call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt,
+    overheadMs: now - call.startedAt - call.upstreamMs,
+  }
+}
+
+function attemptRow(call: Call, attempt: Attempt, now: number): AttemptRow {
+  const { target, facts, fault, bill } = attempt
+  const { estimated, ...tokens } = bill!.usage
+  return {
+    id: attemptId(call.number, attempt.n),
+    target: target.id,
+    provider: target.provider.name,
+    model: attempt.model,
+    served: facts?.model,
+    lane: attempt.lane,
+    reason: attempt.reason,
+    status: attempt.status,
+    fault: fault?.kind,
+    finish: facts?.finish,
+    startedMs: attempt.startedAt - call.startedAt,
+    latencyMs: (attempt.endedAt ?? now) - attempt.startedAt,
+    firstTokenMs: attempt.firstTokenAt === undefined ? undefined : attempt.firstTokenAt - attempt.startedAt,
+    tokens,
+    estimated: estimated === true && promptTokens(bill!.usage) > 0,
+    priceSource: bill!.priceSource,
+    priceVersion: bill!.priceVersion,
+    cost: bill!.nanoUsd,
+    losses: attempt.losses,
+  }
+}

@@ -1,0 +1,88 @@
+// Starts a gateway in this process on a free port, for tests that drive it through real HTTP.
+import { createTurnout, type Turnout, type TurnoutOptions } from '../../src/app.ts'
+import { parseConfig } from '../../src/config/load.ts'
+import type { Log, RequestLine } from '../../src/telemetry/log.ts'
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts'
+import { createTokenCounter } from '../../src/telemetry/tokens/counter.ts'
+
+export interface TestGateway {
+  readonly url: string
+  readonly port: number
+  readonly turnout: Turnout
+  readonly metrics: Metrics
+  /** What the log was told of requests and of everything else, in order. */
+  readonly lines: RequestLine[]
+  readonly notes: unknown[]
+  /** Resolves when `count` requests were settled. */
+  settled(count: number): Promise<RequestLine[]>
+  close(): Promise<void>
+}
+
+export interface GatewayOptions {
+  env?: Record<string, string>
+  insecure?: boolean
+  /** A ledger to write to; without one nothing is recorded. */
+  books?: Pick<TurnoutOptions, 'ledger' | 'hashUser'>
+}
+
+/** @param config the document of a `turnout.yaml`; the port is chosen by the system */
+export async function startGateway(
+  config: Record<string, unknown>,
+  options: GatewayOptions = {},
+): Promise<TestGateway> {
+  const server = { port: 0, ...(config.server as object | undefined) }
+  const { snapshot } = parseConfig(JSON.stringify({ ...config, server }), { env: options.env ?? {}, version: 1 })
+  const lines: RequestLine[] = []
+  const notes: unknown[] = []
+  const waiting: (() => void)[] = []
+  const note = (text: string, facts?: unknown): void => void notes.push({ text, facts })
+  const log: Log = {
+    debug: note,
+    info: note,
+    warn: note,
+    error: note,
+    request(line) {
+      lines.push(line)
+      for (const wake of waiting.splice(0)) wake()
+    },
+    level: 'info',
+    failures: 0,
+    flush: async () => {},
+  }
+  const metrics = createMetrics()
+  const tokens = createTokenCounter()
+  const turnout = createTurnout({
+    snapshot,
+    log,
+    metrics,
+    tokens,
+    insecure: options.insecure ?? false,
+    ...options.books,
+  })
+  const listening = await turnout.listen()
+  return {
+    url: listening.url,
+    port: listening.port,
+    turnout,
+    metrics,
+    lines,
+    notes,
+    async settled(count) {
+      while (lines.length < count) await new Promise<void>((resolve) => waiting.push(resolve))
+      return lines
+    },
+    async close() {
+      await turnout.close()
+      metrics.close()
+      await tokens.close()
+    },
+  }
+}
+
+/** A provider that speaks OpenAI's dialect at `url`. */
+export const upstreamAt = (url: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({
+  kind: 'openai',
+  baseUrl: `${url}/v1`,
+  apiKey: 'sk-test-upstream-0123456789',
+  ...more,
+})
