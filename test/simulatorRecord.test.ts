@@ -236,12 +236,17 @@ describe('turnout simulate', () => {
       expect(lines[1]).toMatch(/my-model, my-broken, .*sim-fast/)
       expect((await post(`${url}/v1/chat/completions`, body('my-model'))).text).toContain('from the file')
       expect((await post(`${url}/v1/chat/completions`, body('my-broken'))).status).toBe(503)
-      // A stream that never ends must not hold it back.
+      // Neither a stream that never ends nor a reply that is due in 30 seconds may hold it back: a timer that outlives
+      // its client would keep the process.
       const stalled = send('POST', `${url}/v1/chat/completions`, body('sim-stall', true))
+      const late = send('POST', `${url}/v1/chat/completions`, body('sim-slow-headers'))
       await stalled.response
+      let running = 0
+      while (running < 2) running = JSON.parse((await get(`${url}/__sim/stats`)).text).running
       child.kill(signal)
       expect(await once(child, 'exit')).toEqual([0, null])
       expect((await stalled.done).complete).toBe(false)
+      expect((await late.done).status).toBe(0)
     } finally {
       child.kill('SIGKILL')
     }
