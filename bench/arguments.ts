@@ -1,0 +1,52 @@
+// The command line of the bench.
+import { parseArgs } from 'node:util'
+
+export type SetName = 'quick' | 'core' | 'full'
+
+export interface Arguments {
+  readonly set: SetName
+  /** Names of contenders or works; nothing = all. */
+  readonly only: readonly string[]
+  readonly json: string | undefined
+  /** Write `bench/RESULTS.md`: only for whole core or full runs. */
+  readonly results: boolean
+  readonly build: boolean
+}
+
+export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--json FILE] [--no-results] [--no-build]
+
+  --quick       two works and one latency, under 90 seconds
+  --full        all works, longer windows
+  --only NAME   a contender (direct, relay, turnout, turnout-bare, portkey, nginx) or a work; may be given several times.
+                direct and relay always run, because the others are measured against them
+  --json FILE   also write all figures as JSON
+  --no-results  leave bench/RESULTS.md alone (also so with --quick and --only)
+  --no-build    measure dist/ as it is`
+
+/** Reads the arguments after the script's name. Throws with a text for the user. */
+export const readArguments = (argv: readonly string[]): Arguments | 'help' => {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      quick: { type: 'boolean', default: false },
+      full: { type: 'boolean', default: false },
+      only: { type: 'string', multiple: true, default: [] },
+      json: { type: 'string' },
+      results: { type: 'boolean', default: true },
+      build: { type: 'boolean', default: true },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+    allowNegative: true,
+  })
+  if (values.help) return 'help'
+  if (values.quick && values.full) throw new Error('--quick and --full exclude each other')
+  const set = values.quick ? 'quick' : values.full ? 'full' : 'core'
+  const only = values.only.flatMap((text) => text.split(','))
+  return {
+    set,
+    only,
+    json: values.json,
+    results: values.results && set !== 'quick' && only.length === 0,
+    build: values.build,
+  }
+}

@@ -1,0 +1,72 @@
+// Compares a run with the budget (one file), or two runs with each other (two files); exits 1 when something is out of bounds.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Figures, flatten } from './figures.ts'
+import { benchFolder } from './folders.ts'
+import { showNumber } from './report/sections.ts'
+import { showTable } from './report/terminal.ts'
+
+interface Budget {
+  /** By the name of a figure as `flatten` gives it: what it must not fall below or rise above. */
+  readonly limits: Record<string, { min?: number; max?: number }>
+}
+
+const usage = `npm --silent run bench -- --json run.json, then
+  npx tsx bench/compare.ts run.json                 against bench/budget.json
+  npx tsx bench/compare.ts one.json two.json [--within 15]   ratios of two runs, in percent`
+
+const readRun = (file: string) => flatten(JSON.parse(readFileSync(file, 'utf8')) as Figures)
+
+/** Rows out of budget; figures that a run did not measure are named, and do not count as broken. */
+const compareBudget = (file: string): number => {
+  const { limits } = JSON.parse(readFileSync(join(benchFolder, 'budget.json'), 'utf8')) as Budget
+  const run = readRun(file)
+  let broken = 0
+  const rows = Object.entries(limits).map(([name, { min, max }]) => {
+    const limit = min === undefined ? `≤ ${max}` : `≥ ${min}`
+    const figure = run[name]
+    if (!figure) return [name, limit, '–', 'not measured']
+    const holds = figure.value >= (min ?? Number.NEGATIVE_INFINITY) && figure.value <= (max ?? Number.POSITIVE_INFINITY)
+    if (!holds) broken++
+    return [name, limit, showNumber(figure.value), holds ? 'holds' : 'BROKEN']
+  })
+  console.log(showTable({ title: 'budget', header: ['figure', 'limit', 'measured', ''], rows, notes: [] }))
+  return broken
+}
+
+/** Ratios that differ by more than `within` percent. Only ratios count: absolute figures depend on the machine's mood. */
+const compareRuns = (first: string, second: string, within: number): number => {
+  const [one, two] = [readRun(first), readRun(second)]
+  let apart = 0
+  const rows = Object.keys(one)
+    .filter((name) => /ratio$/i.test(name) && two[name] && !name.includes('.relay.'))
+    .map((name) => {
+      const [a, b] = [one[name]!.value, two[name]!.value]
+      const difference = (Math.abs(a - b) / Math.min(a, b)) * 100
+      if (difference > within) apart++
+      return [name, showNumber(a), showNumber(b), `${difference.toFixed(1)} %`, difference > within ? 'APART' : '']
+    })
+  console.log(
+    showTable({
+      title: `two runs, ratios within ${within} %`,
+      header: ['figure', 'first', 'second', 'apart', ''],
+      rows,
+      notes: [],
+    }),
+  )
+  return apart
+}
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { within: { type: 'string', default: '15' } },
+})
+const [first, second] = positionals
+if (first === undefined) {
+  console.log(usage)
+  process.exit(2)
+}
+process.exit(
+  (second === undefined ? compareBudget(first) : compareRuns(first, second, Number(values.within))) > 0 ? 1 : 0,
+)

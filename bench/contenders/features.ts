@@ -1,0 +1,42 @@
+// Turnout's features as configuration: what "everything on" means, what "bare" means, and what a feature's cost is measured by.
+import { benchKey } from './contender.ts'
+import type { Config } from './turnout.ts'
+
+export interface Feature {
+  readonly name: string
+  readonly title: string
+  readonly on: (config: Config) => void
+  /** Must switch it off where it is on by default. */
+  readonly off: (config: Config) => void
+}
+
+/** Each entry is one line in `bench:features`. Add a feature here when it lands and all commands know it. */
+export const features: readonly Feature[] = [
+  {
+    name: 'keys',
+    title: 'client keys are checked',
+    on: (config) => {
+      config.keys = [
+        { name: 'bench', key: benchKey, role: 'app' },
+        ...Array.from({ length: 99 }, (_, i) => ({
+          name: `other-${i}`,
+          key: `sk-test-other-key-number-${i}`,
+          role: 'app',
+        })),
+      ]
+    },
+    off: (config) => {
+      delete config.keys
+    },
+  },
+  {
+    name: 'log',
+    title: 'one log line per request, to a file',
+    on: (config) => {
+      config.log.level = 'info'
+    },
+    off: (config) => {
+      config.log.level = 'silent'
+    },
+  },
+]

@@ -1,0 +1,72 @@
+// Turnout as two contenders: with everything on that exists, and with everything off that can be.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { start } from '../child.ts'
+import { rootFolder } from '../folders.ts'
+import { lanes } from '../work.ts'
+import { benchKey, type Contender, type Grounds } from './contender.ts'
+import { type Feature, features } from './features.ts'
+
+/** The entry of the built product. */
+export const entry = join(rootFolder, 'dist/cli/main.js')
+
+/** A document of turnout.yaml as plain data; JSON is YAML. */
+export interface Config {
+  server: Record<string, unknown>
+  log: Record<string, unknown>
+  dataDir: string
+  providers: Record<string, Record<string, unknown>>
+  routes: Record<string, unknown>
+  [block: string]: unknown
+}
+
+/** One provider per lane, because the upstream's behaviour is in the path; one route per lane, whose name must be spliced. */
+const makeConfig = ({ upstreams, folder, port }: Grounds): Config => ({
+  server: { host: '127.0.0.1', port, connectionsPerOrigin: 2048 },
+  log: {},
+  dataDir: join(folder, 'data'),
+  providers: Object.fromEntries(
+    lanes.map((lane) => [
+      `up-${lane}`,
+      { kind: 'openai', baseUrl: `${upstreams[lane]}/${lane}/v1`, apiKey: 'sk-test-upstream-0000000000' },
+    ]),
+  ),
+  routes: Object.fromEntries(lanes.map((lane) => [`bench-${lane}`, `up-${lane}/bench-model-2025-08-07`])),
+})
+
+/** Writes the configuration with the given features on and all others off; returns the file. */
+export const writeConfig = (grounds: Grounds, on: readonly Feature[]): string => {
+  const config = makeConfig(grounds)
+  for (const feature of features) {
+    if (on.includes(feature)) feature.on(config)
+    else feature.off(config)
+  }
+  const file = join(grounds.folder, 'turnout.yaml')
+  writeFileSync(file, JSON.stringify(config, null, 2))
+  return file
+}
+
+/** A contender that runs the product with these features on. `nodeArgs` go to node itself. */
+export const makeTurnout = (
+  name: string,
+  title: string,
+  on: readonly Feature[],
+  nodeArgs: readonly string[] = [],
+): Contender => ({
+  name,
+  title,
+  start: (grounds) =>
+    start({
+      name,
+      command: process.execPath,
+      args: [...nodeArgs, entry, 'serve', '--config', writeConfig(grounds, on)],
+      core: grounds.machine.gatewayCore,
+      machine: grounds.machine,
+      outputFile: join(grounds.folder, 'stdout.txt'),
+      env: { ...process.env, NODE_ENV: 'production' },
+    }),
+  target: () => ({ path: '/v1/chat/completions', headers: { authorization: `Bearer ${benchKey}` } }),
+})
+
+export const turnout = makeTurnout('turnout', 'Turnout, everything on', features)
+export const turnoutBare = makeTurnout('turnout-bare', 'Turnout, everything off that can be', [])

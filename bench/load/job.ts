@@ -1,0 +1,39 @@
+// What a load generator is told and what it says back.
+
+export interface Job {
+  /**
+   * `closed`: each connection sends again when its reply is complete. `open`: sends at fixed times whatever comes back.
+   * `hold`: each connection has one stream open; says `held` when all have begun.
+   */
+  readonly mode: 'closed' | 'open' | 'hold'
+  readonly port: number
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly bodyFile: string
+  /** The bytes that each reply must have, or no such file: then only `judge` applies. */
+  readonly replyFile: string | undefined
+  readonly stream: boolean
+  readonly connections: number
+  readonly seconds: number
+  /** Requests per second, in mode `open`. */
+  readonly rate: number
+  /** Stop sending after so many requests in mode `closed`; 0 = by time alone. */
+  readonly requests: number
+}
+
+export interface LoadResult {
+  completed: number
+  /** Replies with another status, other bytes, or none at all. */
+  wrong: number
+  /** One text per kind of failure. */
+  failures: Record<string, number>
+  /** From the first send to the last reply. */
+  seconds: number
+  bytes: number
+  /** Microseconds from the intended time of sending to the last byte, one per reply. */
+  latency: number[]
+  /** The same to the first byte of the body. */
+  firstByte: number[]
+  /** How late requests were sent, microseconds: the generator's own fault, 99th percentile. */
+  lagP99: number
+}

@@ -1,0 +1,112 @@
+// The bench's command: starts all contenders, measures them in turn, prints the table and writes the results.
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Arguments, readArguments, usage } from './arguments.ts'
+import type { Contender, Running } from './contenders/contender.ts'
+import { direct, nginx, portkey, relay } from './contenders/peers.ts'
+import { entry, turnout, turnoutBare } from './contenders/turnout.ts'
+import type { Figures } from './figures.ts'
+import { benchFolder, buildChildren, buildProduct, installPeers } from './folders.ts'
+import { type Machine, pinSelf, readMachine } from './machine.ts'
+import { measureLatency } from './measure/latency.ts'
+import { measureMemory, measureStart } from './measure/memory.ts'
+import { measurePeak } from './measure/peak.ts'
+import { median } from './measure/statistics.ts'
+import { makePlan, type Plan } from './plan.ts'
+import { writeMarkdown } from './report/markdown.ts'
+import { printTables } from './report/terminal.ts'
+import { checkWork, closeStage, openStage, type Stage, startContender } from './stage.ts'
+import { works } from './work.ts'
+
+const all: readonly Contender[] = [direct, relay, turnout, turnoutBare, portkey, nginx]
+
+/** Who takes part: all that the machine has, narrowed by `--only`; direct and relay always. */
+const chooseContenders = (
+  machine: Machine,
+  { only, set }: Arguments,
+): { chosen: Contender[]; absent: Record<string, string> } => {
+  const absent: Record<string, string> = {}
+  if (!machine.nginx) absent.nginx = 'nginx is not installed'
+  else if (set === 'quick') absent.nginx = 'left out of the quick set'
+  if (!existsSync(entry)) absent.turnout = absent['turnout-bare'] = 'dist/ is not built'
+  const named = all.filter(({ name }) => only.includes(name))
+  const wanted = named.length > 0 ? all.filter((one) => one === direct || one === relay || named.includes(one)) : all
+  return { chosen: wanted.filter(({ name }) => !(name in absent)), absent }
+}
+
+const tell = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)}  ${text}`)
+
+/** Measures everything of a plan on an open stage. */
+const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: Plan) => {
+  const gateways = contenders.filter((contender) => contender !== direct)
+  const start: Figures['start'] = []
+  for (const contender of gateways) start.push(await measureStart(stage, contender, plan.starts))
+  tell('start-up measured')
+  const memory: Figures['memory'] = []
+  if (plan.waves > 0) {
+    for (const contender of gateways) {
+      // Flatness is asked of ours; the others' figures are for orientation.
+      const isPeer = contender === portkey || contender === nginx
+      memory.push(await measureMemory(stage, contender, isPeer ? 1 : plan.waves))
+      tell(`memory of ${contender.name} measured`)
+    }
+  }
+  const running: Running[] = []
+  for (const contender of contenders) running.push((await startContender(stage, contender)).running)
+  for (const work of plan.works) for (const one of running) await checkWork(stage, one, work)
+  tell('all contenders answer all works with the right words')
+  const peak: Figures['peak'] = []
+  const latency: Figures['latency'] = []
+  for (const [i, work] of plan.works.entries()) {
+    const rows = await measurePeak(stage, running, work, plan, i === 0, tell)
+    peak.push(...rows)
+    if (!plan.latencyWorks.includes(work.name)) continue
+    // nginx is so fast that half of its peak is more than the generator can send.
+    const peaks = new Map(
+      rows
+        .filter((row) => row.rounds > 0 && row.contender !== 'nginx')
+        .map((row) => [row.contender, median(row.perSecond)]),
+    )
+    latency.push(...(await measureLatency(stage, running, work, peaks, plan, tell)))
+  }
+  return { start, memory, peak, latency }
+}
+
+const main = async (): Promise<void> => {
+  const options = readArguments(process.argv.slice(2))
+  if (options === 'help') return console.log(usage)
+  const begun = performance.now()
+  const known = [...all, ...works].map(({ name }) => name)
+  const unknown = options.only.find((name) => !known.includes(name))
+  if (unknown !== undefined) throw new Error(`--only ${unknown}: known are ${known.join(', ')}`)
+  installPeers()
+  if (options.build) buildProduct()
+  await buildChildren()
+  const machine = readMachine()
+  pinSelf(machine)
+  const { chosen, absent } = chooseContenders(machine, options)
+  const plan = makePlan(options.set, options.only)
+  const stage = await openStage(machine, plan.repeats)
+  try {
+    const measured = await measureAll(stage, chosen, plan)
+    const figures: Figures = {
+      machine,
+      command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+      upstreams: stage.upstreamNames,
+      seconds: (performance.now() - begun) / 1000,
+      absent,
+      ...measured,
+    }
+    printTables(figures)
+    if (options.json) writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`)
+    if (options.results && !('turnout' in absent))
+      writeFileSync(join(benchFolder, 'RESULTS.md'), writeMarkdown(figures))
+  } finally {
+    await closeStage(stage)
+  }
+}
+
+main().catch((error: Error) => {
+  console.error(error.message)
+  process.exit(1)
+})

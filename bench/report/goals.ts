@@ -1,0 +1,76 @@
+// What Turnout wants to reach, next to what a run measured.
+import type { Figures } from '../figures.ts'
+import { median } from '../measure/statistics.ts'
+import { type Section, showNumber } from './sections.ts'
+
+interface Goal {
+  readonly text: string
+  readonly goal: string
+  readonly value: (figures: Figures) => number | undefined
+  readonly met: (value: number) => boolean
+}
+
+const peak = (figures: Figures, work: string, contender: string) =>
+  figures.peak.find((row) => row.work === work && row.contender === contender)
+const middle = (values: readonly number[] | undefined) => (values && values.length > 0 ? median(values) : undefined)
+const ratio = (work: string, contender: string) => (figures: Figures) => middle(peak(figures, work, contender)?.ratio)
+const latency = (figures: Figures, work: string, contender: string) =>
+  figures.latency.find((row) => row.work === work && row.contender === contender)?.added
+const memory = (figures: Figures) => figures.memory.find((row) => row.contender === 'turnout')
+
+const atLeast = (least: number) => ({ goal: `≥ ${least}`, met: (value: number) => value >= least })
+const atMost = (most: number) => ({ goal: `≤ ${most}`, met: (value: number) => value <= most })
+
+export const goals: readonly Goal[] = [
+  { text: 'requests/s, all on, of the relay', ...atLeast(0.7), value: ratio('json', 'turnout') },
+  { text: 'requests/s, bare, of the relay', ...atLeast(0.85), value: ratio('json', 'turnout-bare') },
+  {
+    text: 'requests/s, all on, of portkey',
+    ...atLeast(12),
+    value: (figures) => {
+      const [own, other] = [ratio('json', 'turnout')(figures), ratio('json', 'portkey')(figures)]
+      return own === undefined || other === undefined ? undefined : own / other
+    },
+  },
+  { text: 'events/s, all on, of the pipe', ...atLeast(0.85), value: ratio('stream', 'turnout') },
+  {
+    text: 'events/s where we ask for usage and strip it, of the pipe',
+    ...atLeast(0.85),
+    value: ratio('stream-unasked', 'turnout'),
+  },
+  { text: 'added p50 at half load, ms', ...atMost(0.3), value: (figures) => latency(figures, 'json', 'turnout')?.p50 },
+  { text: 'added p99 at half load, ms', ...atMost(1.5), value: (figures) => latency(figures, 'json', 'turnout')?.p99 },
+  {
+    text: 'CPU of a 400 KB prompt, of the relay',
+    ...atMost(1.5),
+    value: (figures) => {
+      const share = middle(peak(figures, 'json-400k', 'turnout')?.cpuRatio)
+      return share && 1 / share
+    },
+  },
+  { text: 'RSS idle, MB', ...atMost(150), value: (figures) => memory(figures)?.idle },
+  {
+    text: 'RSS after the last 1,000 streams, of that after the first',
+    ...atMost(1.1),
+    value: (figures) => {
+      const after = memory(figures)?.after ?? []
+      return after.length < 2 ? undefined : after.at(-1)! / after[0]!
+    },
+  },
+  {
+    text: 'start to first answer, ms',
+    ...atMost(600),
+    value: (figures) => middle(figures.start.find((row) => row.contender === 'turnout')?.startMs),
+  },
+]
+
+/** The goals' table; goals that the run did not measure are left out. */
+export const goalSection = (figures: Figures): Section => ({
+  title: 'goals',
+  header: ['what', 'goal', 'measured', 'met'],
+  rows: goals.flatMap((goal) => {
+    const value = goal.value(figures)
+    return value === undefined || !Number.isFinite(value) ? [] : [[goal.text, goal.goal, showNumber(value), goal.met(value) ? 'yes' : 'no']]
+  }),
+  notes: [],
+})

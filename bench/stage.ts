@@ -1,0 +1,173 @@
+// The stage of a run: upstreams up, files written, contenders started and asked once.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
+import { join } from 'node:path'
+import { type Child, start } from './child.ts'
+import type { Contender, Running } from './contenders/contender.ts'
+import { writeUpstreamConfig } from './contenders/nginx.ts'
+import { builtChild, makeFolder } from './folders.ts'
+import type { Machine } from './machine.ts'
+import { readWords } from './wire.ts'
+import { type Lane, lanes, slowWork, type Work, works } from './work.ts'
+
+export interface Stage {
+  readonly machine: Machine
+  readonly upstreams: Readonly<Record<Lane, string>>
+  /** Who answers: for the report. */
+  readonly upstreamNames: string
+  /** Process groups of the upstreams. */
+  readonly upstreamGroups: readonly number[]
+  readonly folder: string
+  readonly children: Child[]
+  /** Seconds left for measuring disturbed windows again: a busy machine must not make a run endless. */
+  repeats: number
+}
+
+/** A port that was free a moment ago on loopback. */
+export const findPort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer()
+    server.on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+export const bodyFile = (stage: Stage, work: Work): string => join(stage.folder, `${work.name}.body`)
+/** Where the bytes lie that this contender answers a work with, once `checkWork` has seen them. */
+export const replyFile = (stage: Stage, contender: Contender, work: Work): string =>
+  join(stage.folder, `${work.name}.${contender.name}.reply`)
+
+/** Starts the upstreams on the load's core and writes the bodies. `repeats` = seconds for windows measured again. */
+export const openStage = async (machine: Machine, repeats: number): Promise<Stage> => {
+  const folder = makeFolder('stage')
+  const nodePort = await findPort()
+  const children = [
+    await start({
+      name: 'upstream',
+      command: process.execPath,
+      args: [builtChild('upstream'), String(nodePort)],
+      core: machine.loadCore,
+      machine,
+    }),
+  ]
+  const node = `http://127.0.0.1:${nodePort}`
+  let small = node
+  if (machine.nginx) {
+    const port = await findPort()
+    const file = join(folder, 'upstream.conf')
+    writeFileSync(file, writeUpstreamConfig(port, folder))
+    const args = ['-p', folder, '-c', file]
+    children.push(await start({ name: 'nginx upstream', command: 'nginx', args, core: machine.loadCore, machine }))
+    small = `http://127.0.0.1:${port}`
+  }
+  const upstreams = Object.fromEntries(lanes.map((lane) => [lane, lane === 'small' ? small : node])) as Record<
+    Lane,
+    string
+  >
+  const stage: Stage = {
+    machine,
+    upstreams,
+    upstreamNames: machine.nginx ? 'nginx for small JSON, node for the rest' : 'node',
+    upstreamGroups: children.map(({ pid }) => pid),
+    folder,
+    children,
+    repeats,
+  }
+  for (const work of [...works, slowWork]) writeFileSync(bodyFile(stage, work), work.body)
+  const seen = async (work: Work, port: number) =>
+    ask(port, { path: `/${work.lane}/v1/chat/completions`, headers: {} }, work)
+  await waitFor(() => seen(works[0]!, Number(new URL(small).port)), children.at(-1)!, 'upstream')
+  await waitFor(() => seen(works[0]!, nodePort), children[0]!, 'upstream')
+  return stage
+}
+
+export const closeStage = async (stage: Stage): Promise<void> => {
+  await Promise.all(stage.children.map((child) => child.stop()))
+}
+
+interface Answer {
+  status: number
+  body: Buffer
+}
+
+/** One request from this process. Rejects when there is no answer. */
+const ask = (port: number, target: { path: string; headers: Record<string, string> }, work: Work): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': work.body.length, ...target.headers }
+    const options = {
+      port,
+      host: '127.0.0.1',
+      path: target.path,
+      method: 'POST',
+      headers,
+      agent: false,
+      timeout: 10_000,
+    }
+    const request = httpRequest(options, (response) => {
+      const pieces: Buffer[] = []
+      response.on('data', (piece: Buffer) => pieces.push(piece))
+      response.on('error', reject)
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(pieces) }))
+    })
+    request.on('timeout', () => request.destroy(new Error('no answer within 10 s')))
+    request.on('error', reject)
+    request.end(work.body)
+  })
+
+/** Repeats until it answers 200. Throws after 15 s, or at once when the child is gone, with what it last wrote. */
+const waitFor = async (question: () => Promise<Answer>, child: Child, name: string): Promise<void> => {
+  const end = performance.now() + 15_000
+  let last = ''
+  while (performance.now() < end && child.process.exitCode === null) {
+    try {
+      const { status, body } = await question()
+      if (status === 200) return
+      last = `status ${status}: ${body.toString().slice(0, 300)}`
+    } catch (error) {
+      last = (error as Error).message
+    }
+    await new Promise((resolve) => setTimeout(resolve, 4))
+  }
+  throw new Error(`${name} does not answer (${last})\n${child.tail()}`)
+}
+
+/** Where a client of this contender puts a work. */
+export const targetOf = (running: Running, lane: Lane) => {
+  const target = running.contender.target(lane, running.grounds.upstreams[lane])
+  return { path: target.path, headers: target.headers, port: target.port ?? running.grounds.port }
+}
+
+/** Starts a contender; `startMs` is the time from the start of its process to its first right answer. */
+export const startContender = async (
+  stage: Stage,
+  contender: Contender,
+): Promise<{ running: Running; startMs: number }> => {
+  const folder = makeFolder(contender.name)
+  mkdirSync(join(folder, 'data'), { recursive: true })
+  const grounds = { machine: stage.machine, upstreams: stage.upstreams, folder, port: await findPort() }
+  const begun = performance.now()
+  const child = await contender.start(grounds)
+  const running = { contender, grounds, child }
+  if (!child) return { running, startMs: 0 }
+  stage.children.push(child)
+  const { port, ...target } = targetOf(running, works[0]!.lane)
+  await waitFor(() => ask(port, target, works[0]!), child, contender.name)
+  return { running, startMs: performance.now() - begun }
+}
+
+/** Asks a work twice and keeps the reply as what to expect. Throws when the words are wrong or the bytes are not stable. */
+export const checkWork = async (stage: Stage, running: Running, work: Work): Promise<void> => {
+  const { port, ...target } = targetOf(running, work.lane)
+  const first = await ask(port, target, work)
+  const second = await ask(port, target, work)
+  const name = `${running.contender.name}, ${work.name}`
+  if (first.status !== 200) throw new Error(`${name}: status ${first.status}: ${first.body.toString().slice(0, 300)}`)
+  if (readWords(first.body, work.stream) !== readWords(work.reply, work.stream)) {
+    throw new Error(`${name}: other words than the upstream's: ${first.body.toString().slice(-300)}`)
+  }
+  if (!first.body.equals(second.body)) throw new Error(`${name}: two replies differ in their bytes`)
+  writeFileSync(replyFile(stage, running.contender, work), first.body)
+}

@@ -1,0 +1,88 @@
+// What is asked of every contender: the list of works, their sizes, connections and tools.
+import { makeBody, makeFrames, makeReply } from './wire.ts'
+
+/** The upstream's behaviours. Each is a path prefix at the upstream and a model name (`bench-<lane>`) at a gateway. */
+export const lanes = ['small', 'large', 'fast', 'paced', 'slow'] as const
+export type Lane = (typeof lanes)[number]
+
+/** Events of a stream; what the issue of the bench and its anchors count in. */
+export const eventsPerStream = 200
+
+export interface Work {
+  readonly name: string
+  readonly title: string
+  readonly lane: Lane
+  readonly stream: boolean
+  readonly connections: number
+  readonly body: Buffer
+  /** The bytes that a perfect relay hands to the client. */
+  readonly reply: Buffer
+  readonly events: number
+  /** `peak`: as fast as it goes. `paced`: the upstream sets the pace, CPU per event is the figure. */
+  readonly kind: 'peak' | 'paced'
+  /** The smallest set that holds it. */
+  readonly set: 'quick' | 'core' | 'full'
+}
+
+const smallReply = makeReply(820)
+const largeReply = makeReply(8192)
+
+const json = (
+  name: string,
+  title: string,
+  lane: Lane,
+  bodyBytes: number,
+  connections: number,
+  set: Work['set'],
+): Work => ({
+  name,
+  title,
+  lane,
+  stream: false,
+  connections,
+  body: makeBody(`bench-${lane}`, bodyBytes),
+  reply: lane === 'large' ? largeReply : smallReply,
+  events: 0,
+  kind: 'peak',
+  set,
+})
+
+const stream = (
+  name: string,
+  title: string,
+  lane: Lane,
+  connections: number,
+  includeUsage: boolean,
+  set: Work['set'],
+): Work => ({
+  name,
+  title,
+  lane,
+  stream: true,
+  connections,
+  body: makeBody(`bench-${lane}`, 1024, { includeUsage }),
+  reply: Buffer.concat(makeFrames(lane === 'slow' ? slowEvents : eventsPerStream, includeUsage)),
+  events: lane === 'slow' ? slowEvents : eventsPerStream,
+  kind: lane === 'fast' ? 'peak' : 'paced',
+  set,
+})
+
+/** One event each 250 ms: long enough that a thousand of them are open at the same time. */
+export const slowEvents = 18
+
+export const works: readonly Work[] = [
+  json('json', 'JSON 1 KB in, 0.8 KB out, 64 connections', 'small', 1024, 64, 'quick'),
+  json('json-1', 'JSON 1 KB in, 0.8 KB out, 1 connection', 'small', 1024, 1, 'core'),
+  json('json-256', 'JSON 1 KB in, 0.8 KB out, 256 connections', 'small', 1024, 256, 'core'),
+  json('json-100k', 'JSON 100 KB in, 8 KB out, 64 connections', 'large', 100 * 1024, 64, 'core'),
+  json('json-400k', 'JSON 400 KB prompt, 8 KB out, 16 connections', 'large', 400 * 1024, 16, 'core'),
+  stream('stream', '200 events as fast as possible, 64 connections', 'fast', 64, true, 'quick'),
+  stream('stream-unasked', 'the same, usage not asked for by the client', 'fast', 64, false, 'core'),
+  stream('stream-1', '200 events as fast as possible, 1 connection', 'fast', 1, true, 'full'),
+  stream('stream-256', '200 events as fast as possible, 256 connections', 'fast', 256, true, 'full'),
+  stream('stream-paced', '200 events, 10 ms first, 1 ms between, 16 connections', 'paced', 16, true, 'core'),
+  stream('stream-paced-64', '200 events, 10 ms first, 1 ms between, 64 connections', 'paced', 64, true, 'full'),
+]
+
+/** A thousand of these are held open for the memory figures. */
+export const slowWork: Work = stream('stream-slow', 'a long stream, one event each 250 ms', 'slow', 1000, true, 'core')
