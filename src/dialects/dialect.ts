@@ -115,10 +115,21 @@ export interface Inbound {
    * error frame, after which everything gives the empty string. Faults found elsewhere (timeouts, a cut) are fed in the same way.
    */
   stream?(ask: Ask, context: ReplyContext): (event: ChatEvent) => string
+  /** Writes the cost into the usage of a whole reply or of a stream's ending. */
+  addCost(ending: Buffer, stream: boolean, cost: ReplyCost): Buffer
   /** The body of an error reply. */
   error(error: GatewayError): string
   /** The frame that reports a failure after the commit point. No end-of-stream marker may follow it. */
   errorFrame(error: GatewayError): string
+}
+
+/** What a request cost, for clients that asked for it in the reply's usage. */
+export interface ReplyCost {
+  /** Exact decimal of USD, all attempts; undefined when the price is unknown. */
+  usd: string | undefined
+  source: string | undefined
+  version: string | undefined
+  attempts: number
 }
 
 /** What a reply needs that the upstream may not give. Made once a request, so that dialects need no clock and no randomness. */

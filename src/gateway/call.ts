@@ -113,3 +113,6 @@ export function openCall(
   })
   return call
 }
+
+/** The client wants the cost in the reply's usage, and so the usage of a stream too. */
+export const asksForCost = (call: Call): boolean => call.req.headers['x-turnout-usage'] === 'cost'

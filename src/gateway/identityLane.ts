@@ -24,7 +24,11 @@ export function identityLane(
   const { ask } = inspected
   const { provider } = target
   const askUsage = ask.stream && !ask.includeUsage && provider.streamUsage === 'ask'
-  const edits: ReplyEdits = { stripUsage: askUsage, choices: ask.n, quirks: provider.quirks }
+  const edits: ReplyEdits = {
+    stripUsage: askUsage && !replying.ask.includeUsage,
+    choices: ask.n,
+    quirks: provider.quirks,
+  }
   const encoded = encodeURIComponent(model)
   return {
     name: 'identity',

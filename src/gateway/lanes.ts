@@ -3,7 +3,7 @@ import type { Target } from '../config/snapshot.ts'
 import { hasHubLane, hasIdentityLane, type Outbound } from '../dialects/dialect.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
-import type { Call } from './call.ts'
+import { asksForCost, type Call } from './call.ts'
 import { modelFor } from './headers.ts'
 import { hubLane, type Replying } from './hubLane.ts'
 import { identityLane } from './identityLane.ts'
@@ -14,10 +14,11 @@ export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Out
   const outbound = dialects.get(target.provider.dialect)?.outbound
   const inbound = call.dialect.inbound!
   const inspected = call.inspected!
+  const ask = asksForCost(call) ? { ...inspected.ask, includeUsage: true } : inspected.ask
   const model = modelFor(target, call)
   const replying: Replying = {
     inbound,
-    ask: inspected.ask,
+    ask,
     context: { id: `chatcmpl-${call.id}`, created: Math.floor(Date.now() / 1000), chat: call.chat },
     aids: { replyId: call.id },
   }

@@ -2,7 +2,7 @@
 import { errorOf, Refusal, type UpstreamFault } from '../dialects/errors.ts'
 import { formatUsd } from '../pricing/decimal.ts'
 import type { Good } from './attempt.ts'
-import { type Call, ClientGone } from './call.ts'
+import { asksForCost, type Call, ClientGone } from './call.ts'
 import { ownHeaders, passedHeaders } from './headers.ts'
 import { costOf } from './settle.ts'
 
@@ -16,13 +16,14 @@ export async function relay(call: Call, good: Good, settle: Settle): Promise<voi
 
 async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promise<void> {
   const { res } = call
-  const body = exchange.body!
   call.status = exchange.status
   call.outcome = 'ok'
   call.firstTokenAt = performance.now()
   const settled = settle(call)
   if (settled) await settled
   if (call.gone) throw new ClientGone()
+  const { stream } = call.inspected!.ask
+  const body = wantsCost(call) ? withCost(call, exchange.body!, stream) : exchange.body!
   const overhead = performance.now() - call.startedAt - call.upstreamMs
   res.writeHead(exchange.status, [
     ...passedHeaders(exchange.headers),
@@ -53,12 +54,16 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
     'no',
   ])
   return new Promise((resolve, reject) => {
+    let waiting = false
     const send = (): void => {
       if (call.firstTokenAt === undefined && stream.good) call.firstTokenAt = performance.now()
-      if (!writeAll(call, stream.ready)) {
-        exchange.pause()
-        res.once('drain', () => exchange.resume())
-      }
+      if (writeAll(call, stream.ready) || waiting) return
+      waiting = true
+      exchange.pause()
+      res.once('drain', () => {
+        waiting = false
+        exchange.resume()
+      })
     }
     const end = async (broken: UpstreamFault | undefined): Promise<void> => {
       let fault: UpstreamFault | Refusal | undefined = broken
@@ -80,6 +85,7 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
       if (call.gone) throw new ClientGone()
       if (fault) res.end(call.dialect.inbound!.errorFrame(errorOf(fault)))
       else {
+        if (wantsCost(call)) stream.held.splice(0, Infinity, withCost(call, Buffer.concat(stream.held), true))
         writeAll(call, stream.held)
         res.end()
       }
@@ -103,6 +109,19 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
 function costHeaders(call: Call): string[] {
   const nano = costOf(call)
   return nano === null ? ['x-turnout-cost', 'unknown'] : ['x-turnout-cost-usd', formatUsd(nano)]
+}
+
+const wantsCost = (call: Call): boolean => call.route!.usageCost || asksForCost(call)
+
+const withCost = (call: Call, ending: Buffer, stream: boolean): Buffer => {
+  const nano = costOf(call)
+  const bill = call.attempts.at(-1)!.bill
+  return call.dialect.inbound!.addCost(ending, stream, {
+    usd: nano === null ? undefined : formatUsd(nano),
+    source: bill?.priceSource,
+    version: bill?.priceVersion,
+    attempts: call.attempts.length,
+  })
 }
 
 /** Writes and empties the list. False when the client's buffer is full. */

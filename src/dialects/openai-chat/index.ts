@@ -1,5 +1,6 @@
 // The dialect `openai-chat`: POST /v1/chat/completions, on both sides.
 import type { Dialect } from '../dialect.ts'
+import { addCost } from './cost.ts'
 import { decodeReply } from './decodeReply.ts'
 import { decodeRequest } from './decodeRequest.ts'
 import { decodeStream } from './decodeStream.ts'
@@ -21,6 +22,7 @@ export const openaiChat: Dialect = {
     decode: decodeRequest,
     reply: encodeReply,
     stream: encodeStream,
+    addCost,
     error: encodeError,
     errorFrame: encodeErrorFrame,
   },
