@@ -86,7 +86,9 @@ function makeWriter(
     close() {
       if (!db.open) return
       try {
-        db.prepare('UPDATE instance SET stopped_at = @at, heartbeat_at = @at WHERE id = @instance').run({
+        db.prepare(
+          'UPDATE instance SET stopped_at = @at, heartbeat_at = max(heartbeat_at, @at) WHERE id = @instance',
+        ).run({
           at: now(),
           instance,
         })

@@ -1,0 +1,274 @@
+// Writes a group of ledger rows in one transaction: all of it, or nothing.
+import type { Sqlite, Statement } from './driver.ts'
+import { dayOf } from './ledgerId.ts'
+import type { AttemptRow, Intent, RequestRow, RolloutFacts } from './ledgerRow.ts'
+import { makeNames } from './names.ts'
+import { makeRollup, type RollupKey } from './rollup.ts'
+
+export type Entry =
+  | { kind: 'intent'; intent: Intent }
+  | { kind: 'settle'; request: RequestRow; attempts: readonly AttemptRow[] }
+  | { kind: 'heartbeat'; at: number }
+
+export interface BatchWriter {
+  /**
+   * Writes the entries in one transaction and returns the places of those that were there already (they changed nothing).
+   * Throws what SQLite throws, after a rollback.
+   */
+  write(entries: readonly Entry[]): number[]
+}
+
+export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
+  const begin: Statement = db.prepare('BEGIN IMMEDIATE')
+  const commit: Statement = db.prepare('COMMIT')
+  const rows = makeRowWriter(db)
+  const heartbeat: Statement = db.prepare('UPDATE instance SET heartbeat_at = ? WHERE id = ?')
+
+  function writeEntries(entries: readonly Entry[]): number[] {
+    const doubles: number[] = []
+    let intents = false
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i] as Entry
+      if (entry.kind === 'intent') {
+        intents = true
+        if (!rows.writeIntent(entry.intent)) doubles.push(i)
+      } else if (entry.kind === 'settle') {
+        if (!rows.writeSettled(entry.request, entry.attempts)) doubles.push(i)
+      } else heartbeat.run(entry.at, instance)
+    }
+    rows.finish(intents)
+    return doubles
+  }
+
+  return {
+    write(entries) {
+      begin.run()
+      try {
+        const doubles = writeEntries(entries)
+        commit.run()
+        rows.keep()
+        return doubles
+      } catch (error) {
+        // SQLite has rolled back by itself after some errors, a full disk among them.
+        if (db.inTransaction) db.exec('ROLLBACK')
+        rows.forget()
+        throw error
+      }
+    },
+  }
+}
+
+export interface RowWriter {
+  /** False when the row was there already. */
+  writeIntent(intent: Intent): boolean
+  writeSettled(request: RequestRow, attempts: readonly AttemptRow[]): boolean
+  /** Adds attempts to a request that is there already, and to its sums. */
+  addAttempts(request: RequestRow, attempts: readonly AttemptRow[]): void
+  /** The sums, and the deletion of settled intents where their page is written anyway. Last in the transaction. */
+  finish(withIntents: boolean): void
+  /** After the commit. */
+  keep(): void
+  /** After a rollback. */
+  forget(): void
+}
+
+/** Settled intents that wait for deletion; beyond it they are deleted in a transaction without new intents too. */
+const maxSettledIntents = 512
+
+export function makeRowWriter(db: Sqlite): RowWriter {
+  const names = makeNames(db)
+  const rollup = makeRollup(db)
+  const { idOf } = names
+  const insertIntent = prepareInsert(db, 'intent', 18)
+  const insertRequest = prepareInsert(db, 'request', 20)
+  const insertRollout = prepareInsert(db, 'request_rollout', 13)
+  const insertAttempt = prepareInsert(db, 'attempt', 26)
+  const deleteIntent: Statement = db.prepare('DELETE FROM intent WHERE id = ?')
+  /** Attempts whose intents can go: written in this transaction, and in earlier ones. */
+  const settledNow: number[] = []
+  const settledBefore: number[] = []
+  let deleted = false
+
+  function writeAttempt(row: AttemptRow): boolean {
+    const { tokens } = row
+    const { changes } = insertAttempt.run(
+      row.id,
+      idOf(row.target),
+      idOf(row.provider),
+      idOf(row.model),
+      idOf(row.served),
+      idOf(row.lane),
+      idOf(row.reason),
+      row.status ?? 0,
+      idOf(row.fault),
+      idOf(row.finish),
+      toMicroseconds(row.startedMs),
+      toMicroseconds(row.latencyMs),
+      toMicroseconds(row.firstTokenMs),
+      tokens.input,
+      tokens.cacheRead,
+      tokens.cacheWrite5m,
+      tokens.cacheWrite1h,
+      tokens.output,
+      tokens.reasoning,
+      tokens.audioIn,
+      tokens.audioOut,
+      row.estimated ? 1 : 0,
+      idOf(row.priceSource),
+      idOf(row.priceVersion),
+      row.cost,
+      row.losses?.length ? JSON.stringify(row.losses) : null,
+    )
+    settledNow.push(row.id)
+    return changes > 0
+  }
+
+  function writeRollout(id: number, facts: RolloutFacts): void {
+    insertRollout.run(
+      id,
+      idOf(facts.rollout),
+      facts.revision,
+      idOf(facts.arm),
+      facts.propensityPpm,
+      idOf(facts.assignment),
+      facts.unit ?? null,
+      facts.arrivalSeq ?? null,
+      idOf(facts.firstAttemptClass),
+      facts.badMask,
+      facts.cleanSharePpm ?? null,
+      idOf(facts.servedArm),
+      facts.shadowOf ?? null,
+    )
+  }
+
+  /** Returns the key of the last attempt's sum. */
+  function writeAttempts(
+    id: number,
+    route: number,
+    key: number,
+    team: number,
+    attempts: readonly AttemptRow[],
+  ): RollupKey {
+    const sum: RollupKey = { day: dayOf(id), route, key, team, model: 0, provider: 0 }
+    for (const attempt of attempts) {
+      sum.model = idOf(attempt.model)
+      sum.provider = idOf(attempt.provider)
+      if (writeAttempt(attempt)) rollup.addAttempt(sum, attempt)
+    }
+    return sum
+  }
+
+  return {
+    writeIntent(intent) {
+      const { estimate } = intent
+      const { changes } = insertIntent.run(
+        intent.id,
+        idOf(intent.route),
+        idOf(intent.key),
+        idOf(intent.team),
+        intent.user ?? null,
+        idOf(intent.dialect),
+        intent.stream ? 1 : 0,
+        intent.config ?? 0,
+        idOf(intent.target),
+        idOf(intent.provider),
+        idOf(intent.model),
+        idOf(intent.lane),
+        idOf(intent.reason),
+        estimate?.inputTokens ?? 0,
+        estimate?.outputTokens ?? 0,
+        estimate?.cost ?? null,
+        idOf(estimate?.priceSource),
+        idOf(estimate?.priceVersion),
+      )
+      return changes > 0
+    },
+    writeSettled(request, attempts) {
+      const total = sumAttempts(attempts)
+      const route = idOf(request.route)
+      const key = idOf(request.key)
+      const team = idOf(request.team)
+      const { changes } = insertRequest.run(
+        request.id,
+        route,
+        key,
+        team,
+        request.user ?? null,
+        request.tags ? JSON.stringify(request.tags) : null,
+        idOf(request.dialect),
+        request.stream ? 1 : 0,
+        request.config ?? 0,
+        request.status,
+        idOf(request.outcome),
+        idOf(request.error),
+        toMicroseconds(request.latencyMs),
+        toMicroseconds(request.firstTokenMs),
+        toMicroseconds(request.overheadMs),
+        attempts.length,
+        total.tokensIn,
+        total.tokensOut,
+        total.cost,
+        total.estimated ? 1 : 0,
+      )
+      if (changes === 0) return false
+      if (request.rollout) writeRollout(request.id, request.rollout)
+      rollup.addRequest(writeAttempts(request.id, route, key, team, attempts), request.outcome !== 'ok')
+      return true
+    },
+    addAttempts(request, attempts) {
+      const total = sumAttempts(attempts)
+      db.prepare(
+        `UPDATE request SET attempts = attempts + ?, tokens_in = tokens_in + ?, tokens_out = tokens_out + ?, cost = cost + ?,
+          estimated = max(estimated, ?) WHERE id = ?`,
+      ).run(attempts.length, total.tokensIn, total.tokensOut, total.cost, total.estimated ? 1 : 0, request.id)
+      writeAttempts(request.id, idOf(request.route), idOf(request.key), idOf(request.team), attempts)
+    },
+    finish(withIntents) {
+      rollup.write()
+      if (!withIntents && settledBefore.length < maxSettledIntents) return
+      for (const id of settledBefore) deleteIntent.run(id)
+      deleted = true
+    },
+    keep() {
+      names.keep()
+      if (deleted) settledBefore.length = 0
+      deleted = false
+      for (const id of settledNow) settledBefore.push(id)
+      settledNow.length = 0
+    },
+    forget() {
+      names.forget()
+      rollup.clear()
+      deleted = false
+      settledNow.length = 0
+    },
+  }
+}
+
+function prepareInsert(db: Sqlite, table: string, columns: number): Statement {
+  return db.prepare(`INSERT INTO ${table} VALUES (${Array(columns).fill('?').join(', ')}) ON CONFLICT DO NOTHING`)
+}
+
+/** Sums of a request: the cost is unknown when that of any attempt is. */
+export function sumAttempts(attempts: readonly AttemptRow[]): {
+  tokensIn: number
+  tokensOut: number
+  cost: number | null
+  estimated: boolean
+} {
+  let tokensIn = 0
+  let tokensOut = 0
+  let cost: number | null = 0
+  let estimated = false
+  for (const { tokens, cost: part, estimated: guessed } of attempts) {
+    tokensIn += tokens.input + tokens.cacheRead + tokens.cacheWrite5m + tokens.cacheWrite1h + tokens.audioIn
+    tokensOut += tokens.output + tokens.reasoning + tokens.audioOut
+    cost = cost === null || part === null ? null : cost + part
+    estimated ||= guessed
+  }
+  return { tokensIn, tokensOut, cost, estimated }
+}
+
+function toMicroseconds(ms: number | undefined): number | null {
+  return ms === undefined || !Number.isFinite(ms) ? null : Math.max(0, Math.round(ms * 1000))
+}

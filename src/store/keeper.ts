@@ -1,0 +1,69 @@
+// Hands upkeep to a thread of its own, so that neither checkpoints nor deletions ever run in the event loop.
+import { setTimeout as pause } from 'node:timers/promises'
+import { makeRemote, type Remote } from './remote.ts'
+import { startThread } from './thread.ts'
+import type { Checkpoint } from './upkeep.ts'
+
+export type KeeperAsk = { id: number } & (
+  | { verb: 'checkpoint' }
+  | { verb: 'retain'; before: number; limit: number }
+  | { verb: 'erase'; user: string; limit: number }
+  | { verb: 'close' }
+)
+
+export interface KeeperAnswer {
+  id: number
+  value?: unknown
+  error?: string
+}
+
+export interface Keeper {
+  /** Moves the log into the file. A call while one runs shares its result. */
+  checkpoint(): Promise<Checkpoint>
+  /** Deletes all requests with ids below `before`, in short steps with pauses. Returns the number deleted. */
+  retain(before: number, options?: { batch?: number; signal?: AbortSignal }): Promise<number>
+  /** Takes a user's hash out of all rows. Returns the number of requests changed. */
+  erase(user: string): Promise<number>
+  close(): Promise<void>
+}
+
+/** A step holds the writer for about a millisecond; the pause lets it catch up. */
+const stepSize = 200
+const stepPause = 10
+
+/** The thread starts with the first thing to do. */
+export function makeKeeper(file: string): Keeper {
+  let remote: Remote | undefined
+  const ask = (question: Record<string, unknown>): Promise<unknown> => {
+    remote ??= makeRemote(startThread('keeperWorker', { file }))
+    return remote.ask(question)
+  }
+  let running: Promise<Checkpoint> | undefined
+
+  async function repeat(step: () => Promise<unknown>, size: number, signal?: AbortSignal): Promise<number> {
+    let total = 0
+    for (;;) {
+      const changed = (await step()) as number
+      total += changed
+      if (changed < size || signal?.aborted) return total
+      await pause(stepPause)
+    }
+  }
+
+  return {
+    checkpoint() {
+      running ??= (ask({ verb: 'checkpoint' }) as Promise<Checkpoint>).finally(() => {
+        running = undefined
+      })
+      return running
+    },
+    retain(before, options = {}) {
+      const limit = options.batch ?? stepSize
+      return repeat(() => ask({ verb: 'retain', before, limit }), limit, options.signal)
+    },
+    erase: (user) => repeat(() => ask({ verb: 'erase', user, limit: stepSize }), stepSize),
+    async close() {
+      await remote?.close()
+    },
+  }
+}

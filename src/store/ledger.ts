@@ -1,0 +1,287 @@
+// The ledger's writer: takes intents and settled requests, and commits them together, once per turn of the event loop.
+import { type BatchWriter, type Entry, makeBatchWriter } from './batch.ts'
+import { makeDiskSync } from './diskSync.ts'
+import { classifyFailure, isRowFault } from './failure.ts'
+import { type Keeper, makeKeeper } from './keeper.ts'
+import { makeIdSource, timeOf } from './ledgerId.ts'
+import { type AttemptRow, checkIntent, checkRows, type Intent, LedgerError, type RequestRow } from './ledgerRow.ts'
+import { type LedgerStats, makeStats } from './ledgerStats.ts'
+import type { Store } from './open.ts'
+import { lastId, settleOrphans } from './orphans.ts'
+
+/**
+ * `process`: a row is committed when its promise resolves: it survives the death of the process (`kill -9`).
+ * `power`: it is on the disk, and survives a power cut too. `relaxed`: promises resolve at once; a death loses up to 50 ms.
+ */
+export type LedgerMode = 'process' | 'power' | 'relaxed'
+
+export interface LedgerOptions {
+  mode?: LedgerMode | undefined
+  /** What the caller does when `intend` or `settle` rejects. Kept here for it; the ledger itself always rejects. */
+  onLedgerFailure?: 'refuse' | 'serve' | undefined
+  /** Milliseconds that a row waits for a locked database before its promise rejects. */
+  lockTimeout?: number | undefined
+  /** Told of every failure, at most once a second per kind, with the number since the last time. */
+  onTrouble?: ((error: LedgerError, count: number) => void) | undefined
+  now?: (() => number) | undefined
+}
+
+export interface Ledger {
+  readonly mode: LedgerMode
+  readonly onLedgerFailure: 'refuse' | 'serve'
+  /** A new request id; also the time of its arrival. Attempts: `attemptId(id, n)`. */
+  nextRequestId(): number
+  /** Resolves when the intent is durable as the mode says. Rejects with `LedgerError`: then nothing was written. */
+  intend(intent: Intent): Promise<void>
+  /**
+   * Resolves when the request and all its attempts are durable. Call once per request, with every attempt that had an intent.
+   * Rejects with `LedgerError`; with `kept` the rows are held in memory and written as soon as it works again.
+   */
+  settle(request: RequestRow, attempts: readonly AttemptRow[]): Promise<void>
+  /** Resolves when everything handed over so far is written or was refused. */
+  flush(): Promise<void>
+  /** Flushes, also the rows kept after failures as far as possible, and takes no more. */
+  close(): Promise<void>
+  readonly stats: LedgerStats
+  /** Checkpoints, retention and erasure, in a thread of their own. Closed with the ledger. */
+  readonly keeper: Keeper
+}
+
+/** Rows that wait for a commit; more than a hundred thousand means that the database has stood still for long. */
+const maxPending = 100_000
+const maxKept = 20_000
+/** Entries in one transaction: about 2 ms of work. */
+const maxBatch = 256
+const relaxedDelay = 50
+const keptRetry = 250
+const heartbeatEvery = 5000
+const commitsPerCheckpoint = 1000
+
+interface Waiting {
+  entry: Entry
+  since: number
+  resolve(): void
+  reject(error: LedgerError): void
+}
+
+/** Opens the ledger on an open store; settles what a dead run left behind. The store must stay open until after `close()`. */
+export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
+  const mode = options.mode ?? 'process'
+  const now = options.now ?? Date.now
+  const lockTimeout = options.lockTimeout ?? 5000
+  const stats = makeStats(options.onTrouble)
+  const orphans = settleOrphans(store.db)
+  stats.orphans = orphans
+  const ids = makeIdSource(lastId(store.db, now()), now)
+  const writer: BatchWriter = makeBatchWriter(store.db, store.instance)
+  const keeper = makeKeeper(store.file)
+  const disk = mode === 'power' ? makeDiskSync(store.file) : undefined
+
+  let waiting: Waiting[] = []
+  /** Settled rows whose promise was rejected; written when the database takes them again. */
+  const kept: Entry[] = []
+  let turn: NodeJS.Immediate | undefined
+  let timer: NodeJS.Timeout | undefined
+  let busySince = 0
+  let sinceCheckpoint = 0
+  let closed = false
+
+  const pulse = setInterval(() => beat(), heartbeatEvery)
+  pulse.unref()
+  const keptTimer = setInterval(() => writeKept(), keptRetry)
+  keptTimer.unref()
+
+  function beat(): void {
+    // Never behind the ids: when the clock goes back before the next start, ids must go on from here.
+    if (waiting.length < maxPending)
+      push({ kind: 'heartbeat', at: Math.max(now(), timeOf(ids.last) + 1) }, ignore, ignore)
+    if (sinceCheckpoint > 0 && !closed) checkpointDue()
+  }
+
+  function push(entry: Entry, resolve: () => void, reject: (error: LedgerError) => void): void {
+    waiting.push({ entry, since: performance.now(), resolve, reject })
+    // While the database is locked the retry timer runs; another turn would only find it locked again.
+    if (busySince > 0 || turn) return
+    if (mode === 'relaxed' && waiting.length < maxBatch) timer ??= setTimeout(commitWaiting, relaxedDelay)
+    else turn = setImmediate(commitWaiting)
+  }
+
+  function commitWaiting(): void {
+    turn = undefined
+    clearTimeout(timer)
+    timer = undefined
+    const batch = waiting.length > maxBatch ? waiting.splice(0, maxBatch) : waiting
+    if (batch === waiting) waiting = []
+    if (batch.length === 0) return
+    try {
+      const doubles = writer.write(batch.map(entryOf))
+      busySince = 0
+      committed(batch, doubles)
+    } catch (error) {
+      failed(batch, error)
+    }
+    if (waiting.length > 0 && !turn && !timer) turn = setImmediate(commitWaiting)
+  }
+
+  function committed(batch: Waiting[], doubles: number[]): void {
+    stats.commits++
+    stats.entries += batch.length
+    if (doubles.length > 0) {
+      for (const place of doubles)
+        refuse(batch[place] as Waiting, new LedgerError('duplicate', 'This row is in the ledger already.'))
+      batch = batch.filter((_, place) => !doubles.includes(place))
+    }
+    if (disk)
+      disk.sync().then(
+        () => resolveAll(batch),
+        (error) => rejectAll(batch, classifyFailure(error), false),
+      )
+    else resolveAll(batch)
+    if (++sinceCheckpoint >= commitsPerCheckpoint) checkpointDue()
+  }
+
+  function failed(batch: Waiting[], error: unknown): void {
+    const failure = classifyFailure(error)
+    if (failure.code === 'locked') {
+      stats.busy++
+      const time = performance.now()
+      busySince ||= time
+      // Entries are in the order of their arrival: those that waited too long come first.
+      const late = batch.findIndex((one) => time - one.since < lockTimeout)
+      rejectAll(late < 0 ? batch : batch.slice(0, late), failure, true)
+      waiting = late < 0 ? waiting : [...batch.slice(late), ...waiting]
+      timer = setTimeout(commitWaiting, time - busySince < 50 ? 1 : 10)
+      return
+    }
+    busySince = 0
+    if (isRowFault(failure) && batch.length > 1) {
+      // One row that SQLite does not accept must not take its neighbours down.
+      for (const one of batch) writeAlone(one)
+      return
+    }
+    rejectAll(batch, failure, failure.code !== 'invalid')
+  }
+
+  function writeAlone(one: Waiting): void {
+    try {
+      committed([one], writer.write([one.entry]))
+    } catch (error) {
+      const failure = classifyFailure(error)
+      rejectAll([one], failure, failure.code !== 'invalid')
+    }
+  }
+
+  /** `keep`: settled rows are not lost but written later. */
+  function rejectAll(batch: readonly Waiting[], failure: LedgerError, keep: boolean): void {
+    for (const one of batch) {
+      const keeps = keep && one.entry.kind === 'settle'
+      if (keeps) keepEntry(one.entry)
+      refuse(one, keeps ? new LedgerError(failure.code, failure.message, true, failure) : failure)
+    }
+  }
+
+  function refuse(one: Waiting, failure: LedgerError): void {
+    stats.fail(failure)
+    one.reject(failure)
+  }
+
+  function keepEntry(entry: Entry): void {
+    if (kept.length >= maxKept) {
+      kept.shift()
+      stats.lost++
+    }
+    kept.push(entry)
+    stats.kept = kept.length
+  }
+
+  /** Writes one batch of what was kept; false when it did not work. */
+  function writeKept(): boolean {
+    const batch = kept.slice(0, maxBatch)
+    if (batch.length === 0) return false
+    try {
+      writer.write(batch)
+      stats.recovered += batch.length
+    } catch (error) {
+      if (!isRowFault(classifyFailure(error))) return false
+      // One of them is unfit; it must not block the others for ever.
+      for (const entry of batch) writeKeptAlone(entry)
+    }
+    kept.splice(0, batch.length)
+    stats.kept = kept.length
+    if (kept.length > 0) setImmediate(writeKept)
+    return true
+  }
+
+  function writeKeptAlone(entry: Entry): void {
+    try {
+      writer.write([entry])
+      stats.recovered++
+    } catch (error) {
+      stats.lost++
+      stats.fail(classifyFailure(error))
+    }
+  }
+
+  function checkpointDue(): void {
+    sinceCheckpoint = 0
+    keeper.checkpoint().then(ignore, (error) => stats.fail(classifyFailure(error)))
+  }
+
+  function enqueue(entry: Entry): Promise<void> {
+    if (closed) return Promise.reject(new LedgerError('closed', 'The ledger is closed.'))
+    if (waiting.length >= maxPending) {
+      const failure = new LedgerError('overloaded', `The ledger has ${maxPending} rows waiting and takes no more.`)
+      stats.fail(failure)
+      return Promise.reject(failure)
+    }
+    if (mode === 'relaxed') {
+      push(entry, ignore, ignore)
+      return Promise.resolve()
+    }
+    return new Promise((resolve, reject) => push(entry, resolve, reject))
+  }
+
+  async function flush(): Promise<void> {
+    while (waiting.length > 0) {
+      if (mode === 'relaxed' && !turn && busySince === 0) commitWaiting()
+      else await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    await disk?.sync()
+  }
+
+  return {
+    mode,
+    onLedgerFailure: options.onLedgerFailure ?? 'refuse',
+    nextRequestId: ids.next,
+    stats,
+    keeper,
+    async intend(intent) {
+      checkIntent(intent)
+      return enqueue({ kind: 'intent', intent })
+    },
+    async settle(request, attempts) {
+      checkRows(request, attempts)
+      return enqueue({ kind: 'settle', request, attempts })
+    },
+    flush,
+    async close() {
+      if (closed) return
+      closed = true
+      clearInterval(pulse)
+      clearInterval(keptTimer)
+      beat()
+      await flush()
+      while (writeKept());
+      stats.lost += kept.length
+      disk?.close()
+      await keeper.close()
+    },
+  }
+}
+
+const entryOf = (one: Waiting): Entry => one.entry
+const ignore = (): void => {}
+
+function resolveAll(batch: readonly Waiting[]): void {
+  for (const one of batch) one.resolve()
+}

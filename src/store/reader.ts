@@ -1,0 +1,117 @@
+// Reads the ledger without touching the event loop: each question goes to a thread with a read-only connection.
+import { setTimeout as pause } from 'node:timers/promises'
+import type { BackupResult } from './backup.ts'
+import type { ExportAsk } from './export.ts'
+import { makeRemote, type Remote } from './remote.ts'
+import type { PageAsk, StoredAttempt, StoredRequest } from './requestRead.ts'
+import type { SpendAsk, SpendReport } from './spend.ts'
+import { startThread } from './thread.ts'
+import type { Verification } from './verify.ts'
+
+export type ReaderAsk = { id: number } & (
+  | { verb: 'spend'; ask: SpendAsk }
+  | { verb: 'page'; ask: PageAsk }
+  | { verb: 'request'; request: number }
+  | { verb: 'settled'; since: number; window: number; limit: number }
+  | { verb: 'export'; ask: ExportAsk }
+  | { verb: 'verify' }
+  | { verb: 'backup'; to: string }
+  | { verb: 'close' }
+)
+
+export interface ReaderAnswer {
+  id: number
+  value?: unknown
+  error?: string
+}
+
+export interface Reader {
+  spend(ask: SpendAsk): Promise<SpendReport>
+  /** Newest first. */
+  requests(ask?: PageAsk): Promise<{ rows: StoredRequest[]; next: number | undefined }>
+  request(id: number): Promise<{ request: StoredRequest; attempts: StoredAttempt[] } | undefined>
+  /** The last `limit` requests, by their end, and then each one as it is settled, until `signal`. */
+  tail(options: { limit?: number; signal?: AbortSignal; every?: number }): AsyncGenerator<StoredRequest>
+  /** Text in pieces; the next one is read when it is asked for. */
+  export(ask: ExportAsk): AsyncGenerator<string>
+  verify(): Promise<Verification>
+  /** Copies the database while it is in use to a file that must not exist. */
+  backup(to: string): Promise<BackupResult>
+  close(): Promise<void>
+}
+
+/** Rows of one turn may be committed a little after they ended: they are looked for again and told apart by their id. */
+const overlap = 5000
+/** How long a request may run and still be seen by `tail` when it ends, in milliseconds. */
+const longest = 600_000
+
+/** Opens a reader on a database file; the thread starts with the first question. The file must exist. */
+export function openReader(file: string): Reader {
+  let remote: Remote | undefined
+  const ask = (question: Record<string, unknown>): Promise<unknown> => {
+    remote ??= makeRemote(startThread('readerWorker', { file }))
+    return remote.ask(question)
+  }
+
+  async function* tail(options: {
+    limit?: number
+    signal?: AbortSignal
+    every?: number
+  }): AsyncGenerator<StoredRequest> {
+    const { rows } = (await ask({ verb: 'page', ask: { limit: options.limit ?? 10 } })) as { rows: StoredRequest[] }
+    const seen = new Map<number, number>()
+    const first = rows.toSorted((a, b) => endOf(a) - endOf(b))
+    for (const row of first) seen.set(row.id, endOf(row))
+    yield* first
+    let since = Math.max(Date.now() - overlap, endOf(first.at(-1)) - overlap)
+    if (first.length === 0) since = Date.now() - longest
+    while (!options.signal?.aborted) {
+      const start = performance.now()
+      const settled = (await ask({ verb: 'settled', since, window: longest, limit: 5000 })) as StoredRequest[]
+      // Under heavy traffic the window holds many rows: looking is at most a tenth of the time.
+      const rest = 10 * (performance.now() - start)
+      for (const row of settled) {
+        if (!seen.has(row.id)) yield row
+        seen.set(row.id, endOf(row))
+      }
+      since = Math.max(since, endOf(settled.at(-1)) - overlap)
+      for (const [id, end] of seen) if (end < since) seen.delete(id)
+      await pause(
+        Math.max(options.every ?? 500, rest),
+        undefined,
+        options.signal ? { signal: options.signal } : {},
+      ).catch(() => {})
+    }
+  }
+
+  return {
+    spend: (question) => ask({ verb: 'spend', ask: question }) as Promise<SpendReport>,
+    requests: (question = {}) =>
+      ask({ verb: 'page', ask: question }) as Promise<{ rows: StoredRequest[]; next: number | undefined }>,
+    request: (request) =>
+      ask({ verb: 'request', request }) as Promise<{ request: StoredRequest; attempts: StoredAttempt[] } | undefined>,
+    tail,
+    async *export(question) {
+      for (let after = question.after; ; ) {
+        const { text, next } = (await ask({ verb: 'export', ask: { ...question, after } })) as {
+          text: string
+          next: number | undefined
+        }
+        if (text !== '') yield text
+        if (next === undefined) return
+        after = next
+      }
+    },
+    verify: () => ask({ verb: 'verify' }) as Promise<Verification>,
+    backup: (to) => ask({ verb: 'backup', to }) as Promise<BackupResult>,
+    async close() {
+      await remote?.close()
+      remote = undefined
+    },
+  }
+}
+
+/** When a request ended, Unix milliseconds. */
+function endOf(row: StoredRequest | undefined): number {
+  return row ? row.at + (row.latency_us ?? 0) / 1000 : 0
+}
