@@ -10,6 +10,7 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  type Scalar,
   visit as walk,
   type YAMLError,
 } from 'yaml'
@@ -59,7 +60,11 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
 
   const origins = new Map<unknown, Origin>()
   const placeOfNode = (node: unknown) => placeOf((node as Node | undefined)?.range?.[0] ?? 0)
-  unshieldKeys(yaml, unshield)
+  for (const key of unshieldKeys(yaml, unshield)) {
+    // zod leaves such an entry out without a word.
+    if (key.value === '__proto__')
+      problems.push({ path: '', ...placeOfNode(key), message: '"__proto__" is no usable key' })
+  }
   visit(yaml, yaml.contents, [], [], (node, path) => {
     const tell = (message: string) => problems.push({ path: formatPath(path), ...placeOfNode(node), message })
     if (!isScalar(node)) {
@@ -114,12 +119,17 @@ function withoutEchoes(errors: readonly YAMLError[]) {
     .map(({ pos, code, message }) => ({ pos, code, message: message.replace(/: .*$/s, '') }))
 }
 
-function unshieldKeys(yaml: Document, unshield: (part: string) => string) {
+/** Puts back what keys looked like, which are never interpolated, and returns them. */
+function unshieldKeys(yaml: Document, unshield: (part: string) => string): Scalar[] {
+  const keys: Scalar[] = []
   walk(yaml, {
     Pair: (_, { key }) => {
-      if (isScalar(key) && typeof key.value === 'string') key.value = unshield(key.value)
+      if (!isScalar(key)) return
+      if (typeof key.value === 'string') key.value = unshield(key.value)
+      keys.push(key)
     },
   })
+  return keys
 }
 
 const emptyDocument: SourceDocument = {

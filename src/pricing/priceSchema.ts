@@ -49,7 +49,8 @@ const factFields = {
         'embeddings',
       ]),
     )
-    .optional(),
+    .optional()
+    .describe('What the model can take and do'),
   tier: z.enum(['small', 'medium', 'large', 'frontier']).optional().describe('How able the model is, roughly'),
 }
 
@@ -58,7 +59,7 @@ export const modelPriceSchema = z.strictObject({
   per: z.enum(['1M', '1K']).default('1M').describe('Tokens that the prices are for'),
   ...rateFields,
   perRequest: decimal.optional().describe('USD for each request, whatever its length'),
-  tiers: z.array(tierSchema).max(16).optional(),
+  tiers: z.array(tierSchema).max(16).optional().describe('Other prices for requests with long prompts'),
   serviceTiers: z
     .record(z.string().min(1), decimal)
     .optional()

@@ -1,0 +1,63 @@
+// The reference in docs/configuration.md names every key, variable and kind that there is, with the default that is used.
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { configJsonSchema } from '../src/config/jsonSchema.ts'
+import { providerKinds } from '../src/providers/index.ts'
+
+const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
+const rows = text.split('\n').filter((line) => line.startsWith('| `'))
+
+interface Field {
+  name: string
+  fallback: unknown
+}
+
+/** Every key of the schema with its default, however deep. */
+function fieldsIn(node: unknown): Field[] {
+  if (typeof node !== 'object' || node === null) return []
+  const { properties } = node as { properties?: Record<string, { default?: unknown }> }
+  const own = Object.entries(properties ?? {}).map(([name, field]) => ({ name, fallback: field.default }))
+  return [...own, ...Object.values(node).flatMap(fieldsIn)]
+}
+
+describe('docs/configuration.md', () => {
+  const fields = fieldsIn(configJsonSchema())
+  const sections = Object.keys(configJsonSchema().properties as object)
+
+  test('has a row or a heading for every key', () => {
+    expect(fields.length).toBeGreaterThan(40)
+    for (const section of sections) expect(text).toContain(`### \`${section}\``)
+    for (const { name } of fields) {
+      if (!sections.includes(name))
+        expect(
+          rows.some((row) => row.startsWith(`| \`${name}\` |`)),
+          name,
+        ).toBe(true)
+    }
+  })
+
+  test('states the defaults that the schema states', () => {
+    for (const { name, fallback } of fields) {
+      if (fallback === undefined || sections.includes(name)) continue
+      expect(
+        rows.some((row) => row.startsWith(`| \`${name}\` | \`${String(fallback)}\` |`)),
+        `${name}: ${fallback}`,
+      ).toBe(true)
+    }
+  })
+
+  test('names every kind of provider and every variable that it reads', () => {
+    for (const { name, keyEnv, baseUrlEnv = [], apiVersionEnv = [] } of providerKinds.values()) {
+      const row = rows.find((line) => line.startsWith(`| \`${name}\` |`) && line.split('|').length === 6)
+      expect(row, name).toBeDefined()
+      for (const variable of [...keyEnv, ...baseUrlEnv, ...apiVersionEnv]) expect(row).toContain(`\`${variable}\``)
+    }
+  })
+
+  test('holds YAML that can be read', () => {
+    const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, block]) => block!)
+    expect(blocks.length).toBeGreaterThan(2)
+    for (const block of blocks) expect(() => parse(block)).not.toThrow()
+  })
+})
