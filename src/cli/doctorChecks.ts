@@ -35,7 +35,9 @@ export async function runChecks(options: CheckOptions): Promise<Finding[]> {
   const loaded = checkConfig(options, findings)
   if (!loaded) return findings
   const { snapshot } = loaded
-  findings.push(checkDataFolder(snapshot.dataDir), checkDisk(snapshot.dataDir), await checkPort(snapshot))
+  // The ledger's folder: `ledger.file` may lie elsewhere than the rest of the data.
+  const folder = dirname(snapshot.ledger.file)
+  findings.push(checkDataFolder(folder), checkDisk(folder), await checkPort(snapshot))
   for (const provider of snapshot.providers.values()) findings.push(checkKey(provider))
   findings.push(...(await Promise.all([...snapshot.providers.values()].map((one) => checkUpstream(one, snapshot)))))
   return findings
@@ -86,7 +88,7 @@ function checkConfig({ config, envFile }: CheckOptions, findings: Finding[]): Lo
 export function checkDataFolder(folder: string): Finding {
   const existing = nearestExisting(folder)
   const missing = existing === folder ? '' : ' (does not exist yet; will be created)'
-  const remedy = 'give this user the right to write there, or set `dataDir` or TURNOUT_DATA_DIR'
+  const remedy = 'give this user the right to write there, or set `dataDir` or `ledger.file`'
   if (!statSync(existing).isDirectory()) {
     return { check: 'data folder', state: 'fail', message: `${existing} is not a folder`, remedy }
   }
