@@ -1,0 +1,117 @@
+// What a valid configuration is warned about, and when a missing key is more than a warning.
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: such references are what is tested.
+import { createHash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import type { Env } from '../src/config/interpolation.ts'
+import { loadConfig, parseConfig } from '../src/config/load.ts'
+import { ConfigError, type ConfigProblem } from '../src/config/problem.ts'
+
+const keys = { OPENAI_API_KEY: 'sk-test-openai', ANTHROPIC_API_KEY: 'sk-test-anthropic' }
+const now = new Date('2026-06-01T12:00:00Z')
+const two = 'providers:\n  openai:\n  anthropic:\n'
+
+const load = (text: string, env: Env = keys) => parseConfig(text, { file: 'turnout.yaml', env, version: 1, now })
+
+function problemsOf(run: () => unknown): readonly ConfigProblem[] {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+  throw new Error('nothing was thrown')
+}
+
+describe('missing keys', () => {
+  test('an error where a route uses the provider, a warning where none does', () => {
+    const text = `${two}routes: { r: anthropic/x }\n`
+    const env = { ANTHROPIC_API_KEY: 'k' }
+    expect(load(text, env).warnings.find(({ path }) => path === 'providers.openai')).toMatchObject({
+      line: 2,
+      message: expect.stringContaining('OPENAI_API_KEY'),
+    })
+    expect(problemsOf(() => load(text, { OPENAI_API_KEY: 'k' }))).toMatchObject([
+      { path: 'providers.anthropic', line: 3, message: expect.stringContaining('ANTHROPIC_API_KEY') },
+    ])
+  })
+
+  test('a server of one’s own may take none', () => {
+    const own = 'providers:\n  openai: { baseUrl: http://127.0.0.1:9/v1 }\nroutes: { r: openai/x }\n'
+    expect(load(own, {}).warnings.some(({ message }) => message.includes('has no key'))).toBe(true)
+    expect(
+      load('providers:\n  vllm:\nroutes: { r: vllm/x }\n', {}).warnings.some(({ message }) => message.includes('key')),
+    ).toBe(false)
+  })
+})
+
+describe('warnings', () => {
+  const warningsOf = (text: string, env: Env = keys) =>
+    load(text, env).warnings.map(({ path, line, message }) => `${line} ${path}: ${message}`)
+
+  test('nothing to say about a sound file', () => {
+    expect(warningsOf(`${two}routes: { r: [openai/gpt-5, anthropic/claude-sonnet-4-5] }\n`)).toEqual([])
+  })
+
+  test('no fallback, and fallbacks at one vendor', () => {
+    const text = `${two}routes:\n  a: openai/x\n  b: [openai/x, openai/y]\n  c: [openai/x, anthropic/y]\n`
+    const warnings = warningsOf(text)
+    expect(warnings).toHaveLength(2)
+    expect(warnings[0]).toMatch(/^5 routes\.a: .*no fallback/)
+    expect(warnings[1]).toMatch(/^6 routes\.b: .*one vendor \(OpenAI\)/)
+  })
+
+  test('two servers of one’s own are two vendors', () => {
+    const text =
+      'providers:\n  a: { kind: vllm, baseUrl: http://a.example/v1 }\n  b: { kind: vllm, baseUrl: http://b.example/v1 }\nroutes: { r: [a/x, b/x] }\n'
+    expect(warningsOf(text)).toEqual([])
+  })
+
+  test('sunset: past, within 30 days, later', () => {
+    const target = (id: string, sunset: string) => `  ${id}: { provider: openai, model: ${id}, sunset: ${sunset} }\n`
+    const text = `${two}targets:\n${target('past', '2026-05-31')}${target('soon', '2026-06-30')}${target('later', '2026-08-01')}routes: { r: [past, soon, later, anthropic/claude-2.1] }\n`
+    const warnings = warningsOf(text)
+    expect(warnings).toHaveLength(3)
+    expect(warnings[0]).toMatch(/^5 targets\.past\.model: .*was retired on 2026-05-31/)
+    expect(warnings[1]).toMatch(/^6 targets\.soon\.model: .*will be retired on 2026-06-30, in 29 days/)
+    expect(warnings[2]).toMatch(/^8 routes\.r\[3\]: .*claude-2\.1 was retired on 2025-07-21/)
+  })
+
+  test('targets and providers that nothing uses', () => {
+    const text = `${two}targets:\n  t: { provider: openai, model: m }\n  u: { provider: openai, model: n }\nroutes: { r: [t, openai/z] }\n`
+    const warnings = warningsOf(text)
+    expect(warnings.filter((line) => line.includes('uses this'))).toEqual([
+      '3 providers.anthropic: no target uses this provider',
+      '6 targets.u: no route uses this target',
+    ])
+    expect(warningsOf(`directModels: true\n${text}`).some((line) => line.includes('uses this provider'))).toBe(false)
+  })
+
+  test('secrets in the file, but neither variables nor stand-ins', () => {
+    // Made here, so that no scanner finds a secret in the repository.
+    const secret = createHash('sha256').update('not a secret').digest('hex').slice(0, 24)
+    const text = `providers:
+  groq: { apiKey: ${secret} }
+  openai: { apiKey: "\${OPENAI_API_KEY}" }
+  xai: { apiKey: sk-test-0123456789abcdef }
+directModels: true
+keys:
+  - { name: app, key: ${secret} }
+  - { name: demo, key: tk-demo }
+`
+    const warnings = warningsOf(text)
+    expect(warnings).toHaveLength(2)
+    expect(warnings[0]).toMatch(/^2 providers\.groq\.apiKey: .*\$\{GROQ_API_KEY\}/)
+    expect(warnings[1]).toMatch(/^7 keys\[0\]\.key: /)
+    expect(warnings.join()).not.toContain(secret.slice(0, 6))
+  })
+
+  test('a base URL that is Turnout itself', () => {
+    const env = { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: 'http://localhost:4000/v1' }
+    const { warnings } = loadConfig({ env, version: 1 })
+    expect(warnings).toMatchObject([{ path: 'providers.openai', message: expect.stringContaining('own address') }])
+  })
+
+  test('a file with which nothing can be called', () => {
+    expect(warningsOf(`${two}`).some((line) => line.includes('nothing can be called'))).toBe(true)
+  })
+})
