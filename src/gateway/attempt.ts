@@ -88,7 +88,8 @@ export async function tryTarget(
     attempt.endedAt = performance.now()
     if (attempt.facts && attempt.facts.contentBytes > 0) attempt.firstTokenAt = attempt.endedAt
     call.upstreamMs += attempt.endedAt - attempt.startedAt
-    if (exchange.ended || call.gone) clearTimeout(deadline)
+    if (call.gone) exchange.abort()
+    if (exchange.ended) clearTimeout(deadline)
     else exchange.deadline = deadline
   }
 }

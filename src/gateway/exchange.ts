@@ -108,7 +108,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#ended) return
     this.status = status
     this.headers = headers
-    if (!this.#options.stream || status >= 300 || isJson(headers)) return
+    if (!this.#options.stream || status >= 300 || isJson(headers)) {
+      // From here on the body must come: a stall after the headers would else hold the request until its total limit.
+      this.#rearm(this.#options.timeouts[status >= 300 ? 'idle' : 'firstToken'])
+      return
+    }
     this.stream = this.#options.lane.stream()
     this.facts = this.stream.facts
     this.#commitTimer = setTimeout(this.#commit, this.#options.commitAfter)
@@ -117,11 +121,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseData(_controller: Controller, chunk: Buffer): void {
     if (this.#ended) return
     if (this.stream) return this.#onStreamData(this.stream, chunk)
+    if (this.#size === 0) this.#rearm(this.#options.timeouts.idle)
+    else this.#timer?.refresh()
     this.#size += chunk.length
     const limit = this.status < 300 ? this.#options.maxReplyBytes : MAX_ERROR_BYTES
     if (this.#size <= limit) this.#chunks.push(chunk)
     else if (this.status < 300)
       this.fail(new UpstreamFault('too_large', `The upstream's reply is larger than ${limit} bytes.`))
+    else this.fail(this.#options.outbound.fault(this.status, this.headers, Buffer.concat(this.#chunks)))
   }
 
   onResponseEnd(): void {
@@ -151,11 +158,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #onStreamData(stream: LaneStream, chunk: Buffer): void {
     stream.push(chunk)
+    const wasCommitted = this.#committed
+    // Also when the fault came with the same bytes: how the network cuts a reply must not decide what becomes of it.
+    if (stream.good) this.#commit()
     if (stream.fault) return this.fail(stream.fault)
-    if (!this.#committed) {
+    if (!wasCommitted) {
       this.#waiting += chunk.length
-      if (stream.good) this.#commit()
-      else if (this.#waiting > MAX_WAITING_BYTES) {
+      if (!stream.good && this.#waiting > MAX_WAITING_BYTES) {
         return this.fail(new UpstreamFault('garbage', 'The upstream sent a megabyte without generating anything.'))
       }
     } else this.onBytes?.()
@@ -167,10 +176,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     if (stream.progress !== this.#progress) {
-      if (this.#progress === 0 || stream.finishing) this.#rearm(stream)
+      if (this.#progress === 0 || stream.finishing)
+        this.#rearm(stream.finishing ? ENDING_TIMEOUT : this.#options.timeouts.idle)
       else this.#timer?.refresh()
       this.#progress = stream.progress
-    } else if (stream.finishing) this.#rearm(stream)
+    } else if (stream.finishing) this.#rearm(ENDING_TIMEOUT)
   }
 
   #judgeEnd(stream: LaneStream): UpstreamFault | undefined {
@@ -179,9 +189,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return stream.fault
   }
 
-  #rearm(stream: LaneStream): void {
+  #rearm(ms: number): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(this.#onDeadline, stream.finishing ? ENDING_TIMEOUT : this.#options.timeouts.idle)
+    this.#timer = setTimeout(this.#onDeadline, ms)
   }
 
   readonly #onDeadline = (): void => {
@@ -193,7 +203,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.fail(
-      this.#progress > 0
+      this.#progress > 0 || this.#size > 0 || this.status >= 300
         ? new UpstreamFault('idle_timeout', `The upstream generated nothing for ${this.#options.timeouts.idle} ms.`)
         : new UpstreamFault(
             'first_token_timeout',

@@ -47,6 +47,7 @@ class IdentityStream implements LaneStream {
   readonly held: Buffer[] = []
   finishing = false
   fault: UpstreamFault | undefined
+  errorFrame: Buffer | undefined
   readonly #tap: StreamTap
   readonly #splitter = new FrameSplitter()
   /** What the current bytes come down to: runs that lie side by side are one, and all of them one piece for the socket. */
@@ -97,6 +98,7 @@ class IdentityStream implements LaneStream {
     const verdict = this.#tap.take(buffer, start, end)
     if (verdict === 'fault') {
       this.fault = this.#tap.fault
+      if (this.fault?.body) this.errorFrame = Buffer.from(buffer.subarray(start, end))
       return
     }
     if (verdict === 'drop') return

@@ -22,6 +22,8 @@ export interface LaneStream {
   /** Nothing more needs to come. */
   readonly complete: boolean
   readonly fault: UpstreamFault | undefined
+  /** The vendor's own frame that reports the fault, where the client can read it. */
+  readonly errorFrame?: Buffer | undefined
   readonly facts: ReplyFacts
 }
 

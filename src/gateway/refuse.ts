@@ -13,7 +13,7 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   const vendors = cause instanceof UpstreamFault ? vendorBody(call, cause) : undefined
   const error = errorOf(cause)
   if (cause instanceof UpstreamFault && call.attempts.length > 0) error.metadata = { attempts: attemptsOf(call) }
-  const body = vendors ?? Buffer.from(call.dialect.inbound!.error(error))
+  const body = withoutSecrets(call, vendors ?? Buffer.from(call.dialect.inbound!.error(error)))
   const headers = [
     ...ownHeaders(call),
     'content-type',
@@ -46,14 +46,23 @@ function vendorBody(call: Call, cause: UpstreamFault): Buffer | undefined {
   } catch {
     return undefined
   }
-  const key = call.attempts.at(-1)?.target.provider.apiKey
-  return key ? withoutSecret(cause.body, key) : cause.body
+  return cause.body
 }
 
-/** Some servers echo the credential that they reject. */
-function withoutSecret(body: Buffer, secret: string): Buffer {
-  if (secret.length < 4 || !body.includes(secret)) return body
-  return Buffer.from(body.toString('utf8').replaceAll(secret, '***'))
+/** Error text without our credentials: some servers echo the one that they reject. */
+export function withoutSecrets(call: Call, body: Buffer): Buffer {
+  let clean = body
+  for (const { target } of call.attempts) {
+    const { apiKey, headers } = target.provider
+    // A configured header may be the key of a proxy in between; short ones are flags and versions.
+    const secrets = Object.values(headers).filter((value) => value.length >= 16)
+    for (const secret of apiKey === undefined ? secrets : [apiKey, ...secrets]) {
+      if (secret.length >= 4 && clean.includes(secret)) {
+        clean = Buffer.from(clean.toString('utf8').replaceAll(secret, '***'))
+      }
+    }
+  }
+  return clean
 }
 
 function attemptsOf(call: Call): unknown[] {

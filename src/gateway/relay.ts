@@ -4,6 +4,7 @@ import { formatUsd } from '../pricing/decimal.ts'
 import type { Good } from './attempt.ts'
 import { asksForCost, type Call, ClientGone } from './call.ts'
 import { ownHeaders, passedHeaders } from './headers.ts'
+import { withoutSecrets } from './refuse.ts'
 import { costOf } from './settle.ts'
 
 type Settle = (call: Call) => Promise<void> | undefined
@@ -83,7 +84,10 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
         fault = error
       }
       if (call.gone) throw new ClientGone()
-      if (fault) res.end(call.dialect.inbound!.errorFrame(errorOf(fault)))
+      if (broken && fault === broken && stream.errorFrame) {
+        writeAll(call, stream.held)
+        res.end(withoutSecrets(call, stream.errorFrame))
+      } else if (fault) res.end(withoutSecrets(call, Buffer.from(call.dialect.inbound!.errorFrame(errorOf(fault)))))
       else {
         if (wantsCost(call)) stream.held.splice(0, Infinity, withCost(call, Buffer.concat(stream.held), true))
         writeAll(call, stream.held)

@@ -1,6 +1,6 @@
 // The listening server: its deadlines, its answers to broken connections, and its slow, complete stop.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import type { ServerSettings } from '../config/snapshot.ts'
 import { answerClientErrors } from './clientError.ts'
 
@@ -24,12 +24,18 @@ export async function listen(
       noDelay: true,
       keepAliveTimeout: settings.keepAliveTimeout,
       headersTimeout: settings.headersTimeout,
-      requestTimeout: settings.bodyTimeout,
+      // Node counts a request's time from its first byte on, and refuses a limit below that of the headers.
+      requestTimeout: settings.headersTimeout + settings.bodyTimeout,
       connectionsCheckingInterval: 1_000,
     },
     listener,
   )
   answerClientErrors(server)
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(settings.port, settings.host, () => {
@@ -41,11 +47,11 @@ export async function listen(
   return {
     port,
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
-    drain: (ms) => drain(server, ms),
+    drain: (ms) => drain(server, sockets, ms),
   }
 }
 
-function drain(server: Server, ms: number): Promise<number> {
+function drain(server: Server, sockets: Iterable<Socket>, ms: number): Promise<number> {
   return new Promise((resolve) => {
     let cut = 0
     const timer = setTimeout(() => {
@@ -54,10 +60,21 @@ function drain(server: Server, ms: number): Promise<number> {
         server.closeAllConnections()
       })
     }, ms)
-    server.close(() => {
+    // Not http's own `close`: it also destroys connections whose reply has ended but not all left yet (`closeIdleConnections` of Node 20).
+    NetServer.prototype.close.call(server, () => {
       clearTimeout(timer)
       resolve(cut)
     })
-    server.closeIdleConnections()
+    for (const socket of sockets) {
+      const reply = replyOn(socket)
+      // A reply under way has promised to keep its connection open: it would hold the drain up until it idles out.
+      if (reply) reply.once('close', () => socket.destroySoon())
+      else socket.destroySoon()
+    }
   })
+}
+
+/** The reply that a connection is busy with. Node has no public name for it; to note each request would cost every one of them. */
+function replyOn(socket: Socket & { _httpMessage?: ServerResponse | null }): ServerResponse | undefined {
+  return socket._httpMessage ?? undefined
 }

@@ -14,6 +14,8 @@ export function shapeOf(frame: Buffer, wire: Json, stripUsage: boolean): Content
   const delta = text.indexOf('"delta"')
   const finish = finishNull.exec(text)
   if (!text.startsWith('data:') || delta === -1 || text.indexOf('"delta"', delta + 1) !== -1) return undefined
+  // A `usage` before the choices would be part of the head, which is never cut.
+  if ('usage' in wire && text.indexOf('"usage"') < delta) return undefined
   if (!finish || finish.index < delta || /[\r\n]/.test(text.trimEnd())) return undefined
   const overhead = finish.index - delta - generatedBytes(asObject(choice.delta))
   return new ContentShape(Buffer.from(frame.subarray(0, delta)), finish[0], overhead, stripUsage)

@@ -86,8 +86,8 @@ function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
     model,
     stream,
     includeUsage: stream && includeUsage === true,
-    maxTokens: whole(wire, 'max_completion_tokens') ?? whole(wire, 'max_tokens'),
-    n: whole(wire, 'n') ?? 1,
+    maxTokens: capOf(wire, 'max_completion_tokens') ?? capOf(wire, 'max_tokens'),
+    n: answersOf(wire),
     messages,
     bytes,
     tools: Array.isArray(wire.tools) ? wire.tools.length : 0,
@@ -173,11 +173,22 @@ function optional<T extends keyof Types>(from: Json, name: string, type: T, pref
   return value as Types[T]
 }
 
-/** A count that may be absent or null: a positive integer. */
+/** A count that may be absent or null. */
 function whole(from: Json, name: string): number | undefined {
   const value = from[name]
   if (value === undefined || value === null) return undefined
   if (typeof value !== 'number' || !Number.isInteger(value)) throw wrongType(name, 'an integer')
-  if (value < 1) throw new Refusal('invalid_value', `Invalid '${name}': expected a value of at least 1.`, name)
   return value
+}
+
+/** A cap on output tokens. Local servers take -1 for "none" (llama.cpp, LM Studio), others refuse it: no cap to rely on, either way. */
+function capOf(from: Json, name: string): number | undefined {
+  const cap = whole(from, name)
+  return cap !== undefined && cap < 1 ? undefined : cap
+}
+
+function answersOf(from: Json): number {
+  const n = whole(from, 'n') ?? 1
+  if (n < 1) throw new Refusal('invalid_value', "Invalid 'n': expected a value of at least 1.", 'n')
+  return n
 }

@@ -70,8 +70,9 @@ class OpenAiChatTap implements StreamTap {
     if (wire === undefined) {
       return this.#fail(new UpstreamFault('garbage', 'The upstream sent an event that is not JSON.'))
     }
-    if (wire.error || event === 'error') return this.#fail(inBandFaultOf(wire, Buffer.from(data)))
     learn(this.facts, wire)
+    if (wire.error || event === 'error')
+      return this.#fail(inBandFaultOf(wire, readable(wire) ? Buffer.from(data) : undefined))
     const generated = this.#readChoices(wire)
     if (this.fault) return 'fault'
     if (generated) this.good = true
@@ -118,7 +119,8 @@ class OpenAiChatTap implements StreamTap {
   }
 
   #edit(frame: Buffer, wire: Json): void {
-    if (this.#edits.stripUsage && 'usage' in wire) this.#strip(frame)
+    // A usage object on a chunk with choices is the vendor's own habit (Groq, Mistral): it would have come unasked, too.
+    if (this.#edits.stripUsage && wire.usage === null) this.#strip(frame)
     if (!this.#repairStop || this.#called.size === 0 || this.#finished.size === 0) return
     const json = dataOf(this.edited ?? frame)
     const repaired = withToolCallsFinish(json, (choice) => this.#called.has(choice))
@@ -138,6 +140,11 @@ class OpenAiChatTap implements StreamTap {
     this.fault = fault
     return 'fault'
   }
+}
+
+/** Whether clients can tell what is wrong from the vendor's own frame. */
+function readable(wire: Json): boolean {
+  return typeof asObject(wire.error)?.message === 'string'
 }
 
 function parse(data: string): Json | undefined {
