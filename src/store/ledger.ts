@@ -112,7 +112,11 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     timer = undefined
     const batch = waiting.length > maxBatch ? waiting.splice(0, maxBatch) : waiting
     if (batch === waiting) waiting = []
-    if (batch.length === 0) return
+    if (batch.length === 0) {
+      // All that waited for the lock was given up: the next entry starts a turn of its own.
+      busySince = 0
+      return
+    }
     try {
       const doubles = writer.write(batch.map(entryOf))
       busySince = 0
