@@ -1,0 +1,80 @@
+// The slow, complete stop of the server: what runs is finished to the last byte, and nothing idle is waited for.
+import { once } from 'node:events'
+import { Agent, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { buffer } from 'node:stream/consumers'
+import { afterEach, expect, it } from 'vitest'
+import { defaults } from '../src/config/defaults.ts'
+import { type ListeningServer, listen } from '../src/http/server.ts'
+
+const settings = { ...defaults.server, port: 0, trustedProxies: [], corsOrigins: [] }
+/** Far less than the 75 s for which an idle connection is kept, far more than the tests need. */
+const bound = 10_000
+
+let server: ListeningServer
+const agents: Agent[] = []
+afterEach(async () => {
+  for (const agent of agents.splice(0)) agent.destroy()
+  await server.drain(0)
+})
+
+it('lets a reply under way come to its end, then closes the connection although it was to be kept', async () => {
+  let reply: ServerResponse | undefined
+  server = await listen((_req, res) => {
+    reply = res
+    res.write('first, ')
+  }, settings)
+  const response = await get()
+  const drained = server.drain(bound)
+  reply?.end('last')
+  expect(String(await buffer(response))).toBe('first, last')
+  expect(await timed(drained)).toEqual({ value: 0, soon: true })
+})
+
+it('waits for a client that reads slowly', async () => {
+  // More than the buffers of both sockets hold.
+  const size = 24 * 1024 * 1024
+  server = await listen((_req, res) => {
+    res.writeHead(200, { 'content-length': size })
+    res.end(Buffer.alloc(size, 'x'))
+  }, settings)
+  const response = await get()
+  const drained = server.drain(bound)
+  expect((await buffer(response)).length).toBe(size)
+  expect(await timed(drained)).toEqual({ value: 0, soon: true })
+})
+
+it('closes connections that are idle at once', async () => {
+  server = await listen((_req, res) => void res.end('done'), settings)
+  await buffer(await get())
+  expect(await timed(server.drain(bound))).toEqual({ value: 0, soon: true })
+})
+
+it('takes no new connection', async () => {
+  server = await listen((_req, res) => void res.end('done'), settings)
+  await server.drain(bound)
+  const [error] = await once(connect(server.port, '127.0.0.1'), 'error')
+  expect(error).toMatchObject({ code: 'ECONNREFUSED' })
+})
+
+it('cuts off what does not end in time, and counts it', async () => {
+  server = await listen((_req, res) => void res.write('first, '), settings)
+  const response = await get()
+  const cut = server.drain(50)
+  await expect(buffer(response)).rejects.toMatchObject({ code: 'ECONNRESET' })
+  expect(await cut).toBe(1)
+})
+
+/** A response on a connection that the client would keep. */
+async function get(): Promise<IncomingMessage> {
+  const agent = new Agent({ keepAlive: true })
+  agents.push(agent)
+  const [response] = await once(request(server.url, { agent }).end(), 'response')
+  return response
+}
+
+async function timed<T>(promise: Promise<T>): Promise<{ value: T; soon: boolean }> {
+  const start = performance.now()
+  const value = await promise
+  return { value, soon: performance.now() - start < bound / 2 }
+}
