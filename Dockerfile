@@ -1,0 +1,41 @@
+# The image of Turnout: compiled in one stage, and without compilers or sources in the other.
+#
+#   docker build -t turnout .
+#   docker run -p 4000:4000 -v turnout-data:/data -e TURNOUT_MASTER_KEY -e OPENAI_API_KEY turnout
+#
+# A configuration is found when it is mounted as /app/turnout.yaml, or where TURNOUT_CONFIG says.
+FROM node:24-bookworm-slim AS build
+# For better-sqlite3, which is compiled where no ready-made binary can be fetched. The base image brings Node's headers along.
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends python3 make g++ \
+  && rm -rf /var/lib/apt/lists/*
+ENV npm_config_nodedir=/usr/local
+WORKDIR /app
+# Dependencies first: this layer is built again only when they change.
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+RUN npm run build && npm prune --omit=dev
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000 TURNOUT_DATA_DIR=/data
+WORKDIR /app
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json config.schema.json LICENSE README.md ./
+COPY migrations migrations
+# Read at run time; the compiler leaves it where it is.
+COPY src/pricing/models.yaml src/pricing/models.yaml
+# 1000 is `node` of the base image, as a number because Kubernetes' runAsNonRoot can check no name.
+RUN mkdir /data && chown 1000:1000 /data
+USER 1000:1000
+VOLUME /data
+EXPOSE 4000
+# Not `ready`: that turns false while requests drain, and is for balancers. PORT counts here, `--port` is not seen.
+HEALTHCHECK --interval=30s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# Node itself is process 1, with no shell before it: it handles SIGTERM and starts no children, so it needs no init.
+# Draining may take longer than the 10 s of `docker stop`: raise them with --stop-timeout.
+ENTRYPOINT ["node", "dist/cli/main.js"]
+CMD ["serve"]
