@@ -3,6 +3,7 @@ import type { Block, CacheMark, Chat, MediaBlock, Message, ToolCallBlock, ToolRe
 import { Refusal } from '../errors.ts'
 import { asObject } from '../field.ts'
 import type { Losses } from '../loss.ts'
+import { inputOf } from '../toolInput.ts'
 import { origin, type WireBlock, type WireMessage } from './type.ts'
 
 export interface Turns {
@@ -116,19 +117,6 @@ function encodeCall(block: ToolCallBlock, path: string, ids: CallIds, losses: Lo
   }
   const input = block.custom ? { input: block.input } : inputOf(block.input, `${path}.function.arguments`)
   return { type: 'tool_use', id: ids.of(block.id), name: block.name, input, ...markOf(block.cache) }
-}
-
-/** Arguments as an object. Models write nothing for tools without parameters. */
-export function inputOf(text: string, path: string): unknown {
-  if (text.trim() === '') return {}
-  let input: unknown
-  try {
-    input = JSON.parse(text)
-  } catch {
-    input = undefined
-  }
-  if (asObject(input)) return input
-  throw new Refusal('invalid_tool_arguments', `Invalid '${path}': expected a string that holds a JSON object.`, path)
 }
 
 function encodeResult(block: ToolResultBlock, path: string, ids: CallIds, losses: Losses): WireBlock {

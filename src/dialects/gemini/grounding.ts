@@ -1,0 +1,100 @@
+// Gemini's grounding and citation metadata as annotations that are placed in the text.
+import type { Annotation } from '../chat.ts'
+import { asObject, type Json } from '../field.ts'
+
+/** The sources of one candidate. They mostly come after the text, and in a stream more than once: each is told once, at the end. */
+export class Citations {
+  #text = ''
+  #chunks: Json[] = []
+  readonly #supports: Json[] = []
+  readonly #sources: Json[] = []
+
+  /** Text of the answer, thoughts excluded. */
+  say(text: string): void {
+    this.#text += text
+  }
+
+  learnGrounding(metadata: Json): void {
+    const chunks = objectsIn(metadata.groundingChunks)
+    if (chunks.length > 0) this.#chunks = chunks
+    this.#supports.push(...objectsIn(metadata.groundingSupports))
+  }
+
+  /** `citationSources` in the Gemini API, `citations` on Vertex. */
+  learnSources(metadata: Json): void {
+    this.#sources.push(...objectsIn(metadata.citationSources), ...objectsIn(metadata.citations))
+  }
+
+  annotations(): Annotation[] {
+    const told = new Map<string, Annotation>()
+    const tell = (annotation: Annotation): void => {
+      const key = JSON.stringify([annotation.start, annotation.end, annotation.url ?? annotation.raw])
+      if (!told.has(key)) told.set(key, annotation)
+    }
+    if (this.#chunks.length > 0 || this.#supports.length > 0 || this.#sources.length > 0) {
+      const places = new Places(this.#text)
+      const cited = new Set<number>()
+      for (const support of this.#supports) {
+        const segment = asObject(support.segment) ?? {}
+        for (const index of Array.isArray(support.groundingChunkIndices) ? support.groundingChunkIndices : []) {
+          const chunk = this.#chunks[Number(index)]
+          if (!chunk) continue
+          cited.add(Number(index))
+          tell({ ...sourceOf(chunk), ...places.of(segment), raw: { segment, chunk } })
+        }
+      }
+      // A source that supports no particular words is still a source.
+      this.#chunks.forEach((chunk, index) => {
+        if (!cited.has(index)) tell({ ...sourceOf(chunk), raw: { chunk } })
+      })
+      for (const source of this.#sources) tell({ ...sourceOf({ web: source }), ...places.of(source), raw: source })
+    }
+    return [...told.values()]
+  }
+}
+
+/** A chunk is `{web | retrievedContext | maps | image: {uri, title, text?}}`. */
+function sourceOf(chunk: Json): Annotation {
+  const source = asObject(chunk.web ?? chunk.retrievedContext ?? chunk.maps ?? chunk.image) ?? {}
+  const annotation: Annotation = {}
+  const url = source.uri ?? source.sourceUri
+  if (typeof url === 'string' && url !== '') annotation.url = url
+  if (typeof source.title === 'string' && source.title !== '') annotation.title = source.title
+  if (typeof source.text === 'string') annotation.quote = source.text
+  return annotation
+}
+
+/** Turns Google's byte offsets (UTF-8) into code points. Where they do not fit, the segment's own words say where it is. */
+class Places {
+  readonly #text: string
+  readonly #bytes: Buffer
+
+  constructor(text: string) {
+    this.#text = text
+    this.#bytes = Buffer.from(text)
+  }
+
+  of(segment: Json): { start?: number; end?: number } {
+    const start = typeof segment.startIndex === 'number' ? segment.startIndex : 0
+    if (typeof segment.endIndex !== 'number') return {}
+    const words = this.#bytes.toString('utf8', start, segment.endIndex)
+    if (typeof segment.text === 'string' && words !== segment.text) {
+      const found = this.#text.indexOf(segment.text)
+      if (found === -1) return {}
+      const before = codePoints(this.#text.slice(0, found))
+      return { start: before, end: before + codePoints(segment.text) }
+    }
+    const before = codePoints(this.#bytes.toString('utf8', 0, start))
+    return { start: before, end: before + codePoints(words) }
+  }
+}
+
+/** Length of a text in code points: a pair of surrogates is one. */
+function codePoints(text: string): number {
+  let count = text.length
+  for (let at = 0; at < text.length; at++) if ((text.charCodeAt(at) & 0xfc00) === 0xdc00) count--
+  return count
+}
+
+const objectsIn = (list: unknown): Json[] =>
+  Array.isArray(list) ? list.map(asObject).filter((item) => item !== undefined) : []

@@ -1,0 +1,75 @@
+// Images, audio, video and files as Gemini's parts: bytes inline, everything else by address.
+import type { MediaBlock, MediaKind } from '../chat.ts'
+import { Refusal } from '../errors.ts'
+import type { Losses } from '../loss.ts'
+import type { Part } from './type.ts'
+
+/** Hub to wire. An address needs a media type, which is taken from its ending, or assumed from its kind and reported. */
+export function encodeMedia(block: MediaBlock, path: string, losses: Losses): Part {
+  if (block.detail !== undefined && block.detail !== 'auto') losses.add('image_url.detail', 'unsupported')
+  if (block.name !== undefined) losses.add('file.filename', 'dropped')
+  const { source } = block
+  if ('base64' in source) return { inlineData: { mimeType: names[source.mime] ?? source.mime, data: source.base64 } }
+  if ('fileId' in source) return { fileData: { fileUri: fileUriOf(source.fileId, path) } }
+  if (isYouTube(source.url)) return { fileData: { fileUri: source.url, mimeType: 'video/mp4' } }
+  const known = source.mime ?? byEnding(source.url)
+  if (known === undefined) losses.add(`${block.kind}_url.url`, 'approximated', `taken for ${assumed[block.kind]}`)
+  return { fileData: { fileUri: source.url, mimeType: known ?? assumed[block.kind] } }
+}
+
+/** Google's names where they differ. */
+const names: Readonly<Record<string, string>> = {
+  'audio/mpeg': 'audio/mp3',
+  'audio/x-wav': 'audio/wav',
+  'image/jpg': 'image/jpeg',
+}
+
+const assumed: Readonly<Record<MediaKind, string>> = {
+  image: 'image/jpeg',
+  audio: 'audio/mp3',
+  video: 'video/mp4',
+  file: 'application/pdf',
+}
+
+const endings: Readonly<Record<string, string>> = {
+  jpg: 'image/jpeg',
+  jpeg: 'image/jpeg',
+  png: 'image/png',
+  gif: 'image/gif',
+  webp: 'image/webp',
+  heic: 'image/heic',
+  heif: 'image/heif',
+  pdf: 'application/pdf',
+  txt: 'text/plain',
+  md: 'text/plain',
+  csv: 'text/csv',
+  html: 'text/html',
+  json: 'application/json',
+  mp3: 'audio/mp3',
+  wav: 'audio/wav',
+  ogg: 'audio/ogg',
+  flac: 'audio/flac',
+  aac: 'audio/aac',
+  mp4: 'video/mp4',
+  mov: 'video/quicktime',
+  webm: 'video/webm',
+  mpeg: 'video/mpeg',
+}
+
+function byEnding(url: string): string | undefined {
+  const path = url.split(/[?#]/, 1)[0] ?? ''
+  return endings[/\.([a-z0-9]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '']
+}
+
+const isYouTube = (url: string): boolean => /^https:\/\/(www\.|m\.)?(youtube\.com\/|youtu\.be\/)/.test(url)
+
+/** Only Google's own file names and addresses mean anything to Google. */
+function fileUriOf(id: string, path: string): string {
+  if (/^(https|gs):\/\//.test(id)) return id
+  if (/^files\/[\w-]+$/.test(id)) return `https://generativelanguage.googleapis.com/v1beta/${id}`
+  throw new Refusal(
+    'unsupported_content',
+    `Invalid '${path}': Google's API does not take a file id of another vendor.`,
+    path,
+  )
+}
