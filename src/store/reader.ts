@@ -58,16 +58,17 @@ export function openReader(file: string): Reader {
     signal?: AbortSignal
     every?: number
   }): AsyncGenerator<StoredRequest> {
+    const look = (from: number): Promise<StoredRequest[]> =>
+      ask({ verb: 'settled', since: from, window: longest, limit: 5000 }) as Promise<StoredRequest[]>
+    let since = Date.now() - overlap
+    // What ended before is not news, shown or not.
+    const seen = new Map((await look(since)).map((row) => [row.id, endOf(row)]))
     const { rows } = (await ask({ verb: 'page', ask: { limit: options.limit ?? 10 } })) as { rows: StoredRequest[] }
-    const seen = new Map<number, number>()
-    const first = rows.toSorted((a, b) => endOf(a) - endOf(b))
-    for (const row of first) seen.set(row.id, endOf(row))
-    yield* first
-    let since = Math.max(Date.now() - overlap, endOf(first.at(-1)) - overlap)
-    if (first.length === 0) since = Date.now() - longest
+    for (const row of rows) seen.set(row.id, endOf(row))
+    yield* rows.toSorted((a, b) => endOf(a) - endOf(b))
     while (!options.signal?.aborted) {
       const start = performance.now()
-      const settled = (await ask({ verb: 'settled', since, window: longest, limit: 5000 })) as StoredRequest[]
+      const settled = await look(since)
       // Under heavy traffic the window holds many rows: looking is at most a tenth of the time.
       const rest = 10 * (performance.now() - start)
       for (const row of settled) {
