@@ -11,9 +11,11 @@ export interface Arguments {
   /** Write `bench/RESULTS.md`: only for whole core or full runs. */
   readonly results: boolean
   readonly build: boolean
+  /** Seconds that may be spent on waiting for a quiet machine and on measuring disturbed windows again; undefined = the plan's. */
+  readonly patience: number | undefined
 }
 
-export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--json FILE] [--no-results] [--no-build]
+export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--json FILE] [--no-results] [--no-build] [--patient MINUTES]
 
   --quick       two works and one latency, under 90 seconds
   --full        all works, longer windows
@@ -21,7 +23,8 @@ export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--js
                 direct and relay always run, because the others are measured against them
   --json FILE   also write all figures as JSON
   --no-results  leave bench/RESULTS.md alone (also so with --quick and --only)
-  --no-build    measure dist/ as it is`
+  --no-build    measure dist/ as it is
+  --patient MIN wait for quiet moments on a machine that others use too, for so many minutes in all at most`
 
 /** Reads the arguments after the script's name. Throws with a text for the user. */
 export const readArguments = (argv: readonly string[]): Arguments | 'help' => {
@@ -34,6 +37,7 @@ export const readArguments = (argv: readonly string[]): Arguments | 'help' => {
       json: { type: 'string' },
       results: { type: 'boolean', default: true },
       build: { type: 'boolean', default: true },
+      patient: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
     allowNegative: true,
@@ -48,5 +52,12 @@ export const readArguments = (argv: readonly string[]): Arguments | 'help' => {
     json: values.json,
     results: values.results && set !== 'quick' && only.length === 0,
     build: values.build,
+    patience: values.patient === undefined ? undefined : readMinutes(values.patient) * 60,
   }
+}
+
+const readMinutes = (text: string): number => {
+  const minutes = Number(text)
+  if (!(minutes > 0)) throw new Error('--patient takes a number of minutes')
+  return minutes
 }

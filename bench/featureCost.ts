@@ -18,6 +18,8 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '1' },
     work: { type: 'string', multiple: true, default: ['json'] },
     only: { type: 'string', multiple: true, default: [] },
+    /** Minutes; as in the bench itself. */
+    patient: { type: 'string' },
     build: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -86,7 +88,10 @@ const main = async () => {
   await buildChildren()
   const machine = readMachine()
   pinSelf(machine)
-  const stage = await openStage(machine, 60)
+  const stage = await openStage(machine, {
+    seconds: values.patient === undefined ? 60 : Number(values.patient) * 60,
+    waits: values.patient !== undefined,
+  })
   try {
     for (const name of values.work) {
       const work = works.find((one) => one.name === name)

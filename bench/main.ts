@@ -86,7 +86,10 @@ const main = async (): Promise<void> => {
   pinSelf(machine)
   const { chosen, absent } = chooseContenders(machine, options)
   const plan = makePlan(options.set, options.only)
-  const stage = await openStage(machine, plan.repeats)
+  const stage = await openStage(machine, {
+    seconds: options.patience ?? plan.repeats,
+    waits: options.patience !== undefined,
+  })
   try {
     const measured = await measureAll(stage, chosen, plan)
     const figures: Figures = {

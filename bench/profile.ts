@@ -50,7 +50,7 @@ const main = async () => {
       }),
   }
   const contender = values.relay ? profiledRelay : makeTurnout('profiled', '', values.bare ? [] : features, flags)
-  const stage = await openStage(machine, 60)
+  const stage = await openStage(machine, { seconds: 60, waits: false })
   try {
     const { running } = await startContender(stage, contender)
     await checkWork(stage, running, work)

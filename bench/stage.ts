@@ -20,8 +20,15 @@ export interface Stage {
   readonly upstreamGroups: readonly number[]
   readonly folder: string
   readonly children: Child[]
-  /** Seconds left for measuring disturbed windows again: a busy machine must not make a run endless. */
-  repeats: number
+  readonly patience: Patience
+}
+
+/** What may be spent on a machine that others use too: a busy one must not make a run endless. */
+export interface Patience {
+  /** Seconds left, for waiting and for measuring again. */
+  seconds: number
+  /** Wait for a quiet moment before each window. */
+  readonly waits: boolean
 }
 
 /** A port that was free a moment ago on loopback. */
@@ -40,8 +47,8 @@ export const bodyFile = (stage: Stage, work: Work): string => join(stage.folder,
 export const replyFile = (stage: Stage, contender: Contender, work: Work): string =>
   join(stage.folder, `${work.name}.${contender.name}.reply`)
 
-/** Starts the upstreams on the load's core and writes the bodies. `repeats` = seconds for windows measured again. */
-export const openStage = async (machine: Machine, repeats: number): Promise<Stage> => {
+/** Starts the upstreams on the load's core and writes the bodies. */
+export const openStage = async (machine: Machine, patience: Patience): Promise<Stage> => {
   const folder = makeFolder('stage')
   const nodePort = await findPort()
   const children = [
@@ -74,7 +81,7 @@ export const openStage = async (machine: Machine, repeats: number): Promise<Stag
     upstreamGroups: children.map(({ pid }) => pid),
     folder,
     children,
-    repeats,
+    patience,
   }
   for (const work of [...works, slowWork]) writeFileSync(bodyFile(stage, work), work.body)
   const seen = async (work: Work, port: number) =>

@@ -38,17 +38,25 @@ const read = (stage: Stage, running: Running): Reading => ({
   ownLoad: readOwnCpu() + stage.upstreamGroups.reduce((sum, group) => sum + readCpu(group), 0),
 })
 
-/** Runs `load` between two readings; again, twice at most, while other programs or the host spoil it. */
+/** Runs `load` between two readings; again, while other programs or the host spoil it and there is patience left. */
 export const measureWindow = async (
   stage: Stage,
   running: Running,
   load: () => Promise<LoadResult>,
 ): Promise<Window> => {
-  let best = await measureOnce(stage, running, load)
-  for (let i = 0; i < 2 && isDisturbed(best) && stage.repeats > 0; i++) {
+  const { patience } = stage
+  const spend = async <T>(work: () => Promise<T>): Promise<T> => {
     const begun = performance.now()
-    const again = await measureOnce(stage, running, load)
-    stage.repeats -= (performance.now() - begun) / 1000
+    const result = await work()
+    patience.seconds -= (performance.now() - begun) / 1000
+    return result
+  }
+  const wait = () => spend(() => waitForQuiet(stage))
+  if (patience.waits) await wait()
+  let best = await measureOnce(stage, running, load)
+  for (let i = 0; i < (patience.waits ? 8 : 2) && isDisturbed(best) && patience.seconds > 0; i++) {
+    if (patience.waits) await wait()
+    const again = await spend(() => measureOnce(stage, running, load))
     if (disturbance(again) < disturbance(best)) best = again
   }
   return best
@@ -72,6 +80,18 @@ const measureOnce = async (stage: Stage, running: Running, load: () => Promise<L
     load: result,
   }
   return { ...window, void: findFault(window) }
+}
+
+/** Until both cores were nearly idle for a third of a second, since the contenders have nothing to do now. */
+const waitForQuiet = async ({ machine, patience }: Stage): Promise<void> => {
+  const end = performance.now() + patience.seconds * 1000
+  const cores = [machine.gatewayCore, machine.loadCore]
+  while (performance.now() < end) {
+    const before = cores.map(readCore)
+    await new Promise((resolve) => setTimeout(resolve, 350))
+    const busy = cores.map((core, i) => compareCore(before[i]!, readCore(core)).busy)
+    if (Math.max(...busy) < foreignLimit) return
+  }
 }
 
 const disturbance = ({ foreign, foreignLoad, stolen }: Omit<Window, 'void'>) => foreign + foreignLoad / 2 + stolen

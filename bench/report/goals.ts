@@ -70,7 +70,9 @@ export const goalSection = (figures: Figures): Section => ({
   header: ['what', 'goal', 'measured', 'met'],
   rows: goals.flatMap((goal) => {
     const value = goal.value(figures)
-    return value === undefined || !Number.isFinite(value) ? [] : [[goal.text, goal.goal, showNumber(value), goal.met(value) ? 'yes' : 'no']]
+    return value === undefined || !Number.isFinite(value)
+      ? []
+      : [[goal.text, goal.goal, showNumber(value), goal.met(value) ? 'yes' : 'no']]
   }),
   notes: [],
 })
