@@ -1,8 +1,10 @@
 // Reading the ledger: reports, pages, export, verification, backup and restore, all beside a running writer.
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { restoreFrom } from '../src/store/backup.ts'
 import { csvCell } from '../src/store/export.ts'
@@ -337,6 +339,37 @@ describe('off the event loop', () => {
     // The work takes the thread far longer than any single pause of this one.
     expect(delay.max / 1e6).toBeLessThan((performance.now() - start) / 2)
     expect(delay.percentile(90) / 1e6).toBeLessThan(40)
+  })
+})
+
+describe('threads', () => {
+  it('end when they are closed, and a process that waits for that gets there', { timeout: 30_000 }, async () => {
+    const from = (name: string): string =>
+      JSON.stringify(fileURLToPath(new URL(`../src/store/${name}.ts`, import.meta.url)))
+    const script = `
+      import { openStore } from ${from('open')}
+      import { openLedger } from ${from('ledger')}
+      import { openReader } from ${from('reader')}
+      const store = openStore({ file: ${JSON.stringify(join(folder, 'other.db'))} })
+      const ledger = openLedger(store)
+      const reader = openReader(store.file)
+      const { frames } = await ledger.keeper.checkpoint()
+      const { ok } = await reader.verify()
+      await reader.close()
+      await ledger.close()
+      store.close()
+      console.log(frames > 0 && ok ? 'closed' : 'failed')`
+    const ran = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    })
+    expect(ran).toMatchObject({ stdout: 'closed\n', stderr: '', status: 0 })
+    expect(readdirSync(folder).filter((name) => /^other\.db-/.test(name))).toEqual([])
+  })
+
+  it('answer with the reason when they fail, and go on', async () => {
+    await expect(openReader(join(folder, 'absent.db')).verify()).rejects.toThrow(/unable to open/)
+    await expect(reader.spend({ by: ['day'], to: '31.1.2026' })).rejects.toThrow('31.1.2026')
+    expect((await reader.verify()).ok).toBe(true)
   })
 })
 

@@ -1,16 +1,24 @@
 // The thread that keeps the database small: moves the write-ahead log into the file, and deletes old rows, in short steps.
 import { parentPort, workerData } from 'node:worker_threads'
-import { loadDriver } from './driver.ts'
+import { loadDriver, type Sqlite } from './driver.ts'
 import type { KeeperAnswer, KeeperAsk } from './keeper.ts'
 import { checkpoint, deleteBefore, eraseUser } from './upkeep.ts'
 
 const port = parentPort
 if (!port) throw new Error('keeperWorker runs as a worker thread')
-const Database = loadDriver()
-// This thread may sleep while the writer holds the lock; the writer itself never waits in its event loop.
-const db = new Database((workerData as { file: string }).file, { timeout: 2000 })
-db.pragma('synchronous = NORMAL')
-db.pragma('wal_autocheckpoint = 0')
+const { file } = workerData as { file: string }
+let opened: Sqlite | undefined
+
+/** Opened with the first thing to do, so that a failure is an answer to it. */
+function open(): Sqlite {
+  if (opened) return opened
+  const Database = loadDriver()
+  // This thread may sleep while the writer holds the lock; the writer itself never waits in its event loop.
+  opened = new Database(file, { timeout: 2000 })
+  opened.pragma('synchronous = NORMAL')
+  opened.pragma('wal_autocheckpoint = 0')
+  return opened
+}
 
 port.on('message', (ask: KeeperAsk) => {
   try {
@@ -28,13 +36,13 @@ port.on('message', (ask: KeeperAsk) => {
 function act(ask: KeeperAsk): unknown {
   switch (ask.verb) {
     case 'checkpoint':
-      return checkpoint(db)
+      return checkpoint(open())
     case 'retain':
-      return deleteBefore(db, ask.before, ask.limit)
+      return deleteBefore(open(), ask.before, ask.limit)
     case 'erase':
-      return eraseUser(db, ask.user, ask.limit)
+      return eraseUser(open(), ask.user, ask.limit)
     case 'close':
-      db.close()
+      opened?.close()
       return undefined
   }
 }

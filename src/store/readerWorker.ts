@@ -1,7 +1,7 @@
 // The thread that reads: reports, pages, exports, verification and backups, on a connection that cannot write.
 import { parentPort, workerData } from 'node:worker_threads'
 import { backupTo } from './backup.ts'
-import { loadDriver } from './driver.ts'
+import { loadDriver, type Sqlite } from './driver.ts'
 import { exportPiece } from './export.ts'
 import type { ReaderAnswer, ReaderAsk } from './reader.ts'
 import { readPage, readRequest, readSettled } from './requestRead.ts'
@@ -10,8 +10,15 @@ import { verifyLedger } from './verify.ts'
 
 const port = parentPort
 if (!port) throw new Error('readerWorker runs as a worker thread')
-const Database = loadDriver()
-const db = new Database((workerData as { file: string }).file, { readonly: true, fileMustExist: true, timeout: 5000 })
+const { file } = workerData as { file: string }
+let opened: Sqlite | undefined
+
+/** Opened with the first question, so that a failure is an answer to it. */
+function open(): Sqlite {
+  const Database = loadDriver()
+  opened ??= new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
+  return opened
+}
 
 port.on('message', async (ask: ReaderAsk) => {
   try {
@@ -28,21 +35,21 @@ port.on('message', async (ask: ReaderAsk) => {
 function act(ask: ReaderAsk): unknown {
   switch (ask.verb) {
     case 'spend':
-      return readSpend(db, ask.ask)
+      return readSpend(open(), ask.ask)
     case 'page':
-      return readPage(db, ask.ask)
+      return readPage(open(), ask.ask)
     case 'request':
-      return readRequest(db, ask.request)
+      return readRequest(open(), ask.request)
     case 'settled':
-      return readSettled(db, ask.since, ask.window, ask.limit)
+      return readSettled(open(), ask.since, ask.window, ask.limit)
     case 'export':
-      return exportPiece(db, ask.ask)
+      return exportPiece(open(), ask.ask)
     case 'verify':
-      return verifyLedger(db)
+      return verifyLedger(open())
     case 'backup':
-      return backupTo(db, ask.to)
+      return backupTo(open(), ask.to)
     case 'close':
-      db.close()
+      opened?.close()
       return undefined
   }
 }

@@ -54,6 +54,8 @@ export function makeRemote(worker: Worker): Remote {
       if (ended) return
       const gone = once(worker, 'exit')
       await ask({ verb: 'close' }).catch(() => worker.terminate())
+      // Its answer let go of the process, which would end before whoever waits for the end of the thread.
+      worker.ref()
       await gone
     },
   }
