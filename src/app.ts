@@ -1,5 +1,6 @@
 // Puts Turnout together: no globals, everything handed in. What `turnout serve`, embedders and tests mount.
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { defaults } from './config/defaults.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
@@ -12,6 +13,8 @@ import { type ListeningServer, listen } from './http/server.ts'
 import { createStatusPage } from './http/status.ts'
 import { createPriceBook } from './pricing/book.ts'
 import { loadLayers } from './pricing/layers.ts'
+import type { Transition } from './state/breaker.ts'
+import { createHealth, type Health } from './state/health.ts'
 import type { Ledger } from './store/ledger.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
@@ -29,6 +32,8 @@ export interface TurnoutOptions {
   /** The installation's hash of an end user's id, for the ledger. */
   hashUser?: ((user: string) => string) | undefined
   tokens: TokenCounter
+  /** Told of each transition of a breaker, after the log. */
+  onTransition?: (target: string, transition: Transition) => void
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
 }
@@ -37,6 +42,7 @@ export interface Turnout {
   /** The request listener, to mount in a server of one's own. */
   readonly listener: (req: IncomingMessage, res: ServerResponse) => void
   readonly snapshot: Snapshot
+  readonly health: Health
   /** Opens the configured port. */
   listen(): Promise<ListeningServer>
   /** Makes another configuration the current one. Requests in flight keep theirs. */
@@ -54,12 +60,21 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   const { ledger, hashUser, tokens } = options
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
   const rates = createRates(tokens, log)
+  const health = createHealth({
+    settings: (target) => snapshot.targets.get(target)?.breaker ?? defaults.breaker,
+    told: (target, transition) => {
+      const { from, to, reason } = transition
+      log.warn(`breaker of ${target}: ${from} to ${to} (${reason})`, { event: 'breaker', target })
+      options.onTransition?.(target, transition)
+    },
+  })
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   const handle = createHandle({
     snapshot: () => snapshot,
     pools,
     insecure,
     books,
+    health,
     rates,
     random: options.random ?? Math.random,
     started: () => metrics.requestStarted(),
@@ -67,6 +82,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       metrics,
       log,
       books,
+      health,
       rates,
       address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
     }),
@@ -91,6 +107,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   function swap(next: Snapshot): void {
     snapshot = next
     rates(next)
+    health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)
     metrics.setConfiguration({ version: next.version, routes: next.routes.keys(), targets: next.targets.keys() })
   }
@@ -101,6 +118,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     get snapshot() {
       return snapshot
     },
+    health,
     async listen() {
       server = await listen(listener, snapshot.server)
       return server
@@ -110,6 +128,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       draining = true
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
       await pools.close()
+      health.close()
       return cut
     },
   }

@@ -26,5 +26,16 @@ export const defaults = {
   // Reasoning models think for minutes before their first word: a tighter first-token limit would cut good replies.
   timeouts: { connect: 5_000, firstToken: 300_000, idle: 120_000, total: 1_800_000 } satisfies Timeouts,
   commitAfter: 10_000,
+  retries: { attempts: 1, baseDelay: 1_000, maxDelay: 30_000, budget: 0.2 },
+  breaker: {
+    failures: 5,
+    percent: 50,
+    volume: 20,
+    window: 60_000,
+    openFor: 60_000,
+    unhealthyFor: 300_000,
+    autoDisableAfter: 0,
+  },
+  failureMessage: 'The assistant is not available at the moment. Please try again later.',
   toolArguments: 'check',
 } as const

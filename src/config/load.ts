@@ -145,6 +145,7 @@ function buildSnapshot({ settings, providerNames, targetIds }: Shape, options: B
     version,
     hash: createHash('sha256').update(text).digest('hex').slice(0, 12),
     source: file === undefined ? 'environment' : 'file',
+    bypass: false,
     server,
     log: { level, clientAddress: settings.log?.clientAddress ?? false },
     dataDir: resolve(dataDir),

@@ -119,7 +119,15 @@ function findPlan(ref: string, at: Path, parts: RouteParts): TargetPlan | undefi
 
 function makeTarget(id: string, provider: Provider, model: string, timeouts: Timeouts): Target {
   const sunset = provider.kind.sunsets?.[model]
-  return { id, provider, model, params: undefined, timeouts, ...(sunset === undefined ? {} : { sunset }) }
+  return {
+    id,
+    provider,
+    model,
+    params: undefined,
+    timeouts,
+    breaker: defaults.breaker,
+    ...(sunset === undefined ? {} : { sunset }),
+  }
 }
 
 function makeRoute(
@@ -135,6 +143,14 @@ function makeRoute(
     commitAfter: more.commitAfter ?? defaults.commitAfter,
     toolArguments: more.toolArguments ?? defaults.toolArguments,
     usageCost: more.usageCost ?? false,
+    retries: defaults.retries,
+    fallback: true,
+    onContextWindow: [],
+    onContentPolicy: [],
+    onAllFailed: 'error' as const,
+    failureMessage: defaults.failureMessage,
+    clientModels: false,
+    strict: false,
     implicit: false,
   } satisfies Route
 }

@@ -21,6 +21,8 @@ export interface Provider {
   readonly passHeaders: readonly string[]
   readonly streamUsage: StreamUsage
   readonly quirks: readonly Quirk[]
+  /** Whether another target may be tried when one of this provider fails. */
+  readonly fallback: boolean
 }
 
 /** Milliseconds. `firstToken` and `idle` look at generated content only: keep-alive comments are not progress. */
@@ -41,8 +43,30 @@ export interface Target {
   readonly params: Readonly<Record<string, unknown>> | undefined
   /** What is left out comes from the route. One id may thus stand in two routes with different limits. */
   readonly timeouts: Timeouts
+  readonly breaker: BreakerSettings
   /** Day on which the provider retires the model, `YYYY-MM-DD`, if known. */
   readonly sunset?: string | undefined
+}
+
+/** When and how often the same target is asked again. Milliseconds. */
+export interface RetrySettings {
+  /** Calls to one target in all, the first included. */
+  readonly attempts: number
+  readonly baseDelay: number
+  readonly maxDelay: number
+  /** Retries as a share of requests. */
+  readonly budget: number
+}
+
+/** When a target is left alone. Milliseconds; the fields are those of `state/breaker.ts`. */
+export interface BreakerSettings {
+  readonly failures: number
+  readonly percent: number
+  readonly volume: number
+  readonly window: number
+  readonly openFor: number
+  readonly unhealthyFor: number
+  readonly autoDisableAfter: number
 }
 
 export interface Route {
@@ -55,6 +79,19 @@ export interface Route {
   readonly commitAfter: number
   /** What happens to a request whose history holds tool arguments that are not JSON. */
   readonly toolArguments: 'check' | 'pass'
+  readonly retries: RetrySettings
+  /** Whether another target is tried when one fails. */
+  readonly fallback: boolean
+  /** Tried when a target says that the prompt is too long for it, or that its policy forbids it. */
+  readonly onContextWindow: readonly Target[]
+  readonly onContentPolicy: readonly Target[]
+  /** What a client gets when all targets failed: the error, or an answer with `failureMessage`, marked as one. */
+  readonly onAllFailed: 'error' | 'message'
+  readonly failureMessage: string
+  /** Whether a client's `models` is a chain of its own. */
+  readonly clientModels: boolean
+  /** A parameter that a target cannot take is a 400. */
+  readonly strict: boolean
   /** Put the cost into the usage of replies, also where the client does not ask for it. */
   readonly usageCost: boolean
   /** True for `provider/model` and bare names that no configured route has. */
@@ -104,6 +141,8 @@ export interface Snapshot {
   /** SHA-256 of the document before interpolation, first 12 hex digits. */
   readonly hash: string
   readonly source: 'file' | 'environment'
+  /** The operator's one switch: every route goes to its first target, without fallback, policy, cache or rollout. */
+  readonly bypass: boolean
   readonly server: ServerSettings
   /** `clientAddress`: whether request lines carry the client's address. */
   readonly log: { readonly level: string; readonly clientAddress: boolean }

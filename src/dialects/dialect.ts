@@ -9,6 +9,8 @@ export type DialectName = 'openai-chat' | 'anthropic-messages' | 'gemini' | 'ope
 export interface Ask {
   /** The model as the client wrote it: a route's name, or a provider's model. */
   model: string
+  /** Further models that the client would take, best first (OpenRouter's `models`). */
+  models?: readonly string[] | undefined
   stream: boolean
   /** The client itself asked for the usage chunk of a stream. */
   includeUsage: boolean
@@ -44,6 +46,8 @@ export interface RequestEdits {
   model: string
   /** Ask for the usage chunk of a stream (`stream_options.include_usage`), because the provider sends none unasked. */
   askUsage: boolean
+  /** Top-level fields that were meant for us. */
+  drop?: readonly string[]
   /** Parameters that the target forces, by wire name. */
   params?: Readonly<Record<string, unknown>> | undefined
 }

@@ -49,6 +49,7 @@ export async function tryTarget(
     facts: undefined,
     worth: undefined,
     sent: false,
+    permit: undefined,
     bill: undefined,
   }
   attempt.worth = means.worth(call, attempt)

@@ -4,6 +4,7 @@ import type { ApiKey, Route, Snapshot, Target } from '../config/snapshot.ts'
 import type { Chat, Loss } from '../dialects/chat.ts'
 import type { Dialect, Inspected, ReplyFacts } from '../dialects/dialect.ts'
 import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import type { Permit } from '../state/breaker.ts'
 import { printId } from '../store/ledgerId.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
 import type { Bill } from './bill.ts'
@@ -32,6 +33,8 @@ export interface Attempt {
   facts: ReplyFacts | undefined
   /** What is booked if this process dies before the attempt is settled. */
   worth: Estimate | undefined
+  /** The breaker's permit, once the attempt was judged good: what fails later counts apart. */
+  permit: Permit | undefined
   /** Set when the request is settled. */
   bill: Bill | undefined
 }

@@ -1,24 +1,143 @@
-// The commit point: tries targets in order until one shows something good. Nothing has gone to the client before.
+// The commit point: tries targets until one shows something good. Nothing has gone to the client before.
 import type { Target } from '../config/snapshot.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import type { Permit } from '../state/breaker.ts'
+import type { Health } from '../state/health.ts'
+import type { RetryBudget } from '../state/retryBudget.ts'
+import type { AttemptReason } from '../store/ledgerRow.ts'
 import { type Good, type Means, tryTarget } from './attempt.ts'
-import type { Call } from './call.ts'
+import { backoff } from './backoff.ts'
+import { type Call, ClientGone } from './call.ts'
 import { countHops } from './hops.ts'
+import { fallbackAllowed, type Plan } from './plan.ts'
+
+/** What surviving takes beside the means of a single attempt. */
+export interface Survival extends Means {
+  readonly health: Health
+  readonly retryBudget: RetryBudget
+  /** Uniform in [0, 1). */
+  random(): number
+}
+
+/** The ledger has room for 63 attempts a request; a chain that long is a loop. */
+const MAX_ATTEMPTS = 32
 
 /**
- * @param plan targets, best first; each is tried once
- * @throws UpstreamFault of the last target, Refusal when there is none, ClientGone
+ * With a healthy target left the next one is tried at once; only the last is asked again, after a wait.
+ * @throws UpstreamFault of the last attempt; Refusal when no target may be asked, with the time when one may; ClientGone
  */
-export async function firstGood(call: Call, plan: readonly Target[], means: Means): Promise<Good> {
+export async function firstGood(call: Call, plan: Plan, survival: Survival): Promise<Good> {
+  const { targets, onContextWindow, onContentPolicy } = plan
+  survival.retryBudget.earn(call.route!.name, call.route!.retries.budget)
   const hops = countHops(call.req, call.snapshot.server.maxHops)
-  let last: UpstreamFault | undefined
-  for (const target of plan) {
+  try {
+    return await tryChain(call, targets, hops, survival)
+  } catch (error) {
+    const special =
+      error instanceof UpstreamFault
+        ? { context_window: onContextWindow, content_policy: onContentPolicy }[error.kind as string]
+        : undefined
+    if (special === undefined || special.length === 0) throw error
+    return await tryChain(call, special, hops, survival)
+  }
+}
+
+async function tryChain(call: Call, targets: readonly Target[], hops: number, survival: Survival): Promise<Good> {
+  const { health } = survival
+  let last: UpstreamFault | Refusal | undefined
+  for (let at = 0; at < targets.length; at++) {
+    const target = targets[at]!
+    const permit = health.admit(target.id)
+    if (!permit) continue
+    const isLast = !targets.slice(at + 1).some(({ id }) => health.wait([id]) === 0)
     try {
-      return await tryTarget(call, target, last ? 'fallback' : 'first', hops, means)
+      return await persist(call, target, permit, isLast, hops, survival)
     } catch (error) {
-      if (!(error instanceof UpstreamFault) || error.rule.scope === 'request') throw error
-      last = error
+      if (error instanceof UpstreamFault && error.rule.scope !== 'request') last = error
+      // Another target may be able to take what this one cannot be told.
+      else if (error instanceof Refusal && call.attempts.length === 0 && !isLast) last = error
+      else throw error
+      if (!fallbackAllowed(call, target)) break
     }
   }
-  throw last ?? new Refusal('no_target', `The route '${call.route?.name}' has no target that could be asked.`)
+  if (last) throw last
+  return lastResort(call, targets, hops, survival)
+}
+
+/** Asks one target, and again after a wait where no other is left. */
+async function persist(
+  call: Call,
+  target: Target,
+  first: Permit,
+  isLast: boolean,
+  hops: number,
+  survival: Survival,
+): Promise<Good> {
+  const { retries } = call.route!
+  let permit: Permit | undefined = first
+  for (let n = 1; ; n++) {
+    try {
+      return await tryWithPermit(call, target, permit, reasonOf(call, n), hops, survival)
+    } catch (error) {
+      if (!(error instanceof UpstreamFault) || error.rule.scope !== 'retry' || !isLast) throw error
+      if (n >= retries.attempts || call.attempts.length >= MAX_ATTEMPTS) throw error
+      const wait = backoff(n, error, retries, survival.random())
+      if (wait === undefined || performance.now() + wait > call.startedAt + call.route!.timeouts.total) throw error
+      if (!survival.retryBudget.take(call.route!.name)) throw error
+      await pause(call, wait)
+      permit = survival.health.admit(target.id)
+      if (!permit) throw error
+    }
+  }
+}
+
+function reasonOf(call: Call, n: number): AttemptReason {
+  if (n > 1) return 'retry'
+  return call.attempts.length === 0 ? 'first' : 'fallback'
+}
+
+/** Every breaker is open: one probe goes through, or the client is told when to come again. */
+async function lastResort(call: Call, targets: readonly Target[], hops: number, survival: Survival): Promise<Good> {
+  const found = survival.health.lastResort(targets.map(({ id }) => id))
+  const target = found && targets.find(({ id }) => id === found.target)
+  if (target) return tryWithPermit(call, target, found.permit, 'probe', hops, survival)
+  const wait = survival.health.wait(targets.map(({ id }) => id))
+  throw new Refusal('no_target', `No target of the route '${call.route!.name}' may be asked at the moment.`, null, {
+    retry_after_seconds: Number.isFinite(wait) ? Math.max(1, Math.ceil(wait / 1000)) : null,
+    targets: targets.map(({ id }) => ({ target: id, state: survival.health.stateOf(id) })),
+  })
+}
+
+/** One attempt, and its verdict for the breaker: judged at the commit point. */
+async function tryWithPermit(
+  call: Call,
+  target: Target,
+  permit: Permit,
+  reason: AttemptReason,
+  hops: number,
+  survival: Survival,
+): Promise<Good> {
+  try {
+    const good = await tryTarget(call, target, reason, hops, survival)
+    survival.health.settle(target.id, permit, 'good')
+    good.attempt.permit = permit
+    return good
+  } catch (error) {
+    if (error instanceof UpstreamFault)
+      survival.health.settle(target.id, permit, error.rule.breaker === 'none' ? 'none' : error.rule.breaker, error.kind)
+    else survival.health.settle(target.id, permit, 'none')
+    throw error
+  }
+}
+
+/** @throws ClientGone when the client does not wait as long */
+function pause(call: Call, ms: number): Promise<void> {
+  if (call.gone) return Promise.reject(new ClientGone())
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms)
+    call.onGone = () => {
+      clearTimeout(timer)
+      reject(new ClientGone())
+    }
+  })
 }

@@ -1,20 +1,21 @@
 // The journey of one request, step by step.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { resolveModel } from '../config/resolve.ts'
-import type { Route, Snapshot } from '../config/snapshot.ts'
+import type { Snapshot } from '../config/snapshot.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import type { Health } from '../state/health.ts'
+import { createRetryBudget } from '../state/retryBudget.ts'
 import { authenticate } from './admit.ts'
-import type { Means } from './attempt.ts'
 import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
 import type { Books } from './books.ts'
 import { type Call, ClientGone, openCall } from './call.ts'
-import { firstGood } from './firstGood.ts'
+import { firstGood, type Survival } from './firstGood.ts'
 import { makePlan } from './plan.ts'
 import type { Pools } from './pools.ts'
 import { refuse } from './refuse.ts'
 import { relay } from './relay.ts'
+import { routeOf } from './route.ts'
 
 export interface Gateway {
   snapshot(): Snapshot
@@ -22,6 +23,7 @@ export interface Gateway {
   /** Accept any `Host` although no key is configured. */
   readonly insecure: boolean
   readonly books: Books
+  readonly health: Health
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
   random(): number
@@ -46,9 +48,12 @@ export function createHandle(gateway: Gateway): Handle {
     settled.add(call)
     return gateway.settled(call)
   }
-  const means: Means = {
+  const survival: Survival = {
     pools: gateway.pools,
     books: gateway.books,
+    health: gateway.health,
+    retryBudget: createRetryBudget(),
+    random: gateway.random,
     worth: (call, attempt) => worthOf(call, attempt, gateway.rates(call.snapshot)),
   }
   return async (req, res, dialect, doorHeaders) => {
@@ -66,7 +71,7 @@ export function createHandle(gateway: Gateway): Handle {
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       inspect(call, body)
       const plan = makePlan(call, gateway.random())
-      const good = await firstGood(call, plan, means)
+      const good = await firstGood(call, plan, survival)
       await relay(call, good, settle)
     } catch (error) {
       await conclude(call, error, gateway, settle)
@@ -84,15 +89,6 @@ function inspect(call: Call, body: Buffer): void {
   call.inspected = inbound!.inspect(body, { maxDepth: server.maxJsonDepth, maxMessages: server.maxMessages })
   call.route = routeOf(call.snapshot, call.inspected.ask.model)
   if (call.route.toolArguments === 'check') inbound!.checkHistory(call.inspected.wire)
-}
-
-/** @throws Refusal `model_not_found` with the nearest names */
-export function routeOf(snapshot: Snapshot, model: string): Route {
-  const found = resolveModel(snapshot, model)
-  if (!('nearest' in found)) return found
-  const shown = model.length > 128 ? `${model.slice(0, 128)}…` : model
-  const hint = found.nearest.length > 0 ? ` Did you mean ${found.nearest.map((name) => `'${name}'`).join(', ')}?` : ''
-  throw new Refusal('model_not_found', `The model '${shown}' does not exist or is not configured here.${hint}`, 'model')
 }
 
 async function conclude(

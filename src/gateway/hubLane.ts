@@ -21,6 +21,8 @@ export interface Replying {
   ask: Ask
   context: ReplyContext
   aids: HubAids
+  /** Top-level fields of the request that were meant for us. */
+  drop: readonly string[]
 }
 
 /** @throws Refusal for content that the target cannot take */

@@ -33,7 +33,7 @@ export function identityLane(
   return {
     name: 'identity',
     path: provider.kind.chatPath?.(encoded, { apiVersion: provider.apiVersion }) ?? outbound.path(model, ask.stream),
-    body: outbound.patch(inspected, { model, askUsage, params: target.params }),
+    body: outbound.patch(inspected, { model, askUsage, params: target.params, drop: replying.drop }),
     stream: () => new IdentityStream(outbound.tap(edits)),
     headers: {},
     losses: [],

@@ -21,6 +21,7 @@ export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Out
     ask,
     context: { id: `chatcmpl-${call.id}`, created: Math.floor(Date.now() / 1000), chat: call.chat },
     aids: { replyId: call.id },
+    drop: call.route!.clientModels && ask.models ? ['models'] : [],
   }
   if (outbound && hasHubLane(outbound)) {
     if (target.provider.dialect === call.dialect.name && hasIdentityLane(outbound)) {

@@ -26,7 +26,8 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   if (cause instanceof UpstreamFault) pushUpstream(headers, cause)
   // SDKs retry 408, 409, 429 and 5xx by themselves: pointless when it was our own decision.
   else if (cause.status !== 503) headers.push('x-should-retry', 'false')
-  if (cause instanceof Refusal && cause.status === 503) headers.push('retry-after', '1')
+  if (cause instanceof Refusal && cause.status === 503)
+    headers.push('retry-after', String(cause.metadata?.retry_after_seconds ?? 1))
   res.writeHead(error.status, headers)
   res.end(call.req.method === 'HEAD' ? undefined : body)
 }

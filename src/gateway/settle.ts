@@ -1,5 +1,6 @@
 // The last step of the journey: what happened is counted and written down, exactly once.
 import type { Snapshot } from '../config/snapshot.ts'
+import type { Health } from '../state/health.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
@@ -10,6 +11,7 @@ export interface Witnesses {
   readonly metrics: Metrics
   readonly log: Log
   readonly books: Books
+  readonly health: Health
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
   /** The client's address, where the operator wants it in the log. */
@@ -22,10 +24,19 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
     const now = performance.now()
     const rates = witnesses.rates(call.snapshot)
     for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
+    blameLate(call, witnesses.health)
     count(call, now, witnesses.metrics)
     note(call, now, witnesses)
     return witnesses.books.settle(call, now)
   }
+}
+
+/** A stream that breaks after its commit point: the permit was handed back with "good" then, the fault counts by itself. */
+function blameLate(call: Call, health: Health): void {
+  const attempt = call.attempts.at(-1)
+  if (!attempt?.permit || !attempt.fault) return
+  const verdict = attempt.fault.rule.breaker
+  health.settle(attempt.target.id, { probe: false, generation: attempt.permit.generation }, verdict, attempt.fault.kind)
 }
 
 function count(call: Call, now: number, metrics: Metrics): void {

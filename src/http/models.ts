@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { listModels as entriesOf } from '../config/resolve.ts'
 import type { Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
-import { routeOf } from '../gateway/handle.ts'
+import { routeOf } from '../gateway/route.ts'
 import { sendJson } from './reply.ts'
 
 interface Model {

@@ -1,19 +1,8 @@
 // The breaker of one target: counts its faults, opens, lets one probe through, closes. The port behind which opossum keeps the state.
 import CircuitBreaker from 'opossum'
+import type { BreakerSettings } from '../config/snapshot.ts'
 
-export interface BreakerSettings {
-  /** Upstream faults in a row that open it. */
-  readonly failures: number
-  /** Or this share of at least `volume` calls within `window` milliseconds. */
-  readonly percent: number
-  readonly volume: number
-  readonly window: number
-  /** Milliseconds that it stays open after faults that may pass, and after hard ones (model gone, key revoked, credit exhausted). */
-  readonly openFor: number
-  readonly unhealthyFor: number
-  /** Faults in a row after which the target is switched off until an operator switches it on; 0 = never. */
-  readonly autoDisableAfter: number
-}
+export type { BreakerSettings } from '../config/snapshot.ts'
 
 export type BreakerState = 'closed' | 'open' | 'half_open' | 'disabled'
 

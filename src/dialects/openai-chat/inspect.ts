@@ -84,6 +84,7 @@ function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
   const messages = messagesOf(wire, limits.maxMessages, media)
   return {
     model,
+    models: modelsOf(wire.models),
     stream,
     includeUsage: stream && includeUsage === true,
     maxTokens: capOf(wire, 'max_completion_tokens') ?? capOf(wire, 'max_tokens'),
@@ -94,6 +95,12 @@ function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
     media,
     user: optional(wire, 'user', 'string') ?? optional(wire, 'safety_identifier', 'string'),
   }
+}
+
+/** OpenRouter's `models`; anything else of that name is the upstream's business. */
+function modelsOf(value: unknown): string[] | undefined {
+  if (!Array.isArray(value) || value.length === 0 || value.length > 16) return undefined
+  return value.every((name) => typeof name === 'string') ? value : undefined
 }
 
 /** Checks each message's frame and counts media. Content is not read, only its type. */

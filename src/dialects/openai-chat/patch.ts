@@ -1,6 +1,6 @@
 // The named edits of the identity lane, inwards: the client's bytes with another model, the usage request and forced parameters.
 import type { Inspected, RequestEdits } from '../dialect.ts'
-import { applySplices, type Splice, scanFields, setField } from '../splice.ts'
+import { applySplices, removeField, type Splice, scanFields, setField } from '../splice.ts'
 
 /** Returns the edited copy, or the client's own buffer when there is nothing to edit. */
 export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
@@ -10,6 +10,10 @@ export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
   if (edits.askUsage) splices.push(askUsage(inspected))
   for (const [name, value] of Object.entries(edits.params ?? {}))
     splices.push(setField(fields, name, JSON.stringify(value)))
+  for (const name of edits.drop ?? []) {
+    const splice = removeField(fields, name)
+    if (splice) splices.push(splice)
+  }
   return splices.length === 0 ? raw : applySplices(raw, splices)
 }
 
