@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { afterEach, describe, expect, it } from 'vitest'
 import { HistogramRow } from '../src/telemetry/families.ts'
+import { showLedger } from '../src/telemetry/ledgerMetrics.ts'
 import { createMetrics, type EndedRequest, type Metrics } from '../src/telemetry/metrics.ts'
 import { attemptOutcomes, metricTable } from '../src/telemetry/metricTable.ts'
 
@@ -105,7 +106,14 @@ describe('counting', () => {
     expect(contentType).toBe('text/plain; version=0.0.4; charset=utf-8')
     expect(body).toContain('route="we\\"ird\\\\ro\\nute"')
     parse(body)
+    const read = new Set<string>(
+      Object.values(metricTable)
+        .map((spec) => spec.name)
+        .filter((name) => name.startsWith('turnout_ledger_')),
+    )
     for (const { name, kind } of Object.values(metricTable)) {
+      // These show up with the ledger.
+      if (read.has(name)) continue
       expect(body.split(`# TYPE ${name} ${kind}\n`)).toHaveLength(2)
       expect(body.split(`# HELP ${name} `)).toHaveLength(2)
     }
@@ -120,6 +128,26 @@ describe('counting', () => {
     expect(series.get('process_resident_memory_bytes')).toBeGreaterThan(1e6)
     expect(series.get('process_cpu_seconds_total{mode="user"}')).toBeGreaterThan(0)
     expect(Math.abs(series.get('process_start_time_seconds')! - (Date.now() / 1000 - process.uptime()))).toBeLessThan(5)
+  })
+
+  it('shows the numbers of a ledger, as they are at the scrape', async () => {
+    const metrics = make()
+    const numbers = {
+      entries: 1,
+      commits: 2,
+      busy: 3,
+      failures: { locked: 4, full: 0 },
+      kept: 5,
+      recovered: 6,
+      lost: 7,
+      orphans: 8,
+    }
+    showLedger(metrics, numbers)
+    expect((await scrape(metrics)).get('turnout_ledger_lost_total')).toBe(7)
+    numbers.lost = 70
+    const series = [...(await scrape(metrics))].filter(([name]) => name.startsWith('turnout_ledger_'))
+    expect(series.map(([, value]) => value)).toEqual([1, 2, 3, 5, 6, 70, 8, 4, 0])
+    expect(series.at(-2)?.[0]).toBe('turnout_ledger_failures_total{kind="locked"}')
   })
 
   it('sees a blocked event loop, in two scrapes in a row', async () => {

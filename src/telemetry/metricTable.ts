@@ -134,10 +134,67 @@ export const metricTable = {
     help: 'Version of the configuration in force.',
     labels: [],
   },
+  ledgerEntries: {
+    kind: 'counter',
+    name: 'turnout_ledger_entries_total',
+    help: 'Rows that the ledger committed: intents and settled requests.',
+    labels: [],
+    read: true,
+  },
+  ledgerCommits: {
+    kind: 'counter',
+    name: 'turnout_ledger_commits_total',
+    help: 'Transactions of the ledger.',
+    labels: [],
+    read: true,
+  },
+  ledgerBusy: {
+    kind: 'counter',
+    name: 'turnout_ledger_busy_total',
+    help: 'Transactions of the ledger that found the database locked and were tried again.',
+    labels: [],
+    read: true,
+  },
+  ledgerFailures: {
+    kind: 'counter',
+    name: 'turnout_ledger_failures_total',
+    help: 'Rows that the ledger did not take, by kind of trouble: locked, full, io, overloaded, duplicate, invalid, closed.',
+    labels: ['kind'],
+    read: true,
+  },
+  ledgerKept: {
+    kind: 'gauge',
+    name: 'turnout_ledger_kept_rows',
+    help: 'Settled requests that wait in memory because the database does not take them.',
+    labels: [],
+  },
+  ledgerRecovered: {
+    kind: 'counter',
+    name: 'turnout_ledger_recovered_total',
+    help: 'Settled requests that were written after such a wait.',
+    labels: [],
+    read: true,
+  },
+  ledgerLost: {
+    kind: 'counter',
+    name: 'turnout_ledger_lost_total',
+    help: 'Settled requests that had to be given up. Anything above 0 is money without a row.',
+    labels: [],
+    read: true,
+  },
+  ledgerOrphans: {
+    kind: 'gauge',
+    name: 'turnout_ledger_orphans',
+    help: 'Upstream calls of a run that died, settled by estimate when this one started.',
+    labels: [],
+  },
 } as const satisfies Record<string, MetricSpec>
 
 type Table = typeof metricTable
 type KeysOf<K extends MetricSpec['kind']> = { [P in keyof Table]: Table[P]['kind'] extends K ? P : never }[keyof Table]
-export type CounterKey = Exclude<KeysOf<'counter'>, 'cpu'>
+type SystemKey = { [P in keyof Table]: Table[P] extends { read: true } ? P : never }[keyof Table]
+/** Counters that count here. */
+export type CounterKey = Exclude<KeysOf<'counter'>, SystemKey>
 export type HistogramKey = KeysOf<'histogram'>
-export type GaugeKey = KeysOf<'gauge'>
+/** What is read at scrape from whoever keeps the number. */
+export type ReadKey = KeysOf<'gauge'> | SystemKey

@@ -14,10 +14,10 @@ import {
   type AttemptOutcome,
   attemptOutcomes,
   type CounterKey,
-  type GaugeKey,
   type HistogramKey,
   type MetricSpec,
   metricTable,
+  type ReadKey,
   type RequestOutcome,
   requestOutcomes,
 } from './metricTable.ts'
@@ -53,8 +53,8 @@ export interface Metrics {
   /** The family of a counter in the table, for features that count by themselves. Keep its rows. */
   counter(key: CounterKey): CounterFamily
   histogram(key: HistogramKey): HistogramFamily
-  /** Gives a gauge of the table its reader. */
-  gauge(key: GaugeKey, read: () => Sample[]): void
+  /** Gives a gauge of the table its reader, or a counter that somebody else keeps. Once per key. */
+  gauge(key: ReadKey, read: () => Sample[]): void
   readonly inFlight: number
   /** The exposition text. Yields to the event loop between pieces; scrapes at the same time share one result. */
   expose(): Promise<{ contentType: string; body: string }>
@@ -89,7 +89,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   }
   const counter = (key: CounterKey): CounterFamily => counters.get(key) as CounterFamily
   const histogram = (key: HistogramKey): HistogramFamily => histograms.get(key) as HistogramFamily
-  const read = (key: keyof typeof metricTable, reader: () => Sample[]): void =>
+  const read = (key: ReadKey, reader: () => Sample[]): void =>
     void register(registry, new ReadFamily(metricTable[key], reader))
 
   const limit = options.maxImplicit ?? 200
