@@ -18,6 +18,7 @@ export class FrameSplitter {
   #at = 0
   #line = 0
   #sawCr = false
+  #sawCrLf = false
   #afterCr = false
 
   /** Feeds bytes; calls `each` with every frame that is complete, its blank line included, as a range of a buffer. */
@@ -40,6 +41,11 @@ export class FrameSplitter {
   /** `split` with each frame as a buffer of its own range. */
   push(chunk: Buffer, onFrame: (frame: Buffer) => void): void {
     this.split(chunk, (buffer, start, end) => onFrame(buffer.subarray(start, end)))
+  }
+
+  /** The last line of a stream that ends its lines in CRLF has only come as far as the CR. */
+  get awaitsLf(): boolean {
+    return this.#afterCr && this.#sawCrLf
   }
 
   /** What is left when the stream ended without a last blank line, if anything. */
@@ -73,6 +79,7 @@ export class FrameSplitter {
         continue
       }
       const halfOfCrLf = byte === LF && this.#afterCr
+      if (halfOfCrLf) this.#sawCrLf = true
       const blank = at === this.#line && !halfOfCrLf
       this.#afterCr = byte === CR
       this.#line = at + 1

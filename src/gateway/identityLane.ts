@@ -62,7 +62,7 @@ class IdentityStream implements LaneStream {
   }
 
   get complete(): boolean {
-    return this.#tap.complete
+    return this.#tap.complete && !this.#splitter.awaitsLf
   }
 
   get progress(): number {
