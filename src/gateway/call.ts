@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiKey, Route, Snapshot, Target } from '../config/snapshot.ts'
 import type { Chat, Loss } from '../dialects/chat.ts'
-import type { Dialect, Inspected, ReplyFacts } from '../dialects/dialect.ts'
+import type { Dialect, Inspected, ReplyFacts, SignatureStore } from '../dialects/dialect.ts'
 import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Permit } from '../state/breaker.ts'
 import { printId } from '../store/ledgerId.ts'
@@ -56,6 +56,8 @@ export interface Call {
   key: ApiKey | undefined
   inspected: Inspected | undefined
   route: Route | undefined
+  /** What vendors must get back although clients cannot carry it. */
+  signatures: SignatureStore | undefined
   /** The request in the hub's words, decoded for the first target that needs it. */
   chat: Chat | undefined
   readonly attempts: Attempt[]
@@ -99,6 +101,7 @@ export function openCall(
     key: undefined,
     inspected: undefined,
     route: undefined,
+    signatures: undefined,
     chat: undefined,
     attempts: [],
     upstreamMs: 0,

@@ -5,11 +5,14 @@ import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Health } from '../state/health.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
+import { createSignatures } from '../state/signatures.ts'
 import { authenticate } from './admit.ts'
 import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
 import type { Books } from './books.ts'
 import { type Call, ClientGone, openCall } from './call.ts'
+import { degrade } from './degrade.ts'
+import { echo, wantsEcho } from './echo.ts'
 import { firstGood, type Survival } from './firstGood.ts'
 import { makePlan } from './plan.ts'
 import type { Pools } from './pools.ts'
@@ -48,6 +51,7 @@ export function createHandle(gateway: Gateway): Handle {
     settled.add(call)
     return gateway.settled(call)
   }
+  const signatures = createSignatures()
   const survival: Survival = {
     pools: gateway.pools,
     books: gateway.books,
@@ -68,9 +72,11 @@ export function createHandle(gateway: Gateway): Handle {
     try {
       call.key = authenticate(req, call.snapshot, gateway.insecure)
       call.admitted = true
+      call.signatures = signatures.of(call.key?.name ?? '')
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       inspect(call, body)
       const plan = makePlan(call, gateway.random())
+      if (wantsEcho(call)) return echo(call, plan)
       const good = await firstGood(call, plan, survival)
       await relay(call, good, settle)
     } catch (error) {
@@ -110,12 +116,19 @@ async function conclude(
   }
   call.error = cause
   call.outcome = cause instanceof Refusal ? 'refused' : 'failed'
-  call.status = cause instanceof Refusal ? cause.status : cause.clientStatus
+  const degraded = call.route?.onAllFailed === 'message' && isNobodysButOurs(cause)
+  call.status = degraded ? 200 : cause instanceof Refusal ? cause.status : cause.clientStatus
   try {
     await settle(call)
   } catch (unrecorded) {
     if (!(unrecorded instanceof Refusal)) throw unrecorded
-    cause = unrecorded
+    return refuse(call, unrecorded)
   }
-  refuse(call, cause)
+  if (degraded) degrade(call)
+  else refuse(call, cause)
+}
+
+/** Failures that the client can do nothing about: its own bad request stays an error. */
+function isNobodysButOurs(cause: Refusal | UpstreamFault): boolean {
+  return cause instanceof UpstreamFault ? cause.rule.scope !== 'request' : cause.code === 'no_target'
 }

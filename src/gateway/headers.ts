@@ -29,7 +29,7 @@ export function requestHeaders(
     HOPS_HEADER,
     String(hops + 1),
   ]
-  for (const name in provider.headers) headers.push(name, provider.headers[name]!)
+  for (const name in provider.headers) if (!(name in lane.headers)) headers.push(name, provider.headers[name]!)
   for (const name in lane.headers) headers.push(name, lane.headers[name]!)
   for (const name of provider.passHeaders) {
     const value = req.headers[name]

@@ -20,7 +20,7 @@ export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Out
     inbound,
     ask,
     context: { id: `chatcmpl-${call.id}`, created: Math.floor(Date.now() / 1000), chat: call.chat },
-    aids: { replyId: call.id },
+    aids: { replyId: call.id, signatures: call.signatures },
     drop: call.route!.clientModels && ask.models ? ['models'] : [],
   }
   if (outbound && hasHubLane(outbound)) {
@@ -30,8 +30,27 @@ export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Out
     if (inbound.decode) {
       call.chat ??= inbound.decode(inspected.wire)
       replying.context.chat = call.chat
-      return { lane: hubLane(outbound, call.chat, replying, target, model), outbound }
+      const lane = hubLane(outbound, call.chat, replying, target, model)
+      if (isStrict(call)) refuseLosses(lane, target)
+      return { lane, outbound }
     }
   }
   throw new Refusal('no_target', `No translation leads from ${call.dialect.name} to the target '${target.id}'.`)
+}
+
+/** The client or the route wants a 400 rather than a parameter that is silently less than it says. */
+const isStrict = (call: Call): boolean => call.route!.strict || call.req.headers['x-turnout-strict'] === 'true'
+
+function refuseLosses(lane: Lane, target: Target): void {
+  const [first] = lane.losses
+  if (!first) return
+  const names = [...new Set(lane.losses.map(({ param }) => param))]
+  throw new Refusal(
+    'unsupported_parameter',
+    `The target '${target.id}' cannot take: ${names.join(', ')}.`,
+    first.param,
+    {
+      losses: lane.losses,
+    },
+  )
 }

@@ -1,16 +1,16 @@
-// Anthropic, through its OpenAI-compatible endpoint: https://platform.claude.com/docs/en/api/openai-sdk
+// Anthropic, in its own wire format: https://platform.claude.com/docs/en/api/messages
 import { type ProviderKind, withPath } from './provider.ts'
 
 export const anthropic: ProviderKind = {
   name: 'anthropic',
   title: 'Anthropic',
-  dialects: ['openai-chat'],
+  dialects: ['anthropic-messages'],
   baseUrl: 'https://api.anthropic.com/v1',
   baseUrlEnv: ['ANTHROPIC_BASE_URL'],
   keyEnv: ['ANTHROPIC_API_KEY'],
-  // The compatible endpoint takes the key as OpenAI's SDK sends it; `x-api-key` is the native API's.
-  keyHeader: 'authorization',
-  streamUsage: 'ask',
+  keyHeader: 'x-api-key',
+  passHeaders: ['anthropic-beta'],
+  streamUsage: 'always',
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['claude-'],
   models: ['claude-opus-4-5', 'claude-sonnet-4-5', 'claude-haiku-4-5'],

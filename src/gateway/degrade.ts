@@ -1,0 +1,30 @@
+// The answer that a route gives when all its targets failed and its operator prefers words to an error. Always marked as one.
+import type { ChatEvent } from '../dialects/chat.ts'
+import type { Call } from './call.ts'
+import { ownHeaders } from './headers.ts'
+
+/** Writes the route's failure message as a reply in the client's dialect, with `x-turnout-degraded`. */
+export function degrade(call: Call): void {
+  const inbound = call.dialect.inbound!
+  const { ask } = call.inspected!
+  const context = { id: `chatcmpl-${call.id}`, created: Math.floor(Date.now() / 1000) }
+  const events: ChatEvent[] = [
+    { type: 'start', model: ask.model },
+    { type: 'block-start', index: 0, block: { type: 'text' } },
+    { type: 'block-delta', index: 0, text: call.route!.failureMessage },
+    { type: 'block-end', index: 0 },
+    { type: 'finish', reason: 'stop' },
+    { type: 'end' },
+  ]
+  const body = ask.stream ? events.map(inbound.stream!(ask, context)).join('') : inbound.reply!(events, ask, context)
+  call.res.writeHead(200, [
+    ...ownHeaders(call),
+    'x-turnout-degraded',
+    'true',
+    'content-type',
+    ask.stream ? 'text/event-stream; charset=utf-8' : 'application/json',
+    'content-length',
+    String(Buffer.byteLength(body)),
+  ])
+  call.res.end(body)
+}

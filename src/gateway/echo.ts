@@ -1,0 +1,43 @@
+// Shows an operator the request that a target would be sent, in place of sending it: for debugging translations.
+import type { Call } from './call.ts'
+import { ownHeaders, requestHeaders } from './headers.ts'
+import { laneFor } from './lanes.ts'
+import type { Plan } from './plan.ts'
+
+/** `x-turnout-echo: request`, with an admin key; without any key configured for everyone, who is on this machine then. */
+export function wantsEcho(call: Call): boolean {
+  if (call.req.headers['x-turnout-echo'] !== 'request') return false
+  return call.snapshot.keys.size === 0 || call.key?.role === 'admin'
+}
+
+/** Answers with the first target's request. Credentials are left out. Nothing goes upstream. */
+export function echo(call: Call, plan: Plan): void {
+  const target = plan.targets[0]!
+  const { lane } = laneFor(call, target)
+  const secrets = new Set(Object.keys(target.provider.headers))
+  const headers: Record<string, string> = {}
+  const flat = requestHeaders(call.req, target, lane, call.inspected!.ask.stream, 0)
+  for (let at = 0; at < flat.length; at += 2) {
+    const name = flat[at]!
+    headers[name] = secrets.has(name) ? '***' : flat[at + 1]!
+  }
+  const body = JSON.stringify({
+    target: target.id,
+    lane: lane.name,
+    method: 'POST',
+    url: `${target.provider.origin}${target.provider.basePath}${lane.path}`,
+    headers,
+    body: JSON.parse(lane.body.toString('utf8')),
+    losses: lane.losses,
+  })
+  call.status = 200
+  call.outcome = 'ok'
+  call.res.writeHead(200, [
+    ...ownHeaders(call),
+    'content-type',
+    'application/json',
+    'content-length',
+    String(Buffer.byteLength(body)),
+  ])
+  call.res.end(body)
+}
