@@ -30,8 +30,8 @@ const good = recordings.filter(({ status }) => status === 200)
 
 describe.skipIf(!hasShared)('openai-chat recordings through the hub', () => {
   it('has the recordings that these tests are about', () => {
-    expect(good.filter(({ stream }) => !stream).length).toBeGreaterThan(250)
-    expect(good.filter(({ stream }) => stream).length).toBeGreaterThan(50)
+    expect(good.filter(({ stream }) => !stream).length).toBeGreaterThan(100)
+    expect(good.filter(({ stream }) => stream).length).toBeGreaterThan(20)
   })
 
   it('decodes every recorded request and encodes it back without loss of the common part', () => {
@@ -52,7 +52,7 @@ describe.skipIf(!hasShared)('openai-chat recordings through the hub', () => {
       }
       expect(textsOf(wire as Json), name).toEqual(textsOf(request))
     }
-    expect(count).toBeGreaterThan(300)
+    expect(count).toBeGreaterThan(100)
   })
 
   it('decodes every recorded reply to one that is complete by the schema and says the same', () => {

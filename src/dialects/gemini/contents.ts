@@ -156,11 +156,14 @@ class ContentWriter {
     this.#calls.set(block.id, { name: block.name, order: this.#calls.size })
     const id = this.#family.callIds ? { id: block.id } : {}
     const own = block.origin === origin ? block.signature : undefined
-    const signature =
-      own ?? this.#aids?.signatures?.get(block.id) ?? (first && this.#family.signs ? lostSignature : undefined)
-    if (block.signature !== undefined && block.origin !== origin) {
+    const kept = own ?? this.#aids?.signatures?.get(block.id)
+    const insists = first && this.#family.signs
+    if (kept === undefined && insists)
+      this.#losses.add('messages.reasoning', 'approximated', 'a lost thought signature')
+    else if (block.signature !== undefined && block.origin !== origin) {
       this.#losses.add('messages.reasoning', 'dropped', 'another vendor made it')
     }
+    const signature = kept ?? (insists ? lostSignature : undefined)
     return {
       functionCall: { name: block.name, args, ...id },
       ...(signature === undefined ? {} : { thoughtSignature: signature }),
