@@ -5,6 +5,8 @@ import { asObject } from '../usage.ts'
 import { choicesOf, generatedBytes } from './reply.ts'
 
 const finishNull = /"finish_reason": ?null/
+/** The beginning of a delta, up to the first byte of what is generated. */
+const deltaStart = /^"delta": ?\{(?:"role": ?"assistant", ?)?"(?:content|reasoning_content|reasoning|refusal)": ?"/
 
 /** The shape of a parsed content frame; undefined when it is not plain enough to learn from. */
 export function shapeOf(frame: Buffer, wire: Json, stripUsage: boolean): ContentShape | undefined {
@@ -14,36 +16,53 @@ export function shapeOf(frame: Buffer, wire: Json, stripUsage: boolean): Content
   const delta = text.indexOf('"delta"')
   const finish = finishNull.exec(text)
   if (!text.startsWith('data:') || delta === -1 || text.indexOf('"delta"', delta + 1) !== -1) return undefined
+  if (!finish || finish.index < delta || /[\r\n]/.test(text.trimEnd())) return undefined
   // A `usage` before the choices would be part of the head, which is never cut.
   if ('usage' in wire && text.indexOf('"usage"') < delta) return undefined
-  if (!finish || finish.index < delta || /[\r\n]/.test(text.trimEnd())) return undefined
-  const overhead = finish.index - delta - generatedBytes(asObject(choice.delta))
-  return new ContentShape(Buffer.from(frame.subarray(0, delta)), finish[0], overhead, stripUsage)
+  const start = deltaStart.exec(text.slice(delta, finish.index))
+  if (!start) return undefined
+  const contentStart = delta + start[0].length
+  const contentEnd = stringEnd(text, contentStart)
+  if (contentEnd > finish.index || !isAllGenerated(frame, contentStart, contentEnd, choice)) return undefined
+  const head = Buffer.from(frame.subarray(0, contentStart))
+  return new ContentShape(head, text.slice(contentEnd, finish.index + finish[0].length), stripUsage)
+}
+
+/** Where the closing quote stands of the string whose text begins at `from`. */
+function stringEnd(text: string, from: number): number {
+  let at = from
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1
+  return at
+}
+
+/** Whether the one string is all that the delta generates: a call beside it would have to be seen in every frame. */
+function isAllGenerated(frame: Buffer, start: number, end: number, choice: Json): boolean {
+  const content = JSON.parse(frame.toString('utf8', start - 1, end + 1)) as string
+  return content !== '' && Buffer.byteLength(content) === generatedBytes(asObject(choice.delta))
 }
 
 /**
- * A frame fits when it begins with the same bytes up to `"delta"`, has `finish_reason` null, and nothing after it that matters. Inside
- * JSON strings a quote is always escaped, so that `"usage"` with its quotes is a key or a whole value, never a piece of the answer.
+ * A frame fits when it begins with the same bytes up to its content, ends the content and comes to `finish_reason` null by the same
+ * bytes, and has nothing after them that matters. Inside JSON strings a quote is always escaped, so that `"usage"` with its quotes is a key or a whole value, never a piece of the answer.
  */
 export class ContentShape {
-  /** Size of the last fitting frame's content, near enough to estimate tokens by. */
+  /** Size of the last fitting frame's content as written, escapes and all: 0 only for one without any. */
   contentBytes = 0
   /** Where the last fitting frame carries `"usage":null` that has to go; -1 when it does not. */
   cutStart = -1
   cutEnd = -1
   readonly #head: Buffer
-  readonly #finish: string
-  readonly #overhead: number
+  /** From the content's closing quote to the null of `finish_reason`. */
+  readonly #middle: string
   readonly #stripUsage: boolean
   /** The last text after `finish_reason` that was found harmless, and where the cut in it lies. */
   #tail = ''
   #tailCut = -1
   #tailCutLength = 0
 
-  constructor(head: Buffer, finish: string, overhead: number, stripUsage: boolean) {
+  constructor(head: Buffer, middle: string, stripUsage: boolean) {
     this.#head = head
-    this.#finish = finish
-    this.#overhead = overhead
+    this.#middle = middle
     this.#stripUsage = stripUsage
   }
 
@@ -51,12 +70,12 @@ export class ContentShape {
     const { length } = this.#head
     if (end - start <= length || buffer.compare(this.#head, 0, length, start, start + length) !== 0) return false
     const rest = buffer.latin1Slice(start + length, end)
-    const finish = rest.indexOf(this.#finish)
-    if (finish === -1) return false
-    const tailStart = finish + this.#finish.length
+    const contentEnd = rest.indexOf(this.#middle)
+    if (contentEnd === -1) return false
+    const tailStart = contentEnd + this.#middle.length
     const tail = rest.slice(tailStart)
     if (tail !== this.#tail && !this.#learn(tail)) return false
-    this.contentBytes = Math.max(0, finish - this.#overhead)
+    this.contentBytes = contentEnd
     if (this.#tailCut === -1) this.cutStart = -1
     else {
       this.cutStart = start + length + tailStart + this.#tailCut
