@@ -54,6 +54,25 @@ export const faultRules = {
 
 export type FaultKind = keyof typeof faultRules
 
+const statusFaults: Readonly<Record<number, FaultKind>> = {
+  401: 'auth_failed',
+  402: 'quota_exhausted',
+  403: 'permission_denied',
+  404: 'model_not_found',
+  408: 'upstream_request_timeout',
+  409: 'conflict',
+  425: 'conflict',
+  429: 'rate_limited',
+  503: 'overloaded',
+  529: 'overloaded',
+}
+
+/** What a status of 300 and above means by itself, where the vendor's words say nothing more. */
+export function faultOfStatus(status: number): FaultKind {
+  if (status < 400) return 'redirect'
+  return statusFaults[status] ?? (status >= 500 ? 'server_error' : 'bad_request')
+}
+
 /** A failure of one upstream call. `body` is the vendor's own error body, kept raw for clients of the same dialect. */
 export class UpstreamFault extends Error {
   readonly kind: FaultKind

@@ -1,7 +1,7 @@
 // The commit point: tries targets until one shows something good. Nothing has gone to the client before.
 import type { Target } from '../config/snapshot.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
-import type { Permit } from '../state/breaker.ts'
+import type { Permit, Verdict } from '../state/breaker.ts'
 import type { Health } from '../state/health.ts'
 import type { RetryBudget } from '../state/retryBudget.ts'
 import type { AttemptReason } from '../store/ledgerRow.ts'
@@ -124,7 +124,7 @@ async function tryWithPermit(
     return good
   } catch (error) {
     if (error instanceof UpstreamFault)
-      survival.health.settle(target.id, permit, error.rule.breaker === 'none' ? 'none' : error.rule.breaker, error.kind)
+      survival.health.settle(target.id, permit, verdictOf(call, target, error), error.kind)
     else survival.health.settle(target.id, permit, 'none')
     throw error
   }
@@ -140,4 +140,10 @@ function pause(call: Call, ms: number): Promise<void> {
       reject(new ClientGone())
     }
   })
+}
+
+/** Where the client chose the model, one that does not exist is its own mistake and says nothing about the target. */
+function verdictOf(call: Call, target: Target, fault: UpstreamFault): Verdict {
+  if (fault.kind === 'model_not_found' && (call.route!.implicit || target.model === '*')) return 'none'
+  return fault.rule.breaker
 }

@@ -44,15 +44,24 @@ export interface Health {
   close(): void
 }
 
+/** Implicit routes have targets whose names come from clients, so there has to be an end. */
+const MAX_TARGETS = 5_000
+
 /** Restored breakers probe within this many milliseconds, each at a moment of its own. */
 const RESTORE_SPREAD = 5_000
 
 export function createHealth(options: HealthOptions): Health {
   const { random = Math.random, now = Date.now, told } = options
   const breakers = new Map<string, Breaker>()
+  const forgetOldest = (): void => {
+    const [target, breaker] = breakers.entries().next().value!
+    breaker.close()
+    breakers.delete(target)
+  }
   const of = (target: string): Breaker => {
     let breaker = breakers.get(target)
     if (!breaker) {
+      if (breakers.size >= MAX_TARGETS) forgetOldest()
       breaker = new Breaker(
         () => options.settings(target),
         (transition) => told?.(target, transition),

@@ -1,5 +1,5 @@
 // Classifies what Anthropic answers instead of a message: error statuses, and errors inside a 200 stream.
-import { type FaultKind, UpstreamFault } from '../errors.ts'
+import { type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
 import { asObject } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
@@ -43,18 +43,6 @@ const byType: Readonly<Record<string, FaultKind>> = {
   api_error: 'server_error',
   overloaded_error: 'overloaded',
 }
-const byStatus: Readonly<Record<number, FaultKind>> = {
-  401: 'auth_failed',
-  402: 'quota_exhausted',
-  403: 'permission_denied',
-  404: 'model_not_found',
-  408: 'upstream_request_timeout',
-  409: 'conflict',
-  425: 'conflict',
-  429: 'rate_limited',
-  503: 'overloaded',
-  529: 'overloaded',
-}
 const quota = /credit balance is too low|usage limits?|spend(ing)? limit|billing/i
 const context = /prompt is too long|exceed(s|ed)? (the )?context (limit|window)|maximum context|too many tokens/i
 const policy = /content filtering policy|blocked by .*polic/i
@@ -62,8 +50,7 @@ const policy = /content filtering policy|blocked by .*polic/i
 /** The vendor's type first; its words tell apart what hides behind `invalid_request_error`. */
 function kindOf(type: string | undefined, message: string | undefined, status: number | undefined): FaultKind {
   if (status !== undefined && status >= 300 && status < 400) return 'redirect'
-  const kind = byType[type ?? ''] ?? (status === undefined ? 'in_band' : byStatus[status])
-  const told = kind ?? ((status ?? 0) >= 500 ? 'server_error' : 'bad_request')
+  const told = byType[type ?? ''] ?? (status === undefined ? 'in_band' : faultOfStatus(status))
   if (told !== 'bad_request') return told
   const words = message ?? ''
   if (quota.test(words)) return 'quota_exhausted'

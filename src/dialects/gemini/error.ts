@@ -1,5 +1,5 @@
 // Classifies what Google answers instead of a reply: error statuses, and errors inside a 200 stream.
-import { type FaultKind, UpstreamFault } from '../errors.ts'
+import { type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
 import { asObject, type Json } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
@@ -95,18 +95,6 @@ const byStatus: Readonly<Record<string, FaultKind>> = {
   UNAVAILABLE: 'overloaded',
   DEADLINE_EXCEEDED: 'server_error',
 }
-const byCode: Readonly<Record<number, FaultKind>> = {
-  401: 'auth_failed',
-  402: 'quota_exhausted',
-  403: 'permission_denied',
-  404: 'model_not_found',
-  408: 'upstream_request_timeout',
-  409: 'conflict',
-  425: 'conflict',
-  429: 'rate_limited',
-  503: 'overloaded',
-  529: 'overloaded',
-}
 const context = /exceeds? the maximum number of tokens|input token count|context (length|window)|too many tokens/i
 const auth = /api key (not valid|expired|not found)|API_KEY_INVALID/i
 // Not the word "billing" alone: Google's advice for every exceeded quota has it.
@@ -116,8 +104,7 @@ const money = /billing (account )?(is )?(disabled|not (active|enabled))|credits?
 function kindOf(error: GoogleError, code: number | undefined): FaultKind {
   if (code !== undefined && code >= 300 && code < 400) return 'redirect'
   const words = `${error.reason ?? ''}\n${error.message ?? ''}`
-  const kind =
-    byStatus[error.status ?? ''] ?? byCode[code ?? 0] ?? ((code ?? 0) >= 500 ? 'server_error' : 'bad_request')
+  const kind = byStatus[error.status ?? ''] ?? (code === undefined ? 'bad_request' : faultOfStatus(code))
   if (kind === 'bad_request') return auth.test(words) ? 'auth_failed' : context.test(words) ? 'context_window' : kind
   if (kind !== 'rate_limited') return kind
   // A quota by the day, or one of nothing, does not come back in seconds.

@@ -1,7 +1,6 @@
 // Recognises the frames of a stream that are content and nothing else, without parsing them: they differ from the one parsed before
 // only in their content. All but a few frames of a stream are of this kind.
-import type { Json } from '../usage.ts'
-import { asObject } from '../usage.ts'
+import { asObject, type Json } from '../usage.ts'
 import { choicesOf, generatedBytes } from './reply.ts'
 
 const finishNull = /"finish_reason": ?null/

@@ -1,5 +1,6 @@
 // Classifies what OpenAI-shaped upstreams answer instead of a reply: error statuses, and errors inside a 200.
-import { type FaultKind, UpstreamFault } from '../errors.ts'
+import { type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
+import { retryAfterOf } from '../retryAfter.ts'
 import { asObject } from '../usage.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -67,27 +68,14 @@ function parse(body: Buffer): unknown {
   }
 }
 
-const byStatus: Record<number, FaultKind> = {
-  401: 'auth_failed',
-  402: 'quota_exhausted',
-  403: 'permission_denied',
-  404: 'model_not_found',
-  408: 'upstream_request_timeout',
-  409: 'conflict',
-  425: 'conflict',
-  429: 'rate_limited',
-  503: 'overloaded',
-  529: 'overloaded',
-}
-
 function kindOf(status: number, error: ErrorFields): FaultKind {
-  if (status >= 300 && status < 400) return 'redirect'
+  if (status < 400) return 'redirect'
   const words = kindOfWords(error)
   // Account troubles hide behind 400, 402, 403 and 429; the words tell them from a user's own mistake and from mere haste.
   if (status === 400 && words && words !== 'overloaded' && words !== 'rate_limited') return words
   if ((status === 403 || status === 429) && words === 'quota_exhausted') return words
   if (status === 413 || status === 422) return words === 'context_window' ? words : 'bad_request'
-  return byStatus[status] ?? (status >= 500 ? 'server_error' : 'bad_request')
+  return faultOfStatus(status)
 }
 
 const quota =
@@ -110,14 +98,4 @@ function kindOfWords(error: ErrorFields): FaultKind | undefined {
   if (rate.test(words)) return 'rate_limited'
   if (server.test(words)) return 'in_band'
   return undefined
-}
-
-/** The wait in milliseconds that the upstream asks for: `retry-after-ms`, or `Retry-After` as seconds or as an HTTP date (RFC 9110, 10.2.3). */
-export function retryAfterOf(headers: Headers, now: number): number | undefined {
-  const ms = Number.parseFloat(String(headers['retry-after-ms'] ?? ''))
-  if (Number.isFinite(ms) && ms >= 0) return ms
-  const value = String(headers['retry-after'] ?? '').trim()
-  if (/^\d+(\.\d+)?$/.test(value)) return Number.parseFloat(value) * 1000
-  const date = value === '' ? Number.NaN : Date.parse(value)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }
