@@ -6,6 +6,7 @@ import { makeTurnout } from './contenders/turnout.ts'
 import { buildChildren, buildProduct } from './folders.ts'
 import { drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
+import { warmUp } from './measure/peak.ts'
 import { meanInterval, median } from './measure/statistics.ts'
 import { measureWindow } from './measure/window.ts'
 import { showTable } from './report/terminal.ts'
@@ -57,7 +58,7 @@ const measureVariant = async (stage: Stage, variant: Variant, work: Work): Promi
   for (const contender of contenders) running.push((await startContender(stage, contender)).running)
   for (const one of running) {
     await checkWork(stage, one, work)
-    await drivePeak(stage, one, work, 2)
+    await warmUp(stage, one, work, 12)
   }
   const pairs: { on: number; off: number }[] = []
   for (let round = 0; round < rounds; round++) {

@@ -7,9 +7,10 @@ export interface Plan {
   readonly rounds: number
   /** The first work has more: it is the one that others are quoted by. */
   readonly firstRounds: number
-  /** Whole seconds of a window, and of the warm-up before the first round of the first work; later works get half of it. */
+  /** Whole seconds of a window. */
   readonly window: number
-  readonly warmUp: number
+  /** Most seconds of warming up a contender before its first work, and before each later one. */
+  readonly warmUp: readonly [first: number, later: number]
   /** Seconds that may go into measuring disturbed windows again. */
   readonly repeats: number
   readonly latencyWorks: readonly string[]
@@ -26,11 +27,11 @@ const ranks = { quick: 0, core: 1, full: 2 }
 export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   const named = works.filter((work) => only.includes(work.name))
   const chosen = named.length > 0 ? named : works.filter((work) => ranks[work.set] <= ranks[set])
-  const quick = {
+  const quick: Omit<Plan, 'works'> = {
     rounds: 3,
     firstRounds: 3,
     window: 1,
-    warmUp: 2,
+    warmUp: [4, 2],
     latencyWorks: ['json'],
     latencyRounds: 1,
     latencyWindow: 1.5,
@@ -38,11 +39,11 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     waves: 0,
     repeats: 10,
   }
-  const core = {
+  const core: Omit<Plan, 'works'> = {
     rounds: 3,
     firstRounds: 5,
     window: 2,
-    warmUp: 2,
+    warmUp: [8, 2],
     latencyWorks: ['json', 'stream'],
     latencyRounds: 3,
     latencyWindow: 1.5,
@@ -50,12 +51,12 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     waves: 2,
     repeats: 20,
   }
-  const full = {
+  const full: Omit<Plan, 'works'> = {
     ...core,
     rounds: 5,
     firstRounds: 7,
     window: 4,
-    warmUp: 4,
+    warmUp: [12, 4],
     latencyRounds: 5,
     latencyWindow: 4,
     starts: 5,

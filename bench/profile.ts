@@ -11,6 +11,7 @@ import { buildChildren, buildProduct, builtChild, makeFolder, rootFolder } from 
 import { drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { readCpuProfile } from './measure/cpuProfile.ts'
+import { warmUp } from './measure/peak.ts'
 import { measureWindow } from './measure/window.ts'
 import { showTable } from './report/terminal.ts'
 import { checkWork, closeStage, openStage, startContender } from './stage.ts'
@@ -54,7 +55,7 @@ const main = async () => {
   try {
     const { running } = await startContender(stage, contender)
     await checkWork(stage, running, work)
-    await drivePeak(stage, running, work, 2)
+    await warmUp(stage, running, work, 12)
     const { cpu, load } = await measureWindow(stage, running, () =>
       drivePeak(stage, running, work, Number(values.seconds)),
     )
