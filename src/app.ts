@@ -7,6 +7,7 @@ import { keepBooks, noBooks } from './gateway/books.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
 import { createSettle } from './gateway/settle.ts'
+import { createAdmin } from './http/admin/index.ts'
 import { clientAddress, trustRanges } from './http/clientAddress.ts'
 import { createDataPlane } from './http/dataPlane.ts'
 import { type ListeningServer, listen } from './http/server.ts'
@@ -16,6 +17,7 @@ import { loadLayers } from './pricing/layers.ts'
 import type { Transition } from './state/breaker.ts'
 import { createHealth, type Health } from './state/health.ts'
 import type { Ledger } from './store/ledger.ts'
+import type { Reader } from './store/reader.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { TokenCounter } from './telemetry/tokens/counter.ts'
@@ -29,6 +31,8 @@ export interface TurnoutOptions {
   insecure?: boolean
   /** Without one nothing is recorded. */
   ledger?: Ledger | undefined
+  /** Reads the same ledger, for the admin API. Without one that API has no reports. */
+  reader?: Reader | undefined
   /** The installation's hash of an end user's id, for the ledger. */
   hashUser?: ((user: string) => string) | undefined
   tokens: TokenCounter
@@ -57,7 +61,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let isTrusted = trustRanges(snapshot.server.trustedProxies)
   let draining = false
   let server: ListeningServer | undefined
-  const { ledger, hashUser, tokens } = options
+  const { ledger, reader, hashUser, tokens } = options
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
   const rates = createRates(tokens, log)
   const health = createHealth({
@@ -92,6 +96,12 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     snapshot: () => snapshot,
     insecure,
     handle,
+    tokens,
+    admin: createAdmin({
+      snapshot: () => snapshot,
+      ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
+      log,
+    }),
     draining: () => draining,
     metrics: () => metrics.expose(),
     status: createStatusPage({

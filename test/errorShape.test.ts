@@ -31,6 +31,7 @@ const unprovoked = new Set<string>([
   'shutting_down',
   'no_target',
   'permission_denied',
+  'not_found', // only the admin API, see admin.test.ts
   'ledger_unavailable', // needs a failing disk
   'unsupported_content', // only other dialects refuse content
   'unsupported_parameter',

@@ -142,6 +142,7 @@ export const refusalRules = {
   unsupported_parameter: invalid(),
   too_many_messages: invalid(),
   invalid_url: invalid(404),
+  not_found: invalid(404),
   model_not_found: invalid(404),
   method_not_allowed: invalid(405),
   request_timeout: invalid(408),

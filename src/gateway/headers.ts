@@ -121,8 +121,12 @@ function pushAttempt(headers: string[], call: Call, attempt: Attempt): void {
 
 /** The model that a target is asked for: `*` passes the client's own word on, less the provider's name before it. */
 export function modelFor(target: Target, call: Call): string {
+  return wireModel(target, call.inspected?.ask.model ?? '')
+}
+
+/** As `modelFor`, for the name that was asked for. */
+export function wireModel(target: Target, asked: string): string {
   if (target.model !== '*') return target.model
-  const asked = call.inspected?.ask.model ?? ''
   const prefix = `${target.provider.name}/`
   return asked.startsWith(prefix) ? asked.slice(prefix.length) : asked
 }

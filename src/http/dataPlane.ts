@@ -3,18 +3,24 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
-import { authenticate } from '../gateway/admit.ts'
+import { authenticate, refuseStrangers } from '../gateway/admit.ts'
 import type { Handle } from '../gateway/handle.ts'
+import type { TokenCounter } from '../telemetry/tokens/counter.ts'
+import { isAdminPath } from './admin/index.ts'
 import { corsHeaders, preflightHeaders } from './cors.ts'
 import { listModels, showModel } from './models.ts'
 import { send, sendJson, sendRefusal } from './reply.ts'
 import type { StatusPage } from './status.ts'
+import { countTokens } from './tokensCount.ts'
 
 export interface DataPlane {
   snapshot(): Snapshot
   readonly insecure: boolean
   readonly handle: Handle
+  readonly tokens: TokenCounter
   readonly status: StatusPage
+  /** The control plane: everything under /admin. */
+  readonly admin: (req: IncomingMessage, res: ServerResponse) => void
   /** While draining each reply closes its connection. */
   draining(): boolean
   /** The Prometheus exposition. */
@@ -43,18 +49,23 @@ export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: S
     methods: ['GET', 'HEAD'],
     open: withKey(plane, (req, res, _rest, headers) => listModels(plane.snapshot(), req, res, headers)),
   }
+  const tokens: Entry = {
+    methods: ['POST'],
+    open: withKey(plane, (req, res, _rest, headers) => countTokens(plane.snapshot(), plane.tokens, req, res, headers)),
+  }
   const exact = new Map<string, Entry>([
     ['/v1/chat/completions', chat],
     ['/chat/completions', chat],
     ['/v1/models', models],
     ['/models', models],
+    ['/v1/tokens/count', tokens],
     ['/health', get((req, res) => plane.status.live(req, res))],
     ['/health/live', get((req, res) => plane.status.live(req, res))],
     ['/health/ready', get((req, res) => plane.status.ready(req, res))],
-    ['/status', get((req, res) => plane.status.show(req, res))],
+    ['/status', page(plane, (req, res) => plane.status.show(req, res))],
     [
       '/metrics',
-      get(async (req, res) => {
+      page(plane, async (req, res) => {
         const { contentType, body } = await plane.metrics()
         send(req, res, 200, contentType, body)
       }),
@@ -77,6 +88,7 @@ export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: S
     const query = url.indexOf('?')
     const path = query === -1 ? url : url.slice(0, query)
     let entry = exact.get(path)
+    if (!entry && isAdminPath(path)) return plane.admin(req, res)
     let rest = ''
     if (!entry && path.startsWith('/v1/models/')) {
       entry = oneModel
@@ -137,6 +149,13 @@ function fail(req: IncomingMessage, res: ServerResponse, error: unknown, headers
 }
 
 const get = (open: Door): Entry => ({ methods: ['GET', 'HEAD'], open })
+
+/** Names of routes and targets are no secret, but a web page that resolves its own name to loopback need not read them. */
+const page = (plane: DataPlane, open: Door): Entry =>
+  get((req, res, rest, headers) => {
+    refuseStrangers(req, plane.snapshot(), plane.insecure)
+    return open(req, res, rest, headers)
+  })
 
 function withKey(plane: DataPlane, open: Door): Door {
   return (req, res, rest, headers) => {

@@ -1,11 +1,15 @@
 // The token counter: exact counts in a worker thread with a deadline, ratios for everything else; never blocks the event loop.
 import { encodingOf } from './encodings.ts'
-import { chatOverheadOf, countableOf } from './messages.ts'
+import { type Countable, chatOverheadOf, countableOf } from './messages.ts'
 import { createRatios, type Side } from './ratios.ts'
 import { createCountingThread } from './thread.ts'
 import type { EncodingName } from './worker.ts'
 
-export type CountAsk = { model: string; text: string } | { model: string; messages: readonly unknown[] }
+/** `texts` are counted each for itself, and summed. */
+export type CountAsk =
+  | { model: string; text: string }
+  | { model: string; texts: readonly string[] }
+  | { model: string; messages: readonly unknown[] }
 
 export interface Count {
   tokens: number
@@ -54,7 +58,7 @@ export function createTokenCounter(options: TokenCounterOptions = {}): TokenCoun
     async count(ask) {
       const around = chatOverheadOf(ask.model)
       const { texts, overhead, uncounted } =
-        'text' in ask ? { texts: [ask.text], overhead: 0, uncounted: 0 } : countableOf(ask.messages, around)
+        'messages' in ask ? countableOf(ask.messages, around) : plain('text' in ask ? [ask.text] : [...ask.texts])
       const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
       const rest = uncounted > 0 ? { uncounted } : {}
       const byRatio = (because?: Count['because']): Count => {
@@ -80,3 +84,5 @@ export function createTokenCounter(options: TokenCounterOptions = {}): TokenCoun
     },
   }
 }
+
+const plain = (texts: string[]): Countable => ({ texts, overhead: 0, uncounted: 0 })

@@ -1,0 +1,63 @@
+// Reads what a request to the control plane asks: its query and its JSON body, checked against the route's schemas.
+import type { IncomingMessage } from 'node:http'
+import { z } from 'zod'
+import { Refusal } from '../../dialects/errors.ts'
+import { syntaxErrorOf } from '../../dialects/json.ts'
+import { readBody } from '../../gateway/body.ts'
+
+const maxBodyBytes = 256 * 1024
+
+/**
+ * The query of a URL.
+ * @throws Refusal `invalid_value` or `missing_required_parameter`, whose `param` is the field
+ */
+export function readQuery(url: string, schema: z.ZodType = z.strictObject({})): unknown {
+  const at = url.indexOf('?')
+  const given: Record<string, string> = {}
+  for (const [name, value] of new URLSearchParams(at === -1 ? '' : url.slice(at))) {
+    if (Object.hasOwn(given, name)) throw new Refusal('invalid_value', `'${shown(name)}' is given twice.`, shown(name))
+    given[name] = value
+  }
+  return check(schema, given)
+}
+
+/**
+ * The JSON body; undefined where the route takes none.
+ * @throws Refusal as `readQuery`; `unsupported_media_type`, `invalid_json`, `request_too_large`
+ */
+export async function readJson(req: IncomingMessage, schema: z.ZodType | undefined): Promise<unknown> {
+  if (schema === undefined) return undefined
+  const type = (req.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase()
+  if (type !== 'application/json')
+    throw new Refusal('unsupported_media_type', "The content-type must be 'application/json'.")
+  const text = (await readBody(req, maxBodyBytes)).toString('utf8')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new Refusal('invalid_json', syntaxErrorOf(text))
+  }
+  return check(schema, value)
+}
+
+function check(schema: z.ZodType, value: unknown): unknown {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const [first] = result.error.issues
+  const params = result.error.issues.map(paramOf)
+  const message = result.error.issues.map((issue, at) => messageOf(issue, params[at]!)).join(' ')
+  const missing = first!.code === 'invalid_type' && first!.input === undefined && first!.path.length > 0
+  throw new Refusal(missing ? 'missing_required_parameter' : 'invalid_value', message, params[0] || null)
+}
+
+function paramOf(issue: z.core.$ZodIssue): string {
+  return shown(issue.code === 'unrecognized_keys' ? (issue.keys[0] ?? '') : issue.path.join('.'))
+}
+
+function messageOf(issue: z.core.$ZodIssue, param: string): string {
+  if (issue.code === 'unrecognized_keys') return `'${param}' is no parameter of this route.`
+  return param === '' ? `The body is not what this route takes: ${issue.message}.` : `'${param}': ${issue.message}.`
+}
+
+/** Names of fields may be anything that a client sends. */
+const shown = (name: string): string => (name.length > 64 ? `${name.slice(0, 64)}…` : name)

@@ -1,0 +1,117 @@
+// Ledger rows as the control plane shows them: printed ids, ISO times, milliseconds, exact USD beside integer nano-USD.
+import { formatUsd } from '../../pricing/decimal.ts'
+import { printId } from '../../store/ledgerId.ts'
+import type { StoredAttempt, StoredRequest } from '../../store/requestRead.ts'
+import type { SpendLine } from '../../store/spend.ts'
+
+/** A request without its attempts. `cost_usd` null = some attempt has no known price. */
+export function presentRequest(row: StoredRequest) {
+  return {
+    id: printId(row.id),
+    created_at: new Date(row.at).toISOString(),
+    route: orNull(row.route),
+    key: orNull(row.key),
+    team: orNull(row.team),
+    user: row.user,
+    tags: parsed(row.tags),
+    dialect: row.dialect,
+    stream: row.stream === 1,
+    config_version: row.config,
+    status: row.status,
+    outcome: row.outcome,
+    error: orNull(row.error),
+    latency_ms: milliseconds(row.latency_us),
+    first_token_ms: milliseconds(row.first_us),
+    overhead_ms: milliseconds(row.overhead_us),
+    attempt_count: row.attempts,
+    tokens_in: row.tokens_in,
+    tokens_out: row.tokens_out,
+    estimated: row.estimated === 1,
+    ...costOf(row.cost),
+    rollout: row.rollout === null ? null : rolloutOf(row),
+  }
+}
+
+export function presentAttempt(row: StoredAttempt) {
+  return {
+    n: row.n,
+    target: row.target,
+    provider: row.provider,
+    model: row.model,
+    served_model: orNull(row.served),
+    lane: row.lane,
+    reason: row.reason,
+    status: row.status,
+    fault: orNull(row.fault),
+    finish_reason: orNull(row.finish),
+    started_ms: milliseconds(row.started_us),
+    latency_ms: milliseconds(row.latency_us),
+    first_token_ms: milliseconds(row.first_us),
+    tokens: {
+      input: row.input,
+      cache_read: row.cache_read,
+      cache_write_5m: row.cache_write_5m,
+      cache_write_1h: row.cache_write_1h,
+      output: row.output,
+      reasoning: row.reasoning,
+      audio_in: row.audio_in,
+      audio_out: row.audio_out,
+    },
+    estimated: row.estimated === 1,
+    ...costOf(row.cost),
+    price_source: orNull(row.price_source),
+    price_version: orNull(row.price_version),
+    losses: parsed(row.losses) ?? [],
+  }
+}
+
+/** A sum; its names (day, model, …) come first. `unpriced` attempts are not in its cost. */
+export function presentSpend(line: SpendLine) {
+  const { requests, failed, attempts, cost, unpriced, estimated, ...rest } = line
+  const { input, cacheRead, cacheWrite5m, cacheWrite1h, output, reasoning, audioIn, audioOut, ...names } = rest
+  return {
+    ...names,
+    requests,
+    failed,
+    attempts,
+    cost_usd: formatUsd(cost),
+    cost_nano_usd: cost,
+    unpriced_attempts: unpriced,
+    estimated_attempts: estimated,
+    tokens: {
+      input,
+      cache_read: cacheRead,
+      cache_write_5m: cacheWrite5m,
+      cache_write_1h: cacheWrite1h,
+      output,
+      reasoning,
+      audio_in: audioIn,
+      audio_out: audioOut,
+    },
+  }
+}
+
+function rolloutOf(row: StoredRequest) {
+  return {
+    id: row.rollout,
+    revision: row.revision,
+    arm: row.arm,
+    served_arm: row.served_arm || null,
+    propensity_ppm: row.propensity_ppm,
+    assignment: row.assignment,
+    arrival_seq: row.arrival_seq,
+    first_attempt_class: row.first_attempt_class || null,
+    bad_mask: row.bad_mask,
+    clean_share_ppm: row.clean_share_ppm,
+    shadow_of: row.shadow_of === null ? null : printId(row.shadow_of),
+  }
+}
+
+const costOf = (nano: number | null) => ({
+  cost_usd: nano === null ? null : formatUsd(nano),
+  cost_nano_usd: nano,
+})
+
+const orNull = (text: string): string | null => (text === '' ? null : text)
+const milliseconds = (us: number | null): number | null => (us === null ? null : us / 1000)
+const parsed = (json: string | null): unknown => (json === null ? null : JSON.parse(json))

@@ -1,0 +1,104 @@
+// GET /admin/requests and /admin/requests/{id}: single requests out of the ledger, with their attempts.
+import { z } from 'zod'
+import { Refusal } from '../../dialects/errors.ts'
+import { parseId } from '../../store/ledgerId.ts'
+import { moment } from './moment.ts'
+import { presentAttempt, presentRequest } from './present.ts'
+import { findUser, withLedger } from './reading.ts'
+import { defineRoute } from './route.ts'
+
+const text = z.string().min(1, { error: 'may not be empty' }).max(512).optional()
+const whole = (least: number, most: number) =>
+  z.coerce.number({ error: 'expected a number' }).int().min(least).max(most).optional()
+
+/** What a page is of. `model`, `target` and `provider`: some attempt was of it. */
+export const filterShape = {
+  route: text,
+  key: text,
+  team: text,
+  target: text,
+  provider: text,
+  model: text,
+  outcome: z
+    .enum(['ok', 'partial', 'failed', 'refused', 'client_disconnected', 'interrupted'], {
+      error: 'expected ok, partial, failed, refused, client_disconnected or interrupted',
+    })
+    .optional(),
+  error: text,
+  status: whole(0, 999),
+  rollout: text,
+  from: moment('from').optional(),
+  to: moment('to').optional(),
+}
+
+export const inOrder = ({ from, to }: { from?: number | undefined; to?: number | undefined }): boolean =>
+  from === undefined || to === undefined || from < to
+export const outOfOrder = { path: ['to'], error: 'lies before `from`' }
+
+const query = z
+  .strictObject({
+    ...filterShape,
+    user: text,
+    limit: whole(1, 1000),
+    cursor: z
+      .string()
+      .transform((value, context) => {
+        const before = readCursor(value)
+        if (before !== undefined) return before
+        context.addIssue({ code: 'custom', message: 'expected the `next_cursor` of the page before' })
+        return z.NEVER
+      })
+      .optional(),
+  })
+  .refine(inOrder, outOfOrder)
+
+export const listRequests = defineRoute({
+  method: 'GET',
+  path: '/requests',
+  role: 'viewer',
+  summary: 'Requests, newest first, filtered and in pages.',
+  query,
+  async answer({ query: { user, cursor, limit, ...filter }, deps }) {
+    const { rows, next } = await withLedger(deps, async (ledger) =>
+      ledger.reader.requests({
+        ...filter,
+        user: user === undefined ? undefined : await findUser(ledger, user),
+        before: cursor,
+        limit: limit ?? 50,
+      }),
+    )
+    return {
+      json: {
+        object: 'list',
+        data: rows.map(presentRequest),
+        has_more: next !== undefined,
+        next_cursor: next === undefined ? null : writeCursor(next),
+      },
+    }
+  },
+})
+
+export const showRequest = defineRoute({
+  method: 'GET',
+  path: '/requests/:id',
+  role: 'viewer',
+  summary: 'One request with all its attempts.',
+  async answer({ params, deps }) {
+    const id = parseId(params.id!)
+    if (id === undefined)
+      throw new Refusal('invalid_value', "'id': expected the id of a request, such as req_0123456789a.", 'id')
+    const found = await withLedger(deps, ({ reader }) => reader.request(id))
+    if (!found) throw new Refusal('not_found', 'The ledger has no such request.', 'id')
+    const { request, attempts } = found
+    return { json: { object: 'request', ...presentRequest(request), attempts: attempts.map(presentAttempt) } }
+  },
+})
+
+/** Opaque, so that what pages go by may change. */
+const writeCursor = (before: number): string => Buffer.from(`1:${before}`).toString('base64url')
+
+function readCursor(cursor: string): number | undefined {
+  const [, digits] = /^1:(\d{1,16})$/.exec(Buffer.from(cursor, 'base64url').toString('latin1')) ?? []
+  const before = Number(digits)
+  return Number.isSafeInteger(before) ? before : undefined
+}

@@ -1,0 +1,67 @@
+// What a route of the control plane is: a row that names its path, the role it needs, and what it takes.
+import type { IncomingMessage } from 'node:http'
+import type { z } from 'zod'
+import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
+import type { Keeper } from '../../store/keeper.ts'
+import type { Reader } from '../../store/reader.ts'
+import type { Log } from '../../telemetry/log.ts'
+import type { Role } from './role.ts'
+
+/** The ledger as the control plane needs it. Reads and upkeep run in threads of their own. */
+export interface AdminLedger {
+  readonly reader: Reader
+  readonly keeper: Pick<Keeper, 'erase'>
+  /** The installation's hash of an end user's id. */
+  hashUser(user: string): string
+}
+
+export interface AdminDeps {
+  snapshot(): Snapshot
+  /** Without one every route that needs it answers 503. */
+  readonly ledger: AdminLedger | undefined
+  readonly log: Log
+}
+
+/** One call of a route, checked. */
+export interface AdminCall<Query, Body> {
+  /** Parts of the path, decoded. */
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Query
+  readonly body: Body
+  readonly key: ApiKey
+  readonly req: IncomingMessage
+  readonly deps: AdminDeps
+}
+
+/** A text that is sent as it is made. */
+export interface Streamed {
+  readonly contentType: string
+  readonly fileName: string
+  readonly pieces: AsyncIterable<string>
+}
+
+export type AdminAnswer = { readonly json: unknown } | { readonly streamed: Streamed }
+
+export interface AdminRoute {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  /** Below `/admin`, in Express's notation. */
+  readonly path: string
+  /** The least role that may call it. There is no default: a route without one cannot be written. */
+  readonly role: Role
+  readonly summary: string
+  /** Without one any parameter is refused. */
+  readonly query?: z.ZodType | undefined
+  readonly body?: z.ZodType | undefined
+  answer(call: AdminCall<never, never>): Promise<AdminAnswer>
+}
+
+/** Ties the handler's types to the schemas of its row. */
+export function defineRoute<Query extends z.ZodType = z.ZodObject, Body extends z.ZodType = z.ZodUndefined>(
+  row: Omit<AdminRoute, 'answer' | 'query' | 'body'> & {
+    query?: Query
+    body?: Body
+    answer(call: AdminCall<z.output<Query>, z.output<Body>>): Promise<AdminAnswer>
+  },
+): AdminRoute {
+  return row as AdminRoute
+}

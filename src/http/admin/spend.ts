@@ -1,0 +1,56 @@
+// GET /admin/spend: what was spent, by model, key, team, route and day.
+import { z } from 'zod'
+import { spendDimensions } from '../../store/spend.ts'
+import { day } from './moment.ts'
+import { presentSpend } from './present.ts'
+import { withLedger } from './reading.ts'
+import { defineRoute } from './route.ts'
+
+const name = z.string().max(256).optional()
+
+const query = z
+  .strictObject({
+    by: z
+      .string()
+      .optional()
+      .transform((text) => (text === undefined || text === '' ? [] : text.split(',').map((part) => part.trim())))
+      .pipe(
+        z
+          .array(z.enum(spendDimensions, { error: `expected names out of ${spendDimensions.join(', ')}` }))
+          .refine((list) => new Set(list).size === list.length, { error: 'names one thing twice' }),
+      ),
+    from: day.optional(),
+    to: day.optional(),
+    model: name,
+    provider: name,
+    key: name,
+    team: name,
+    route: name,
+    limit: z.coerce.number({ error: 'expected a number' }).int().min(1).max(10_000).optional(),
+  })
+  .refine(({ from, to }) => from === undefined || to === undefined || from <= to, {
+    path: ['to'],
+    error: 'lies before `from`',
+  })
+
+export const spend = defineRoute({
+  method: 'GET',
+  path: '/spend',
+  role: 'viewer',
+  summary: 'Sums of cost and tokens by day, model, provider, key, team and route, dearest first.',
+  query,
+  async answer({ query: { by, from, to, limit, ...only }, deps }) {
+    const report = await withLedger(deps, ({ reader }) => reader.spend({ by, from, to, only, limit }))
+    return {
+      json: {
+        object: 'spend',
+        by,
+        from: from ?? null,
+        to: to ?? null,
+        data: report.lines.map(presentSpend),
+        more: report.more,
+        total: presentSpend(report.total),
+      },
+    }
+  },
+})

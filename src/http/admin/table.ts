@@ -1,0 +1,14 @@
+// All routes of the control plane. What is not in this table does not exist; each row says who may call it.
+import { listRequests, showRequest } from './requests.ts'
+import type { AdminRoute } from './route.ts'
+import { spend } from './spend.ts'
+import { eraseUser, eraseUserQuietly, exportUser } from './users.ts'
+
+export const adminRoutes: readonly AdminRoute[] = [
+  spend,
+  listRequests,
+  showRequest,
+  exportUser,
+  eraseUser,
+  eraseUserQuietly,
+]

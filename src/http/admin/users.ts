@@ -1,0 +1,57 @@
+// What people may ask of their own rows: to see them, and to have themselves taken out of them.
+import { z } from 'zod'
+import { findUser, hashesOf, readPieces, withLedger } from './reading.ts'
+import { filterShape, inOrder, outOfOrder } from './requests.ts'
+import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
+
+const contentTypes = { jsonl: 'application/x-ndjson', csv: 'text/csv; charset=utf-8' } as const
+
+export const exportUser = defineRoute({
+  method: 'GET',
+  path: '/users/:user/records',
+  role: 'operator',
+  summary: 'All rows of one end user, as JSON lines or CSV.',
+  query: z
+    .strictObject({
+      format: z.enum(['jsonl', 'csv'], { error: 'expected jsonl or csv' }).default('jsonl'),
+      rows: z.enum(['requests', 'attempts'], { error: 'expected requests or attempts' }).default('requests'),
+      from: filterShape.from,
+      to: filterShape.to,
+    })
+    .refine(inOrder, outOfOrder),
+  async answer({ params, query: { format, rows, from, to }, deps }) {
+    const user = await withLedger(deps, (ledger) => findUser(ledger, params.user!))
+    const pieces = readPieces(deps, ({ reader }) => reader.export({ format, rows, from, to, user }))
+    return { streamed: { contentType: contentTypes[format], fileName: `${rows}.${format}`, pieces } }
+  },
+})
+
+export const eraseUser = defineRoute({
+  method: 'DELETE',
+  path: '/users/:user/records',
+  role: 'admin',
+  summary: "Takes one end user's hash and tags out of all rows. Cannot be undone.",
+  answer: (call) => erase(call, call.params.user!),
+})
+
+/** The same with the id in the body: paths end up in the access logs of proxies. */
+export const eraseUserQuietly = defineRoute({
+  method: 'POST',
+  path: '/users/erase',
+  role: 'admin',
+  summary: 'The same, with the user in the body in place of the URL.',
+  body: z.strictObject({ user: z.string({ error: 'expected a text' }).min(1).max(512) }),
+  answer: (call) => erase(call, call.body.user),
+})
+
+async function erase({ deps, key }: AdminCall<unknown, unknown>, user: string): Promise<AdminAnswer> {
+  let erased = 0
+  const hashes = await withLedger(deps, async (ledger) => {
+    const all = hashesOf(ledger, user)
+    for (const hash of all) erased += await ledger.keeper.erase(hash)
+    return all
+  })
+  // Not under which hash: the log must not remember whom the ledger has forgotten.
+  deps.log.warn('rows of a user were erased', { event: 'erased', key: key.name, count: erased })
+  return { json: { object: 'erasure', user: hashes.at(-1)!, requests: erased } }
+}
