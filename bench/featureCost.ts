@@ -1,7 +1,7 @@
 // What each feature costs: everything on against everything but one, in paired rounds, as CPU µs per request with an interval.
 import { parseArgs } from 'node:util'
 import type { Contender, Running } from './contenders/contender.ts'
-import { type Feature, features } from './contenders/features.ts'
+import { extras, type Feature, features } from './contenders/features.ts'
 import { makeTurnout } from './contenders/turnout.ts'
 import { buildChildren, buildProduct } from './folders.ts'
 import { drivePeak } from './load/drive.ts'
@@ -42,6 +42,12 @@ const variants: readonly Variant[] = [
     title: feature.title,
     with: features,
     without: features.filter((other) => other !== feature),
+  })),
+  ...extras.map((extra) => ({
+    name: extra.name,
+    title: extra.title,
+    with: [...features, extra],
+    without: features,
   })),
   { name: 'all', title: 'everything against bare', with: features, without: [] },
 ].filter(({ name }) => values.only.length === 0 || values.only.includes(name))

@@ -39,4 +39,26 @@ export const features: readonly Feature[] = [
       config.log.level = 'silent'
     },
   },
+  {
+    name: 'ledger-process',
+    title: 'rows survive a kill of the process, instead of 50 ms in memory (`relaxed`; there is no "off")',
+    on: (config) => {
+      config.ledger = { mode: 'process' }
+    },
+    off: (config) => {
+      config.ledger = { mode: 'relaxed' }
+    },
+  },
+]
+
+/** What is off unless somebody wants it: measured on top of everything, and no part of it. */
+export const extras: readonly Feature[] = [
+  {
+    name: 'ledger-power',
+    title: 'rows also survive a power cut: one fsync a transaction',
+    on: (config) => {
+      config.ledger = { mode: 'power' }
+    },
+    off: () => {},
+  },
 ]

@@ -5,7 +5,7 @@ import { start } from '../child.ts'
 import { rootFolder } from '../folders.ts'
 import { lanes } from '../work.ts'
 import { benchKey, type Contender, type Grounds } from './contender.ts'
-import { type Feature, features } from './features.ts'
+import { extras, type Feature, features } from './features.ts'
 
 /** The entry of the built product. */
 export const entry = join(rootFolder, 'dist/cli/main.js')
@@ -37,7 +37,7 @@ const makeConfig = ({ upstreams, folder, port }: Grounds): Config => ({
 /** Writes the configuration with the given features on and all others off; returns the file. */
 export const writeConfig = (grounds: Grounds, on: readonly Feature[]): string => {
   const config = makeConfig(grounds)
-  for (const feature of features) {
+  for (const feature of [...features, ...extras]) {
     if (on.includes(feature)) feature.on(config)
     else feature.off(config)
   }
