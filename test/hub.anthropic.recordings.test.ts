@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { decodeFault } from '../src/dialects/anthropic-messages/error.ts'
 import { decodeReply } from '../src/dialects/anthropic-messages/reply.ts'
 import { decodeStream } from '../src/dialects/anthropic-messages/stream.ts'
+import { decodeReply as decodeOpenAiReply } from '../src/dialects/openai-chat/decodeReply.ts'
+import { decodeStream as decodeOpenAi } from '../src/dialects/openai-chat/decodeStream.ts'
 import {
   asReply,
   asStream,
@@ -200,6 +202,19 @@ describe.skipIf(!hasShared)('anthropic-messages recordings through the hub', () 
     for (const { name, body } of replies) {
       const message = JSON.parse(body) as Json
       expect(normalised(feed(decodeStream(), streamOf(message), 0)), name).toEqual(normalised(decodeReply(message)))
+    }
+  })
+
+  it('C21 a gateway chained behind itself says and counts the same', () => {
+    for (const { name, body } of streams) {
+      const events = feed(decodeStream(), body, 0)
+      if (events.at(-1)?.type === 'fault') continue
+      const once = asStream(events)
+      expect(asStream(feed(decodeOpenAi(), once, 0)), name).toBe(once)
+    }
+    for (const { name, body } of replies) {
+      const once = asReply(decodeReply(JSON.parse(body)))
+      expect(JSON.parse(asReply(decodeOpenAiReply(JSON.parse(once)))), name).toEqual(JSON.parse(once))
     }
   })
 

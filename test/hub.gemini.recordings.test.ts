@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { decodeFault } from '../src/dialects/gemini/error.ts'
 import { decodeReply } from '../src/dialects/gemini/reply.ts'
 import { decodeStream } from '../src/dialects/gemini/stream.ts'
+import { decodeReply as decodeOpenAiReply } from '../src/dialects/openai-chat/decodeReply.ts'
+import { decodeStream as decodeOpenAi } from '../src/dialects/openai-chat/decodeStream.ts'
 import {
   asReply,
   asStream,
@@ -178,6 +180,20 @@ describe.skipIf(!hasShared)('gemini recordings through the hub', () => {
         .map((frame) => `data: ${JSON.stringify(frame)}\r\n\r\n`)
         .join('')
       expect(normalised(feed(decodeStream(), stream, 0)), name).toEqual(normalised(decodeReply(wire)))
+    }
+  })
+
+  it('C21 a gateway chained behind itself says and counts the same', () => {
+    for (const { name, body } of streams) {
+      const events = feed(decodeStream(), body, 0)
+      if (events.at(-1)?.type === 'fault') continue
+      const once = asStream(events)
+      const again = asStream(feed(decodeOpenAi(), once, 0))
+      expect(readStream(again, openAiValidators()), name).toEqual(readStream(once, openAiValidators()))
+    }
+    for (const { name, body } of replies) {
+      const once = asReply(decodeReply(JSON.parse(body)))
+      expect(JSON.parse(asReply(decodeOpenAiReply(JSON.parse(once)))), name).toEqual(JSON.parse(once))
     }
   })
 

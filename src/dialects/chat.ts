@@ -224,14 +224,14 @@ export interface TokenLogprob {
 /**
  * One event of a reply. A JSON reply is the same events, arrived at once. `choice` is 0 unless the client asked for n > 1.
  * Order: `start` once; then blocks, each `block-start`, any `block-delta`s, `block-end`, indices contiguous from 0 in each
- * choice (only tool calls may be open at the same time); one `finish` a choice; `usage` anywhere (the last one wins); and as
+ * choice (only tool calls may be open at the same time; an end may tell the signature, and whose it is); one `finish` a choice; `usage` anywhere (the last one wins); and as
  * the very last either `end` (the vendor said that the reply is complete) or `fault` (it is not one, whatever came before).
  */
 export type ChatEvent =
   | { type: 'start'; id?: string; model?: string; created?: number; serviceTier?: string; fingerprint?: string }
   | { type: 'block-start'; index: number; choice?: number; block: BlockStart }
   | { type: 'block-delta'; index: number; choice?: number; text: string }
-  | { type: 'block-end'; index: number; choice?: number; signature?: string }
+  | { type: 'block-end'; index: number; choice?: number; signature?: string; origin?: string }
   | { type: 'annotations'; choice?: number; annotations: Annotation[] }
   | { type: 'logprobs'; choice?: number; part: 'content' | 'refusal'; tokens: TokenLogprob[] }
   | { type: 'usage'; usage: Usage }

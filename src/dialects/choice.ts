@@ -56,9 +56,9 @@ export class ChoiceWriter {
     return this.#open?.kind === kind
   }
 
-  /** Closes the open text, thought or refusal, if any. */
-  close(signature?: string): void {
-    if (this.#open) this.#end(this.#open.index, signature)
+  /** Closes the open text, thought or refusal, if any. `origin` tells whose it is, where that is known only now. */
+  close(signature?: string, origin?: string): void {
+    if (this.#open) this.#end(this.#open.index, signature, origin)
     this.#open = undefined
   }
 
@@ -123,8 +123,12 @@ export class ChoiceWriter {
     return index
   }
 
-  #end(index: number, signature?: string): void {
-    this.#emit({ type: 'block-end', index, ...this.#choice, ...(signature === undefined ? {} : { signature }) })
+  #end(index: number, signature?: string, origin?: string): void {
+    const told = {
+      ...(signature === undefined ? {} : { signature }),
+      ...(origin === undefined ? {} : { origin }),
+    }
+    this.#emit({ type: 'block-end', index, ...this.#choice, ...told })
   }
 }
 

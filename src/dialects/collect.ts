@@ -63,6 +63,7 @@ export function collect(events: Iterable<ChatEvent>): CollectedReply {
       case 'block-end': {
         const ended = at(event.choice).blocks[event.index]
         if (ended && event.signature !== undefined) ended.signature = event.signature
+        if (ended && event.origin !== undefined) ended.block = { ...ended.block, origin: event.origin } as BlockStart
         break
       }
       case 'annotations':

@@ -95,16 +95,21 @@ function decodeAssistant(message: Json, path: string, legacy: LegacyCalls): Mess
   const blocks: Block[] = []
   if (thought !== undefined && thought !== '' && !details.hasText) blocks.push({ type: 'reasoning', text: thought })
   const content = decodeContent(message, path)
-  if (typeof message.content === 'string') blocks.push(...weave(message.content, details))
-  else blocks.push(...weave('', details), ...content.blocks)
+  const text = typeof message.content === 'string' ? message.content : ''
+  const calls = (readList(message, 'tool_calls', path) ?? []).map((item, at) => {
+    const call = decodeToolCall(needObject(item, `${path}tool_calls[${at}]`), `${path}tool_calls[${at}].`)
+    const signed = details.callSignatures.get(call.id)
+    return signed && call.signature === undefined ? { ...call, ...signed } : call
+  })
   const refusal = readString(message, 'refusal', path)
-  if (refusal !== undefined && refusal !== '') blocks.push({ type: 'refusal', text: refusal })
-  const calls = readList(message, 'tool_calls', path) ?? []
-  for (const [at, call] of calls.entries()) {
-    const block = decodeToolCall(needObject(call, `${path}tool_calls[${at}]`), `${path}tool_calls[${at}].`)
-    const signed = details.callSignatures.get(block.id)
-    blocks.push(signed && block.signature === undefined ? { ...block, ...signed } : block)
+  const refused: Block[] = refusal === undefined || refusal === '' ? [] : [{ type: 'refusal', text: refusal }]
+  // Content in parts has no places: it stands between the thoughts and the calls.
+  const parts = [...(text === '' ? content.blocks : []), ...refused]
+  for (const item of weave(text, calls.length, details)) {
+    if ('call' in item) blocks.push(...parts.splice(0), calls[item.call]!)
+    else blocks.push(item)
   }
+  blocks.push(...parts)
   const old = readObject(message, 'function_call', path)
   if (old) {
     const name = need(readString(old, 'name', `${path}function_call.`), `${path}function_call.name`)

@@ -67,23 +67,25 @@ function encodeAssistant(blocks: readonly Block[], at: number, options: EncodeOp
   let refusal: string | undefined
   let offset = 0
   for (const block of blocks) {
-    if (block.type === 'tool-call') calls.push(block)
-    else if (block.type === 'refusal') refusal = (refusal ?? '') + block.text
+    if (block.type === 'tool-call') {
+      if (block.signature !== undefined && options.own) {
+        details.push(writeDetail({ signatureOf: block }, details.length, { text: offset, calls: calls.length }))
+      }
+      calls.push(block)
+    } else if (block.type === 'refusal') refusal = (refusal ?? '') + block.text
     else if (block.type === 'reasoning' || block.type === 'vendor') {
       if (!options.own) losses.add('messages.reasoning', 'dropped', 'another vendor cannot verify it')
-      else if (block.origin !== undefined) details.push(writeDetail(block, details.length, offset))
+      else if (block.origin !== undefined)
+        details.push(writeDetail(block, details.length, { text: offset, calls: calls.length }))
       else if (block.type === 'reasoning') thoughts.push(block.text)
     } else {
       parts.push(block)
       if (block.type !== 'text') continue
       offset += block.text.length
       if (block.signature !== undefined && options.own)
-        details.push(writeDetail({ signatureOf: block }, details.length, offset))
+        details.push(writeDetail({ signatureOf: block }, details.length, { text: offset, calls: calls.length }))
     }
   }
-  for (const call of calls)
-    if (call.signature !== undefined && options.own)
-      details.push(writeDetail({ signatureOf: call }, details.length, offset))
   message.content = contentOf(parts, at, losses, details.length > 0) ?? null
   if (refusal !== undefined) message.refusal = refusal
   if (thoughts.length > 0) message.reasoning_content = thoughts.join('')

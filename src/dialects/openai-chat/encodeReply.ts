@@ -3,7 +3,7 @@ import type { Annotation, ChatEvent, TokenLogprob } from '../chat.ts'
 import { type CollectedBlock, type CollectedChoice, collect } from '../collect.ts'
 import type { Ask, ReplyContext } from '../dialect.ts'
 import { compact } from '../field.ts'
-import { type ReasoningDetail, writeDetail } from './reasoningDetails.ts'
+import { type Place, type ReasoningDetail, writeDetail } from './reasoningDetails.ts'
 import { writeUsage } from './usage.ts'
 
 type Wire = Record<string, unknown>
@@ -84,38 +84,31 @@ function encodeMessage(choice: CollectedChoice, legacy: boolean): Wire {
 
 function encodeDetails(blocks: readonly CollectedBlock[]): ReasoningDetail[] {
   const details: ReasoningDetail[] = []
-  let offset = 0
+  const place: Place = { text: 0, calls: 0 }
   for (const collected of blocks) {
-    if (collected.block.type === 'text') offset += collected.text.length
-    details.push(...detailsOf(collected, details.length, offset))
+    if (collected.block.type === 'text') place.text += collected.text.length
+    details.push(...detailsOf(collected, details.length, place))
+    if (collected.block.type === 'tool-call') place.calls++
   }
   return details
 }
 
 /** What of one finished block must come back verbatim. At most one item. */
-export function detailsOf(
-  { block, text, signature }: CollectedBlock,
-  index: number,
-  offset: number,
-): ReasoningDetail[] {
-  if (block.type === 'vendor') return [writeDetail(block, index, offset)]
+export function detailsOf({ block, text, signature }: CollectedBlock, index: number, place: Place): ReasoningDetail[] {
+  if (block.type === 'vendor') return [writeDetail(block, index, place)]
   if (block.type === 'reasoning') {
-    return [writeDetail({ ...block, text, ...(signature === undefined ? {} : { signature }) }, index, offset)]
+    return [writeDetail({ ...block, text, ...(signature === undefined ? {} : { signature }) }, index, place)]
   }
   const origin = block.type === 'text' || block.type === 'tool-call' ? block.origin : undefined
   const named = origin === undefined ? {} : { origin }
   if (block.type === 'text' && signature !== undefined) {
-    return [writeDetail({ signatureOf: { type: 'text', text, signature, ...named } }, index, offset)]
+    return [writeDetail({ signatureOf: { type: 'text', text, signature, ...named } }, index, place)]
   }
   const signed = block.type === 'tool-call' ? (signature ?? block.signature) : undefined
   if (block.type !== 'tool-call' || signed === undefined) return []
   const { id, name } = block
   return [
-    writeDetail(
-      { signatureOf: { type: 'tool-call', id, name, input: '', signature: signed, ...named } },
-      index,
-      offset,
-    ),
+    writeDetail({ signatureOf: { type: 'tool-call', id, name, input: '', signature: signed, ...named } }, index, place),
   ]
 }
 

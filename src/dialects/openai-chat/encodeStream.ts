@@ -58,7 +58,7 @@ class ChunkWriter {
       case 'block-delta':
         return this.#delta(event.choice ?? 0, event.index, event.text)
       case 'block-end':
-        return this.#end(event.choice ?? 0, event.index, event.signature)
+        return this.#end(event.choice ?? 0, event.index, event.signature, event.origin)
       case 'annotations':
         return this.#annotate(event.choice ?? 0, event.annotations)
       case 'logprobs':
@@ -182,13 +182,17 @@ class ChunkWriter {
   }
 
   /** What must come back verbatim goes out when it is whole, as one item: clients need not join pieces. */
-  #end(choice: number, index: number, signature: string | undefined): string {
+  #end(choice: number, index: number, signature: string | undefined, origin: string | undefined): string {
     const state = this.#stateOf(choice)
     const open = state.open.get(index)
     if (!open) return ''
     state.open.delete(index)
-    const collected = { block: open.block, text: open.text, ...(signature === undefined ? {} : { signature }) }
-    const details = detailsOf(collected, state.details, state.offset)
+    const block = origin === undefined ? open.block : ({ ...open.block, origin } as BlockStart)
+    const collected = { block, text: open.text, ...(signature === undefined ? {} : { signature }) }
+    const details = detailsOf(collected, state.details, {
+      text: state.offset,
+      calls: open.toolIndex >= 0 ? open.toolIndex : state.calls,
+    })
     if (details.length === 0) return ''
     state.details += details.length
     return this.#chunk(choice, state, `"reasoning_details":${JSON.stringify(details)}`)

@@ -1,6 +1,7 @@
 // `reasoning_details`: how thoughts, signatures and vendor-run blocks travel through an OpenAI client and come back verbatim.
 // The list's form is OpenRouter's (openrouter.ai/docs, "Reasoning tokens"), because clients that echo it exist. Ours on top:
-// `text_offset`, the place in `content` (UTF-16 units) before which the item stood, and items of type `vendor.block`.
+// `text_offset` and `call_offset`, the place in `content` (UTF-16 units) and in `tool_calls` before which the item stood, and items of
+// type `vendor.block`.
 import type { Block, ReasoningBlock, TextBlock, ToolCallBlock, VendorBlock } from '../chat.ts'
 import { asObject, compact, type Json } from '../field.ts'
 
@@ -14,6 +15,13 @@ export interface ReasoningDetail {
   format: string
   index: number
   text_offset?: number
+  call_offset?: number
+}
+
+/** Where in a message something stands: after so much text and so many tool calls. */
+export interface Place {
+  text: number
+  calls: number
 }
 
 const formatOf: Readonly<Record<string, string>> = {
@@ -25,13 +33,13 @@ const originOf: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(formatOf).map(([origin, format]) => [format, origin]),
 )
 
-/** Hub to wire: one block as an item of the list. `offset` is 0 when it stands before all text and is then left out. */
+/** Hub to wire: one block as an item of the list. A place before everything is left out. */
 export function writeDetail(
   block: ReasoningBlock | VendorBlock | { signatureOf: TextBlock | ToolCallBlock },
   index: number,
-  offset: number,
+  { text: offset, calls }: Place,
 ): ReasoningDetail {
-  const place = offset > 0 ? { text_offset: offset } : {}
+  const place = { ...(offset > 0 ? { text_offset: offset } : {}), ...(calls > 0 ? { call_offset: calls } : {}) }
   if ('signatureOf' in block) {
     const signed = block.signatureOf
     const id = signed.type === 'tool-call' ? { id: signed.id } : {}
@@ -57,7 +65,8 @@ const writeFormat = (origin: string | undefined): string => formatOf[origin ?? '
 
 /** What a list of details says: blocks with their places, and signatures that belong to text and to tool calls. */
 export interface ReadDetails {
-  placed: { offset: number; block: ReasoningBlock | VendorBlock }[]
+  placed: { place: Place; block: ReasoningBlock | VendorBlock }[]
+  /** Without an offset: the signature of all the text. */
   textSignatures: { offset: number | undefined; signature: string; origin: string }[]
   callSignatures: Map<string, { signature: string; origin: string }>
   /** Whether thought text is in it: `reasoning_content` then says the same once more. */
@@ -71,8 +80,10 @@ export function readDetails(list: readonly unknown[]): ReadDetails {
     const format = typeof item.format === 'string' ? item.format : 'unknown'
     const origin = originOf[format] ?? format
     const offset = typeof item.text_offset === 'number' ? item.text_offset : undefined
+    const calls = typeof item.call_offset === 'number' ? item.call_offset : 0
     const id = typeof item.id === 'string' ? item.id : undefined
-    const place = (block: ReasoningBlock | VendorBlock) => result.placed.push({ offset: offset ?? 0, block })
+    const place = (block: ReasoningBlock | VendorBlock) =>
+      result.placed.push({ place: { text: offset ?? 0, calls }, block })
     if (item.type === 'vendor.block') place({ type: 'vendor', origin, raw: item.data })
     else if (item.type === 'reasoning.encrypted' && typeof item.data === 'string') {
       const signature = item.data
@@ -120,34 +131,39 @@ function joinFragments(list: readonly unknown[]): Json[] {
 }
 
 /**
- * Puts text and details of one assistant message into the order they were made in: the text is cut where a detail stood.
- * Without places (other gateways give none) thoughts come first, which is where every vendor wants them.
+ * Puts text, tool calls (by their number) and details of one assistant message into the order they were made in: where a detail
+ * stood, text and calls are cut. Without places (other gateways give none) thoughts come first, which is where every vendor wants
+ * them; where nothing tells otherwise, calls come last.
  */
-export function weave(content: string, details: ReadDetails): Block[] {
+export function weave(content: string, calls: number, details: ReadDetails): (Block | { call: number })[] {
   const marks = [
-    ...details.placed.map(({ offset, block }) => ({ offset: clamp(offset, content.length), block, sign: undefined })),
+    ...details.placed.map(({ place, block }) => ({ ...place, block, sign: undefined })),
     ...details.textSignatures.map((sign) => ({
-      offset: clamp(sign.offset ?? content.length, content.length),
+      text: sign.offset ?? content.length,
+      calls: 0,
       block: undefined,
       sign,
     })),
-  ].sort((a, b) => a.offset - b.offset)
-  const blocks: Block[] = []
+  ].sort((a, b) => a.text - b.text || a.calls - b.calls)
+  const items: (Block | { call: number })[] = []
   let at = 0
-  for (const { offset, block, sign } of marks) {
-    if (offset > at) blocks.push({ type: 'text', text: content.slice(at, offset) })
-    at = offset
-    if (block) {
-      blocks.push(block)
-      continue
-    }
-    const last = blocks.at(-1)
-    const signed = { signature: sign.signature, origin: sign.origin }
-    if (last?.type === 'text' && last.signature === undefined) Object.assign(last, signed)
-    else blocks.push({ type: 'text', text: '', ...signed })
+  let called = 0
+  const advance = (text: number, count: number): void => {
+    const to = Math.min(content.length, Math.max(at, Math.trunc(text)))
+    if (to > at) items.push({ type: 'text', text: content.slice(at, to) })
+    at = to
+    while (called < Math.min(count, calls)) items.push({ call: called++ })
   }
-  if (at < content.length) blocks.push({ type: 'text', text: content.slice(at) })
-  return blocks
+  for (const { text, calls: count, block, sign } of marks) {
+    advance(text, count)
+    if (block) items.push(block)
+    else {
+      const last = items.at(-1)
+      const signed = { signature: sign.signature, origin: sign.origin }
+      if (last && 'type' in last && last.type === 'text' && last.signature === undefined) Object.assign(last, signed)
+      else items.push({ type: 'text', text: '', ...signed })
+    }
+  }
+  advance(content.length, calls)
+  return items
 }
-
-const clamp = (offset: number, max: number): number => Math.max(0, Math.min(max, Math.trunc(offset)))

@@ -1,5 +1,5 @@
 // Reads OpenAI chat replies and stream chunks into events: a whole reply is one chunk whose deltas are its messages.
-import type { Annotation, BlockStart, ChatEvent, TokenLogprob } from '../chat.ts'
+import type { BlockStart, ChatEvent } from '../chat.ts'
 import { Choices, type ChoiceWriter } from '../choice.ts'
 import type { HubAids } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
@@ -7,8 +7,9 @@ import { asObject, type Json } from '../field.ts'
 import { sourceOf } from './decodeMessages.ts'
 import { inBandFaultOf } from './fault.ts'
 import { finishOf } from './finish.ts'
-import { readDetails } from './reasoningDetails.ts'
+import { readDetails, weave } from './reasoningDetails.ts'
 import { choicesOf } from './reply.ts'
+import { CallKeys, readAnnotations, readLogprobs, readPart, textOf, writeThought } from './replyParts.ts'
 import { readUsage } from './usage.ts'
 
 /** The state of one reply. After `failed` or `ended` it gives nothing more. */
@@ -16,6 +17,10 @@ export class ReplyReader {
   #choices = new Choices()
   readonly #calls = new Map<number, CallKeys>()
   readonly #spoken = new Map<number, Spoken>()
+  /** Thought text of the open block that came without details, by choice. */
+  readonly #plain = new Map<number, string>()
+  /** Signatures of tool calls, by call id. */
+  readonly #signatures = new Map<string, { signature: string; origin: string }>()
   readonly #aids: HubAids
   #id: string | undefined
   #started = false
@@ -91,8 +96,10 @@ export class ReplyReader {
 
   #choice(choice: Json, index: number): void {
     const writer = this.#choices.at(index)
-    const delta = asObject(choice.delta) ?? asObject(choice.message)
+    const delta = asObject(choice.delta)
+    const message = asObject(choice.message)
     if (delta) this.#delta(delta, index, writer)
+    else if (message) this.#message(message, index, writer)
     // Completions-style servers put the answer in `text`.
     else if (typeof choice.text === 'string') writer.write({ type: 'text' }, choice.text)
     const logprobs = asObject(choice.logprobs)
@@ -112,7 +119,7 @@ export class ReplyReader {
   }
 
   #delta(delta: Json, index: number, writer: ChoiceWriter): void {
-    this.#reasoning(delta, writer)
+    this.#reasoning(delta, index, writer)
     if (Array.isArray(delta.content)) for (const part of delta.content) readPart(asObject(part), writer)
     else if (typeof delta.content === 'string') writer.write({ type: 'text' }, delta.content)
     if (typeof delta.refusal === 'string') writer.write({ type: 'refusal' }, delta.refusal)
@@ -123,6 +130,9 @@ export class ReplyReader {
       if (url !== undefined) writer.whole({ type: 'media', kind: 'image', source: sourceOf(url, 'images') })
     }
     writer.annotate(readAnnotations(delta.annotations))
+    // Ours: citations without an address, which OpenAI has no form for.
+    if (Array.isArray(delta.citations) && asObject(delta.citations[0]))
+      writer.annotate(delta.citations.map((raw: unknown) => ({ raw })))
     const calls = this.#calls.get(index) ?? new CallKeys()
     this.#calls.set(index, calls)
     for (const item of Array.isArray(delta.tool_calls) ? delta.tool_calls : []) {
@@ -133,36 +143,63 @@ export class ReplyReader {
     if (old) this.#toolCall({ index: 0, function: old }, calls, writer)
   }
 
-  /** OpenRouter says the same twice, as `reasoning` and in `reasoning_details`: the list has the signatures and wins. */
-  #reasoning(delta: Json, writer: ChoiceWriter): void {
-    const list = Array.isArray(delta.reasoning_details) ? delta.reasoning_details : []
-    for (const item of list) {
-      const key = asObject(item)?.index
-      const { placed, callSignatures, textSignatures } = readDetails([item])
-      for (const [id, { signature, origin }] of callSignatures)
-        writer.whole({ type: 'reasoning', redacted: signature, origin, id })
-      for (const { signature, origin } of textSignatures)
-        writer.whole({ type: 'reasoning', redacted: signature, origin })
-      for (const { block } of placed) {
-        if (block.type !== 'reasoning') continue
-        const { origin, id, summary, redacted, text, signature } = block
-        const told = {
-          ...(origin === undefined ? {} : { origin }),
-          ...(id === undefined ? {} : { id }),
-          ...(summary === undefined ? {} : { summary }),
-        }
-        if (redacted !== undefined) {
-          writer.whole({ type: 'reasoning', redacted, ...told })
-          continue
-        }
-        writer.begin({ type: 'reasoning', ...told }, key)
-        writer.write({ type: 'reasoning', ...told }, text, key)
-        if (signature !== undefined) writer.close(signature)
+  /** A whole message: what its details say of places in the text is kept. */
+  #message(message: Json, index: number, writer: ChoiceWriter): void {
+    const list = Array.isArray(message.reasoning_details) ? message.reasoning_details : []
+    if (list.length === 0 || (typeof message.content !== 'string' && message.content !== null)) {
+      this.#delta(message, index, writer)
+      return
+    }
+    const details = readDetails(list)
+    const plain = textOf(message.reasoning_content) ?? textOf(message.reasoning)
+    if (plain !== undefined && !details.hasText) writer.write({ type: 'reasoning' }, plain)
+    for (const [id, signed] of details.callSignatures) this.#signatures.set(id, signed)
+    const { reasoning_details: _, reasoning_content: __, reasoning: ___, content, tool_calls, ...rest } = message
+    const calls = Array.isArray(tool_calls) ? tool_calls : []
+    for (const item of weave(typeof content === 'string' ? content : '', calls.length, details)) {
+      if ('call' in item) {
+        this.#delta({ tool_calls: [{ index: item.call, ...asObject(calls[item.call]) }] }, index, writer)
+      } else if (item.type === 'reasoning' || item.type === 'vendor') writeThought(item, writer)
+      else if (item.type === 'text') {
+        writer.begin({ type: 'text' })
+        writer.write({ type: 'text' }, item.text)
+        if (item.signature !== undefined) writer.close(item.signature, item.origin)
       }
     }
-    if (list.length > 0) return
+    this.#delta(rest, index, writer)
+  }
+
+  /**
+   * OpenRouter says the same twice, as `reasoning` and in `reasoning_details`: the list has the signatures and wins. We ourselves send
+   * the text as it comes and the item when it is whole: then it only tells the signature of the text before.
+   */
+  #reasoning(delta: Json, index: number, writer: ChoiceWriter): void {
+    const list = Array.isArray(delta.reasoning_details) ? delta.reasoning_details : []
     const text = textOf(delta.reasoning_content) ?? textOf(delta.reasoning)
-    if (text !== undefined) writer.write({ type: 'reasoning' }, text)
+    if (list.length === 0) {
+      if (text === undefined) return
+      writer.write({ type: 'reasoning' }, text, 'plain')
+      this.#plain.set(index, (writer.isOpen('reasoning') ? (this.#plain.get(index) ?? '') : '') + text)
+      return
+    }
+    for (const item of list) {
+      const { placed, callSignatures, textSignatures } = readDetails([item])
+      for (const [id, { signature, origin }] of callSignatures) {
+        if (this.#signatures.get(id)?.signature === signature) continue
+        writer.whole({ type: 'reasoning', redacted: signature, origin, id })
+      }
+      for (const { signature, origin } of textSignatures) {
+        if (writer.isOpen('text')) writer.close(signature, origin)
+        else writer.whole({ type: 'reasoning', redacted: signature, origin })
+      }
+      for (const { block } of placed) {
+        const said = this.#plain.get(index)
+        if (block.type === 'reasoning' && said !== undefined && block.text === said && writer.isOpen('reasoning')) {
+          writer.close(block.signature, block.origin)
+        } else writeThought(block, writer, asObject(item)?.index)
+        this.#plain.delete(index)
+      }
+    }
   }
 
   #toolCall(call: Json, calls: CallKeys, writer: ChoiceWriter): void {
@@ -173,14 +210,16 @@ export class ReplyReader {
     const { key, fresh } = calls.find(typeof call.index === 'number' ? call.index : undefined, id, name)
     if (fresh) {
       const google = asObject(asObject(call.extra_content)?.google)
-      const signature = textOf(google?.thought_signature)
+      const own = textOf(google?.thought_signature)
+      const signed = own === undefined ? this.#signatures.get(id ?? '') : { signature: own, origin: 'gemini' }
+      if (signed && id !== undefined) this.#signatures.set(id, signed)
       const block: BlockStart & { type: 'tool-call' } = {
         type: 'tool-call',
         id: id ?? `call_${this.#id ?? this.#aids.replyId ?? 'reply'}_${calls.count}`,
         name: name ?? '',
       }
       if (custom) block.custom = true
-      if (signature !== undefined) Object.assign(block, { signature, origin: 'gemini' })
+      if (signed) Object.assign(block, signed)
       writer.beginCall(key, block)
     }
     const input = custom ? custom.input : fn?.arguments
@@ -218,76 +257,3 @@ interface Spoken {
   transcript: string
   expires: number | undefined
 }
-
-/**
- * Tells which call a delta belongs to. Servers leave out the index, repeat the id on each delta, or give every parallel call the
- * index 0 (Portkey #1275): a new id together with a name is always a new call.
- */
-class CallKeys {
-  count = 0
-  readonly #byIndex = new Map<number, { key: string; id: string | undefined }>()
-  #last = 0
-
-  find(index: number | undefined, id: string | undefined, name: string | undefined): { key: string; fresh: boolean } {
-    const at =
-      index ?? (id === undefined ? this.#last : (this.#indexOf(id) ?? (name === undefined ? this.#last : this.count)))
-    this.#last = at
-    const known = this.#byIndex.get(at)
-    const other = known && id !== undefined && known.id !== undefined && id !== known.id && name !== undefined
-    if (known && !other) return { key: known.key, fresh: false }
-    const key = String(this.count++)
-    this.#byIndex.set(at, { key, id })
-    return { key, fresh: true }
-  }
-
-  #indexOf(id: string): number | undefined {
-    for (const [index, call] of this.#byIndex) if (call.id === id) return index
-    return undefined
-  }
-}
-
-/** Mistral writes content as parts: text, and thoughts that are lists of texts. */
-function readPart(part: Json | undefined, writer: ChoiceWriter): void {
-  if (!part) return
-  if (part.type === 'text' && typeof part.text === 'string') writer.write({ type: 'text' }, part.text)
-  if (part.type !== 'thinking' || !Array.isArray(part.thinking)) return
-  for (const piece of part.thinking) {
-    const text = textOf(asObject(piece)?.text)
-    if (text !== undefined) writer.write({ type: 'reasoning' }, text)
-  }
-}
-
-function readAnnotations(list: unknown): Annotation[] {
-  if (!Array.isArray(list)) return []
-  return list.flatMap((item: unknown) => {
-    const annotation = asObject(item)
-    if (!annotation) return []
-    const cited = asObject(annotation.url_citation)
-    const url = textOf(cited?.url)
-    if (!cited || url === undefined) return [{ raw: annotation }]
-    const result: Annotation = { url }
-    if (typeof cited.title === 'string') result.title = cited.title
-    if (typeof cited.start_index === 'number') result.start = cited.start_index
-    if (typeof cited.end_index === 'number') result.end = cited.end_index
-    if (typeof cited.content === 'string') result.quote = cited.content
-    return [result]
-  })
-}
-
-function readLogprobs(list: unknown): TokenLogprob[] {
-  if (!Array.isArray(list)) return []
-  return list.flatMap((item: unknown) => {
-    const token = readToken(item)
-    if (!token) return []
-    const top = asObject(item)?.top_logprobs
-    return [{ ...token, top: (Array.isArray(top) ? top : []).flatMap((other: unknown) => readToken(other) ?? []) }]
-  })
-}
-
-function readToken(item: unknown): { token: string; logprob: number; bytes: number[] | null } | undefined {
-  const from = asObject(item)
-  if (typeof from?.token !== 'string' || typeof from.logprob !== 'number') return undefined
-  return { token: from.token, logprob: from.logprob, bytes: Array.isArray(from.bytes) ? from.bytes : null }
-}
-
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
