@@ -86,6 +86,19 @@ describe('schema and loader agree', () => {
       { server: { bodyTimeout: '1.5s', drainTimeout: 90000, maxBody: '512 KB', maxReply: 4096 } },
     ],
     ['empty blocks', { server: null, log: null, targets: null, routes: null, keys: null }],
+    ['empty retries and breaker', { retries: null, breaker: null }],
+    [
+      'how to survive',
+      {
+        fallback: true,
+        retries: { attempts: '${N:-2}', baseDelay: '100ms', budget: 0.5 },
+        breaker: { failures: 3, openFor: 5000 },
+        routes: {
+          a: { targets: ['ollama/x', 'route:b'], retries: { attempts: 1 }, onAllFailed: 'message' },
+          b: 'ollama/y',
+        },
+      },
+    ],
     ['shorthand routes', { routes: { a: 'ollama/x', b: ['ollama/x', 'ollama/y'], 'c*': { targets: ['ollama/*'] } } }],
   ]
   const refused: [string, object][] = [
@@ -94,7 +107,9 @@ describe('schema and loader agree', () => {
     ['a port out of range', { server: { port: 65536 } }],
     ['a slash in a provider name', { providers: { 'a/b': null } }],
     ['an empty route', { routes: { a: [] } }],
-    ['an unknown key in a route', { routes: { a: { targets: ['ollama/x'], retries: 2 } } }],
+    ['an unknown key in a route', { routes: { a: { targets: ['ollama/x'], retry: 2 } } }],
+    ['retries that are no block', { routes: { a: { targets: ['ollama/x'], retries: 2 } } }],
+    ['more than 100 percent', { breaker: { percent: 101 } }],
     ['a forced stream', { targets: { t: { provider: 'ollama', model: 'm', params: { stream: true } } } }],
     ['a date that is none', { targets: { t: { provider: 'ollama', model: 'm', sunset: '2026-13-01' } } }],
   ]

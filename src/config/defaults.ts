@@ -26,7 +26,7 @@ export const defaults = {
   // Reasoning models think for minutes before their first word: a tighter first-token limit would cut good replies.
   timeouts: { connect: 5_000, firstToken: 300_000, idle: 120_000, total: 1_800_000 } satisfies Timeouts,
   commitAfter: 10_000,
-  retries: { attempts: 1, baseDelay: 1_000, maxDelay: 30_000, budget: 0.2 },
+  retries: { attempts: 3, baseDelay: 1_000, maxDelay: 30_000, budget: 0.2 },
   breaker: {
     failures: 5,
     percent: 50,

@@ -5,17 +5,19 @@ import { join, resolve } from 'node:path'
 import { defaults } from './defaults.ts'
 import { readDocument } from './document.ts'
 import { firstSet } from './env.ts'
+import { envRoute, modelsOfEnv } from './envRoute.ts'
 import { freezeDeep } from './freeze.ts'
 import type { Env } from './interpolation.ts'
 import { buildKeys } from './keySettings.ts'
+import { readLegacy } from './legacyEnv.ts'
 import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
 import { ConfigError, type ConfigProblem, formatPath, type Report } from './problem.ts'
 import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
-import { buildRoute, buildTargets } from './routeSettings.ts'
+import { buildRoute, buildTargets, mergeOver } from './routeSettings.ts'
 import type { Settings } from './schema.ts'
 import { buildLogLevel, buildServer, type Overrides } from './serverSettings.ts'
 import { checkShape, type Shape } from './shape.ts'
-import type { LedgerSettings, Provider, Route, Snapshot } from './snapshot.ts'
+import type { BreakerSettings, LedgerSettings, Provider, RetrySettings, Route, Snapshot } from './snapshot.ts'
 import { findMissingKeys, findWarnings } from './warning.ts'
 
 export interface LoadOptions {
@@ -74,9 +76,9 @@ export function parseConfig(text: string, options: LoadOptions): Loaded {
     if (!taken.has(shown)) problems.push({ path: shown, ...place(path, part), message })
   }
   const shape = document.data === undefined ? undefined : checkShape(document, report)
-  const snapshot = shape && buildSnapshot(shape, { text, env, version, overrides, file, report })
   const warnings: ConfigProblem[] = []
   const warn: Report = (path, message, part) => warnings.push({ path: formatPath(path), ...place(path, part), message })
+  const snapshot = shape && buildSnapshot(shape, { text, env, version, overrides, file, report, warn })
   if (snapshot) findMissingKeys(snapshot, { report, warn })
   if (shape && snapshot && problems.length === 0) findWarnings(snapshot, shape.settings, { document, env, now, warn })
   if (!snapshot || problems.length > 0) throw new ConfigError(problems.sort(byPlace), file)
@@ -87,7 +89,7 @@ const byPlace = (a: ConfigProblem, b: ConfigProblem) => a.line - b.line || a.col
 
 /** Problems of the environment carry the variable's name as their path: there is no line to point at. */
 const isVariable = (step: string | number | undefined): boolean =>
-  typeof step === 'string' && /^[A-Z][A-Z_]*$/.test(step)
+  typeof step === 'string' && /^[A-Z][A-Z0-9_]*$/.test(step)
 
 interface BuildOptions {
   text: string
@@ -96,6 +98,7 @@ interface BuildOptions {
   overrides: Overrides
   file: string | undefined
   report: Report
+  warn: Report
 }
 
 /** The file wins over TURNOUT_DB. */
@@ -110,8 +113,11 @@ function buildLedger(settings: Settings['ledger'], env: Env, dataDir: string): L
 }
 
 /** Resolves names and fills gaps. What it returns may be served only if nothing was reported. */
-function buildSnapshot({ settings, providerNames, targetIds }: Shape, options: BuildOptions): Snapshot {
-  const { text, env, version, overrides, file, report } = options
+function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape, options: BuildOptions): Snapshot {
+  const { text, env, version, overrides, file, report, warn } = options
+  const legacy = readLegacy(env, settings)
+  for (const { name, message } of legacy.notes) warn([name], message)
+  const { gaps } = legacy
   const server = buildServer(settings.server, env, overrides, report)
   const level = buildLogLevel(settings.log, env, overrides, report)
   const dataDir =
@@ -125,16 +131,28 @@ function buildSnapshot({ settings, providerNames, targetIds }: Shape, options: B
   }
   const providers = new Map<string, Provider>()
   for (const [name, provider] of Object.entries(listed)) {
-    const built = buildProvider(name, provider, env, report)
+    const fallback = provider?.fallback ?? gaps.providers?.[name]?.fallback
+    const built = buildProvider(name, { ...provider, fallback }, env, report)
     if (built) providers.set(name, built)
   }
 
-  const plans = buildTargets(settings.targets ?? {}, providers, declared, report)
-  const parts = { plans, targetIds, providers, declared, report }
+  const breaker = mergeOver(mergeOver<BreakerSettings>(defaults.breaker, gaps.breaker), settings.breaker)
+  const retries = mergeOver(mergeOver<RetrySettings>(defaults.retries, gaps.retries), settings.retries)
+  const plans = buildTargets(settings.targets ?? {}, { providers, declared, breaker, report })
+  const base = { retries, fallback: settings.fallback ?? gaps.fallback ?? true }
+  const written = settings.routes ?? {}
+  const parts = { plans, targetIds, providers, declared, breaker, routes: written, routeNames, base, report }
   const routes = new Map<string, Route>()
-  for (const [name, route] of Object.entries(settings.routes ?? {})) {
+  for (const [name, route] of Object.entries(written)) {
     const built = buildRoute(name, route, parts)
     if (built) routes.set(name, built)
+  }
+  const models = modelsOfEnv({ env, legacy, providers, targetIds, written: routeNames.includes(envRoute), warn })
+  if (models.length > 0) {
+    const reportVariable: Report = (path, message) => report([models[Number(path[2])]!.variable], message)
+    const refs = models.map(({ ref }) => ref)
+    const built = buildRoute(envRoute, refs, { ...parts, report: reportVariable })
+    if (built) routes.set(envRoute, built)
   }
   const patterns = [...routes.values()]
     .filter(({ name }) => isPattern(name))
@@ -146,6 +164,8 @@ function buildSnapshot({ settings, providerNames, targetIds }: Shape, options: B
     hash: createHash('sha256').update(text).digest('hex').slice(0, 12),
     source: file === undefined ? 'environment' : 'file',
     bypass: false,
+    breaker,
+    retries,
     server,
     log: { level, clientAddress: settings.log?.clientAddress ?? false },
     dataDir: resolve(dataDir),

@@ -72,7 +72,7 @@ export function buildProvider(
     passHeaders: settings?.passHeaders ?? kind.passHeaders ?? [],
     streamUsage: settings?.streamUsage ?? kind.streamUsageFor?.({ apiVersion }) ?? kind.streamUsage,
     quirks: kind.quirks ?? [],
-    fallback: true,
+    fallback: settings?.fallback ?? true,
   }
 }
 

@@ -71,23 +71,29 @@ function implicitRoute(snapshot: Snapshot, model: string): Route | undefined {
     known.set(model, kept)
     return kept
   }
-  const found = findProvider(snapshot, model)
+  const found = findProvider(snapshot.providers, model)
   if (!found) return undefined
-  const route = freezeDeep(makeImplicitRoute(model, found.provider, found.model))
+  const route = freezeDeep(makeImplicitRoute(model, found.provider, found.model, snapshot))
   known.set(model, route)
   if (known.size > maxImplicit) known.delete(known.keys().next().value!)
   return route
 }
 
-/** The prefix up to the first slash must be a provider's whole name: `openai` never claims `openai-eu/…`. */
-function findProvider(snapshot: Snapshot, model: string): { provider: Provider; model: string } | undefined {
+/**
+ * The provider of `provider/model` or of a well-known bare name. The prefix up to the first slash must be a provider's whole name:
+ * `openai` never claims `openai-eu/…`.
+ */
+export function findProvider(
+  providers: ReadonlyMap<string, Provider>,
+  model: string,
+): { provider: Provider; model: string } | undefined {
   const slash = model.indexOf('/')
   if (slash !== -1) {
-    const provider = snapshot.providers.get(model.slice(0, slash))
+    const provider = providers.get(model.slice(0, slash))
     const rest = model.slice(slash + 1)
     return provider && rest !== '' && rest !== '*' ? { provider, model: rest } : undefined
   }
-  for (const provider of snapshot.providers.values()) {
+  for (const provider of providers.values()) {
     const { modelPrefixes, models } = provider.kind
     if (!modelPrefixes) continue
     if (models?.includes(model) || modelPrefixes.some((prefix) => model.startsWith(prefix))) return { provider, model }

@@ -1,22 +1,39 @@
 // Makes targets and routes of their settings: shorthand spelled out, limits inherited, names looked up.
 import { providerKinds } from '../providers/index.ts'
+import { flattenChain, routePrefix, spellOut } from './chain.ts'
 import { defaults } from './defaults.ts'
 import { likelyName } from './nearest.ts'
 import type { Path, Report } from './problem.ts'
 import type { RouteSettings, TargetSettings, TimeoutSettings } from './schema.ts'
-import type { Provider, Route, Target, Timeouts } from './snapshot.ts'
+import type { BreakerSettings, Provider, RetrySettings, Route, Target, Timeouts } from './snapshot.ts'
 
 type Providers = ReadonlyMap<string, Provider>
 
 /** What routes are built from. `plans` grows by the inline targets that routes name. */
-export interface RouteParts {
+export interface RouteParts extends TargetParts {
   readonly plans: Map<string, TargetPlan>
   /** Ids under `targets:`, faulty ones included: those have been told of already. */
   readonly targetIds: readonly string[]
+  /** Everything under `routes:`, for routes that name others. */
+  readonly routes: Readonly<Record<string, RouteSettings>>
+  readonly routeNames: readonly string[]
+  readonly base: RouteBase
+}
+
+export interface TargetParts {
   readonly providers: Providers
   /** Names under `providers:`, faulty ones included. */
   readonly declared: readonly string[]
+  /** For targets that say nothing else. */
+  readonly breaker: BreakerSettings
   readonly report: Report
+}
+
+/** What holds for every route that does not say otherwise. */
+export interface RouteBase {
+  readonly retries: RetrySettings
+  /** `false` cannot be taken back by a route. */
+  readonly fallback: boolean
 }
 
 /** Limits of the target itself, before anything is inherited: what a route may still fill in. */
@@ -28,12 +45,13 @@ export interface TargetPlan {
 /** The targets under `targets:` by id. One whose provider is unknown is told of and left out. */
 export function buildTargets(
   settings: Readonly<Record<string, TargetSettings>>,
-  providers: Providers,
-  declared: readonly string[],
-  report: Report,
+  parts: TargetParts,
 ): Map<string, TargetPlan> {
+  const { providers, declared, report } = parts
   const plans = new Map<string, TargetPlan>()
   for (const [id, target] of Object.entries(settings)) {
+    if (id.startsWith(routePrefix))
+      report(['targets', id], `"${routePrefix}" names a route: call it something else`, 'key')
     const provider = providers.get(target.provider)
     if (!provider) {
       // A provider that is there but faulty has been told of already.
@@ -45,7 +63,13 @@ export function buildTargets(
     plans.set(id, {
       own: target.timeouts,
       target: {
-        ...makeTarget(id, provider, target.model, mergeTimeouts(target.timeouts)),
+        ...makeTarget(
+          id,
+          provider,
+          target.model,
+          mergeTimeouts(target.timeouts),
+          mergeOver(parts.breaker, target.breaker),
+        ),
         params: target.params,
         ...(target.sunset === undefined ? {} : { sunset: target.sunset }),
       },
@@ -59,36 +83,42 @@ export function buildRoute(name: string, settings: RouteSettings, parts: RoutePa
   const path: Path = ['routes', name]
   const { list, listPath } = spellOut(settings, path)
   const block = typeof settings === 'string' || Array.isArray(settings) ? undefined : settings
-  const targets: Target[] = []
-  list.forEach((ref, index) => {
-    const at = listPath(index)
-    if (list.indexOf(ref) !== index) {
-      parts.report(at, `"${ref}" is already in this route`)
-      return
-    }
-    const plan = findPlan(ref, at, parts)
-    if (plan) targets.push({ ...plan.target, timeouts: mergeTimeouts(block?.timeouts, plan.own) })
-  })
+  const chain = (refs: readonly string[], pathOf: (index: number) => Path): Target[] =>
+    flattenChain(refs, pathOf, { name, ...parts }).flatMap(({ ref, at, limits, direct }) => {
+      const plan = findPlan(ref, at, direct ? parts : { ...parts, report: () => {} })
+      return plan ? [{ ...plan.target, timeouts: mergeTimeouts(block?.timeouts, ...limits, plan.own) }] : []
+    })
+  const special = (key: 'onContextWindow' | 'onContentPolicy') =>
+    chain(block?.[key] ?? [], (index) => [...path, key, index])
+  const targets = chain(list, listPath)
+  const onContextWindow = special('onContextWindow')
+  const onContentPolicy = special('onContentPolicy')
   if (targets.length === 0) return undefined
   return makeRoute(name, targets, {
     timeouts: mergeTimeouts(block?.timeouts),
     commitAfter: block?.commitAfter ?? defaults.commitAfter,
     toolArguments: block?.toolArguments ?? defaults.toolArguments,
     usageCost: block?.usageCost ?? false,
+    retries: mergeOver(parts.base.retries, block?.retries),
+    fallback: parts.base.fallback && (block?.fallback ?? true),
+    onContextWindow,
+    onContentPolicy,
+    onAllFailed: block?.onAllFailed ?? 'error',
+    failureMessage: block?.failureMessage ?? defaults.failureMessage,
+    clientModels: block?.clientModels ?? false,
+    strict: block?.strict ?? false,
   })
 }
 
-/** A route that nobody configured: one provider's model, with the defaults. */
-export function makeImplicitRoute(name: string, provider: Provider, model: string): Route {
-  const target = makeTarget(`${provider.name}/${model}`, provider, model, defaults.timeouts)
-  return { ...makeRoute(name, [target], {}), implicit: true }
-}
-
-/** Where each of a route's targets is written, whichever way the route is. */
-export function spellOut(settings: RouteSettings, path: Path) {
-  if (typeof settings === 'string') return { list: [settings], listPath: (_: number): Path => path }
-  if (Array.isArray(settings)) return { list: settings, listPath: (index: number): Path => [...path, index] }
-  return { list: settings.targets, listPath: (index: number): Path => [...path, 'targets', index] }
+/** A route that nobody configured: one provider's model, with the defaults of the configuration. */
+export function makeImplicitRoute(
+  name: string,
+  provider: Provider,
+  model: string,
+  base: { breaker: BreakerSettings; retries: RetrySettings },
+): Route {
+  const target = makeTarget(`${provider.name}/${model}`, provider, model, defaults.timeouts, base.breaker)
+  return { ...makeRoute(name, [target], { retries: base.retries }), implicit: true }
 }
 
 function findPlan(ref: string, at: Path, parts: RouteParts): TargetPlan | undefined {
@@ -112,12 +142,18 @@ function findPlan(ref: string, at: Path, parts: RouteParts): TargetPlan | undefi
     if (!declared.includes(name)) report(at, unknownProvider(name, declared))
     return undefined
   }
-  const plan = { target: makeTarget(ref, provider, model, defaults.timeouts), own: undefined }
+  const plan = { target: makeTarget(ref, provider, model, defaults.timeouts, parts.breaker), own: undefined }
   plans.set(ref, plan)
   return plan
 }
 
-function makeTarget(id: string, provider: Provider, model: string, timeouts: Timeouts): Target {
+function makeTarget(
+  id: string,
+  provider: Provider,
+  model: string,
+  timeouts: Timeouts,
+  breaker: BreakerSettings,
+): Target {
   const sunset = provider.kind.sunsets?.[model]
   return {
     id,
@@ -125,44 +161,49 @@ function makeTarget(id: string, provider: Provider, model: string, timeouts: Tim
     model,
     params: undefined,
     timeouts,
-    breaker: defaults.breaker,
+    breaker,
     ...(sunset === undefined ? {} : { sunset }),
   }
 }
 
-function makeRoute(
-  name: string,
-  targets: Target[],
-  more: Partial<Pick<Route, 'timeouts' | 'commitAfter' | 'toolArguments' | 'usageCost'>>,
-) {
+function makeRoute(name: string, targets: readonly Target[], more: Partial<Route>): Route {
   return {
     name,
     targets,
-    policy: 'ordered' as const,
-    timeouts: more.timeouts ?? defaults.timeouts,
-    commitAfter: more.commitAfter ?? defaults.commitAfter,
-    toolArguments: more.toolArguments ?? defaults.toolArguments,
-    usageCost: more.usageCost ?? false,
+    policy: 'ordered',
+    timeouts: defaults.timeouts,
+    commitAfter: defaults.commitAfter,
+    toolArguments: defaults.toolArguments,
+    usageCost: false,
     retries: defaults.retries,
     fallback: true,
     onContextWindow: [],
     onContentPolicy: [],
-    onAllFailed: 'error' as const,
+    onAllFailed: 'error',
     failureMessage: defaults.failureMessage,
     clientModels: false,
     strict: false,
     implicit: false,
-  } satisfies Route
+    ...more,
+  }
 }
 
-/** Later layers win; what none of them says comes from the defaults. */
-function mergeTimeouts(...layers: (TimeoutSettings | undefined)[]): Timeouts {
-  const merged: { -readonly [Name in keyof Timeouts]: number } = { ...defaults.timeouts }
-  for (const layer of layers) {
-    for (const name of Object.keys(merged) as (keyof Timeouts)[]) merged[name] = layer?.[name] ?? merged[name]
+/** The base with what the other says; fields that it leaves undefined do not count. */
+export function mergeOver<Base extends object>(
+  base: Base,
+  over: { [Name in keyof Base]?: Base[Name] | undefined } | undefined,
+): Base {
+  const merged = { ...base }
+  for (const name of Object.keys(base) as (keyof Base)[]) {
+    const value = over?.[name]
+    if (value !== undefined) merged[name] = value
   }
   return merged
 }
+
+/** Later layers win; what none of them says comes from the defaults. */
+const mergeTimeouts = (...layers: (TimeoutSettings | undefined)[]): Timeouts =>
+  layers.reduce<Timeouts>((merged, layer) => mergeOver(merged, layer), defaults.timeouts)
 
 function unknownProvider(name: string, declared: readonly string[]): string {
   const meant = likelyName(name, declared)

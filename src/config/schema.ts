@@ -4,69 +4,8 @@ import { z } from 'zod'
 import { pricesSchema } from '../pricing/priceSchema.ts'
 import { neverPassed } from '../providers/provider.ts'
 import { defaults } from './defaults.ts'
-import { likelyName } from './nearest.ts'
-import { durationPattern, maxDuration, readDuration, readSize, showDuration, showSize, sizePattern } from './unit.ts'
-
-/** An object that refuses unknown keys: one line per key, in the order of the issue's `keys`, each with what was meant. */
-const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
-  z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys' ? issue.keys.map((key) => unknownKey(key, shape)).join('\n') : undefined,
-  })
-
-const unknownKey = (key: string, shape: object): string => {
-  const known = Object.keys(shape)
-  const meant = likelyName(key, known)
-  return `unknown key "${key}"; ${meant === undefined ? `known here: ${known.join(', ')}` : `did you mean "${meant}"?`}`
-}
-
-/** A block that may be left empty: `server:` with nothing after it is null in YAML, and means "all defaults". */
-const block = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
-  strict(shape)
-    .nullable()
-    .transform((value) => value ?? undefined)
-
-const durationText = 'milliseconds, or text such as 500ms, 30s, 10m, 1h'
-const duration = (fallback: number) =>
-  z
-    .union(
-      [z.number().nonnegative(), z.string().regex(durationPattern, { error: `expected a duration: ${durationText}` })],
-      { error: `expected a duration: ${durationText}` },
-    )
-    .transform((value) => readDuration(value)!)
-    .refine((value) => value >= 1 && value <= maxDuration, { error: 'a duration must be between 1ms and 24 days' })
-    .optional()
-    .meta({ default: showDuration(fallback), examples: ['500ms', '30s', '10m'] })
-
-const sizeText = 'bytes, or text such as 512KB, 20MB'
-const size = (fallback: number) =>
-  z
-    .union([z.number().nonnegative(), z.string().regex(sizePattern, { error: `expected a size: ${sizeText}` })], {
-      error: `expected a size: ${sizeText}`,
-    })
-    .transform((value) => readSize(value)!)
-    .refine((value) => value >= 1024 && value <= 2 ** 30, { error: 'a size must be between 1KB and 1GB' })
-    .optional()
-    .meta({ default: showSize(fallback), examples: ['512KB', '20MB'] })
-
-const count = (fallback: number, least = 1, most = 1_000_000) =>
-  z.number().int().min(least).max(most).meta({ default: fallback })
-
-/** Ids that end up in headers, labels and `provider/model`: no slash, no star, no space. */
-const id = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/, { error: 'a name is letters, digits and . _ : @ - (at most 128)' })
-
-const text = (most = 2048) => z.string().min(1, { error: 'may not be empty' }).max(most)
-
-const timeouts = strict({
-  connect: duration(defaults.timeouts.connect).describe('Longest wait for the connection, TLS included.'),
-  firstToken: duration(defaults.timeouts.firstToken).describe(
-    'Longest wait for the first generated content. Role-only chunks, pings and comments do not count.',
-  ),
-  idle: duration(defaults.timeouts.idle).describe('Longest gap between two pieces of generated content.'),
-  total: duration(defaults.timeouts.total).describe('Longest time for one upstream call from start to end.'),
-})
+import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
+import { block, count, duration, emptyRecord, id, size, strict, text } from './schemaField.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, { error: 'not a header name' })
 
@@ -100,54 +39,12 @@ const provider = block({
     .enum(['ask', 'always', 'never'])
     .optional()
     .describe('How token usage comes in streams: `ask` by `stream_options`, `always` unasked, `never`.'),
-})
-
-const target = strict({
-  provider: id.describe('Name of a provider under `providers`.'),
-  model: text(256).describe('The model as the provider calls it, or `*` for the name that the client sent.'),
-  params: z
-    .record(
-      z.string().regex(/^(?!(?:model|messages|stream|stream_options)$)[\w.-]+$/, {
-        error: 'not a parameter that a target may force',
-      }),
-      z.json(),
-    )
+  fallback: z
+    .boolean()
     .optional()
-    .describe('Parameters forced on every request, by their name on the wire.'),
-  timeouts: timeouts.optional().describe("Time limits of this target; they win over its route's."),
-  sunset: z.iso
-    .date({ error: 'expected a date such as 2026-12-31' })
-    .optional()
-    .describe('Day on which the provider retires the model, YYYY-MM-DD. Warns from 30 days before it.'),
+    .describe('Whether another target is tried when one of this provider fails.')
+    .meta({ default: true }),
 })
-
-const targetRef = text(384).describe('Id of a target, or `provider/model`, or `provider/*`.')
-const targetList = z.array(targetRef).min(1, { error: 'a route needs a target' }).max(64)
-
-const route = z.union(
-  [
-    targetRef,
-    targetList.describe('Targets, best first.'),
-    strict({
-      targets: targetList.describe('Targets, best first: the next is tried when one fails.'),
-      timeouts: timeouts.optional().describe('Time limits of calls on this route.'),
-      commitAfter: duration(defaults.commitAfter).describe(
-        'Streams: after this long a wait for content the reply is begun all the same; no fallback after that.',
-      ),
-      toolArguments: z
-        .enum(['check', 'pass'])
-        .optional()
-        .describe('`check` refuses a history whose tool arguments are not JSON; `pass` leaves that to the upstream.')
-        .meta({ default: defaults.toolArguments }),
-      usageCost: z
-        .boolean()
-        .optional()
-        .describe('Add `cost` to the usage of replies, for clients that cannot read headers.')
-        .meta({ default: false }),
-    }),
-  ],
-  { error: 'expected a target, a list of targets, or a block with `targets`' },
-)
 
 const key = strict({
   name: id.describe('Name in the ledger and the logs.'),
@@ -224,12 +121,6 @@ const ledger = block({
     .describe('Days that rows of single requests are kept; daily sums stay. 0 = for ever.'),
 })
 
-const emptyRecord = <Value extends z.ZodType>(name: z.ZodType<string, string>, value: Value) =>
-  z
-    .record(name, value)
-    .nullable()
-    .transform((record) => record ?? undefined)
-
 export const configSchema = strict({
   server: server.optional().describe('Where and within which limits Turnout listens.'),
   log: log.optional().describe('What is logged.'),
@@ -246,17 +137,24 @@ export const configSchema = strict({
   targets: emptyRecord(id, target)
     .optional()
     .describe('Targets by id, for those that need more than `provider/model`.'),
-  routes: emptyRecord(
-    z
-      .string()
-      .min(1)
-      .max(256)
-      .regex(/^[^\s\p{Cc}]+$/u, { error: 'a route name may hold no spaces' })
-      .refine((name) => (name.match(/\*+/g)?.length ?? 0) <= 8, { error: 'at most 8 stars in a pattern' }),
-    route,
-  )
+  routes: emptyRecord(routeName, route)
     .optional()
     .describe('What a client may send as `model`: a name, or a pattern with `*`. The most specific pattern wins.'),
+  fallback: z
+    .boolean()
+    .optional()
+    .describe('`false`: on no route is another target tried when one fails.')
+    .meta({ default: true }),
+  retries: retries
+    .nullable()
+    .transform((value) => value ?? undefined)
+    .optional()
+    .describe('When and how often a target is called again, for routes that do not say so themselves.'),
+  breaker: breaker
+    .nullable()
+    .transform((value) => value ?? undefined)
+    .optional()
+    .describe('When a target is left alone, for targets that do not say so themselves.'),
   keys: z
     .array(key)
     .nullable()
@@ -276,4 +174,6 @@ export type ProviderSettings = NonNullable<NonNullable<Settings['providers']>[st
 export type TargetSettings = z.output<typeof target>
 export type RouteSettings = z.output<typeof route>
 export type TimeoutSettings = z.output<typeof timeouts>
+export type RetryFields = z.output<typeof retries>
+export type BreakerFields = z.output<typeof breaker>
 export type KeySettings = z.output<typeof key>

@@ -10,6 +10,8 @@ export interface Shape {
   providerNames: string[] | undefined
   /** Ids under `targets:`, faulty ones included. */
   targetIds: string[]
+  /** Names under `routes:`, faulty ones included. */
+  routeNames: string[]
 }
 
 type Data = Record<string | number, unknown>
@@ -28,13 +30,14 @@ export function checkShape(document: SourceDocument, report: Report): Shape | un
   }
   const providerNames = keysOf(data.providers)
   const targetIds = keysOf(data.targets) ?? []
+  const routeNames = keysOf(data.routes) ?? []
   if (!result.success) {
     const faults = faultsOf(result.error.issues)
     for (const { path, message, atKey } of faults) report(path, message, atKey ? 'key' : 'value')
     for (const { path } of faults) if (!leaveOut(data, path)) return undefined
     result = configSchema.safeParse(data)
   }
-  return result.success ? { settings: result.data, providerNames, targetIds } : undefined
+  return result.success ? { settings: result.data, providerNames, targetIds, routeNames } : undefined
 }
 
 function convertVariables(data: Data, faults: readonly SchemaFault[], document: SourceDocument): boolean {
@@ -58,13 +61,16 @@ function convertAt(data: Data, path: Path, expected: string): boolean {
   return true
 }
 
+/** Sections without which the rest can be looked at all the same. */
+const replaceable: ReadonlySet<unknown> = new Set(['keys', 'dataDir', 'directModels', 'fallback', 'retries', 'breaker'])
+
 /** Removes the entry of a section that a fault lies in. False when the fault is the section itself, or the whole document. */
 function leaveOut(data: Data, [section, entry]: Path): boolean {
   if (section === undefined) return false
   const known = section in configSchema.shape
   if (entry === undefined || keysOf(data[section]) === undefined) {
     delete data[section]
-    return !known || section === 'keys' || section === 'dataDir' || section === 'directModels'
+    return !known || replaceable.has(section)
   }
   delete (data[section] as Data)[entry]
   return true

@@ -143,6 +143,10 @@ export interface Snapshot {
   readonly source: 'file' | 'environment'
   /** The operator's one switch: every route goes to its first target, without fallback, policy, cache or rollout. */
   readonly bypass: boolean
+  /** For targets that are in no configuration: those of implicit routes. */
+  readonly breaker: BreakerSettings
+  /** The same for the retries of implicit routes. */
+  readonly retries: RetrySettings
   readonly server: ServerSettings
   /** `clientAddress`: whether request lines carry the client's address. */
   readonly log: { readonly level: string; readonly clientAddress: boolean }

@@ -2,12 +2,12 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import { providerKinds } from '../providers/index.ts'
 import { isLoopback } from './binding.ts'
+import { spellOut } from './chain.ts'
 import type { SourceDocument } from './document.ts'
 import { firstSet } from './env.ts'
 import type { Env } from './interpolation.ts'
 import { demoKey } from './keySettings.ts'
 import type { Path, Report } from './problem.ts'
-import { spellOut } from './routeSettings.ts'
 import type { Settings } from './schema.ts'
 import type { Provider, Route, Snapshot, Target } from './snapshot.ts'
 
@@ -56,6 +56,7 @@ function warnAboutFallbacks(route: Route, warn: Report) {
     warn(path, 'has one target and no fallback: when that fails, the request fails', 'key')
     return
   }
+  if (!route.fallback) return
   const [vendor, ...others] = new Set(route.targets.map(({ provider }) => vendorOf(provider)))
   if (others.length === 0)
     warn(path, `all its targets are at one vendor (${vendor}): an outage there takes them all`, 'key')
@@ -72,11 +73,16 @@ function warnAboutSunsets(snapshot: Snapshot, settings: Settings, { now, warn }:
     warn(path, `${target.provider.kind.title}'s ${target.model} ${when}`)
   }
   for (const id of Object.keys(settings.targets ?? {})) look(snapshot.targets.get(id)!, ['targets', id, 'model'])
-  for (const [name, route] of Object.entries(settings.routes ?? {})) {
-    const { list, listPath } = spellOut(route, ['routes', name])
+  for (const [name, written] of Object.entries(settings.routes ?? {})) {
+    const { list, listPath } = spellOut(written, ['routes', name])
     list.forEach((id, index) => {
-      look(snapshot.targets.get(id)!, listPath(index))
+      const target = snapshot.targets.get(id)
+      // Those of another route are looked at there.
+      if (target) look(target, listPath(index))
     })
+    const route = snapshot.routes.get(name)
+    for (const key of ['onContextWindow', 'onContentPolicy'] as const)
+      for (const target of route?.[key] ?? []) look(target, ['routes', name, key])
   }
 }
 
@@ -135,7 +141,7 @@ function usedBy(snapshot: Snapshot) {
   const targets = new Map<string, string>()
   const providers = new Map<string, string>()
   for (const route of snapshot.routes.values()) {
-    for (const target of route.targets) {
+    for (const target of [...route.targets, ...route.onContextWindow, ...route.onContentPolicy]) {
       if (!targets.has(target.id)) targets.set(target.id, route.name)
       if (!providers.has(target.provider.name)) providers.set(target.provider.name, route.name)
     }
