@@ -8,11 +8,14 @@ import { ConfigError, formatProblem } from '../config/problem.ts'
 import type { ListeningServer } from '../http/server.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
+import { openReader, type Reader } from '../store/reader.ts'
 import { hashUser, loadSecret } from '../store/secret.ts'
+import { showLedger } from '../telemetry/ledgerMetrics.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createTokenCounter } from '../telemetry/tokens/counter.ts'
 import { version } from '../version.ts'
+import { type Retention, startRetention } from './retention.ts'
 
 export interface RunOptions {
   config?: string | undefined
@@ -52,6 +55,17 @@ export async function run(options: RunOptions): Promise<Running> {
   const tokens = createTokenCounter()
   let store: Store | undefined
   let ledger: Ledger | undefined
+  let reader: Reader | undefined
+  let retention: Retention | undefined
+  // The readers first: a database is closed last by whoever writes to it.
+  const closeAll = async (): Promise<void> => {
+    metrics.close()
+    await retention?.stop()
+    await reader?.close()
+    await ledger?.close()
+    store?.close()
+    await tokens.close()
+  }
   try {
     store = openStore({ file: snapshot.ledger.file, version })
     const secret = loadSecret(snapshot.dataDir, env)
@@ -64,16 +78,24 @@ export async function run(options: RunOptions): Promise<Running> {
     if (ledger.stats.orphans > 0) {
       log.warn('calls of a run that died were settled by estimate', { event: 'orphans', count: ledger.stats.orphans })
     }
+    showLedger(metrics, ledger.stats)
+    reader = openReader(store.file)
     const turnout = createTurnout({
       snapshot,
       log,
       metrics,
       insecure: options.insecure ?? false,
       ledger,
+      reader,
       hashUser: (user) => hashUser(secret, user),
       tokens,
     })
     const server = await turnout.listen()
+    retention = startRetention({
+      keeper: ledger.keeper,
+      days: () => turnout.snapshot.ledger.retentionDays,
+      log,
+    })
     log.info('listening', {
       event: 'listening',
       host: snapshot.server.host,
@@ -88,20 +110,14 @@ export async function run(options: RunOptions): Promise<Running> {
       reload: () => reload(options, turnout, log),
       async stop() {
         const cut = await turnout.close()
-        metrics.close()
-        await ledger?.close()
-        store?.close()
-        await tokens.close()
+        await closeAll()
         log.info('stopped', { event: 'stopped', count: cut })
         await log.flush()
         return cut
       },
     }
   } catch (error) {
-    metrics.close()
-    await ledger?.close()
-    store?.close()
-    await tokens.close()
+    await closeAll()
     throw explainListenError(error, snapshot.server.port)
   }
 }

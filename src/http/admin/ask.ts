@@ -46,7 +46,7 @@ function check(schema: z.ZodType, value: unknown): unknown {
   const [first] = result.error.issues
   const params = result.error.issues.map(paramOf)
   const message = result.error.issues.map((issue, at) => messageOf(issue, params[at]!)).join(' ')
-  const missing = first!.code === 'invalid_type' && first!.input === undefined && first!.path.length > 0
+  const missing = first!.path.length > 0 && valueAt(value, first!.path) === undefined
   throw new Refusal(missing ? 'missing_required_parameter' : 'invalid_value', message, params[0] || null)
 }
 
@@ -57,6 +57,10 @@ function paramOf(issue: z.core.$ZodIssue): string {
 function messageOf(issue: z.core.$ZodIssue, param: string): string {
   if (issue.code === 'unrecognized_keys') return `'${param}' is no parameter of this route.`
   return param === '' ? `The body is not what this route takes: ${issue.message}.` : `'${param}': ${issue.message}.`
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((part, step) => (part as Record<PropertyKey, unknown> | undefined)?.[step], value)
 }
 
 /** Names of fields may be anything that a client sends. */

@@ -65,7 +65,7 @@ export function presentAttempt(row: StoredAttempt) {
   }
 }
 
-/** A sum; its names (day, model, …) come first. `unpriced` attempts are not in its cost. */
+/** A sum; its names (day, model, …) come first. Unpriced attempts are not in its cost; where all are, it is unknown and not 0. */
 export function presentSpend(line: SpendLine) {
   const { requests, failed, attempts, cost, unpriced, estimated, ...rest } = line
   const { input, cacheRead, cacheWrite5m, cacheWrite1h, output, reasoning, audioIn, audioOut, ...names } = rest
@@ -74,8 +74,7 @@ export function presentSpend(line: SpendLine) {
     requests,
     failed,
     attempts,
-    cost_usd: formatUsd(cost),
-    cost_nano_usd: cost,
+    ...costOf(attempts > 0 && unpriced === attempts ? null : cost),
     unpriced_attempts: unpriced,
     estimated_attempts: estimated,
     tokens: {
@@ -107,7 +106,7 @@ function rolloutOf(row: StoredRequest) {
   }
 }
 
-const costOf = (nano: number | null) => ({
+const costOf = (nano: number | bigint | null) => ({
   cost_usd: nano === null ? null : formatUsd(nano),
   cost_nano_usd: nano,
 })

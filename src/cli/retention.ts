@@ -1,0 +1,54 @@
+// Lets old rows of the ledger go: at the start and then every hour, as long as the gateway runs.
+import type { Keeper } from '../store/keeper.ts'
+import { firstIdOf } from '../store/ledgerId.ts'
+import type { Log } from '../telemetry/log.ts'
+
+const dayMs = 86_400_000
+
+export interface Retention {
+  /** Stops after the batch that is being deleted. Before the keeper is closed. */
+  stop(): Promise<void>
+}
+
+export interface RetentionOptions {
+  keeper: Pick<Keeper, 'retain'>
+  /** Days that rows are kept; 0 = for ever. Asked before each pass, so that a reload counts. */
+  days(): number
+  log: Log
+  /** Milliseconds between passes. */
+  every?: number
+  now?: () => number
+}
+
+export function startRetention({ keeper, days, log, every = 3_600_000, now = Date.now }: RetentionOptions): Retention {
+  const stopped = new AbortController()
+  let running: Promise<void> | undefined
+
+  async function pass(): Promise<void> {
+    const kept = days()
+    if (kept === 0) return
+    try {
+      const count = await keeper.retain(firstIdOf(now() - kept * dayMs), { signal: stopped.signal })
+      if (count > 0) log.info(`requests older than ${kept} days were deleted`, { event: 'retention', count })
+    } catch (error) {
+      // The next pass tries again; nothing is lost but room.
+      log.warn('old rows of the ledger could not be deleted', { event: 'retention', error })
+    }
+  }
+
+  const run = (): void => {
+    running ??= pass().finally(() => {
+      running = undefined
+    })
+  }
+  run()
+  const timer = setInterval(run, every)
+  timer.unref()
+  return {
+    async stop() {
+      clearInterval(timer)
+      stopped.abort()
+      await running
+    },
+  }
+}
