@@ -232,6 +232,30 @@ describe('the edits of a chat request', () => {
     )
   })
 
+  it('take parameters out, wherever they stand and whatever else is edited', () => {
+    fc.assert(
+      fc.property(chat, fc.nat(), layout, fc.boolean(), fc.boolean(), (some, place, how, askUsage, forced) => {
+        const models = { name: 'models', key: '"models"', value: '["a", "b"]' }
+        const members = some.toSpliced(place % (some.length + 1), 0, models)
+        const raw = Buffer.from(render(members, how))
+        const params = forced ? { models: ['c'], top_k: 1 } : { top_k: 1 }
+        const edited = patch(inspect(raw, limits), { model: 'other', askUsage, params, drop: ['models', 'absent'] })
+        const { models: _, ...rest } = JSON.parse(raw.toString()) as Record<string, unknown>
+        expect(JSON.parse(edited.toString())).toEqual({
+          ...rest,
+          model: 'other',
+          ...(askUsage ? { stream_options: { include_usage: true } } : {}),
+          ...params,
+        })
+        for (const { name, key, value } of some) {
+          if (name !== 'model')
+            expect(edited.toString().replace(/\s+/g, '')).toContain(`${key}:${value}`.replace(/\s+/g, ''))
+        }
+      }),
+      { seed: 12, numRuns: 1000 },
+    )
+  })
+
   it('keep what JSON.parse and JSON.stringify would lose', () => {
     const raw = Buffer.from(
       '{"seed":12345678901234567890,"x":1.0,\t"model":"m" ,"messages":[],"y":1e400,"z":"\\u00e9\\/"}',
@@ -301,7 +325,7 @@ describe('C59 duplicate and escaped keys', () => {
   it('lets nested duplicates and strange names pass: they decide nothing here', () => {
     for (const body of [
       '{"model":"m","messages":[],"metadata":{"model":"a","model":"b","Model":"c"}}',
-      '{"model":"m","messages":[],"models":["a"],"model_":1,"modelS_":2}',
+      '{"model":"m","messages":[],"models":["a"],"model_":1,"modelX":2}',
       '{"model":"m","messages":[],"__proto__":{"model":"x"},"constructor":1,"":2}',
       '{"mod\\u0065l":"m","messages":[]}',
     ]) {

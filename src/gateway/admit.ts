@@ -12,7 +12,7 @@ import { Refusal } from '../dialects/errors.ts'
  */
 export function authenticate(req: IncomingMessage, snapshot: Snapshot, insecure: boolean): ApiKey | undefined {
   if (snapshot.keys.size === 0) {
-    if (!insecure) requireLoopbackHost(req)
+    refuseStrangers(req, snapshot, insecure)
     if (req.method === 'POST') requireJson(req)
     return undefined
   }
@@ -38,6 +38,14 @@ function credentialOf(req: IncomingMessage): string | undefined {
   }
   const header = req.headers['x-api-key']
   return typeof header === 'string' && header !== '' ? header : undefined
+}
+
+/**
+ * Pages without a key of their own: where no key is configured, they are for this machine alone, too.
+ * @throws Refusal `host_not_allowed`
+ */
+export function refuseStrangers(req: IncomingMessage, snapshot: Snapshot, insecure: boolean): void {
+  if (snapshot.keys.size === 0 && !insecure) requireLoopbackHost(req)
 }
 
 function requireLoopbackHost(req: IncomingMessage): void {

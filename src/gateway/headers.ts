@@ -1,6 +1,6 @@
 // Which headers cross the gateway, in which direction, under which name.
 import type { IncomingMessage } from 'node:http'
-import type { Target } from '../config/snapshot.ts'
+import type { Provider, Target } from '../config/snapshot.ts'
 import type { Loss } from '../dialects/chat.ts'
 import type { Attempt, Call } from './call.ts'
 import { HOPS_HEADER } from './hops.ts'
@@ -72,8 +72,23 @@ const dropped = new Set([
 
 type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>
 
+const secrets = new WeakMap<Provider, readonly string[]>()
+
+/** A provider's credentials. Some servers echo what they were sent: whatever of theirs goes to a client is searched for these. */
+export function secretsOf(provider: Provider): readonly string[] {
+  let found = secrets.get(provider)
+  if (!found) {
+    // A configured header may be the key of a proxy in between; short ones are flags and versions.
+    const long = Object.values(provider.headers).filter((value) => value.length >= 16)
+    found = provider.apiKey === undefined || provider.apiKey.length < 4 ? long : [provider.apiKey, ...long]
+    secrets.set(provider, found)
+  }
+  return found
+}
+
 /** Flat name-value list of what the upstream's reply tells the client. Its request id moves aside for ours. */
-export function passedHeaders(upstream: UpstreamHeaders): string[] {
+export function passedHeaders(upstream: UpstreamHeaders, call: Call): string[] {
+  const hidden = secretsOf(call.attempts.at(-1)!.target.provider)
   const headers: string[] = []
   const listed = connectionListed(upstream)
   for (const name in upstream) {
@@ -81,7 +96,8 @@ export function passedHeaders(upstream: UpstreamHeaders): string[] {
       continue
     const value = upstream[name]
     if (value === undefined) continue
-    const text = typeof value === 'string' ? value : value.join(', ')
+    let text = typeof value === 'string' ? value : value.join(', ')
+    for (const secret of hidden) if (text.includes(secret)) text = text.replaceAll(secret, '***')
     headers.push(name === 'x-request-id' ? 'x-upstream-request-id' : name, headerText(text))
   }
   return headers

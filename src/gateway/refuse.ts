@@ -1,7 +1,7 @@
 // Answers a request that gets no reply: our own refusals, and upstream failures after the last target.
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Call } from './call.ts'
-import { ownHeaders, passedHeaders } from './headers.ts'
+import { ownHeaders, passedHeaders, secretsOf } from './headers.ts'
 
 /** Writes the error reply in the client's own shape. A vendor's own error body passes as it is, less our credentials. */
 export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
@@ -23,7 +23,7 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
     'x-turnout-error',
     cause instanceof Refusal ? cause.code : cause.kind,
   ]
-  if (cause instanceof UpstreamFault) pushUpstream(headers, cause)
+  if (cause instanceof UpstreamFault) pushUpstream(headers, cause, call)
   // SDKs retry 408, 409, 429 and 5xx by themselves: pointless when it was our own decision.
   else if (cause.status !== 503) headers.push('x-should-retry', 'false')
   if (cause instanceof Refusal && cause.status === 503)
@@ -32,8 +32,8 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   res.end(call.req.method === 'HEAD' ? undefined : body)
 }
 
-function pushUpstream(headers: string[], cause: UpstreamFault): void {
-  if (cause.headers) headers.push(...passedHeaders(cause.headers))
+function pushUpstream(headers: string[], cause: UpstreamFault, call: Call): void {
+  if (cause.headers) headers.push(...passedHeaders(cause.headers, call))
   else if (cause.retryAfterMs !== undefined) headers.push('retry-after', String(Math.ceil(cause.retryAfterMs / 1000)))
 }
 
@@ -54,13 +54,8 @@ function vendorBody(call: Call, cause: UpstreamFault): Buffer | undefined {
 export function withoutSecrets(call: Call, body: Buffer): Buffer {
   let clean = body
   for (const { target } of call.attempts) {
-    const { apiKey, headers } = target.provider
-    // A configured header may be the key of a proxy in between; short ones are flags and versions.
-    const secrets = Object.values(headers).filter((value) => value.length >= 16)
-    for (const secret of apiKey === undefined ? secrets : [apiKey, ...secrets]) {
-      if (secret.length >= 4 && clean.includes(secret)) {
-        clean = Buffer.from(clean.toString('utf8').replaceAll(secret, '***'))
-      }
+    for (const secret of secretsOf(target.provider)) {
+      if (clean.includes(secret)) clean = Buffer.from(clean.toString('utf8').replaceAll(secret, '***'))
     }
   }
   return clean

@@ -27,7 +27,7 @@ async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promi
   const body = wantsCost(call) ? withCost(call, exchange.body!, stream) : exchange.body!
   const overhead = performance.now() - call.startedAt - call.upstreamMs
   res.writeHead(exchange.status, [
-    ...passedHeaders(exchange.headers),
+    ...passedHeaders(exchange.headers, call),
     ...ownHeaders(call),
     ...costHeaders(call),
     'x-turnout-overhead-ms',
@@ -45,7 +45,7 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
   const stream = exchange.stream!
   call.status = exchange.status
   res.writeHead(exchange.status, [
-    ...passedHeaders(exchange.headers),
+    ...passedHeaders(exchange.headers, call),
     ...ownHeaders(call),
     'content-type',
     contentType(call, exchange.headers),

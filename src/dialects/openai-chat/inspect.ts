@@ -10,6 +10,7 @@ type Json = Record<string, unknown>
 /** The keys, at the top or in `stream_options`, that decide what is admitted, routed and paid for. */
 const inspected: ReadonlySet<string> = new Set([
   'model',
+  'models',
   'messages',
   'stream',
   'stream_options',

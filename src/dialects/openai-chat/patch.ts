@@ -11,6 +11,7 @@ export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
   for (const [name, value] of Object.entries(edits.params ?? {}))
     splices.push(setField(fields, name, JSON.stringify(value)))
   for (const name of edits.drop ?? []) {
+    if (edits.params && name in edits.params) continue
     const splice = removeField(fields, name)
     if (splice) splices.push(splice)
   }
