@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadDriver, type Sqlite } from '../src/store/driver.ts'
 import { type Ledger, type LedgerOptions, openLedger } from '../src/store/ledger.ts'
-import { firstIdOf } from '../src/store/ledgerId.ts'
+import { firstIdOf, firstKeptId } from '../src/store/ledgerId.ts'
 import type { LedgerError } from '../src/store/ledgerRow.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { verifyLedger } from '../src/store/verify.ts'
@@ -162,7 +162,7 @@ describe('C57 retention and erasure', () => {
       last = rest
       live.push(oneRequest())
     }, 1)
-    const deleted = await ledger.keeper.retain(firstIdOf(Math.floor((Date.now() - 5 * day) / day) * day), {
+    const deleted = await ledger.keeper.retain(firstKeptId(5, Date.now()), {
       batch: 100,
     })
     clearInterval(watch)

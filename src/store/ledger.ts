@@ -232,6 +232,11 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   }
 
   function enqueue(entry: Entry): Promise<void> {
+    try {
+      checkEntry(entry)
+    } catch (error) {
+      return Promise.reject(error)
+    }
     if (closed) return Promise.reject(new LedgerError('closed', 'The ledger is closed.'))
     if (waiting.length >= maxPending) {
       const failure = new LedgerError('overloaded', `The ledger has ${maxPending} rows waiting and takes no more.`)
@@ -259,14 +264,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     nextRequestId: ids.next,
     stats,
     keeper,
-    async intend(intent) {
-      checkIntent(intent)
-      return enqueue({ kind: 'intent', intent })
-    },
-    async settle(request, attempts) {
-      checkRows(request, attempts)
-      return enqueue({ kind: 'settle', request, attempts })
-    },
+    intend: (intent) => enqueue({ kind: 'intent', intent }),
+    settle: (request, attempts) => enqueue({ kind: 'settle', request, attempts }),
     flush,
     async close() {
       if (closed) return
@@ -281,6 +280,11 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       await keeper.close()
     },
   }
+}
+
+function checkEntry(entry: Entry): void {
+  if (entry.kind === 'intent') checkIntent(entry.intent)
+  else if (entry.kind === 'settle') checkRows(entry.request, entry.attempts)
 }
 
 const entryOf = (one: Waiting): Entry => one.entry

@@ -52,6 +52,11 @@ export function firstIdOf(time: number): number {
   return Math.max(0, Math.floor(time) - idEpoch) * idsPerMillisecond
 }
 
+/** The first id that retention keeps: that of midnight UTC, `days` whole days before today. Whole days, so that `verify` can check each. */
+export function firstKeptId(days: number, now: number): number {
+  return firstIdOf((Math.floor(now / 86_400_000) - days) * 86_400_000)
+}
+
 /** The UTC day of an id as a number, YYYYMMDD. */
 export function dayOf(id: number): number {
   const day = Math.floor(timeOf(id) / 86_400_000)
