@@ -45,6 +45,8 @@ const free: ReadonlySet<FaultKind> = new Set([
 export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const { facts, target } = attempt
   const ask = call.inspected!.ask
+  // Nothing was asked of anybody, or the vendor worked for nobody: that costs nothing at any price, known or not.
+  if (!facts?.usage && isFree(attempt)) return nothing
   const usage = facts?.usage ?? estimate(call, attempt, rates.tokens)
   if (facts?.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
     rates.tokens.learn(attempt.model, ask.bytes, promptTokens(usage), 'prompt')
@@ -66,10 +68,15 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   }
 }
 
+const nothing: Bill = { usage: noUsage(), nanoUsd: 0, priceSource: undefined, priceVersion: undefined }
+
+function isFree({ sent, facts, fault }: Attempt): boolean {
+  return !sent || ((facts?.contentBytes ?? 0) === 0 && fault !== undefined && free.has(fault.kind))
+}
+
 function estimate(call: Call, attempt: Attempt, tokens: Rates['tokens']): Usage {
   const usage = { ...noUsage(), estimated: true }
   const generated = attempt.facts?.contentBytes ?? 0
-  if (!attempt.sent || (generated === 0 && attempt.fault && free.has(attempt.fault.kind))) return usage
   usage.input = tokens.estimate(attempt.model, call.inspected!.ask.bytes, 'prompt')
   usage.output = generated === 0 ? 0 : tokens.estimate(attempt.model, generated, 'answer')
   return usage

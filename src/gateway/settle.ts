@@ -46,6 +46,8 @@ function count(call: Call, now: number, metrics: Metrics): void {
       target: attempt.target.id,
       outcome: outcomeOf(attempt, call),
       durationMs: (attempt.endedAt ?? now) - attempt.startedAt,
+      usage: attempt.bill?.usage,
+      nanoUsd: attempt.bill?.nanoUsd,
     })
   }
   const stream = call.inspected?.ask.stream ?? false

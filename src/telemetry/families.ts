@@ -62,9 +62,10 @@ export class CounterFamily implements Family {
 
   samples(): Sample[] {
     const samples: Sample[] = []
+    const { per = 1 } = this.spec
     for (const { labels, data } of this.#rows.all()) {
       for (let cell = 0; cell < this.cells; cell++) {
-        const value = data[cell] ?? 0
+        const value = (data[cell] ?? 0) / per
         // Cells that never counted are left out; without closed labels a visible 0 says that the series exists.
         if (value === 0 && this.cells > 1) continue
         samples.push({ labels: this.#closedLabels(cell), sharedLabels: labels, value })

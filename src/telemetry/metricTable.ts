@@ -12,6 +12,19 @@ export type AttemptOutcome = (typeof attemptOutcomes)[number]
 /** `none`: the connection was gone before a status was sent. */
 export const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const
 
+/** Disjoint classes of tokens: fields of a usage, and how the label calls them. */
+export const tokenClasses = {
+  input: 'input',
+  cacheRead: 'cache_read',
+  cacheWrite5m: 'cache_write_5m',
+  cacheWrite1h: 'cache_write_1h',
+  output: 'output',
+  reasoning: 'reasoning',
+  audioIn: 'audio_in',
+  audioOut: 'audio_out',
+} as const
+export type TokenClass = keyof typeof tokenClasses
+
 /** A label with a known, finite set of values: stored as an index, not as a string. */
 export type ClosedLabel = readonly [name: string, values: readonly string[]]
 
@@ -23,6 +36,8 @@ export interface MetricSpec {
   readonly labels: readonly string[]
   /** Counters only. */
   readonly closed?: readonly ClosedLabel[]
+  /** Counters only: how many of what is counted make one of what is shown. Integers sum exactly, fractions do not. */
+  readonly per?: number
   /** Read at scrape from the system, which does the counting. */
   readonly read?: true
   /** Histograms only: upper bounds in the metric's unit, ascending, without +Inf. */
@@ -84,6 +99,26 @@ export const metricTable = {
     help: 'Time from the dispatch of an upstream call to its end, in seconds.',
     labels: ['target'],
     bounds: seconds,
+  },
+  tokens: {
+    kind: 'counter',
+    name: 'turnout_tokens_total',
+    help: 'Tokens of upstream calls by target and class; the classes do not overlap. Includes estimates where a provider reports none.',
+    labels: ['target'],
+    closed: [['class', Object.values(tokenClasses)]],
+  },
+  cost: {
+    kind: 'counter',
+    name: 'turnout_cost_usd_total',
+    help: 'Cost of upstream calls with a known price, in USD, by target.',
+    labels: ['target'],
+    per: 1_000_000_000,
+  },
+  unpriced: {
+    kind: 'counter',
+    name: 'turnout_unpriced_attempts_total',
+    help: 'Upstream calls whose price is not known, by target: their cost is missing in turnout_cost_usd_total.',
+    labels: ['target'],
   },
   loopLag: {
     kind: 'gauge',

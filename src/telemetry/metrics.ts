@@ -20,6 +20,8 @@ import {
   type ReadKey,
   type RequestOutcome,
   requestOutcomes,
+  type TokenClass,
+  tokenClasses,
 } from './metricTable.ts'
 import { readCpu, readHeap, readMemory, readOpenFiles, readStartTime, watchLoop } from './processFacts.ts'
 
@@ -42,6 +44,10 @@ export interface EndedAttempt {
   target: string
   outcome: AttemptOutcome
   durationMs: number
+  /** What it used; absent where it has no bill. */
+  usage?: Readonly<Record<TokenClass, number>> | undefined
+  /** Integer nano-USD; null = the price is not known. */
+  nanoUsd?: number | null | undefined
 }
 
 export interface Metrics {
@@ -76,6 +82,16 @@ interface PairRows {
   firstToken: HistogramRow
 }
 
+/** What the attempts on one target count into. Cost has no row before its first known price: a 0 would say that it is free. */
+interface TargetRows {
+  label: string
+  counts: Float64Array
+  duration: HistogramRow
+  tokens: Float64Array
+  cost: Float64Array | undefined
+  unpriced: Float64Array | undefined
+}
+
 /** Lines put together in one turn of the event loop: about a millisecond of work. */
 const linesPerTurn = 400
 
@@ -100,7 +116,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   let inFlight = 0
   let configVersion = 0
   let pairs = new Map<string, Map<string, PairRows>>()
-  let attempts = new Map<string, { counts: Float64Array; duration: HistogramRow }>()
+  let attempts = new Map<string, TargetRows>()
 
   read('inFlight', () => [{ labels: {}, value: inFlight }])
   read('loopLag', loop.read)
@@ -132,11 +148,18 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     return rows
   }
 
-  function findAttempts(target: string): { counts: Float64Array; duration: HistogramRow } {
+  function findAttempts(target: string): TargetRows {
     const known = attempts.get(target)
     if (known) return known
     const label = targets.admit(target)
-    const rows = { counts: counter('attempts').row(label), duration: histogram('attemptDuration').row(label) }
+    const rows: TargetRows = {
+      label,
+      counts: counter('attempts').row(label),
+      duration: histogram('attemptDuration').row(label),
+      tokens: counter('tokens').row(label),
+      cost: undefined,
+      unpriced: undefined,
+    }
     if (label === target) attempts.set(target, rows)
     return rows
   }
@@ -160,6 +183,15 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       const rows = findAttempts(ended.target)
       add(rows.counts, attemptIndex[ended.outcome])
       rows.duration.observe(ended.durationMs / 1000)
+      const { usage, nanoUsd } = ended
+      if (usage) addUsage(rows.tokens, usage)
+      if (nanoUsd === null) {
+        rows.unpriced ??= counter('unpriced').row(rows.label)
+        add(rows.unpriced, 0)
+      } else if (nanoUsd !== undefined) {
+        rows.cost ??= counter('cost').row(rows.label)
+        add(rows.cost, 0, nanoUsd)
+      }
     },
     setConfiguration(configuration) {
       configVersion = configuration.version
@@ -194,8 +226,14 @@ const attemptIndex = Object.fromEntries(attemptOutcomes.map((name, index) => [na
   number
 >
 
-function add(row: Float64Array, cell: number): void {
-  row[cell] = (row[cell] as number) + 1
+function add(row: Float64Array, cell: number, amount = 1): void {
+  row[cell] = (row[cell] as number) + amount
+}
+
+const classes = Object.keys(tokenClasses) as TokenClass[]
+
+function addUsage(row: Float64Array, usage: Readonly<Record<TokenClass, number>>): void {
+  for (let cell = 0; cell < classes.length; cell++) add(row, cell, usage[classes[cell] as TokenClass])
 }
 
 /** Index into `statusClasses`. */
