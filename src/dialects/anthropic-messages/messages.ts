@@ -73,6 +73,7 @@ function encodeBlocks(message: Message, at: number, ids: CallIds, losses: Losses
     const path = `messages[${at}].content[${part}]`
     switch (block.type) {
       case 'text':
+        if (block.signature !== undefined) losses.add('messages.reasoning', 'dropped', foreign)
         // Empty text is refused and says nothing.
         return block.text === '' ? [] : [{ type: 'text', text: block.text, ...markOf(block.cache) }]
       case 'refusal':
@@ -93,6 +94,8 @@ function encodeBlocks(message: Message, at: number, ids: CallIds, losses: Losses
   })
 }
 
+const foreign = 'it has no signature of this vendor'
+
 /** Only its own maker can verify a thought; without a signature nobody can. */
 function encodeThought(block: Block & { type: 'reasoning' }, losses: Losses): WireBlock[] {
   if (block.origin === origin && block.redacted !== undefined)
@@ -100,7 +103,7 @@ function encodeThought(block: Block & { type: 'reasoning' }, losses: Losses): Wi
   if (block.origin === origin && block.signature !== undefined) {
     return [{ type: 'thinking', thinking: block.text, signature: block.signature }]
   }
-  losses.add('messages.reasoning', 'dropped', 'it has no signature of this vendor')
+  losses.add('messages.reasoning', 'dropped', foreign)
   return []
 }
 
@@ -112,9 +115,7 @@ function encodeVendorBlock(block: Block & { type: 'vendor' }, losses: Losses): W
 }
 
 function encodeCall(block: ToolCallBlock, path: string, ids: CallIds, losses: Losses): WireBlock {
-  if (block.signature !== undefined && block.origin !== origin) {
-    losses.add('messages.reasoning', 'dropped', 'it has no signature of this vendor')
-  }
+  if (block.signature !== undefined) losses.add('messages.reasoning', 'dropped', foreign)
   const input = block.custom ? { input: block.input } : inputOf(block.input, `${path}.function.arguments`)
   return { type: 'tool_use', id: ids.of(block.id), name: block.name, input, ...markOf(block.cache) }
 }

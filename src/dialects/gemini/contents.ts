@@ -22,6 +22,8 @@ export function encodeContents(chat: Chat, family: Family, aids: HubAids | undef
   return new ContentWriter(family, aids, losses).write(chat.messages)
 }
 
+const foreign = 'another vendor made it'
+
 class ContentWriter {
   readonly #family: Family
   readonly #aids: HubAids | undefined
@@ -109,6 +111,9 @@ class ContentWriter {
       if ('cache' in block && block.cache) this.#losses.add('cache_control', 'unsupported', 'Gemini caches by itself')
       switch (block.type) {
         case 'text':
+          if (block.signature !== undefined && block.origin !== origin) {
+            this.#losses.add('messages.reasoning', 'dropped', foreign)
+          }
           return encodeText(block)
         case 'refusal':
           this.#losses.add('messages.refusal', 'approximated', 'sent as text')
@@ -133,7 +138,7 @@ class ContentWriter {
 
   #thought(block: ReasoningBlock): Part[] {
     if (block.origin !== origin || block.redacted !== undefined) {
-      this.#losses.add('messages.reasoning', 'dropped', 'another vendor made it')
+      this.#losses.add('messages.reasoning', 'dropped', foreign)
       return []
     }
     const signature = block.signature === undefined ? {} : { thoughtSignature: block.signature }
@@ -161,7 +166,7 @@ class ContentWriter {
     if (kept === undefined && insists)
       this.#losses.add('messages.reasoning', 'approximated', 'a lost thought signature')
     else if (block.signature !== undefined && block.origin !== origin) {
-      this.#losses.add('messages.reasoning', 'dropped', 'another vendor made it')
+      this.#losses.add('messages.reasoning', 'dropped', foreign)
     }
     const signature = kept ?? (insists ? lostSignature : undefined)
     return {
