@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { anthropicMessages } from '../src/dialects/anthropic-messages/index.ts'
 import { Refusal } from '../src/dialects/errors.ts'
 import { gemini } from '../src/dialects/gemini/index.ts'
+import { lossLabel } from '../src/dialects/loss.ts'
 import { decodeRequest } from '../src/dialects/openai-chat/decodeRequest.ts'
 import { encodeRequest } from '../src/dialects/openai-chat/encodeRequest.ts'
 import { matrix, models } from './support/hubMatrix.ts'
@@ -93,6 +94,20 @@ describe('the request matrix', () => {
       if (validate(body)) expect(validate(wire) || complaints(validate), `${param}: ${about}`).toBe(true)
     }
   })
+})
+
+it('every loss of the matrix has a metric label of its own, but for names that clients make up', () => {
+  const others = new Set<string>()
+  for (const target of ['anthropic-messages', 'gemini'] as const) {
+    for (const model of models[target]) {
+      for (const { body } of matrix) {
+        const encoded = encode(body, target, model)
+        if (encoded instanceof Refusal) continue
+        for (const loss of encoded.losses) if (lossLabel(loss) === 'other') others.add(loss.param)
+      }
+    }
+  }
+  expect([...others]).toEqual(['min_p'])
 })
 
 /**

@@ -172,7 +172,10 @@ export interface Encoded {
 /** Decodes one upstream stream of the hub lane. Fed whole frames in order. Nothing follows an `end` or `fault` event. */
 export interface StreamDecoder {
   take(frame: { event?: string | undefined; data?: string | undefined }): ChatEvent[]
-  /** The upstream closed the stream: the events of its ending where that is the only sign of it, or the fault of a cut. */
+  /**
+   * The upstream closed the stream, or we did: the events of its ending where that is the only sign of it, else the usage so far (where
+   * the vendor tells it before the end) and the fault of a cut.
+   */
   end(): ChatEvent[]
 }
 

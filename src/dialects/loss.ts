@@ -37,10 +37,12 @@ function asksNothing(name: string, value: unknown): boolean {
 const labels: ReadonlySet<string> = new Set([
   'audio',
   'cache_control',
+  'file.file_data',
   'file.filename',
   'frequency_penalty',
   'image_url.detail',
   'image_url.url',
+  'input_audio',
   'logit_bias',
   'logprobs',
   'max_completion_tokens',
@@ -83,6 +85,7 @@ const labels: ReadonlySet<string> = new Set([
   'top_p',
   'user',
   'verbosity',
+  'video_url.url',
   'web_search_options',
 ])
 

@@ -13,7 +13,7 @@ export function encodeMedia(block: MediaBlock, path: string, losses: Losses): Pa
   if ('fileId' in source) return { fileData: { fileUri: fileUriOf(source.fileId, path) } }
   if (isYouTube(source.url)) return { fileData: { fileUri: source.url, mimeType: 'video/mp4' } }
   const known = source.mime ?? byEnding(source.url)
-  if (known === undefined) losses.add(`${block.kind}_url.url`, 'approximated', `taken for ${assumed[block.kind]}`)
+  if (known === undefined) losses.add(fields[block.kind], 'approximated', `taken for ${assumed[block.kind]}`)
   return { fileData: { fileUri: source.url, mimeType: known ?? assumed[block.kind] } }
 }
 
@@ -22,6 +22,14 @@ const names: Readonly<Record<string, string>> = {
   'audio/mpeg': 'audio/mp3',
   'audio/x-wav': 'audio/wav',
   'image/jpg': 'image/jpeg',
+}
+
+/** The client's fields that hold an address. */
+const fields: Readonly<Record<MediaKind, string>> = {
+  image: 'image_url.url',
+  audio: 'input_audio',
+  video: 'video_url.url',
+  file: 'file.file_data',
 }
 
 const assumed: Readonly<Record<MediaKind, string>> = {

@@ -33,7 +33,7 @@ export class ReplyReader {
   #replyId: string | undefined
   #started = false
   #blocked = false
-  #used = false
+  #usage: unknown
   #calls = 0
   #over = false
 
@@ -52,12 +52,14 @@ export class ReplyReader {
       if (from) this.#candidate(from, typeof from.index === 'number' ? from.index : position)
     })
     this.#block(asObject(wire.promptFeedback))
-    const usage = readUsage(wire.usageMetadata)
-    if (usage) {
-      this.#used = true
-      this.#choices.push({ type: 'usage', usage })
-    }
+    // Every frame counts anew: only the last count is worth an event.
+    if (wire.usageMetadata !== undefined && hasCounts(wire.usageMetadata)) this.#usage = wire.usageMetadata
     return this.#choices.drain()
+  }
+
+  #tellUsage(): void {
+    const usage = readUsage(this.#usage)
+    if (usage) this.#choices.push({ type: 'usage', usage })
   }
 
   /** Whether the vendor has said why every candidate stopped, or that there will be none. */
@@ -68,24 +70,27 @@ export class ReplyReader {
 
   complete(): ChatEvent[] {
     if (this.#over) return []
+    const used = readUsage(this.#usage) !== undefined
     if (this.#candidates.size === 0) {
       return this.fail(new UpstreamFault('empty', 'The upstream answered without any candidate.'))
     }
     for (const candidate of this.#candidates.values()) {
       this.#end(candidate)
-      const fault = this.#faultOf(candidate)
+      const fault = faultOf(candidate, used)
       if (fault) return this.fail(fault)
       candidate.writer.finish(finishOf(candidate), candidate.raw)
     }
+    this.#tellUsage()
     this.#choices.push({ type: 'end' })
     this.#over = true
     return this.#choices.drain()
   }
 
-  /** Gives what was read before, then the fault as the last event. */
+  /** Gives what was read before, what it has cost so far, then the fault as the last event. */
   fail(fault: UpstreamFault): ChatEvent[] {
     if (this.#over) return []
     this.#over = true
+    this.#tellUsage()
     return [...this.#choices.drain(), { type: 'fault', fault }]
   }
 
@@ -240,17 +245,27 @@ export class ReplyReader {
     writer.annotate(candidate.citations.annotations())
     if (message !== undefined && finishOf(candidate) === 'content_filter') writer.write({ type: 'refusal' }, message)
   }
+}
 
-  /** An answer that broke off is no answer, whatever came before; one without anything is none either. */
-  #faultOf(candidate: Candidate): UpstreamFault | undefined {
-    const { raw, message, writer } = candidate
-    if (raw !== undefined && broken.has(raw)) {
-      return new UpstreamFault('in_band', `The model's answer broke off: ${message ?? raw}.`, { code: raw })
-    }
-    if (writer.filled || finishOf(candidate) !== 'stop') return undefined
-    if (this.#used && (raw === undefined || raw === 'STOP')) return undefined
-    return new UpstreamFault('empty', `The upstream said "${raw ?? 'nothing'}" without any content.`, { code: raw })
+/** An answer that broke off is no answer, whatever came before; one without anything is none either. */
+function faultOf(candidate: Candidate, used: boolean): UpstreamFault | undefined {
+  const { raw, message, writer } = candidate
+  if (raw !== undefined && broken.has(raw)) {
+    return new UpstreamFault('in_band', `The model's answer broke off: ${message ?? raw}.`, { code: raw })
   }
+  if (writer.filled || finishOf(candidate) !== 'stop') return undefined
+  if (used && (raw === undefined || raw === 'STOP')) return undefined
+  return new UpstreamFault('empty', `The upstream said "${raw ?? 'nothing'}" without any content.`, { code: raw })
+}
+
+/** First frames on Vertex carry only how the traffic is billed. */
+function hasCounts(usage: unknown): boolean {
+  const from = asObject(usage)
+  return (
+    from?.promptTokenCount !== undefined ||
+    from?.candidatesTokenCount !== undefined ||
+    from?.thoughtsTokenCount !== undefined
+  )
 }
 
 const filtered = [
