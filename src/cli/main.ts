@@ -4,11 +4,15 @@ import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { StoreError } from '../store/driver.ts'
 import { version } from '../version.ts'
+import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
+import { addLedgerCommand } from './ledger.ts'
+import { addPricesCommand } from './prices.ts'
 import { addServeCommand } from './serve.ts'
 import { addSimulateCommand } from './simulate.ts'
+import { addSpendCommand } from './spend.ts'
 
 const program = new Command('turnout')
   .description('An LLM gateway that moves live traffic between models and providers.')
@@ -20,6 +24,10 @@ addDemoCommand(program)
 addSimulateCommand(program)
 addConfigCommand(program)
 addDoctorCommand(program)
+addPricesCommand(program)
+addSpendCommand(program)
+addLedgerCommand(program)
+addBackupCommands(program)
 
 try {
   await program.parseAsync()

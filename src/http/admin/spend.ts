@@ -1,6 +1,6 @@
 // GET /admin/spend: what was spent, by model, key, team, route and day.
 import { z } from 'zod'
-import { spendDimensions } from '../../store/spend.ts'
+import { type SpendReport, spendDimensions } from '../../store/spend.ts'
 import { day } from './moment.ts'
 import { presentSpend } from './present.ts'
 import { withLedger } from './reading.ts'
@@ -8,7 +8,7 @@ import { defineRoute } from './route.ts'
 
 const name = z.string().max(256).optional()
 
-const query = z
+export const spendQuery = z
   .strictObject({
     by: z
       .string()
@@ -38,19 +38,23 @@ export const spend = defineRoute({
   path: '/spend',
   role: 'viewer',
   summary: 'Sums of cost and tokens by day, model, provider, key, team and route, dearest first.',
-  query,
-  async answer({ query: { by, from, to, limit, ...only }, deps }) {
+  query: spendQuery,
+  async answer({ query, deps }) {
+    const { by, from, to, limit, ...only } = query
     const report = await withLedger(deps, ({ reader }) => reader.spend({ by, from, to, only, limit }))
-    return {
-      json: {
-        object: 'spend',
-        by,
-        from: from ?? null,
-        to: to ?? null,
-        data: report.lines.map(presentSpend),
-        more: report.more,
-        total: presentSpend(report.total),
-      },
-    }
+    return { json: spendReply(query, report) }
   },
 })
+
+/** The report as it is answered. */
+export function spendReply({ by, from, to }: z.output<typeof spendQuery>, report: SpendReport) {
+  return {
+    object: 'spend',
+    by,
+    from: from ?? null,
+    to: to ?? null,
+    data: report.lines.map(presentSpend),
+    more: report.more,
+    total: presentSpend(report.total),
+  }
+}

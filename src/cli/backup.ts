@@ -1,0 +1,50 @@
+// `turnout backup` and `turnout restore`: a copy of the database while it is in use, and the way back.
+import type { Command } from 'commander'
+import { restoreFrom } from '../store/backup.ts'
+import { addLedgerOptions, findLedger, type LedgerFlags, openLedgerReader } from './ledgerFile.ts'
+import { print } from './output.ts'
+
+type Flags = LedgerFlags & { json?: boolean }
+
+/** Adds `backup FILE` and `restore FILE`. */
+export function addBackupCommands(program: Command): void {
+  addLedgerOptions(
+    program
+      .command('backup')
+      .description('copy the database to a new file, checked, also while the gateway runs')
+      .argument('<file>', 'the copy; must not exist'),
+  )
+    .option('--json', 'print one JSON object')
+    .action(async (to: string, flags: Flags) => {
+      const place = findLedger(flags)
+      const reader = openLedgerReader(place)
+      try {
+        const { file, bytes, requests } = await reader.backup(to)
+        await print(
+          flags.json
+            ? `${JSON.stringify({ file, bytes, requests })}\n`
+            : `${file}: ${requests} requests, ${bytes} bytes, sound\n` +
+                `Keep ${place.dataDir}/secret (or TURNOUT_SECRET) with it: without it no user's rows can be found.\n`,
+        )
+      } finally {
+        await reader.close()
+      }
+    })
+
+  addLedgerOptions(
+    program
+      .command('restore')
+      .description('put a backup in the place of the database; the gateway must not run')
+      .argument('<file>', 'the backup'),
+  )
+    .option('--json', 'print one JSON object')
+    .action(async (from: string, flags: Flags) => {
+      const { file } = findLedger(flags)
+      const { requests, kept } = restoreFrom(from, file)
+      await print(
+        flags.json
+          ? `${JSON.stringify({ file, requests, kept: kept ?? null })}\n`
+          : `${file}: ${requests} requests\n${kept === undefined ? '' : `What was there before is now ${kept}\n`}`,
+      )
+    })
+}

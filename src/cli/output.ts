@@ -1,0 +1,38 @@
+// Writes to standard output as fast as it is read, and ends quietly when nobody reads on (`… | head`).
+import { once } from 'node:events'
+import type { z } from 'zod'
+
+let guarded = false
+
+/** Resolves when there is room for more. */
+export async function print(text: string): Promise<void> {
+  if (!guarded) {
+    guarded = true
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  }
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+}
+
+/** Columns under their names; numbers stand right. */
+export function renderTable(columns: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const cells = rows.map((row) => row.map(String))
+  const widths = columns.map((name, at) => Math.max(name.length, ...cells.map((row) => row[at]!.length)))
+  const line = (row: readonly string[], right: (at: number) => boolean): string =>
+    row
+      .map((cell, at) => (right(at) ? cell.padStart(widths[at]!) : cell.padEnd(widths[at]!)))
+      .join('  ')
+      .trimEnd()
+  const isNumber = (at: number): boolean =>
+    rows.length > 0 && rows.every((row) => /^[\d.,-]+$|^unknown$/.test(String(row[at])) && at > 0)
+  return `${[line(columns, isNumber), ...cells.map((row) => line(row, isNumber))].join('\n')}\n`
+}
+
+/** Flags through a schema of the admin API: both take the same words. Throws Error that names the flag. */
+export function checkFlags<Schema extends z.ZodType>(schema: Schema, flags: Record<string, unknown>): z.output<Schema> {
+  const result = schema.safeParse(flags)
+  if (result.success) return result.data
+  throw new Error(result.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`).join('\n'))
+}
