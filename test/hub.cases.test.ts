@@ -152,6 +152,26 @@ describe('C1 parallel tool calls keep distinct ascending indices', () => {
     for (const { id } of calls) expect(id).toMatch(/^[a-zA-Z0-9_-]{1,40}$/)
   })
 
+  it('gemini: calls whose arguments come in pieces, also when the last piece of one is missing', () => {
+    const piece = (jsonPath: string, value: Json, more: Json = {}): Json => ({
+      functionCall: { partialArgs: [{ jsonPath, ...value }], willContinue: true, ...more },
+    })
+    const events = fromGemini(
+      frame([{ functionCall: { id: 'a', name: 'f', willContinue: true } }]),
+      frame([piece('$.list[1].name', { stringValue: 'x' })]),
+      frame([{ functionCall: { id: 'b', name: 'g', willContinue: true } }]),
+      frame([piece("$['a b']", { stringValue: 'one ', willContinue: true })]),
+      frame([{ functionCall: { partialArgs: [{ jsonPath: "$['a b']", stringValue: 'two' }], willContinue: true } }]),
+      frame([piece('$.__proto__.polluted', { boolValue: true })]),
+      frame([{ functionCall: {} }], { finishReason: 'STOP' }),
+    )
+    const { calls } = watch(events)
+    expect(calls.map(({ id }) => id)).toEqual(['a', 'b'])
+    expect(JSON.parse(calls[0]!.arguments)).toEqual({ list: [null, { name: 'x' }] })
+    expect(calls[1]!.arguments).toBe('{"a b":"one two","__proto__":{"polluted":true}}')
+    expect(({} as Json).polluted).toBeUndefined()
+  })
+
   it('openai-compatible servers that give every call the index 0', () => {
     const chunk = (tool_calls: Json[], finish_reason: string | null = null): Json => ({
       id: 'c',
@@ -425,6 +445,19 @@ describe('C6 unknown content types are a 400 that names them; results stay one t
       { name: 'f', response: { output: 'one' } },
       { name: 'g', response: { output: 'two' } },
     ])
+  })
+
+  it('anthropic: ids that it does not take become others, and different ids stay different', () => {
+    const messages = turn(
+      { tool_calls: [call('f.0', 'f', '{}'), call('f:0', 'g', '{}')] },
+      ['f.0', 'one'],
+      ['f:0', 'two'],
+    )
+    const { wire } = toAnthropic(request({ messages }))
+    const made = wire.messages[1]?.content.map(({ id }) => id)
+    expect(new Set(made).size).toBe(2)
+    for (const id of made ?? []) expect(id).toMatch(/^[a-zA-Z0-9_-]+$/)
+    expect(wire.messages[2]?.content.map(({ tool_use_id }) => tool_use_id)).toEqual(made)
   })
 
   it('gemini: an answer to no call is refused by name', () => {

@@ -18,7 +18,7 @@ import {
 } from './support/hubReply.ts'
 import { complaints, openAiValidators } from './support/openaiSchema.ts'
 import { type Recording, readRecordings, readReplies } from './support/recordings.ts'
-import { hasShared } from './support/shared.ts'
+import { hasShared, needsShared } from './support/shared.ts'
 
 type Json = Record<string, unknown>
 
@@ -135,7 +135,7 @@ function expectSame(view: ClientView, frames: Json[], name: string): void {
   })
 }
 
-describe.skipIf(!hasShared)('gemini recordings through the hub', () => {
+describe.skipIf(!hasShared)(`gemini recordings through the hub${needsShared}`, () => {
   it('has the recordings that these tests are about', () => {
     expect(replies.length).toBeGreaterThan(100)
     expect(streams.length).toBeGreaterThan(40)

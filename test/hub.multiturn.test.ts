@@ -8,7 +8,7 @@ import { encodeRequest } from '../src/dialects/openai-chat/encodeRequest.ts'
 import { asReply, asStream, deepFreeze, feed, parsed, readStream } from './support/hubReply.ts'
 import { complaints, openAiValidators } from './support/openaiSchema.ts'
 import { readRecordings } from './support/recordings.ts'
-import { hasShared } from './support/shared.ts'
+import { hasShared, needsShared } from './support/shared.ts'
 import { vendorValidators } from './support/vendorSchema.ts'
 
 type Json = Record<string, unknown>
@@ -86,7 +86,7 @@ function nextTurn(message: Json): Json {
 
 const textOf = (blocks: Json[], pick: (block: Json) => unknown) => blocks.map((block) => pick(block) ?? '').join('')
 
-describe.skipIf(!hasShared)('a conversation that stays', () => {
+describe.skipIf(!hasShared)(`a conversation that stays${needsShared}`, () => {
   it('with Anthropic: every recorded message goes back as the blocks it came in', () => {
     expect(fromAnthropic.length).toBeGreaterThan(100)
     for (const { name, made, message } of fromAnthropic) {
@@ -152,7 +152,7 @@ function withoutId(part: Json): Json {
 
 const signaturesOf = (parts: Json[]) => parts.flatMap(({ thoughtSignature }) => thoughtSignature ?? [])
 
-describe.skipIf(!hasShared)('a conversation that moves to another vendor', () => {
+describe.skipIf(!hasShared)(`a conversation that moves to another vendor${needsShared}`, () => {
   const moves = [
     ['Anthropic to Gemini', fromAnthropic, google, 'gemini', 'gemini-3-pro-preview'],
     ['Anthropic to Gemini 2.5', fromAnthropic, google, 'gemini', 'gemini-2.5-flash'],
@@ -186,23 +186,26 @@ describe.skipIf(!hasShared)('a conversation that moves to another vendor', () =>
   })
 })
 
-describe.skipIf(!hasShared)('a stream is the same whether it is read by OpenAI’s words or the vendor’s', () => {
-  it('feeds back to the same message', () => {
-    for (const { name, body, stream, status } of readRecordings('gemini', ({ pathname }) =>
-      pathname.endsWith(':streamGenerateContent'),
-    )) {
-      if (!stream || status !== 200) continue
-      const events = feed(google.decodeStream!(), body, 0)
-      if (events.at(-1)?.type === 'fault') continue
-      const whole = (JSON.parse(asReply(events)) as { choices: { message: Json }[] }).choices[0]!.message
-      const { annotations: _, refusal: __, images: ___, citations: ____, reasoning_content: _____, ...rest } = whole
-      const strip = (calls: unknown) => (calls as Json[] | undefined)?.map(({ extra_content: _, ...call }) => call)
-      const streamed = fromStream(asStream(events))
-      expect({ ...streamed }, name).toEqual({
-        ...rest,
-        content: rest.content || null,
-        ...(rest.tool_calls ? { tool_calls: strip(rest.tool_calls) } : {}),
-      })
-    }
-  })
-})
+describe.skipIf(!hasShared)(
+  `a stream is the same whether it is read by OpenAI’s words or the vendor’s${needsShared}`,
+  () => {
+    it('feeds back to the same message', () => {
+      for (const { name, body, stream, status } of readRecordings('gemini', ({ pathname }) =>
+        pathname.endsWith(':streamGenerateContent'),
+      )) {
+        if (!stream || status !== 200) continue
+        const events = feed(google.decodeStream!(), body, 0)
+        if (events.at(-1)?.type === 'fault') continue
+        const whole = (JSON.parse(asReply(events)) as { choices: { message: Json }[] }).choices[0]!.message
+        const { annotations: _, refusal: __, images: ___, citations: ____, reasoning_content: _____, ...rest } = whole
+        const strip = (calls: unknown) => (calls as Json[] | undefined)?.map(({ extra_content: _, ...call }) => call)
+        const streamed = fromStream(asStream(events))
+        expect({ ...streamed }, name).toEqual({
+          ...rest,
+          content: rest.content || null,
+          ...(rest.tool_calls ? { tool_calls: strip(rest.tool_calls) } : {}),
+        })
+      }
+    })
+  },
+)

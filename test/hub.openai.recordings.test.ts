@@ -7,7 +7,7 @@ import { encodeRequest } from '../src/dialects/openai-chat/encodeRequest.ts'
 import { asReply, asStream, deepFreeze, feed, normalised, parsed, readReply, readStream } from './support/hubReply.ts'
 import { complaints, openAiValidators } from './support/openaiSchema.ts'
 import { type Recording, readRecordings, readReplies } from './support/recordings.ts'
-import { hasShared } from './support/shared.ts'
+import { hasShared, needsShared } from './support/shared.ts'
 
 type Json = Record<string, unknown>
 
@@ -28,7 +28,7 @@ function isChat({ body, stream }: Recording): boolean {
 
 const good = recordings.filter(({ status }) => status === 200)
 
-describe.skipIf(!hasShared)('openai-chat recordings through the hub', () => {
+describe.skipIf(!hasShared)(`openai-chat recordings through the hub${needsShared}`, () => {
   it('has the recordings that these tests are about', () => {
     expect(good.filter(({ stream }) => !stream).length).toBeGreaterThan(100)
     expect(good.filter(({ stream }) => stream).length).toBeGreaterThan(20)

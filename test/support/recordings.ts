@@ -1,7 +1,7 @@
 // Reads recorded provider traffic from the shared data.
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
-import { sharedPath } from './shared.ts'
+import { type RecordedWire, readRecordings as readAll, sharedPath } from './shared.ts'
 
 export interface Recording {
   name: string
@@ -14,25 +14,15 @@ export interface Recording {
   stream: boolean
 }
 
-interface Line {
-  source: string
-  request: { url: string; headers: Record<string, string>; body: string }
-  response: { status: number; headers: Record<string, string>; body: string }
-}
-
-/** The interactions of one wire whose URL passes the filter. */
-export function readRecordings(wire: string, filter: (url: URL) => boolean): Recording[] {
-  const lines = readFileSync(sharedPath('recordings', `${wire}.ndjson`), 'utf8')
-    .trim()
-    .split('\n')
-  return lines.flatMap((text, at) => {
-    const { source, request, response } = JSON.parse(text) as Line
+/** The interactions of one wire whose URL passes the filter, with what tests of translators need of them. */
+export function readRecordings(wire: RecordedWire, filter: (url: URL) => boolean): Recording[] {
+  return readAll(wire).flatMap(({ source, request, response }, at) => {
     const url = new URL(request.url)
     if (!filter(url)) return []
     return {
       name: `${at} ${source.replace(/^.*[:/]/, '')}`,
       url,
-      request: parse(request.body),
+      request: parse(request.body ?? ''),
       requestHeaders: request.headers,
       status: response.status,
       headers: response.headers,
