@@ -1,0 +1,304 @@
+// Retries, failover and what is left when nothing works, through a real gateway and a simulated vendor.
+import { afterEach, describe, expect, it } from 'vitest'
+import { type Script, type Simulator, startSimulator } from '../src/simulator/index.ts'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { type Exchange, post, send } from './support/exchange.ts'
+import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+
+const open: { close(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close()
+})
+
+interface Stage {
+  simulator: Simulator
+  gateway: TestGateway
+  call(more?: Record<string, unknown>, headers?: Record<string, string>): Promise<Exchange>
+  /** The models that the vendor was asked for, in order. */
+  asked(): string[]
+}
+
+const quick = { attempts: 3, baseDelay: '5ms', maxDelay: '2s', budget: 10 }
+
+/** A gateway whose route `chat` has the models named by `scripts` as its targets, in their order. */
+async function stage(
+  scripts: Record<string, Script>,
+  route: Record<string, unknown> = {},
+  more: Record<string, unknown> = {},
+): Promise<Stage> {
+  const simulator = await startSimulator({ scripts })
+  open.push(simulator)
+  const gateway = await startGateway({
+    providers: { up: upstreamAt(simulator.url) },
+    routes: { chat: { targets: Object.keys(scripts).map((model) => `up/${model}`), retries: quick, ...route } },
+    ...more,
+  })
+  open.push(gateway)
+  return {
+    simulator,
+    gateway,
+    call: (body = {}, headers = {}) => post(`${gateway.url}${CHAT}`, ask('chat', body), headers),
+    asked: () => simulator.calls.map(({ model }) => model),
+  }
+}
+
+const down = (more: Partial<NonNullable<Script['fault']>> = {}): Script => ({
+  fault: { kind: 'status', status: 503, ...more },
+})
+
+describe('the only target', () => {
+  it.each([false, true])('is asked again until it answers (stream: %s)', async (stream) => {
+    const { call, asked, gateway } = await stage({ a: down({ times: 2 }) })
+    const reply = await call({ stream })
+    expect(reply.status).toBe(200)
+    expect(reply.headers['x-turnout-attempts']).toBe('3')
+    expect(asked()).toEqual(['a', 'a', 'a'])
+    expect((await gateway.settled(1))[0]).toMatchObject({ outcome: 'ok', attempts: 3 })
+  })
+
+  it('is asked as often as the route says, and its last error is the answer', async () => {
+    const { call, asked } = await stage({ a: down({ message: 'all hands busy' }) })
+    const reply = await call()
+    expect(reply.status).toBe(503)
+    expect(JSON.parse(reply.text).error.message).toBe('all hands busy')
+    expect(asked()).toHaveLength(3)
+  })
+
+  it.each([400, 401, 403, 404, 413, 422])('is not asked again after a %i', async (status) => {
+    const { call, asked } = await stage({ a: down({ status }) })
+    expect((await call()).status).toBe(status)
+    expect(asked()).toHaveLength(1)
+  })
+
+  it.each(['cut', 'reset', 'garbageJson', 'emptySuccess', 'wrongLength'] as const)(
+    'is asked again after %s of a JSON reply',
+    async (kind) => {
+      const { call, asked } = await stage({ a: { fault: { kind, times: 1 } } })
+      expect((await call()).status).toBe(200)
+      expect(asked()).toHaveLength(2)
+    },
+  )
+
+  it('is not asked again when the retries of the route are spent', async () => {
+    const { call, asked } = await stage(
+      { a: down() },
+      { retries: { ...quick, attempts: 10, budget: 0 } },
+      { breaker: { failures: 1000 } },
+    )
+    await call()
+    await call()
+    // Ten from the start, and no more: two requests and ten retries.
+    expect(asked()).toHaveLength(12)
+  })
+
+  it('is not asked again past the deadline of the request', async () => {
+    const { call, asked } = await stage({ a: down({ retryAfter: 1 }) }, { timeouts: { total: '300ms' } })
+    expect((await call()).status).toBe(503)
+    expect(asked()).toHaveLength(1)
+  })
+
+  it('is let go when the client leaves during the wait', async () => {
+    const { simulator, gateway } = await stage({ a: down({ retryAfter: 1 }) })
+    const sent = send('POST', `${gateway.url}${CHAT}`, ask('chat'))
+    await simulator.waitFor(({ outcome }) => outcome !== 'running')
+    sent.request.destroy()
+    expect((await gateway.settled(1))[0]).toMatchObject({ outcome: 'client_disconnected', attempts: 1 })
+    expect(simulator.calls).toHaveLength(1)
+  })
+})
+
+describe('C38 Retry-After', () => {
+  it('C38 in seconds is waited for', async () => {
+    const { call, asked } = await stage({ a: down({ status: 429, retryAfter: 1, times: 1 }) })
+    const start = performance.now()
+    expect((await call()).status).toBe(200)
+    expect(performance.now() - start).toBeGreaterThanOrEqual(995)
+    expect(asked()).toHaveLength(2)
+  })
+
+  it('C38 as a date is waited for', async () => {
+    // HTTP dates have whole seconds: two from now is between one and two away.
+    const date = new Date(Date.now() + 2000).toUTCString()
+    const { call, asked } = await stage({ a: down({ status: 429, retryAfter: date, times: 1 }) })
+    const start = performance.now()
+    expect((await call()).status).toBe(200)
+    expect(performance.now() - start).toBeGreaterThanOrEqual(900)
+    expect(asked()).toHaveLength(2)
+  })
+
+  it('C38 beyond the route’s patience is passed on to the client at once', async () => {
+    const { call, asked } = await stage({ a: down({ status: 429, retryAfter: 30 }) })
+    const reply = await call()
+    expect(reply.status).toBe(429)
+    expect(reply.headers['retry-after']).toBe('30')
+    expect(asked()).toHaveLength(1)
+  })
+})
+
+describe('a healthy fallback', () => {
+  it('is asked at once, whatever Retry-After the first one names', async () => {
+    const { call, asked } = await stage({ a: down({ status: 429, retryAfter: 60 }), b: {} })
+    const reply = await call()
+    expect(reply.status).toBe(200)
+    expect(reply.headers['x-turnout-target']).toBe('up/b')
+    expect(asked()).toEqual(['a', 'b'])
+  })
+
+  it('is left alone when the client, the route, the provider or the operator say so', async () => {
+    const scripts = { a: down({ status: 401 }), b: {} }
+    for (const [route, more, headers] of [
+      [{}, {}, { 'x-turnout-fallback': 'off' }],
+      [{ fallback: false }, {}, {}],
+      [{}, { fallback: false }, {}],
+    ] as const) {
+      const { call, asked } = await stage(scripts, route, more)
+      expect((await call({}, headers)).status).toBe(401)
+      expect(asked()).toEqual(['a'])
+    }
+    const { simulator } = await stage(scripts)
+    const gateway = await startGateway({
+      providers: { up: upstreamAt(simulator.url, { fallback: false }) },
+      routes: { chat: ['up/a', 'up/b'] },
+    })
+    open.push(gateway)
+    expect((await post(`${gateway.url}${CHAT}`, ask('chat'))).status).toBe(401)
+  })
+
+  it('is not asked for a request that is wrong everywhere', async () => {
+    const { call, asked } = await stage({ a: down({ status: 400 }), b: {} })
+    expect((await call()).status).toBe(400)
+    expect(asked()).toEqual(['a'])
+  })
+
+  it('is spared from waiting: the last one is asked again, the first is not', async () => {
+    const { call, asked } = await stage({ a: down(), b: down({ times: 1 }) })
+    expect((await call()).status).toBe(200)
+    expect(asked()).toEqual(['a', 'b', 'b'])
+  })
+
+  it('takes over for good while the breaker of the first is open', async () => {
+    const { call, asked } = await stage({ a: down(), b: {} })
+    for (let n = 0; n < 8; n++) expect((await call()).status).toBe(200)
+    expect(asked().filter((model) => model === 'a')).toHaveLength(5)
+  })
+
+  it('C39 takes over at once when the first has no credit left; a bad request never opens anything', async () => {
+    const credit = down({ status: 400, message: 'Your credit balance is too low to access the API.' })
+    const { call, asked, gateway } = await stage({ a: credit, b: {} })
+    for (let n = 0; n < 3; n++) expect((await call()).status).toBe(200)
+    expect(asked()).toEqual(['a', 'b', 'b', 'b'])
+    expect(gateway.turnout.health.report('up/a')).toMatchObject({ state: 'open', reason: 'quota_exhausted' })
+    const other = await stage({ a: down({ status: 400 }) })
+    for (let n = 0; n < 20; n++) await other.call()
+    expect(other.gateway.turnout.health.stateOf('up/a')).toBe('closed')
+  })
+})
+
+describe('special chains', () => {
+  it('answer a prompt that is too long, and one that a policy forbids', async () => {
+    const scripts = {
+      small: down({ status: 400, code: 'context_length_exceeded', message: 'too long' }),
+      large: {},
+      prim: down({ status: 400, code: 'content_policy_violation', message: 'no' }),
+      calm: {},
+    }
+    const simulator = await startSimulator({ scripts })
+    open.push(simulator)
+    const gateway = await startGateway({
+      providers: { up: upstreamAt(simulator.url) },
+      routes: {
+        long: { targets: ['up/small'], onContextWindow: ['up/large'] },
+        safe: { targets: ['up/prim'], onContentPolicy: ['up/calm'] },
+        none: { targets: ['up/small'] },
+      },
+    })
+    open.push(gateway)
+    const targetOf = async (model: string) => {
+      const { status, headers } = await post(`${gateway.url}${CHAT}`, ask(model))
+      return [status, headers['x-turnout-target']]
+    }
+    expect(await targetOf('long')).toEqual([200, 'up/large'])
+    expect(await targetOf('safe')).toEqual([200, 'up/calm'])
+    expect(await targetOf('none')).toEqual([400, 'up/small'])
+  })
+})
+
+describe('C40 everything open', () => {
+  it('C40 lets one probe through, tells the others when to come again, and recovers by the probe', async () => {
+    const { call, simulator, gateway } = await stage({ a: down() }, { retries: { ...quick, attempts: 1 } })
+    for (let n = 0; n < 5; n++) await call()
+    expect(gateway.turnout.health.stateOf('up/a')).toBe('open')
+    const before = simulator.calls.length
+    const replies = await Promise.all(Array.from({ length: 20 }, () => call()))
+    expect(simulator.calls.length - before).toBe(1)
+    const refused = replies.filter(({ headers }) => headers['x-turnout-error'] === 'no_target')
+    expect(refused).toHaveLength(19)
+    for (const { status, headers, text } of refused) {
+      expect(status).toBe(503)
+      expect(Number(headers['retry-after'])).toBeGreaterThan(50)
+      expect(Number(headers['retry-after'])).toBeLessThanOrEqual(60)
+      expect(JSON.parse(text).error.code).toBe('no_target')
+    }
+  })
+
+  it('gives the operator’s words in place of an error where the route says so, marked, in JSON and as a stream', async () => {
+    const { call, gateway } = await stage(
+      { a: down() },
+      { onAllFailed: 'message', failureMessage: 'Back soon.', retries: { ...quick, attempts: 1 } },
+    )
+    const reply = await call()
+    expect([reply.status, reply.headers['x-turnout-degraded']]).toEqual([200, 'true'])
+    expect(JSON.parse(reply.text).choices[0].message.content).toBe('Back soon.')
+    const stream = await call({ stream: true })
+    expect(stream.text).toContain('"content":"Back soon."')
+    expect(stream.text.endsWith('data: [DONE]\n\n')).toBe(true)
+    expect((await gateway.settled(2)).map(({ outcome }) => outcome)).toEqual(['failed', 'failed'])
+  })
+
+  it('keeps an error for the client’s own mistake, also then', async () => {
+    const { call } = await stage({ a: down({ status: 400 }) }, { onAllFailed: 'message' })
+    expect((await call()).status).toBe(400)
+  })
+})
+
+describe('a client’s own chain', () => {
+  it('is followed where the route allows it, and its word does not reach the vendor', async () => {
+    const simulator = await startSimulator({ scripts: { a: down({ status: 401 }), b: {} }, keepBodies: true })
+    open.push(simulator)
+    const gateway = await startGateway({
+      providers: { up: upstreamAt(simulator.url) },
+      routes: { chat: { targets: ['up/a'], clientModels: true }, second: 'up/b', plain: 'up/a' },
+    })
+    open.push(gateway)
+    const reply = await post(`${gateway.url}${CHAT}`, ask('chat', { models: ['second'] }))
+    expect([reply.status, reply.headers['x-turnout-target']]).toEqual([200, 'up/b'])
+    expect(JSON.parse(simulator.calls.at(-1)!.body!.toString())).not.toHaveProperty('models')
+    expect((await post(`${gateway.url}${CHAT}`, ask('plain', { models: ['second'] }))).status).toBe(401)
+    expect((await post(`${gateway.url}${CHAT}`, ask('chat', { models: ['nobody'] }))).status).toBe(404)
+  })
+})
+
+describe('C37 loops are bounded', () => {
+  it('C37 a 429 in the middle of a stream without a fallback ends it with an error, once', async () => {
+    const { call, asked } = await stage({
+      a: { tokens: 20, fault: { kind: 'midStreamError', status: 429, afterTokens: 5 } },
+    })
+    const reply = await call({ stream: true })
+    expect(reply.status).toBe(200)
+    expect(reply.text).not.toContain('[DONE]')
+    expect(reply.text.match(/"error"/g)).toHaveLength(1)
+    expect(asked()).toHaveLength(1)
+  })
+})
+
+describe('streams that break after their commit point', () => {
+  it('count against the breaker, apart from the commit that went well', async () => {
+    const { call, gateway } = await stage(
+      { a: { tokens: 20, fault: { kind: 'cut', afterTokens: 5 } } },
+      {},
+      { breaker: { failures: 1 } },
+    )
+    await call({ stream: true })
+    expect(gateway.turnout.health.report('up/a')).toMatchObject({ state: 'open', lastFault: { kind: 'cut' } })
+  })
+})
