@@ -8,7 +8,7 @@ import { encodeRequest } from '../src/dialects/openai-chat/encodeRequest.ts'
 import { asReply, asStream, deepFreeze, feed, parsed, readStream } from './support/hubReply.ts'
 import { complaints, openAiValidators } from './support/openaiSchema.ts'
 import { readRecordings } from './support/recordings.ts'
-import { hasShared, needsShared } from './support/shared.ts'
+import { hasShared, needsShared, type RecordedWire } from './support/shared.ts'
 import { vendorValidators } from './support/vendorSchema.ts'
 
 type Json = Record<string, unknown>
@@ -26,7 +26,7 @@ const { anthropic, google } = { anthropic: anthropicMessages.outbound!, google: 
 /** Recorded replies as clients see them. Tool arguments are JSON text there. */
 function repliesOf(
   outbound: Outbound,
-  wire: string,
+  wire: RecordedWire,
   filter: (url: URL) => boolean,
   madeBy: (body: Json) => Json[] | undefined,
 ): Said[] {
