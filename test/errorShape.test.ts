@@ -16,6 +16,7 @@ import { encodeError, encodeErrorFrame } from '../src/dialects/openai-chat/error
 import { ask, CHAT, chunk, event, reply, roleChunk } from './support/chatBodies.ts'
 import { dataOf, type Exchange, get, post } from './support/exchange.ts'
 import { cut, type FakeUpstream, openSse, reset, sendJson, stall, startFakeUpstream } from './support/fakeUpstream.ts'
+import { single } from './support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
 import { complaints, loadDefinition, openAiValidators, validatorOf } from './support/openaiSchema.ts'
 import { openRaw, parseReply, rawExchange, rawPost } from './support/rawSocket.ts'
@@ -117,6 +118,7 @@ describe.skipIf(!hasShared)(`errors made by Turnout${needsShared}`, () => {
         ]),
       )
       gateway = await startGateway({
+        ...single,
         server: {
           maxBody: '4KB',
           maxReply: '4KB',
@@ -133,6 +135,7 @@ describe.skipIf(!hasShared)(`errors made by Turnout${needsShared}`, () => {
         routes: { ...routes, dead: 'dead/x', tls: 'tls/x', m: 'p/m' },
       })
       locked = await startGateway({
+        ...single,
         providers: { p: upstreamAt(upstream.url) },
         routes: { m: 'p/m' },
         keys: [{ name: 'a', key: 'sk-test-0123456789abcdef' }],
@@ -342,8 +345,8 @@ describe.skipIf(!hasShared)(`errors made by Turnout${needsShared}`, () => {
 
     /** A gateway whose only target is itself. */
     async function startLoop(): Promise<TestGateway> {
-      const first = await startGateway({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
-      const self = await startGateway({ providers: { p: upstreamAt(first.url) }, routes: { m: 'p/m' } })
+      const first = await startGateway({ ...single, providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+      const self = await startGateway({ ...single, providers: { p: upstreamAt(first.url) }, routes: { m: 'p/m' } })
       // Now the first learns where it is: the second's provider points at the first, and the first is the second.
       first.turnout.swap(self.turnout.snapshot)
       return {

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { Client } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { renewTargets, single } from './support/freshTargets.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import {
   asksForUsage,
@@ -30,6 +31,7 @@ describe.skipIf(!hasShared)(`the identity lane on recorded traffic${needsShared}
   let upstream: Server
   let gateway: TestGateway
   let client: Client
+  let config: Record<string, unknown>
   /** What the upstream is to answer next, in pieces of how many bytes; and what it was asked. */
   let next: { row: RecordedRow; cut: number } | undefined
   let arrived: Arrived[] = []
@@ -64,7 +66,8 @@ describe.skipIf(!hasShared)(`the identity lane on recorded traffic${needsShared}
       })
     }).listen(0, '127.0.0.1')
     await once(upstream, 'listening')
-    gateway = await startGateway(configFor(rows, `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`))
+    config = configFor(rows, `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`)
+    gateway = await startGateway(config)
     client = new Client(gateway.url)
   })
 
@@ -87,6 +90,7 @@ describe.skipIf(!hasShared)(`the identity lane on recorded traffic${needsShared}
     const how = cut === 0 ? 'whole' : `in pieces of ${cut} bytes`
     it(`passes every request and reply but for the listed edits, replies ${how}`, { timeout: 60_000 }, async () => {
       const wrong: string[] = []
+      renewTargets(gateway, config)
       for (const [index, row] of rows.entries()) {
         next = { row, cut }
         arrived = []
@@ -186,7 +190,7 @@ function configFor(rows: readonly RecordedRow[], url: string): Record<string, un
     targets[`t${index}`] = { provider: name, model: (JSON.parse(row.request.body) as { model: string }).model }
     routes[routeOf(index)] = `t${index}`
   }
-  return { providers, targets, routes }
+  return { ...single, providers, targets, routes }
 }
 
 const withUsageAsked = (text: string): string =>

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ask, CHAT, chunks, reply } from '../support/chatBodies.ts'
 import { post } from '../support/exchange.ts'
 import { type FakeUpstream, sendJson, sendSse, sseText, startFakeUpstream } from '../support/fakeUpstream.ts'
+import { single } from '../support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from '../support/gateway.ts'
 
 let upstream: FakeUpstream
@@ -20,6 +21,7 @@ beforeAll(async () => {
       : sendJson(res, 200, reply())
   })
   gateway = await startGateway({
+    ...single,
     providers: { p: upstreamAt(upstream.url) },
     targets: {
       other: { provider: 'p', model: 'another' },

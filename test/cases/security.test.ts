@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ask, CHAT, chunk, chunks, event, reply } from '../support/chatBodies.ts'
 import { type Exchange, get, post, send } from '../support/exchange.ts'
 import { type FakeUpstream, sendJson, sendSse, sseText, startFakeUpstream } from '../support/fakeUpstream.ts'
+import { single } from '../support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from '../support/gateway.ts'
 import { openRaw, parseReply, rawExchange, rawPost } from '../support/rawSocket.ts'
 
@@ -45,8 +46,9 @@ beforeAll(async () => {
     'ünï-*': 'p/日本\u0007\u{1f682}',
   }
   const limits = { maxBody: '16KB', maxMessages: 20, maxJsonDepth: 10, headersTimeout: '150ms', bodyTimeout: '150ms' }
-  open = await startGateway({ server: limits, providers, routes, directModels: true })
+  open = await startGateway({ ...single, server: limits, providers, routes, directModels: true })
   locked = await startGateway({
+    ...single,
     server: { corsOrigins: ['https://app.example.com'] },
     providers,
     routes,

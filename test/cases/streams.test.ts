@@ -26,6 +26,7 @@ import {
   startFakeUpstream,
   writePieces,
 } from '../support/fakeUpstream.ts'
+import { single } from '../support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from '../support/gateway.ts'
 
 type Json = Record<string, unknown>
@@ -43,6 +44,7 @@ beforeAll(async () => {
     return script(res, JSON.parse(asked) as Json)
   })
   gateway = await startGateway({
+    ...single,
     providers: {
       p: upstreamAt(upstream.url),
       ollama: { kind: 'ollama', baseUrl: `${upstream.url}/v1` },
