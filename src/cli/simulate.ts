@@ -15,7 +15,9 @@ interface Options {
 export function addSimulateCommand(program: Command): void {
   program
     .command('simulate')
-    .description('run a fake vendor that speaks OpenAI chat, keeps to scripts and fails on demand')
+    .description(
+      'run a fake vendor that speaks the formats of OpenAI, Anthropic and Google, keeps to scripts and fails on demand',
+    )
     .option('--port <number>', 'port to listen on, 0 for any free one', wholeNumber, 4010)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--seed <number>', 'the same seed and request give the same reply', wholeNumber, 1)
@@ -28,7 +30,9 @@ async function simulate(options: Options): Promise<void> {
   try {
     const scripts = options.scripts === undefined ? {} : readScripts(options.scripts)
     const simulator = await startSimulator({ port, host, seed, scripts })
-    console.log(`Simulator listens on ${simulator.url} (OpenAI base URL: ${simulator.baseUrl})`)
+    console.log(
+      `Simulator listens on ${simulator.url} (OpenAI base URL: ${simulator.baseUrl}; Anthropic and Gemini: the address alone)`,
+    )
     console.log(`Models: ${simulator.models.join(', ')}`)
     console.log('Any other model name simply answers. Scripts and counts: GET /__sim, /__sim/stats, /__sim/calls')
     const stop = () => {

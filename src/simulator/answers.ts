@@ -5,14 +5,15 @@ import { makePlan, type Plan } from './plan.ts'
 import { digest } from './random.ts'
 import type { ScriptRegistry } from './registry.ts'
 import { type Fault, type Script, ScriptError } from './script.ts'
-import { defaultWire, wires } from './wires/index.ts'
-import { type Match, type VendorError, type Wire, WireRefusal } from './wires/wire.ts'
+import { defaultWire, headerNames, wires } from './wires/index.ts'
+import { type Asking, type Match, type VendorError, type Wire, WireRefusal } from './wires/wire.ts'
 
 /** One request as far as the answer depends on it. */
 export interface Question {
   method: string
   /** Without the query. */
   path: string
+  asking: Asking
   /** The `x-sim-script` header. */
   header: string | undefined
   body: Buffer
@@ -67,7 +68,7 @@ export class Answers {
   /** A refusal for a lack of the right key. It never quotes what was sent. */
   unauthorized(question: Question): Answer {
     const { wire } = claim(question)
-    const error = { status: 401, message: 'The API key is missing or not valid.' }
+    const error = wire.wrongKey ?? { status: 401, message: 'The API key is missing or not valid.' }
     return answerOf(wire, '', false, makePlan(draftError(wire, error, this.#keyOf(question)), {}))
   }
 
@@ -78,10 +79,10 @@ export class Answers {
   }
 
   #prepared(question: Question): Prepared {
-    const { method, path, header, body } = question
+    const { body } = question
     if (body.length > CACHED_BODY_BYTES) return this.#prepare(question)
     // latin1 keeps each byte apart from every other, and is the fastest way from bytes to a key.
-    const key = `${method} ${path}\n${header ?? ''}\n${body.toString('latin1')}`
+    const key = `${headOf(question)}\n${body.toString('latin1')}`
     const known = this.#cache.get(key)
     if (known) return known
     const prepared = this.#prepare(question)
@@ -108,7 +109,7 @@ export class Answers {
   #prepareReply(question: Question, wire: Wire, match: Match, key: Buffer): Prepared {
     let script: Script
     try {
-      const asked = wire.read(question.body, match)
+      const asked = wire.read(question.body, match, question.asking)
       script = this.#registry.find(asked.model, question.header)
       const origin = { wire, asked, script, seed: this.#seed, key }
       const make = (fault: Fault | undefined): Answer => {
@@ -139,22 +140,28 @@ export class Answers {
     return model !== undefined && names.includes(model) ? wire.model(model) : undefined
   }
 
-  #keyOf({ method, path, header, body }: Question): Buffer {
-    return digest(this.#seed, method, path, header ?? '', body)
+  #keyOf(question: Question): Buffer {
+    return digest(this.#seed, headOf(question), question.body)
   }
+}
+
+/** All of a question but its body. */
+function headOf({ method, path, asking, header }: Question): string {
+  const said = headerNames.map((name) => asking.headers[name] ?? '')
+  return [`${method} ${path}?${asking.query}`, ...said, header ?? ''].join('\n')
 }
 
 function claim(question: Question): { wire: Wire; match: Match | undefined } {
   for (const wire of wires) {
-    const match = wire.match(question.method, question.path)
+    const match = wire.match(question.method, question.path, question.asking)
     if (match) return { wire, match }
   }
   return { wire: defaultWire, match: undefined }
 }
 
 /** How the wire that claims a request finds its credential. */
-export function wireOf(method: string, path: string): Wire {
-  return wires.find((wire) => wire.match(method, path)) ?? defaultWire
+export function wireOf({ method, path, asking }: Question): Wire {
+  return wires.find((wire) => wire.match(method, path, asking)) ?? defaultWire
 }
 
 function refusalOf(error: unknown): VendorError {

@@ -33,6 +33,10 @@ export interface Asked {
   stop: string[]
   n: number
   logprobs: boolean
+  /** What the request says of thoughts: `none` = do not think, `hidden` = do not show them. Absent: as the script says. */
+  thoughts?: 'none' | 'hidden' | undefined
+  /** A whole reply comes as a list of its parts. */
+  asList?: boolean
   /** Counted by the rule of thumb of `countTokens`, media included. */
   promptTokens: number
   audioTokens: number

@@ -134,7 +134,7 @@ function half(draft: Draft): number {
 }
 
 function errorOf(fault: Fault, status: number): VendorError {
-  return { status: fault.status ?? status, message: fault.message, code: fault.code }
+  return { status: fault.status ?? status, message: fault.message, code: fault.code, retryAfter: fault.retryAfter }
 }
 
 function bodyText(fault: Fault): string | undefined {

@@ -47,14 +47,17 @@ export function writeThoughts(tokens: number, dice: Dice): string[] {
   return pieces
 }
 
-/** The text up to the first of the stop sequences. */
-export function cutAtStop(text: string, stop: readonly string[]): string {
+/** The text up to the first of the stop sequences, and which one it was. */
+export function cutAtStop(text: string, stop: readonly string[]): { text: string; sequence: string | undefined } {
   let end = text.length
+  let found: string | undefined
   for (const sequence of stop) {
     const at = sequence === '' ? -1 : text.indexOf(sequence)
-    if (at !== -1 && at < end) end = at
+    if (at === -1 || at >= end) continue
+    end = at
+    found = sequence
   }
-  return text.slice(0, end)
+  return { text: text.slice(0, end), sequence: found }
 }
 
 function openingOf(asked: Asked): string {

@@ -7,7 +7,9 @@ import type { Script } from './script.ts'
 
 /** One call of a tool. `pieces` joined are its arguments as JSON text (or whatever the script gave). */
 export interface ReplyCall {
+  /** Letters and digits, before which each wire puts its own mark; or the script's own id, which goes out as it is. */
   id: string
+  isScripted: boolean
   name: string
   pieces: string[]
 }
@@ -18,6 +20,8 @@ export interface Choice {
   calls: ReplyCall[]
   /** `stop`, `length`, `tool_calls`, `content_filter`, or the script's own word. */
   finish: string
+  /** The stop sequence that ended the text. */
+  stopSequence?: string | undefined
 }
 
 /** Tokens as billed. Inclusive as OpenAI counts: the prompt includes cached tokens, the completion includes reasoning. */
@@ -25,7 +29,9 @@ export interface ReplyUsage {
   promptTokens: number
   completionTokens: number
   cachedTokens: number
+  /** Written into the cache: for an hour where the second number says so. */
   cacheWriteTokens: number
+  cacheWrite1hTokens: number
   reasoningTokens: number
   audioInTokens: number
   audioOutTokens: number
@@ -63,29 +69,43 @@ export function emptyReply(asked: Asked, seed: number, key: Buffer): Reply {
   return reply
 }
 
+/** A call's id as a vendor writes it: `call_…`, `toolu_…`. */
+export const idOf = (call: ReplyCall, mark: string): string => (call.isScripted ? call.id : mark + call.id)
+
+/** Whether thoughts are counted and not shown. */
+export const hidesThoughts = (asked: Asked, script: Script): boolean =>
+  script.reasoningText === false || asked.thoughts === 'hidden'
+
 /** Tokens generated for one call: its name and each piece of its arguments. */
 export function tokensOfCall(call: ReplyCall): number {
   return 1 + call.pieces.length
 }
 
 function makeChoice(asked: Asked, script: Script, dice: Dice, ids: Dice): Choice {
+  if (script.blockReason !== undefined) return { reasoning: [], text: [], calls: [], finish: 'content_filter' }
   const calls = makeCalls(asked, script, dice, ids)
-  const reasoning = writeThoughts(script.reasoningTokens ?? 0, dice)
-  const text = calls.length > 0 && script.text === undefined ? [] : makeText(asked, script, dice)
-  const choice: Choice = { reasoning, text, calls, finish: calls.length > 0 ? 'tool_calls' : 'stop' }
+  // Drawn also where none are wanted: the text after them must not depend on it.
+  const thoughts = writeThoughts(script.reasoningTokens ?? 0, dice)
+  const reasoning = asked.thoughts === 'none' ? [] : thoughts
+  const { text, stopSequence } =
+    calls.length > 0 && script.text === undefined
+      ? { text: [], stopSequence: undefined }
+      : makeText(asked, script, dice)
+  const choice: Choice = { reasoning, text, calls, finish: calls.length > 0 ? 'tool_calls' : 'stop', stopSequence }
   if (asked.maxTokens !== undefined && limit(choice, asked.maxTokens)) choice.finish = 'length'
   if (script.finishReason !== undefined) choice.finish = script.finishReason
   return choice
 }
 
-function makeText(asked: Asked, script: Script, dice: Dice): string[] {
-  if (script.text !== undefined) return cutTokens(cutAtStop(script.text, asked.stop))
-  if (asked.format !== 'text' || script.json) return cutTokens(JSON.stringify(makeJson(asked, dice)))
-  const pieces = writeProse(asked, script.tokens, dice)
-  if (asked.stop.length === 0) return pieces
+function makeText(asked: Asked, script: Script, dice: Dice): Pick<Choice, 'text' | 'stopSequence'> {
+  if (script.text === undefined && (asked.format !== 'text' || script.json)) {
+    return { text: cutTokens(JSON.stringify(makeJson(asked, dice))) }
+  }
+  const pieces = script.text === undefined ? writeProse(asked, script.tokens, dice) : cutTokens(script.text)
+  if (asked.stop.length === 0) return { text: pieces }
   const whole = pieces.join('')
-  const kept = cutAtStop(whole, asked.stop)
-  return kept.length === whole.length ? pieces : cutTokens(kept)
+  const { text, sequence } = cutAtStop(whole, asked.stop)
+  return sequence === undefined ? { text: pieces } : { text: cutTokens(text), stopSequence: sequence }
 }
 
 function makeJson(asked: Asked, dice: Dice): unknown {
@@ -124,13 +144,15 @@ function makeCalls(asked: Asked, script: Script, dice: Dice, ids: Dice): ReplyCa
     return script.toolCalls.map((call) => {
       const input = call.arguments ?? {}
       const text = typeof input === 'string' ? input : JSON.stringify(input)
-      return { id: call.id ?? `call_${ids.id(24)}`, name: call.name, pieces: cutTokens(text) }
+      const isScripted = call.id !== undefined
+      return { id: call.id ?? ids.id(24), isScripted, name: call.name, pieces: cutTokens(text) }
     })
   }
   if (script.toolCalls !== 'auto' && asked.toolChoice !== 'required') return []
   const parallel = asked.parallel && script.parallel !== false
   return chooseTools(asked, parallel).map(({ tool, hints }) => ({
-    id: `call_${ids.id(24)}`,
+    id: ids.id(24),
+    isScripted: false,
     name: tool.name,
     pieces: cutTokens(JSON.stringify(valueFor(tool.schema, dice, hints))),
   }))
@@ -176,6 +198,7 @@ function countUsage(asked: Asked, script: Script, choices: Choice[]): ReplyUsage
     completionTokens,
     cachedTokens,
     cacheWriteTokens: 0,
+    cacheWrite1hTokens: 0,
     reasoningTokens,
     audioInTokens: asked.audioTokens,
     audioOutTokens: 0,

@@ -57,6 +57,8 @@ const usageSchema = z.strictObject({
   completionTokens: count.optional(),
   cachedTokens: count.optional(),
   cacheWriteTokens: count.optional(),
+  /** How many of those are kept for an hour. */
+  cacheWrite1hTokens: count.optional(),
   reasoningTokens: count.optional(),
   audioInTokens: count.optional(),
   audioOutTokens: count.optional(),
@@ -91,6 +93,14 @@ export const scriptSchema = z.strictObject({
   reasoningTokens: count.optional(),
   /** False: reasoning is only counted, as OpenAI does; default: its text is shown as `reasoning_content`. */
   reasoningText: z.boolean().optional(),
+  /** A block of thoughts that nobody may read stands before the others (Anthropic). */
+  redactedThinking: z.boolean().optional(),
+  /** Thoughts and calls are signed, and signatures that come back are checked (Anthropic, Gemini); default true. */
+  signatures: z.boolean().optional(),
+  /** Calls have ids (Gemini); default: those that Gemini 3 and later give. */
+  callIds: z.boolean().optional(),
+  /** The prompt is refused: nothing is generated. Gemini gives this reason, others end with what they have for it. */
+  blockReason: z.string().optional(),
   /** Prompt tokens that came from a cache; raises the prompt when that is shorter. */
   cachedTokens: count.optional(),
   /** Numbers to report instead of the counted ones; they are what is billed, too. */

@@ -9,6 +9,7 @@ import { deliver, type Progress } from './delivery.ts'
 import { type Entry, Ledger } from './record.ts'
 import { ScriptRegistry } from './registry.ts'
 import type { Script } from './script.ts'
+import { headerNames } from './wires/index.ts'
 
 export interface SimulatorOptions {
   /** 0 or absent: any free port. */
@@ -71,7 +72,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     }
     const method = req.method ?? 'GET'
     const header = req.headers['x-sim-script'] as string | undefined
-    const question: Question = { method, path, header, body }
+    const asking = { query: mark === -1 ? '' : url.slice(mark + 1), headers: headersOf(req) }
+    const question: Question = { method, path, asking, header, body }
     const answer = pick(req, question, bytes)
     const entry = ledger.open({ ...answer, method, path, rawHeaders: req.rawHeaders, body })
     send(res, entry)
@@ -80,7 +82,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const pick = (req: IncomingMessage, question: Question, bytes: number): Answer => {
     if (bytes > MAX_BODY_BYTES) return answers.tooLarge(question)
     if (options.requireKey === undefined) return answers.find(question)
-    const key = wireOf(question.method, question.path).keyOf(req.headers)
+    const key = wireOf(question).keyOf(req.headers)
     return key === options.requireKey ? answers.find(question) : answers.unauthorized(question)
   }
 
@@ -138,4 +140,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       await closed
     },
   }
+}
+
+/** The headers that answers may depend on. */
+function headersOf(req: IncomingMessage): Record<string, string | undefined> {
+  return Object.fromEntries(headerNames.map((name) => [name, req.headers[name] as string | undefined]))
 }

@@ -9,6 +9,16 @@ export interface Match {
   model?: string | undefined
   /** Set where the path, and not the body, says whether to stream. */
   stream?: boolean
+  /** Set where a stream was asked for without its framing: it then is one list. */
+  asList?: boolean
+}
+
+/** What of a request a wire may look at beside method, path and body. */
+export interface Asking {
+  /** Without the question mark. */
+  readonly query: string
+  /** The headers that some wire's `headerNames` lists. */
+  readonly headers: Readonly<Record<string, string | undefined>>
 }
 
 /** One event of a stream. `tokens`: how much generation it stands for; only events with tokens are paced. */
@@ -26,6 +36,8 @@ export interface VendorError {
   message?: string | undefined
   code?: string | undefined
   param?: string | undefined
+  /** Seconds, or a date, for vendors that say it in the body, too. */
+  retryAfter?: string | number | undefined
 }
 
 /** What a wire throws at a request that its vendor would turn down. */
@@ -45,12 +57,16 @@ export class WireRefusal extends Error {
 
 export interface Wire {
   readonly name: string
+  /** Headers beside the credential that its answers depend on. Lower case. */
+  readonly headerNames?: readonly string[]
+  /** The refusal of a wrong credential; default 401. */
+  readonly wrongKey?: VendorError
   /** Claims a request by its method and path (without the query). */
-  match(method: string, path: string): Match | undefined
+  match(method: string, path: string, asking: Asking): Match | undefined
   /** The credential among the request's headers, without its scheme. */
   keyOf(headers: NodeJS.Dict<string | string[]>): string | undefined
   /** Checks a body as strictly as the vendor does. Throws `WireRefusal`. */
-  read(body: Buffer, match: Match): Asked
+  read(body: Buffer, match: Match, asking: Asking): Asked
   /** The JSON body of a whole reply; without usage where it is undefined. */
   whole(reply: Reply, asked: Asked, script: Script, usage: ReplyUsage | undefined): string
   /** The events of a streamed reply, in order, from the first to the end marker; without usage where it is undefined. */

@@ -25,13 +25,20 @@ const kinds: Readonly<Record<number, Kind>> = {
   529: { type: 'overloaded_error', code: 'overloaded', message: 'Overloaded.' },
 }
 
+/** What is said with a code, where the script says nothing. */
+const byCode: Readonly<Record<string, string>> = {
+  insufficient_quota: 'The quota is used up.',
+  context_length_exceeded: 'The messages are longer than the context window of this model.',
+  content_policy_violation: 'The prompt was refused by the content policy.',
+}
+
 /** `{"error":{"message","type","param","code"}}` as JSON text. */
 export function errorBody(error: VendorError): string {
   const fallback = error.status >= 500 ? 500 : 400
   const kind = (kinds[error.status] ?? kinds[fallback]) as Kind
   return JSON.stringify({
     error: {
-      message: error.message ?? kind.message,
+      message: error.message ?? byCode[error.code ?? ''] ?? kind.message,
       type: error.code === 'insufficient_quota' ? 'insufficient_quota' : kind.type,
       param: error.param ?? null,
       code: error.code ?? kind.code,

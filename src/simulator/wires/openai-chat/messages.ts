@@ -1,26 +1,6 @@
 // Checks the message list of a chat request and gathers what the reply depends on.
-import type { Asked, ToolResult } from '../../asked.ts'
+import { Conversation, type Side } from '../../conversation.ts'
 import { fail, isObject, type Wire } from './values.ts'
-
-export interface Conversation {
-  messages: number
-  /** All text, for counting. */
-  text: string
-  /** All that is said with the roles: the seed of the reply. */
-  digestible: string
-  question: string
-  media: Asked['media']
-  mediaTokens: number
-  audioTokens: number
-  toolResults: ToolResult[]
-}
-
-// OpenAI's price list for images: 85 tokens at low detail; 765 is a 1024 x 1024 image at high detail.
-const LOW_IMAGE_TOKENS = 85
-const IMAGE_TOKENS = 765
-const FILE_TOKENS = 500
-/** Base64 characters of 16 kHz sound that make about a token; the exact number matters to nobody. */
-const AUDIO_CHARACTERS_A_TOKEN = 4000
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function']
 const PARTS: Readonly<Record<string, readonly string[]>> = {
@@ -38,19 +18,13 @@ export function readMessages(list: unknown): Conversation {
   if (list.length === 0) fail('invalid_value', 'messages', 'expected at least one message')
   const into = new Gathering()
   for (const [i, message] of list.entries()) into.take(message, `messages[${i}]`)
-  return into.finish(list.length)
+  return into.finish()
 }
 
 class Gathering {
-  #texts: string[] = []
-  #said: string[] = []
-  #question = ''
-  #media = { images: 0, audio: 0, files: 0 }
-  #mediaTokens = 0
-  #audioTokens = 0
-  #results: ToolResult[] = []
-  /** Tool calls of the last assistant message that wait for their results: id to name. */
-  #open = new Map<string, string>()
+  readonly #conversation = new Conversation()
+  /** Tool calls of the last assistant message that wait for their results. */
+  #open = new Map<string, { name: string; order: number }>()
   #openAt = ''
 
   take(message: unknown, at: string): void {
@@ -65,28 +39,17 @@ class Gathering {
     }
     if (role === 'tool') this.#takeResult(message, at)
     else this.#closeCalls()
-    this.#said.push(role)
     const text = this.#takeContent(role, message, at)
-    if (role === 'user') {
-      this.#question = text
-      this.#results = []
-    }
-    if (role === 'tool') this.#addResult(message, text)
+    if (role === 'system' || role === 'developer') this.#conversation.instruct(text)
+    else if (role === 'tool') this.#addResult(message, text)
+    else if (role === 'function') this.#conversation.answer(Number.MAX_SAFE_INTEGER, String(message.name), text)
+    else this.#conversation.say(role as Side, text)
     if (role === 'assistant') this.#takeCalls(message, at)
   }
 
-  finish(messages: number): Conversation {
+  finish(): Conversation {
     this.#closeCalls()
-    return {
-      messages,
-      text: this.#texts.join(''),
-      digestible: this.#said.join('\n'),
-      question: this.#question,
-      media: this.#media,
-      mediaTokens: this.#mediaTokens,
-      audioTokens: this.#audioTokens,
-      toolResults: this.#results,
-    }
+    return this.#conversation
   }
 
   #takeContent(role: string, message: Wire, at: string): string {
@@ -100,7 +63,7 @@ class Gathering {
         'expected a string or an array',
       )
     }
-    if (typeof content === 'string') return this.#say(content)
+    if (typeof content === 'string') return content
     if (!Array.isArray(content)) fail('invalid_type', `${at}.content`, 'expected a string or an array of objects')
     if (content.length === 0) fail('invalid_value', `${at}.content`, 'expected at least one part')
     return content.map((part, i) => this.#takePart(role, part, `${at}.content[${i}]`)).join('')
@@ -118,7 +81,7 @@ class Gathering {
       const text = part[type]
       if (typeof text !== 'string')
         fail(text === undefined ? 'missing_required_parameter' : 'invalid_type', `${at}.${type}`, 'expected a string')
-      return this.#say(text)
+      return text
     }
     const body = part[type]
     if (!isObject(body))
@@ -138,28 +101,20 @@ class Gathering {
     if (detail !== undefined && detail !== null && !['auto', 'low', 'high', 'original'].includes(detail as string)) {
       fail('invalid_value', `${at}.detail`, 'expected auto, low, high or original')
     }
-    this.#media.images++
-    this.#mediaTokens += detail === 'low' ? LOW_IMAGE_TOKENS : IMAGE_TOKENS
-    this.#said.push(`image ${url.length} ${url.slice(0, 200)}`)
+    this.#conversation.see('user', 'images', bytesOf(url), detail === 'low')
   }
 
   #takeAudio(audio: Wire, at: string): void {
     if (typeof audio.data !== 'string') fail('invalid_type', `${at}.data`, 'expected a base64 string')
     if (audio.format !== 'wav' && audio.format !== 'mp3') fail('invalid_value', `${at}.format`, 'expected wav or mp3')
-    const tokens = Math.ceil(audio.data.length / AUDIO_CHARACTERS_A_TOKEN)
-    this.#media.audio++
-    this.#mediaTokens += tokens
-    this.#audioTokens += tokens
-    this.#said.push(`audio ${audio.data.length}`)
+    this.#conversation.see('user', 'audio', audio.data)
   }
 
   #takeFile(file: Wire, at: string): void {
     if (typeof file.file_id !== 'string' && typeof file.file_data !== 'string') {
       fail('missing_required_parameter', `${at}.file_id`, 'expected file_id or file_data')
     }
-    this.#media.files++
-    this.#mediaTokens += FILE_TOKENS
-    this.#said.push('file', typeof file.filename === 'string' ? file.filename : '')
+    this.#conversation.see('user', 'files', bytesOf((file.file_data ?? file.file_id) as string))
   }
 
   #takeCalls(message: Wire, at: string): void {
@@ -182,8 +137,7 @@ class Gathering {
       fail('missing_required_parameter', `${at}.${call.type}.name`, 'expected a string')
     const input = call.type === 'function' ? 'arguments' : 'input'
     if (typeof body[input] !== 'string') fail('invalid_type', `${at}.${call.type}.${input}`, 'expected a string')
-    this.#open.set(call.id, body.name)
-    this.#say(`${body.name} ${body[input]}`)
+    this.#open.set(call.id, { name: body.name, order: this.#conversation.call(body.name, body[input]) })
   }
 
   #takeResult(message: Wire, at: string): void {
@@ -200,7 +154,8 @@ class Gathering {
 
   #addResult(message: Wire, text: string): void {
     const id = message.tool_call_id as string
-    this.#results.push({ name: this.#open.get(id) as string, text })
+    const call = this.#open.get(id) as { name: string; order: number }
+    this.#conversation.answer(call.order, call.name, text)
     this.#open.delete(id)
   }
 
@@ -209,10 +164,7 @@ class Gathering {
     if (this.#open.size === 0) return
     fail('invalid_value', `${this.#openAt}.tool_calls`, 'each tool call must be followed by a tool message with its id')
   }
-
-  #say(text: string): string {
-    this.#texts.push(text)
-    this.#said.push(text)
-    return text
-  }
 }
+
+/** The base64 of a data URL: other vendors get it without the head. */
+const bytesOf = (url: string): string => url.replace(/^data:[^,]*;base64,/i, '')

@@ -1,6 +1,6 @@
 // A whole reply as OpenAI's `chat.completion` object.
 import type { Asked } from '../../asked.ts'
-import type { Choice, Reply, ReplyUsage } from '../../reply.ts'
+import { type Choice, idOf, type Reply, type ReplyUsage } from '../../reply.ts'
 import type { Script } from '../../script.ts'
 
 export const FINGERPRINT = 'fp_turnoutsim'
@@ -60,7 +60,7 @@ function messageOf(choice: Choice, script: Script): Record<string, unknown> {
   }
   if (choice.calls.length > 0) {
     message.tool_calls = choice.calls.map((call) => ({
-      id: call.id,
+      id: idOf(call, 'call_'),
       type: 'function',
       function: { name: call.name, arguments: call.pieces.join('') },
     }))

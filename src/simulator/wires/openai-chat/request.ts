@@ -1,8 +1,9 @@
 // Reads a chat completion request as strictly as OpenAI does, and says in neutral words what it asks for.
 import type { Asked } from '../../asked.ts'
+import type { Conversation } from '../../conversation.ts'
 import { countTokens } from '../../prose.ts'
 import { type Match, WireRefusal } from '../wire.ts'
-import { type Conversation, readMessages } from './messages.ts'
+import { readMessages } from './messages.ts'
 import { readTools } from './tools.ts'
 import { type Wire as Body, fail, isObject, optional } from './values.ts'
 
@@ -25,18 +26,15 @@ export function readRequest(raw: Buffer, match: Match): Asked {
     model,
     stream,
     includeUsage,
-    conversation: conversation.digestible,
-    question: conversation.question,
-    media: conversation.media,
+    ...conversation.summary(),
     ...tools,
-    toolResults: conversation.toolResults,
     format: readFormat(body),
     maxTokens:
       optional.integer(body, 'max_completion_tokens', 1) ?? optional.integer(body, 'max_tokens', 1) ?? undefined,
     stop: readStop(body),
     n: optional.integer(body, 'n', 1, 128) ?? 1,
     logprobs: optional.boolean(body, 'logprobs') ?? false,
-    promptTokens: countPrompt(conversation, body.tools),
+    promptTokens: countPrompt(conversation, (body.messages as unknown[]).length, body.tools),
     audioTokens: conversation.audioTokens,
   }
 }
@@ -117,10 +115,9 @@ function readFormat(body: Body): Asked['format'] {
   }
 }
 
-function countPrompt(conversation: Conversation, tools: unknown): number {
-  const { messages, mediaTokens, text } = conversation
+function countPrompt(conversation: Conversation, messages: number, tools: unknown): number {
   const declared = tools === undefined || tools === null ? 0 : countTokens(textOf(tools))
-  return messages * TOKENS_A_MESSAGE + TOKENS_A_REPLY + countTokens(text) + mediaTokens + declared
+  return messages * TOKENS_A_MESSAGE + TOKENS_A_REPLY + conversation.tokens + declared
 }
 
 /** `JSON.parse` takes any depth, `JSON.stringify` runs out of stack. */

@@ -1,6 +1,6 @@
 // A reply as OpenAI's `chat.completion.chunk` events.
 import type { Asked } from '../../asked.ts'
-import { type Choice, type Reply, type ReplyUsage, tokensOfCall } from '../../reply.ts'
+import { type Choice, idOf, type Reply, type ReplyUsage, tokensOfCall } from '../../reply.ts'
 import type { Script } from '../../script.ts'
 import type { Frame } from '../wire.ts'
 import { FINGERPRINT, logprobOf, usageOf } from './reply.ts'
@@ -66,7 +66,7 @@ function choiceParts(choice: Choice, script: Script): Part[] {
   choice.calls.forEach((call, index) => {
     const open = (text: string) => ({
       index,
-      id: call.id,
+      id: idOf(call, 'call_'),
       type: 'function',
       function: { name: call.name, arguments: text },
     })
