@@ -1,6 +1,5 @@
 // Puts Turnout together: no globals, everything handed in. What `turnout serve`, embedders and tests mount.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { defaults } from './config/defaults.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
@@ -65,7 +64,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
   const rates = createRates(tokens, log)
   const health = createHealth({
-    settings: (target) => snapshot.targets.get(target)?.breaker ?? defaults.breaker,
+    settings: (target) => snapshot.targets.get(target)?.breaker ?? snapshot.breaker,
     told: (target, transition) => {
       const { from, to, reason } = transition
       log.warn(`breaker of ${target}: ${from} to ${to} (${reason})`, { event: 'breaker', target })

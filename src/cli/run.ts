@@ -1,20 +1,23 @@
 // Starts one gateway from a configuration: environment, file, store, log, server. Used by `serve` and `demo`.
 import { createTurnout, type Turnout } from '../app.ts'
 import { checkBinding } from '../config/binding.ts'
-import { readEnv } from '../config/env.ts'
-import type { Env } from '../config/interpolation.ts'
-import { findConfigFile, type Loaded, loadConfig } from '../config/load.ts'
-import { ConfigError, formatProblem } from '../config/problem.ts'
+import type { Live } from '../config/live.ts'
+import { parseConfig } from '../config/load.ts'
+import { ConfigError } from '../config/problem.ts'
+import type { Watch } from '../config/watch.ts'
 import type { ListeningServer } from '../http/server.ts'
+import { type Audit, openAudit } from '../store/audit.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
+import { openSavedHealth, type SavedTargets } from '../store/savedHealth.ts'
 import { hashUser, loadSecret } from '../store/secret.ts'
 import { showLedger } from '../telemetry/ledgerMetrics.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createTokenCounter } from '../telemetry/tokens/counter.ts'
 import { version } from '../version.ts'
+import { openLive, overridesOf, readBase, watchConfig } from './liveConfig.ts'
 import { type Retention, startRetention } from './retention.ts'
 
 export interface RunOptions {
@@ -34,8 +37,13 @@ export interface Running {
   readonly log: Log
   /** The file in use; undefined when the providers come from the environment. */
   readonly file: string | undefined
-  /** Reads file and environment again. An invalid configuration is refused with all its errors, and the old one serves on. */
-  reload(): void
+  readonly live: Live
+  readonly audit: Audit
+  /**
+   * Reads file and environment again, as also happens when one of them changes. An invalid configuration is refused with all its errors
+   * in the log, and the old one serves on. Never rejects.
+   */
+  reload(): Promise<void>
   /** Drains and closes everything. Resolves to the number of connections that had to be cut off. */
   stop(): Promise<number>
 }
@@ -45,21 +53,23 @@ export interface Running {
  * Error when the port is taken or the binding is refused
  */
 export async function run(options: RunOptions): Promise<Running> {
-  const { file, env, loaded } = load(options, 1)
-  const { snapshot } = loaded
+  const { file, env, text } = readBase(options)
+  // Says where the database is, in which the rest may stand.
+  const { snapshot } = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
   const refusal = checkBinding(snapshot, { insecure: options.insecure ?? false })
   if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
   const log = createLog({ level: snapshot.log.level })
-  warn(log, loaded, file)
   const metrics = createMetrics({ version })
   const tokens = createTokenCounter()
   let store: Store | undefined
   let ledger: Ledger | undefined
   let reader: Reader | undefined
   let retention: Retention | undefined
+  let watch: Watch | undefined
   // The readers first: a database is closed last by whoever writes to it.
   const closeAll = async (): Promise<void> => {
     metrics.close()
+    await watch?.stop()
     await retention?.stop()
     await reader?.close()
     await ledger?.close()
@@ -80,8 +90,19 @@ export async function run(options: RunOptions): Promise<Running> {
     }
     showLedger(metrics, ledger.stats)
     reader = openReader(store.file)
-    const turnout = createTurnout({
-      snapshot,
+    const saved = openSavedHealth(store)
+    const audit = openAudit(store)
+    const live = await openLive(options, {
+      store,
+      secret,
+      log,
+      host: snapshot.server.host,
+      swap: (next) => turnout.swap(next),
+    })
+    log.level = live.snapshot.log.level
+    for (const warning of live.state().warnings) log.warn(warning, { event: 'configuration' })
+    const turnout: Turnout = createTurnout({
+      snapshot: live.snapshot,
       log,
       metrics,
       insecure: options.insecure ?? false,
@@ -89,7 +110,19 @@ export async function run(options: RunOptions): Promise<Running> {
       reader,
       hashUser: (user) => hashUser(secret, user),
       tokens,
+      onTransition: (target, { to, reason, until }) =>
+        void saved
+          .save({ target, state: to, reason, until })
+          .catch((error) => log.warn(`the breaker of ${target} could not be stored`, { event: 'unsaved', error })),
     })
+    await restoreHealth(turnout, saved)
+    const reload = (): Promise<void> =>
+      live.reload().then(
+        () => {},
+        // Refused, with its problems: the log has been told.
+        () => {},
+      )
+    watch = await watchConfig(options, reload)
     const server = await turnout.listen()
     retention = startRetention({
       keeper: ledger.keeper,
@@ -100,14 +133,16 @@ export async function run(options: RunOptions): Promise<Running> {
       event: 'listening',
       host: snapshot.server.host,
       port: server.port,
-      config: snapshot.version,
+      config: live.snapshot.version,
     })
     return {
       turnout,
       server,
       log,
       file,
-      reload: () => reload(options, turnout, log),
+      live,
+      audit,
+      reload,
       async stop() {
         const cut = await turnout.close()
         await closeAll()
@@ -122,29 +157,12 @@ export async function run(options: RunOptions): Promise<Running> {
   }
 }
 
-function load(options: RunOptions, version: number): { file: string | undefined; env: Env; loaded: Loaded } {
-  const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
-  const file = findConfigFile(options.config, env)
-  const overrides = { port: options.port, host: options.host, dataDir: options.dataDir }
-  return { file, env, loaded: loadConfig({ file, env, version, overrides }) }
-}
-
-function reload(options: RunOptions, turnout: Turnout, log: Log): void {
-  try {
-    const { file, loaded } = load(options, turnout.snapshot.version + 1)
-    turnout.swap(loaded.snapshot)
-    log.level = loaded.snapshot.log.level
-    warn(log, loaded, file)
-    log.info('configuration swapped', { event: 'swapped', config: loaded.snapshot.version, hash: loaded.snapshot.hash })
-  } catch (error) {
-    const problems =
-      error instanceof ConfigError ? error.problems.map((problem) => formatProblem(problem, error.file)) : []
-    log.error('the new configuration was refused; the old one serves on', { event: 'refused', problems, error })
-  }
-}
-
-function warn(log: Log, { warnings }: Loaded, file: string | undefined): void {
-  for (const warning of warnings) log.warn(formatProblem(warning, file), { event: 'configuration' })
+/** Takes up which targets were shut, and forgets those that are in no configuration any more. */
+async function restoreHealth({ health, snapshot }: Turnout, saved: SavedTargets): Promise<void> {
+  const targets = saved.list()
+  const known = ({ target }: { target: string }): boolean => snapshot.targets.has(target)
+  health.restore(targets.filter(known))
+  for (const gone of targets) if (!known(gone)) await saved.save({ ...gone, state: 'closed' })
 }
 
 function explainListenError(error: unknown, port: number): unknown {

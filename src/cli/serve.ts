@@ -29,7 +29,7 @@ export function addServeCommand(program: Command): void {
       process.stderr.write(
         `Turnout listens on ${running.server.url} with ${source}. Base URL for SDKs: ${running.server.url}/v1\n`,
       )
-      process.on('SIGHUP', () => running.reload())
+      process.on('SIGHUP', () => void running.reload())
       stopOnSignal(running)
     })
 }

@@ -46,22 +46,27 @@ export function findConfigFile(flag: string | undefined, env: Env, cwd: string =
 
 /** Loads a file, or what the environment describes. Throws `ConfigError` with all problems; nothing else is thrown. */
 export function loadConfig({ file, ...options }: LoadOptions): Loaded {
+  return parseConfig(readText(file, options.env), { ...options, file })
+}
+
+/** The text of a file, or without one the document that the environment describes. Throws `ConfigError`. */
+export function readText(file: string | undefined, env: Env): string {
   if (file === undefined) {
-    const found = discoverProviders(options.env)
+    const found = discoverProviders(env)
     // The same document that a user would write by hand: no second way to build a snapshot.
-    const text = JSON.stringify({ providers: Object.fromEntries(found.map((name) => [name, {}])), directModels: true })
-    return parseConfig(text, options)
+    return JSON.stringify({ providers: Object.fromEntries(found.map((name) => [name, {}])), directModels: true })
   }
-  let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    return readFileSync(file, 'utf8')
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code
     const message = code === 'ENOENT' ? 'does not exist' : `cannot be read: ${code}`
     throw new ConfigError([{ path: '', line: 0, column: 0, message }], file)
   }
-  return parseConfig(text, { ...options, file })
 }
+
+/** Names a document: SHA-256, first 12 hex digits. */
+export const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12)
 
 /** As `loadConfig`, for a text that is at hand already. `file` names it in problems; without it the source is the environment. */
 export function parseConfig(text: string, options: LoadOptions): Loaded {
@@ -161,7 +166,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
 
   return {
     version,
-    hash: createHash('sha256').update(text).digest('hex').slice(0, 12),
+    hash: hashOf(text),
     source: file === undefined ? 'environment' : 'file',
     bypass: false,
     breaker,

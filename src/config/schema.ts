@@ -52,9 +52,11 @@ const key = strict({
     .regex(/^[\x21-\x7e]+$/, { error: 'a key may hold no spaces, line breaks or non-ASCII characters' })
     .describe('The secret a client sends: at least 16 characters, best as `${NAME}`.'),
   role: z
-    .enum(['app', 'admin'])
+    .enum(['app', 'viewer', 'responder', 'operator', 'admin'])
     .optional()
-    .describe('`app` may call models, `admin` may also operate Turnout.')
+    .describe(
+      '`app` may call models; `viewer`, `responder`, `operator` and `admin` may also operate Turnout, each more than the one before.',
+    )
     .meta({ default: 'app' }),
   team: id.optional().describe('Team that the key belongs to, in the ledger and its reports.'),
 })

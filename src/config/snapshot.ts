@@ -101,7 +101,8 @@ export interface Route {
 export interface ApiKey {
   readonly name: string
   readonly team?: string | undefined
-  readonly role: 'admin' | 'app'
+  /** `app` calls models; the others may also operate Turnout, each more than the one before. */
+  readonly role: 'app' | 'viewer' | 'responder' | 'operator' | 'admin'
 }
 
 export interface ServerSettings {

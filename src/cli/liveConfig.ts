@@ -1,0 +1,87 @@
+// Ties the live configuration to this process: its file and environment, its database, its log, the watch on its files.
+import { resolve } from 'node:path'
+import { checkBinding } from '../config/binding.ts'
+import { readEnv } from '../config/env.ts'
+import { type Base, type Live, type LiveEvent, startLive } from '../config/live.ts'
+import { findConfigFile, readText } from '../config/load.ts'
+import { createRedactor } from '../config/redaction.ts'
+import type { Snapshot } from '../config/snapshot.ts'
+import { startWatch, type Watch } from '../config/watch.ts'
+import { openConfigVersions } from '../store/configVersions.ts'
+import type { Store } from '../store/open.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { RunOptions } from './run.ts'
+
+/** What the command line, the files and the environment say now. @throws ConfigError */
+export function readBase(options: RunOptions): Base {
+  const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
+  const file = findConfigFile(options.config, env)
+  return { file, env, text: readText(file, env) }
+}
+
+/** What the command line says. */
+export const overridesOf = ({ port, host, dataDir }: RunOptions) => ({ port, host, dataDir })
+
+export interface LiveParts {
+  readonly store: Store
+  /** The installation's secret: marks of redacted secrets are made with it. */
+  readonly secret: Buffer
+  readonly log: Log
+  /** The address that is bound, whatever later configurations say. */
+  readonly host: string
+  swap(next: Snapshot): void
+}
+
+/** @throws ConfigError */
+export function openLive(options: RunOptions, { store, secret, log, host, swap }: LiveParts): Promise<Live> {
+  const insecure = options.insecure ?? false
+  return startLive({
+    read: () => readBase(options),
+    overrides: overridesOf(options),
+    memory: openConfigVersions(store),
+    redactor: createRedactor(secret),
+    // Only here: the level of a log is its own, not the snapshot's.
+    swap(next) {
+      swap(next)
+      log.level = next.log.level
+    },
+    refuse: (snapshot) => checkBinding({ ...snapshot, server: { ...snapshot.server, host } }, { insecure }),
+    told: (event) => note(log, event),
+  })
+}
+
+/** Reads the configuration again whenever its file or an env file changes. */
+export function watchConfig(options: RunOptions, reload: () => Promise<void>): Promise<Watch> {
+  const { file } = readBase(options)
+  const envFile = options.envFile === undefined ? [] : [resolve(options.envFile)]
+  const files = [...(file === undefined ? [] : [resolve(file)]), resolve('.env'), ...envFile]
+  return startWatch({ files: [...new Set(files)], changed: reload })
+}
+
+function note(log: Log, event: LiveEvent): void {
+  switch (event.kind) {
+    case 'swapped':
+      for (const warning of event.warnings) log.warn(warning, { event: 'configuration' })
+      log.info('configuration swapped', { event: 'swapped', config: event.version, hash: event.hash })
+      return
+    case 'refused':
+      log.error('the new configuration was refused; the old one serves on', {
+        event: 'refused',
+        problems: [...event.problems],
+      })
+      return
+    case 'lost':
+      log.warn(`the file has changed and wins: these admin writes count no more: ${event.changes.join(', ')}`, {
+        event: 'overlay_lost',
+      })
+      return
+    case 'bypass':
+      log.warn(`bypass ${event.on ? 'on' : 'off'} by ${event.actor}: ${event.reason}`, { event: 'bypass' })
+      return
+    case 'unsaved':
+      log.error(`${event.what} holds, but could not be stored: it ends with this process`, {
+        event: 'unsaved',
+        error: event.error,
+      })
+  }
+}

@@ -1,0 +1,94 @@
+// Takes literal secrets out of a document before anyone reads it, and puts them back when it is written back.
+import { createHmac } from 'node:crypto'
+import type { Path } from './problem.ts'
+import { scalarsOf } from './writtenDocument.ts'
+
+export interface Redactor {
+  /** The document with a mark in place of each literal secret; the same secret always has the same mark. Comments included. */
+  redact(document: string): string
+  /**
+   * The document with each mark replaced by what it stood for in `known`.
+   * @throws UnknownMark when none of them has such a secret
+   */
+  restore(document: string, known: readonly string[]): string
+}
+
+/** A document with a mark that stands for nothing here. */
+export class UnknownMark extends Error {
+  constructor(mark: string) {
+    super(`${mark} stands for no secret of this configuration: write the secret itself, or \${NAME}.`)
+    this.name = 'UnknownMark'
+  }
+}
+
+const markPattern = /(["']?)(\[redacted:[0-9a-f]{12}\])\1/g
+/** Nothing but variables, whose values are not in the document. A default would be. */
+const onlyVariables = /^(?:\$\{[A-Za-z_]\w*(?::-)?\})+$/
+const secretName = /key|token|secret|passw|auth|credential/i
+/** Keys as vendors make them, wherever they stand. */
+const vendorKey =
+  /\b(?:sk|pk|rk|gsk|tk|xai|nvapi|hf|ghp|glpat|key|fw|r8|pplx)[-_][A-Za-z0-9_-]{12,}|\bAIza[A-Za-z0-9_-]{30,}|\beyJ[\w-]{10,}\.[\w-]+\.[\w-]+/g
+/** What is written in comments nobody checks: long and mixed is enough. */
+const longToken = /[A-Za-z0-9_+/=-]{32,}/g
+
+/** @param pepper makes marks that tell nothing about a secret to who guesses; the same pepper makes the same marks */
+export function createRedactor(pepper: Buffer | string): Redactor {
+  const markOf = (secret: string): string =>
+    `[redacted:${createHmac('sha256', pepper).update('mark\0').update(secret).digest('hex').slice(0, 12)}]`
+
+  function secretsIn(document: string): Map<string, string> {
+    const secrets = new Map<string, string>()
+    for (const secret of literalSecrets(document)) secrets.set(markOf(secret), secret)
+    return secrets
+  }
+
+  return {
+    redact(document) {
+      const places = scalarsOf(document).filter(isSecret)
+      let text = document
+      // From the end, so that the places before stay true. An anchor's scalar may be there more than once.
+      const starts = new Set<number>()
+      for (const { value, start, end } of places.sort((a, b) => b.start - a.start)) {
+        if (starts.has(start)) continue
+        starts.add(start)
+        const written = text.slice(start, end)
+        text = `${text.slice(0, start)}"${markOf(value as string)}"${written.endsWith('\n') ? '\n' : ''}${text.slice(end)}`
+      }
+      // The same secret in a comment, or in a place where none belongs.
+      const values = [...new Set(places.map(({ value }) => value as string))].sort((a, b) => b.length - a.length)
+      for (const value of values) if (value.length >= 8) text = text.replaceAll(value, () => markOf(value))
+      text = text.replace(vendorKey, (token) => markOf(token))
+      return text.replace(/(^|\s)#.*$/gm, (comment) => comment.replace(longToken, (t) => (isMixed(t) ? markOf(t) : t)))
+    },
+    restore(document, known) {
+      if (!document.includes('[redacted:')) return document
+      const secrets = new Map(known.flatMap((text) => [...secretsIn(text)]))
+      return document.replace(markPattern, (_, quote: string, mark: string) => {
+        const secret = secrets.get(mark)
+        if (secret === undefined) throw new UnknownMark(mark)
+        // A quoted mark stands for a whole value, a bare one for a part of a text.
+        return quote === '' ? secret : JSON.stringify(secret)
+      })
+    },
+  }
+}
+
+/** Whether a value may not be shown: what is written at a place for secrets, unless it only names variables. */
+function isSecret({ path, value }: { path: Path; value: unknown }): boolean {
+  if (typeof value !== 'string' || value === '' || onlyVariables.test(value)) return false
+  const [section, , field] = path
+  const last = String(path.findLast((step) => typeof step === 'string') ?? '')
+  if (section === 'keys') return field === 'key'
+  if (section === 'providers') return field === 'apiKey' || field === 'headers'
+  return (section === 'targets' && field === 'params' && secretName.test(last)) || /^api_?key$/i.test(last)
+}
+
+function literalSecrets(document: string): string[] {
+  const values = scalarsOf(document)
+    .filter(isSecret)
+    .map(({ value }) => value as string)
+  const comments = [...document.matchAll(/(^|\s)#.*$/gm)].flatMap(([comment]) => comment.match(longToken) ?? [])
+  return [...values, ...(document.match(vendorKey) ?? []), ...comments.filter(isMixed)]
+}
+
+const isMixed = (token: string): boolean => /\d/.test(token) && /[A-Za-z]/.test(token) && new Set(token).size >= 10
