@@ -28,7 +28,9 @@ export function startRetention({ keeper, days, log, every = 3_600_000, now = Dat
     const kept = days()
     if (kept === 0) return
     try {
-      const count = await keeper.retain(firstIdOf(now() - kept * dayMs), { signal: stopped.signal })
+      // Whole UTC days, as the daily sums have them: at least so many days stay.
+      const before = (Math.floor(now() / dayMs) - kept) * dayMs
+      const count = await keeper.retain(firstIdOf(before), { signal: stopped.signal })
       if (count > 0) log.info(`requests older than ${kept} days were deleted`, { event: 'retention', count })
     } catch (error) {
       // The next pass tries again; nothing is lost but room.
