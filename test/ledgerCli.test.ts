@@ -173,7 +173,7 @@ describe('what is asked wrongly', { timeout: 60_000 }, () => {
   // Each is a process of its own that takes a second to start.
   it.concurrent.each([
     [['ledger', 'verify', '--db', 'nowhere.db'], 'There is no database at'],
-    [['spend', '--by', 'colour'], '--by.0: expected names out of day, model'],
+    [['spend', '--by', 'colour'], '--by: expected names out of day, model'],
     [['spend', '--from', 'yesterday'], '--from: expected a day'],
     [['ledger', 'export', '--status', 'x'], '--status: expected a number'],
     [['ledger', 'export', '--format', 'xml'], "'xml' is invalid"],

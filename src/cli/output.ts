@@ -34,5 +34,5 @@ export function renderTable(columns: readonly string[], rows: readonly (readonly
 export function checkFlags<Schema extends z.ZodType>(schema: Schema, flags: Record<string, unknown>): z.output<Schema> {
   const result = schema.safeParse(flags)
   if (result.success) return result.data
-  throw new Error(result.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`).join('\n'))
+  throw new Error(result.error.issues.map((issue) => `--${String(issue.path[0])}: ${issue.message}`).join('\n'))
 }

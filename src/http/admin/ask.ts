@@ -18,7 +18,8 @@ export function readQuery(url: string, schema: z.ZodType = z.strictObject({})): 
     if (Object.hasOwn(given, name)) throw new Refusal('invalid_value', `'${shown(name)}' is given twice.`, shown(name))
     given[name] = value
   }
-  return check(schema, given)
+  // A query is flat: what is wrong with a part of a list is wrong with its parameter.
+  return check(schema, given, 1)
 }
 
 /**
@@ -40,18 +41,19 @@ export async function readJson(req: IncomingMessage, schema: z.ZodType | undefin
   return check(schema, value)
 }
 
-function check(schema: z.ZodType, value: unknown): unknown {
+/** `depth`: steps of a path that name the field. */
+function check(schema: z.ZodType, value: unknown, depth = Infinity): unknown {
   const result = schema.safeParse(value)
   if (result.success) return result.data
   const [first] = result.error.issues
-  const params = result.error.issues.map(paramOf)
+  const params = result.error.issues.map((issue) => paramOf(issue, depth))
   const message = result.error.issues.map((issue, at) => messageOf(issue, params[at]!)).join(' ')
   const missing = first!.path.length > 0 && valueAt(value, first!.path) === undefined
   throw new Refusal(missing ? 'missing_required_parameter' : 'invalid_value', message, params[0] || null)
 }
 
-function paramOf(issue: z.core.$ZodIssue): string {
-  return shown(issue.code === 'unrecognized_keys' ? (issue.keys[0] ?? '') : issue.path.join('.'))
+function paramOf(issue: z.core.$ZodIssue, depth: number): string {
+  return shown(issue.code === 'unrecognized_keys' ? (issue.keys[0] ?? '') : issue.path.slice(0, depth).join('.'))
 }
 
 function messageOf(issue: z.core.$ZodIssue, param: string): string {
