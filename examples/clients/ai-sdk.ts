@@ -129,6 +129,20 @@ export async function image(baseURL: string, apiKey: string, model: string): Pro
   return result.text
 }
 
+/** An answer that was thought about first. */
+export async function reasoning(
+  baseURL: string,
+  apiKey: string,
+  model: string,
+): Promise<{ thoughts: string | undefined; text: string }> {
+  const result = await generateText({
+    model: modelAt(baseURL, apiKey, model),
+    prompt: 'Which of two trains should wait at a passing loop?',
+    providerOptions: { turnout: { reasoningEffort: 'low' } },
+  })
+  return { thoughts: result.reasoningText, text: result.text }
+}
+
 /** Stops a stream after its first words. Turnout hangs up on the model at once, so that it generates no more either. */
 export async function abort(baseURL: string, apiKey: string, model: string): Promise<{ text: string; error: unknown }> {
   const controller = new AbortController()
@@ -176,6 +190,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   console.log('streamed ', await toolsStreamed(baseURL, apiKey, model))
   console.log('json     ', await json(baseURL, apiKey, model))
   console.log('image    ', await image(baseURL, apiKey, model))
+  console.log('reasoning', await reasoning(baseURL, apiKey, model))
   console.log('abort    ', await abort(baseURL, apiKey, model))
   console.log('error    ', await error(baseURL, apiKey, 'no-such-model'))
 }

@@ -102,6 +102,17 @@ export async function image(baseURL: string, apiKey: string, model: string): Pro
   return reply.text
 }
 
+/** An answer that was thought about first. */
+export async function reasoning(
+  baseURL: string,
+  apiKey: string,
+  model: string,
+): Promise<{ thoughts: string | undefined; text: string }> {
+  const llm = new ChatOpenAI({ model, apiKey, modelKwargs: { reasoning_effort: 'low' }, configuration: { baseURL } })
+  const reply = await llm.invoke('Which of two trains should wait at a passing loop?')
+  return { thoughts: reply.additional_kwargs.reasoning_content as string | undefined, text: reply.text }
+}
+
 /** Stops a stream after its first words. Turnout hangs up on the model at once, so that it generates no more either. */
 export async function abort(baseURL: string, apiKey: string, model: string): Promise<{ text: string; error: unknown }> {
   const controller = new AbortController()
@@ -143,6 +154,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   console.log('streamed ', await toolsStreamed(baseURL, apiKey, model))
   console.log('json     ', await json(baseURL, apiKey, model))
   console.log('image    ', await image(baseURL, apiKey, model))
+  console.log('reasoning', await reasoning(baseURL, apiKey, model))
   console.log('abort    ', await abort(baseURL, apiKey, model))
   console.log('error    ', await error(baseURL, apiKey, 'no-such-model'))
 }

@@ -4,7 +4,11 @@
 import { fileURLToPath } from 'node:url'
 import OpenAI from 'openai'
 import { zodResponseFormat } from 'openai/helpers/zod'
-import type { ChatCompletionMessageParam, ChatCompletionTool } from 'openai/resources/chat/completions'
+import type {
+  ChatCompletionMessage,
+  ChatCompletionMessageParam,
+  ChatCompletionTool,
+} from 'openai/resources/chat/completions'
 import { z } from 'zod'
 
 /** One question, one answer. The signal ends it early: the promise then rejects with `OpenAI.APIUserAbortError`. */
@@ -136,6 +140,22 @@ export async function image(baseURL: string, apiKey: string, model: string): Pro
   return completion.choices[0]?.message.content ?? ''
 }
 
+/** An answer that was thought about first. Models that show their thoughts do so in a field that the SDK's types do not have. */
+export async function reasoning(
+  baseURL: string,
+  apiKey: string,
+  model: string,
+): Promise<{ thoughts: string | undefined; text: string }> {
+  const client = new OpenAI({ baseURL, apiKey })
+  const completion = await client.chat.completions.create({
+    model,
+    reasoning_effort: 'low',
+    messages: [{ role: 'user', content: 'Which of two trains should wait at a passing loop?' }],
+  })
+  const message = completion.choices[0]!.message as ChatCompletionMessage & { reasoning_content?: string }
+  return { thoughts: message.reasoning_content, text: message.content ?? '' }
+}
+
 /** Stops a stream after its first words. Turnout hangs up on the model at once, so that it generates no more either. */
 export async function abort(baseURL: string, apiKey: string, model: string): Promise<{ text: string; error: unknown }> {
   const client = new OpenAI({ baseURL, apiKey })
@@ -179,6 +199,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   console.log('streamed ', await toolsStreamed(baseURL, apiKey, model))
   console.log('json     ', await json(baseURL, apiKey, model))
   console.log('image    ', await image(baseURL, apiKey, model))
+  console.log('reasoning', await reasoning(baseURL, apiKey, model))
   console.log('abort    ', await abort(baseURL, apiKey, model))
   console.log('error    ', await error(baseURL, apiKey, 'no-such-model'))
 }

@@ -59,6 +59,8 @@ With the official SDK, only the base URL changes:
   })
   for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.content ?? '')
 
+'chat-claude' and 'chat-gemini' are answered by simulated Anthropic and Gemini servers, in their own formats.
+
 Models: curl ${url}/v1/models -H 'Authorization: Bearer ${demoKey}'    Status: ${url}/status    Metrics: ${url}/metrics
 
 `

@@ -56,7 +56,12 @@ export function makeReply(asked: Asked, script: Script, seed: number, key: Buffe
   const id = ids.id(29)
   const choices = Array.from({ length: asked.n }, (_, index) => {
     const dice = new Dice(digest(seed, asked.conversation, index))
-    return makeChoice(asked, script, dice, ids)
+    // Dice of their own: what follows the thoughts must not depend on whether any are wanted.
+    const reasoning =
+      asked.thoughts === 'none'
+        ? []
+        : writeThoughts(script.reasoningTokens ?? 0, new Dice(digest(seed, asked.conversation, index, 'thoughts')))
+    return makeChoice(asked, script, reasoning, dice, ids)
   })
   return { id, model: asked.model, created: CREATED, choices, usage: countUsage(asked, script, choices) }
 }
@@ -81,12 +86,9 @@ export function tokensOfCall(call: ReplyCall): number {
   return 1 + call.pieces.length
 }
 
-function makeChoice(asked: Asked, script: Script, dice: Dice, ids: Dice): Choice {
+function makeChoice(asked: Asked, script: Script, reasoning: string[], dice: Dice, ids: Dice): Choice {
   if (script.blockReason !== undefined) return { reasoning: [], text: [], calls: [], finish: 'content_filter' }
   const calls = makeCalls(asked, script, dice, ids)
-  // Drawn also where none are wanted: the text after them must not depend on it.
-  const thoughts = writeThoughts(script.reasoningTokens ?? 0, dice)
-  const reasoning = asked.thoughts === 'none' ? [] : thoughts
   const { text, stopSequence } =
     calls.length > 0 && script.text === undefined
       ? { text: [], stopSequence: undefined }

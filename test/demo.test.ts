@@ -1,0 +1,55 @@
+// The demo's configuration, as it is shipped, against the simulator: models of three vendors, one answer, a price on each.
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { type Simulator, startSimulator } from '../src/simulator/index.ts'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { get, post } from './support/exchange.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+
+const file = fileURLToPath(new URL('../examples/demo.yaml', import.meta.url))
+const key = { authorization: 'Bearer tk-demo' }
+
+let simulator: Simulator
+let gateway: TestGateway
+beforeAll(async () => {
+  simulator = await startSimulator()
+  const env = { SIMULATOR_URL: simulator.url, TURNOUT_MASTER_KEY: 'tk-demo' }
+  gateway = await startGateway(parse(readFileSync(file, 'utf8')), { env })
+})
+afterAll(async () => {
+  await gateway?.close()
+  await simulator?.close()
+})
+
+it('lists routes, and models of all three vendors', async () => {
+  const { data } = JSON.parse((await get(`${gateway.url}/v1/models`, key)).text)
+  const ids = data.map(({ id }: { id: string }) => id)
+  expect(ids).toEqual(expect.arrayContaining(['chat-default', 'chat-claude', 'chat-gemini']))
+  for (const mark of [/^alpha\/gpt-/, /^claude\/claude-/, /^google\/gemini-/])
+    expect(ids.some((id: string) => mark.test(id))).toBe(true)
+})
+
+it.each([
+  ['chat-default', 'alpha', 'identity', 'openai-chat'],
+  ['chat-claude', 'claude', 'hub', 'anthropic-messages'],
+  ['chat-gemini', 'google', 'hub', 'gemini'],
+])('%s answers, from %s, with a price', async (model, provider, lane, wire) => {
+  const { status, headers, text } = await post(gateway.url + CHAT, ask(model), key)
+  expect(status).toBe(200)
+  expect(headers).toMatchObject({ 'x-turnout-provider': provider, 'x-turnout-lane': lane })
+  expect(simulator.calls.at(-1)).toMatchObject({ wire })
+  const { usage, choices } = JSON.parse(text)
+  expect(choices[0].message.content).toMatch(/^You said “hi”\. \S/)
+  expect(Number(headers['x-turnout-cost-usd'])).toBeCloseTo(
+    (usage.prompt_tokens + usage.completion_tokens * 4) / 1e6,
+    9,
+  )
+})
+
+it('models that the vendors have by name are answered, too', async () => {
+  for (const model of ['claude/claude-sonnet-4-5', 'google/gemini-2.5-flash', 'claude-opus-4-5', 'gemini-2.5-pro']) {
+    expect((await post(gateway.url + CHAT, ask(model), key)).status, model).toBe(200)
+  }
+})
