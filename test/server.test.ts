@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Agent, createServer, request } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, createServer as createMute } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { clientAddress, trustRanges } from '../src/http/clientAddress.ts'
@@ -567,6 +567,21 @@ describe('stopping', () => {
     expect((await sent.done).error).toBeDefined()
     expect(stopping.lines).toMatchObject([{ outcome: 'client_disconnected' }])
     stopping.metrics.close()
+  })
+
+  it('does not wait for a connection that is still being dialled for somebody who has gone', async () => {
+    const mute = createMute().listen(0, '127.0.0.1')
+    await once(mute, 'listening')
+    const stopping = await startGateway({
+      ...single,
+      providers: { tls: upstreamAt(`https://127.0.0.1:${(mute.address() as AddressInfo).port}`) },
+      routes: { m: { targets: ['tls/m'], timeouts: { connect: '15s', firstToken: '100ms' } } },
+    })
+    expect(await post(stopping.url + CHAT, ask('m', { stream: true }))).toMatchObject({ status: 504 })
+    const begun = performance.now()
+    await stopping.close()
+    expect(performance.now() - begun).toBeLessThan(10_000)
+    mute.close()
   })
 
   it("can be mounted in a server of one's own", async () => {

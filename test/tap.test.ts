@@ -98,7 +98,7 @@ describe('the tap', () => {
           if (finished) break
         }
       }),
-      { seed: 20260301, numRuns: 3000 },
+      { seed: 20260301, numRuns: 1500 },
     )
   })
 
@@ -117,7 +117,7 @@ describe('the tap', () => {
           }
         }
       }),
-      { seed: 20260302, numRuns: 2000 },
+      { seed: 20260302, numRuns: 1000 },
     )
   })
 

@@ -43,7 +43,7 @@ beforeAll(async () => {
     targets: { own: { provider: 'p', model: 'own', timeouts: { firstToken: '100ms' } } },
     routes: {
       connect: route('tls/m', { connect: '200ms', firstToken: '20s', total: '20s' }),
-      connectLater: route('tls/m2', { connect: '20s', firstToken: '150ms', total: '20s' }),
+      connectLater: route('tls/m2', { connect: '2s', firstToken: '150ms', total: '20s' }),
       first: route('p/first', { firstToken: '150ms', idle: '20s' }),
       silent: route('mute/m', { firstToken: '150ms' }),
       idle: route('p/idle', { firstToken: '20s', idle: '150ms' }),

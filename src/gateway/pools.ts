@@ -40,7 +40,13 @@ export function createPools(connections: number): Pools {
       })
     },
     async close() {
-      await Promise.all([...pools.values()].map((pool) => pool.close()))
+      await Promise.all([...pools.values()].map(closeIdle))
     },
   }
+}
+
+/** Waits for what runs. A connection that is still being dialled for somebody who has gone is not waited for: that may take seconds. */
+async function closeIdle(pool: Pool): Promise<void> {
+  while (pool.stats.running > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+  await pool.destroy()
 }

@@ -1,7 +1,9 @@
 // Cases C47, C48, C50, C52, C61 and C63: who may come in, what stays inside, and how much of everything there may be.
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ask, CHAT, chunk, chunks, event, reply } from '../support/chatBodies.ts'
@@ -9,6 +11,7 @@ import { type Exchange, get, post, send } from '../support/exchange.ts'
 import { type FakeUpstream, sendJson, sendSse, sseText, startFakeUpstream } from '../support/fakeUpstream.ts'
 import { single } from '../support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from '../support/gateway.ts'
+import { appKey, startLedgerGateway } from '../support/ledgerGateway.ts'
 import { openRaw, parseReply, rawExchange, rawPost } from '../support/rawSocket.ts'
 
 const CLIENT_KEY = 'sk-test-client-0123456789abcdef'
@@ -266,7 +269,7 @@ describe('C50 a planted secret and a planted prompt', () => {
   const PROMPT = 'planted-prompt-zebra'
   const planted = [
     UPSTREAM_KEY,
-    CLIENT_KEY,
+    appKey,
     'planted-proxy-credential',
     PROMPT,
     'planted-user',
@@ -274,8 +277,16 @@ describe('C50 a planted secret and a planted prompt', () => {
     'planted-argument',
   ]
 
-  it('C50 are in no log line, no metric, no page and no error body', async () => {
-    const auth = { authorization: `Bearer ${CLIENT_KEY}` }
+  it('C50 are in no log line, no metric, no page, no error body and no file of the ledger', async () => {
+    const books = await startLedgerGateway({
+      ...single,
+      providers: {
+        p: upstreamAt(upstream.url),
+        proxied: upstreamAt(upstream.url, { headers: { 'x-proxy-key': 'planted-proxy-credential' } }),
+      },
+      routes: { m: 'p/m' },
+    })
+    const auth = { authorization: `Bearer ${appKey}` }
     const body = (model: string, more = {}): Record<string, unknown> => ({
       ...ask(model, more),
       messages: [
@@ -321,11 +332,11 @@ describe('C50 a planted secret and a planted prompt', () => {
       for (const more of [{}, { stream: true }]) {
         // A target for each way: one that a breaker has closed off would tell nothing.
         for (const model of [`p/${index}`, `proxied/${index}`]) {
-          const exchange = await post(locked.url + CHAT, body(model, more), auth)
+          const exchange = await post(books.url + CHAT, body(model, more), auth)
           const text = `${JSON.stringify(exchange.headers)}\n${exchange.text}`
           for (const secret of [
             UPSTREAM_KEY,
-            CLIENT_KEY,
+            appKey,
             ...(model.startsWith('proxied') ? ['planted-proxy-credential'] : []),
           ]) {
             expect(text, what).not.toContain(secret)
@@ -341,18 +352,26 @@ describe('C50 a planted secret and a planted prompt', () => {
       `{"model":"m","messages":[{"content":"${PROMPT}"}]`,
       PROMPT,
     ]) {
-      expect((await post(locked.url + CHAT, broken, auth)).text).not.toContain(PROMPT)
+      expect((await post(books.url + CHAT, broken, auth)).text).not.toContain(PROMPT)
     }
-    expect((await post(locked.url + CHAT, body('m'), { authorization: `Bearer ${PROMPT}` })).text).not.toContain(PROMPT)
+    expect((await post(books.url + CHAT, body('m'), { authorization: `Bearer ${PROMPT}` })).text).not.toContain(PROMPT)
 
     const pages = await Promise.all(
-      ['/metrics', '/status', '/health', '/health/ready', '/'].map((path) => get(locked.url + path)),
+      ['/metrics', '/status', '/health', '/health/ready', '/'].map((path) => get(books.url + path)),
     )
     expect(pages.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
-    const seen = { lines: locked.lines, notes: locked.notes, pages: pages.map(({ text }) => text) }
-    expect(locked.lines.length).toBeGreaterThanOrEqual(told.length)
+    const seen = { lines: books.gateway.lines, notes: books.gateway.notes, pages: pages.map(({ text }) => text) }
+    expect(books.gateway.lines.length).toBeGreaterThanOrEqual(told.length)
     expect(pages[0]!.text).toContain('turnout')
     for (const secret of planted) expect(JSON.stringify(seen)).not.toContain(secret)
+
+    await books.ledger.flush()
+    const rows = books.store.db.prepare('SELECT count(*) AS count FROM request').get() as { count: number }
+    expect(rows.count).toBeGreaterThanOrEqual(told.length)
+    const files = readdirSync(books.folder).map((name) => readFileSync(join(books.folder, name)))
+    expect(files.length).toBeGreaterThan(1)
+    for (const secret of planted) for (const bytes of files) expect(bytes.includes(secret)).toBe(false)
+    await books.close()
   })
 })
 
