@@ -66,12 +66,18 @@ export async function tryTarget(
     commitAfter: route.commitAfter,
     maxReplyBytes: call.snapshot.server.maxReplyBytes,
   })
-  const remaining = call.startedAt + route.timeouts.total - attempt.startedAt
+  // The route's limit is for the request with all its attempts, the target's own for this call: another target may be quicker.
+  const requestLeft = Math.max(0, call.startedAt + route.timeouts.total - attempt.startedAt)
+  const callLimit = target.timeouts.total
   const deadline = setTimeout(
     () => {
-      exchange.fail(new UpstreamFault('total_timeout', `The request took longer than ${route.timeouts.total} ms.`))
+      const text =
+        callLimit < requestLeft
+          ? `The upstream took longer than ${callLimit} ms.`
+          : `The request took longer than ${route.timeouts.total} ms.`
+      exchange.fail(new UpstreamFault('total_timeout', text))
     },
-    Math.max(0, remaining),
+    Math.min(requestLeft, callLimit),
   )
   try {
     await waitForGood(call, attempt, exchange, means.pools, [

@@ -9,7 +9,7 @@ import { type Good, type Means, tryTarget } from './attempt.ts'
 import { backoff } from './backoff.ts'
 import { type Call, ClientGone } from './call.ts'
 import { countHops } from './hops.ts'
-import { fallbackAllowed, type Plan } from './plan.ts'
+import { type Plan, reachable, refusesFallback } from './plan.ts'
 
 /** What surviving takes beside the means of a single attempt. */
 export interface Survival extends Means {
@@ -21,6 +21,9 @@ export interface Survival extends Means {
 
 /** The ledger has room for 63 attempts a request; a chain that long is a loop. */
 const MAX_ATTEMPTS = 32
+
+/** Milliseconds before the deadline of a request in which nobody else is dialled. Timers may fire a fraction early, too. */
+const TOO_LATE = 5
 
 /**
  * With a healthy target left the next one is tried at once; only the last is asked again, after a wait.
@@ -37,15 +40,18 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
       error instanceof UpstreamFault
         ? { context_window: onContextWindow, content_policy: onContentPolicy }[error.kind as string]
         : undefined
-    if (special === undefined || special.length === 0) throw error
+    if (special === undefined || special.length === 0 || refusesFallback(call)) throw error
     return await tryChain(call, special, hops, survival)
   }
 }
 
-async function tryChain(call: Call, targets: readonly Target[], hops: number, survival: Survival): Promise<Good> {
+async function tryChain(call: Call, chain: readonly Target[], hops: number, survival: Survival): Promise<Good> {
   const { health } = survival
-  let last: UpstreamFault | Refusal | undefined
-  for (let at = 0; at < targets.length; at++) {
+  const targets = reachable(call, chain)
+  const deadline = call.startedAt + call.route!.timeouts.total
+  let fault: UpstreamFault | undefined
+  let refusal: Refusal | undefined
+  for (let at = 0; at < targets.length && call.attempts.length < MAX_ATTEMPTS; at++) {
     const target = targets[at]!
     const permit = health.admit(target.id)
     if (!permit) continue
@@ -53,13 +59,15 @@ async function tryChain(call: Call, targets: readonly Target[], hops: number, su
     try {
       return await persist(call, target, permit, isLast, hops, survival)
     } catch (error) {
-      if (error instanceof UpstreamFault && error.rule.scope !== 'request') last = error
+      if (error instanceof UpstreamFault && error.rule.scope !== 'request') fault = error
       // Another target may be able to take what this one cannot be told.
-      else if (error instanceof Refusal && call.attempts.length === 0 && !isLast) last = error
+      else if (error instanceof Refusal && error.code !== 'ledger_unavailable') refusal = error
       else throw error
-      if (!fallbackAllowed(call, target)) break
+      if (performance.now() > deadline - TOO_LATE) break
     }
   }
+  // Where some target was asked, what it said is the truth; that another could not be asked this is no fault of the client's.
+  const last = fault ?? refusal
   if (last) throw last
   return lastResort(call, targets, hops, survival)
 }

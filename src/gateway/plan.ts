@@ -35,7 +35,15 @@ function clientChain(call: Call, models: readonly string[]): Target[] {
   return [...chain.values()]
 }
 
-/** Whether another target may be tried after this one: the client, the route and the provider may each forbid it. */
-export function fallbackAllowed(call: Call, target: Target): boolean {
-  return call.route!.fallback && target.provider.fallback && call.req.headers['x-turnout-fallback'] !== 'off'
+/** The client wants this model or none. */
+export const refusesFallback = (call: Call): boolean => call.req.headers['x-turnout-fallback'] === 'off'
+
+/**
+ * The targets of a chain that may be asked at all: up to the first after which no other may, because the client, the route or the
+ * provider forbids it. Whether that one fails or is shut already makes no difference.
+ */
+export function reachable(call: Call, chain: readonly Target[]): readonly Target[] {
+  if (refusesFallback(call) || !call.route!.fallback) return chain.slice(0, 1)
+  const last = chain.findIndex(({ provider }) => !provider.fallback)
+  return last === -1 ? chain : chain.slice(0, last + 1)
 }
