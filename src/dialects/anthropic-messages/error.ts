@@ -1,5 +1,5 @@
 // Classifies what Anthropic answers instead of a message: error statuses, and errors inside a 200 stream.
-import { type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
+import { type FaultKind, faultOfStatus, faultRules, UpstreamFault } from '../errors.ts'
 import { asObject } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
@@ -55,7 +55,10 @@ function kindOf(type: string | undefined, message: string | undefined, status: n
   const words = message ?? ''
   if (quota.test(words)) return 'quota_exhausted'
   if (context.test(words)) return 'context_window'
-  return policy.test(words) ? 'content_policy' : told
+  if (policy.test(words)) return 'content_policy'
+  // What a proxy says in Anthropic's shape: where its status is one of the upstream's own faults, that is the better witness.
+  const said = status === undefined ? told : faultOfStatus(status)
+  return faultRules[said].scope === 'retry' ? said : told
 }
 
 interface ErrorFields {
