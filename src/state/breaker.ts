@@ -39,6 +39,8 @@ const SLICES = 10
 // opossum counts for statistics of its own; nobody reads them. One controller that never turns keeps it from running a timer a target.
 const stillController = new CircuitBreaker(async () => {}, { timeout: false, enableSnapshots: false })
 stillController.shutdown()
+// Every target listens to it: a warning of Node's about that would mean nothing.
+stillController.setMaxListeners(0)
 
 export class Breaker {
   readonly #settings: () => BreakerSettings
