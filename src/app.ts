@@ -15,6 +15,7 @@ import { createPriceBook } from './pricing/book.ts'
 import { loadLayers } from './pricing/layers.ts'
 import type { Transition } from './state/breaker.ts'
 import { createHealth, type Health } from './state/health.ts'
+import type { Keyring } from './state/keyring.ts'
 import type { Ledger } from './store/ledger.ts'
 import type { Reader } from './store/reader.ts'
 import type { Log } from './telemetry/log.ts'
@@ -34,6 +35,8 @@ export interface TurnoutOptions {
   reader?: Reader | undefined
   /** The installation's hash of an end user's id, for the ledger. */
   hashUser?: ((user: string) => string) | undefined
+  /** The virtual keys; without it only those of the configuration open the door. */
+  keyring?: Keyring | undefined
   tokens: TokenCounter
   /** Told of each transition of a breaker, after the log. */
   onTransition?: (target: string, transition: Transition) => void
@@ -60,7 +63,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let isTrusted = trustRanges(snapshot.server.trustedProxies)
   let draining = false
   let server: ListeningServer | undefined
-  const { ledger, reader, hashUser, tokens } = options
+  const { ledger, reader, hashUser, keyring, tokens } = options
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
   const rates = createRates(tokens, log)
   const health = createHealth({
@@ -76,6 +79,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     snapshot: () => snapshot,
     pools,
     insecure,
+    keyring,
     books,
     health,
     rates,
@@ -94,11 +98,13 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   const listener = createDataPlane({
     snapshot: () => snapshot,
     insecure,
+    keyring,
     handle,
     tokens,
     admin: createAdmin({
       snapshot: () => snapshot,
       ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
+      keyring,
       log,
     }),
     draining: () => draining,

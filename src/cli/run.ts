@@ -6,7 +6,9 @@ import { parseConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import type { Watch } from '../config/watch.ts'
 import type { ListeningServer } from '../http/server.ts'
+import { createKeyring } from '../state/keyring.ts'
 import { type Audit, openAudit } from '../store/audit.ts'
+import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
@@ -109,6 +111,7 @@ export async function run(options: RunOptions): Promise<Running> {
       ledger,
       reader,
       hashUser: (user) => hashUser(secret, user),
+      keyring: createKeyring(makeKeyStore(store.db), secret),
       tokens,
       onTransition: (target, { to, reason, until }) =>
         void saved

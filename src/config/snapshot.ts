@@ -103,6 +103,23 @@ export interface ApiKey {
   readonly team?: string | undefined
   /** `app` calls models; the others may also operate Turnout, each more than the one before. */
   readonly role: 'app' | 'viewer' | 'responder' | 'operator' | 'admin'
+  readonly tags?: Readonly<Record<string, string>> | undefined
+  /** Names and patterns that may be asked for as `model`; undefined = all. */
+  readonly routes?: readonly string[] | undefined
+  /** `provider/model` names and patterns that may serve it, checked on every hop; undefined = all. */
+  readonly models?: readonly string[] | undefined
+  /** Unix milliseconds. */
+  readonly expiresAt?: number | undefined
+  readonly disabled?: boolean | undefined
+}
+
+/** How signed tokens of the admin API are judged. The algorithm follows from the key and is the only one that is taken. */
+export interface JwtSettings {
+  readonly algorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA'
+  /** The secret of HS256, else a public key in PEM. Never shown. */
+  readonly key: string
+  readonly audience: string
+  readonly issuer: string | undefined
 }
 
 export interface ServerSettings {
@@ -149,6 +166,8 @@ export interface Snapshot {
   /** The same for the retries of implicit routes. */
   readonly retries: RetrySettings
   readonly server: ServerSettings
+  /** Undefined = tokens are not taken. */
+  readonly jwt: JwtSettings | undefined
   /** `clientAddress`: whether request lines carry the client's address. */
   readonly log: { readonly level: string; readonly clientAddress: boolean }
   readonly dataDir: string

@@ -4,14 +4,20 @@ import type { IncomingMessage } from 'node:http'
 import { isLoopback } from '../config/binding.ts'
 import type { ApiKey, Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
+import type { Keyring } from '../state/keyring.ts'
 
 /**
  * The key of a request; undefined where the gateway has no keys.
- * @throws Refusal `invalid_api_key`; without any key configured `host_not_allowed` and `unsupported_media_type`, because a web page
+ * @throws Refusal `invalid_api_key`, `key_disabled`, `key_expired`; without any key configured `host_not_allowed` and `unsupported_media_type`, because a web page
  * can make a browser send simple requests to loopback, or resolve its own name to it (DNS rebinding)
  */
-export function authenticate(req: IncomingMessage, snapshot: Snapshot, insecure: boolean): ApiKey | undefined {
-  if (snapshot.keys.size === 0) {
+export function authenticate(
+  req: IncomingMessage,
+  snapshot: Snapshot,
+  insecure: boolean,
+  keyring?: Pick<Keyring, 'find' | 'size'>,
+): ApiKey | undefined {
+  if (snapshot.keys.size === 0 && !keyring?.size) {
     refuseStrangers(req, snapshot, insecure)
     if (req.method === 'POST') requireJson(req)
     return undefined
@@ -23,8 +29,11 @@ export function authenticate(req: IncomingMessage, snapshot: Snapshot, insecure:
       "You didn't provide an API key. Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.",
     )
   }
-  const key = snapshot.keys.get(createHash('sha256').update(shown).digest('hex'))
+  const key = snapshot.keys.get(createHash('sha256').update(shown).digest('hex')) ?? keyring?.find(shown)
   if (!key) throw new Refusal('invalid_api_key', 'Incorrect API key provided.')
+  if (key.disabled) throw new Refusal('key_disabled', 'This API key is switched off.')
+  if (key.expiresAt !== undefined && key.expiresAt <= Date.now())
+    throw new Refusal('key_expired', 'This API key has expired.')
   return key
 }
 

@@ -4,6 +4,7 @@ import type { Snapshot } from '../config/snapshot.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Health } from '../state/health.ts'
+import type { Keyring } from '../state/keyring.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
 import { createSignatures } from '../state/signatures.ts'
 import { authenticate } from './admit.ts'
@@ -25,6 +26,7 @@ export interface Gateway {
   readonly pools: Pools
   /** Accept any `Host` although no key is configured. */
   readonly insecure: boolean
+  readonly keyring?: Keyring | undefined
   readonly books: Books
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
@@ -70,7 +72,7 @@ export function createHandle(gateway: Gateway): Handle {
     })
     gateway.started(call)
     try {
-      call.key = authenticate(req, call.snapshot, gateway.insecure)
+      call.key = authenticate(req, call.snapshot, gateway.insecure, gateway.keyring)
       call.admitted = true
       call.signatures = signatures.of(call.key?.name ?? '')
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)

@@ -5,6 +5,7 @@ import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
 import { authenticate, refuseStrangers } from '../gateway/admit.ts'
 import type { Handle } from '../gateway/handle.ts'
+import type { Keyring } from '../state/keyring.ts'
 import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import { isAdminPath } from './admin/index.ts'
 import { corsHeaders, preflightHeaders } from './cors.ts'
@@ -16,6 +17,7 @@ import { countTokens } from './tokensCount.ts'
 export interface DataPlane {
   snapshot(): Snapshot
   readonly insecure: boolean
+  readonly keyring?: Keyring | undefined
   readonly handle: Handle
   readonly tokens: TokenCounter
   readonly status: StatusPage
@@ -159,7 +161,7 @@ const page = (plane: DataPlane, open: Door): Entry =>
 
 function withKey(plane: DataPlane, open: Door): Door {
   return (req, res, rest, headers) => {
-    authenticate(req, plane.snapshot(), plane.insecure)
+    authenticate(req, plane.snapshot(), plane.insecure, plane.keyring)
     return open(req, res, rest, headers)
   }
 }

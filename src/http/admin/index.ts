@@ -86,7 +86,8 @@ function requireRole(held: Role, needed: Role): void {
   throw new Refusal('permission_denied', `This needs the role '${needed}'; the key has '${held}'.`)
 }
 
-const verbOf = ({ method }: AdminRoute) => ({ GET: 'get', POST: 'post', DELETE: 'delete' })[method] as 'get'
+const verbOf = ({ method }: AdminRoute) =>
+  ({ GET: 'get', POST: 'post', PATCH: 'patch', DELETE: 'delete' })[method] as 'get'
 
 function fail(error: unknown, req: Request, res: Response, { log }: AdminDeps): void {
   if (error instanceof ClientGone || res.destroyed) return

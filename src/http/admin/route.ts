@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
 import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
+import type { Keyring } from '../../state/keyring.ts'
 import type { Keeper } from '../../store/keeper.ts'
 import type { Reader } from '../../store/reader.ts'
 import type { Log } from '../../telemetry/log.ts'
@@ -19,6 +20,8 @@ export interface AdminDeps {
   snapshot(): Snapshot
   /** Without one every route that needs it answers 503. */
   readonly ledger: AdminLedger | undefined
+  /** Virtual keys; without a database there are none. */
+  readonly keyring?: Keyring | undefined
   readonly log: Log
 }
 
@@ -43,7 +46,7 @@ export interface Streamed {
 export type AdminAnswer = { readonly json: unknown } | { readonly streamed: Streamed }
 
 export interface AdminRoute {
-  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   /** Below `/admin`, in Express's notation. */
   readonly path: string
   /** The least role that may call it. There is no default: a route without one cannot be written. */
