@@ -36,18 +36,18 @@ const chooseContenders = (
 
 const tell = (text: string) => console.error(`${new Date().toISOString().slice(11, 19)}  ${text}`)
 
-/** Measures everything of a plan on an open stage. */
-const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: Plan) => {
+type Measured = Pick<Figures, 'start' | 'memory' | 'peak' | 'latency'>
+
+/** Measures everything of a plan on an open stage, into lists that are good for a report at any time. */
+const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: Plan, measured: Measured) => {
   const gateways = contenders.filter((contender) => contender !== direct)
-  const start: Figures['start'] = []
-  for (const contender of gateways) start.push(await measureStart(stage, contender, plan.starts))
+  for (const contender of gateways) measured.start.push(await measureStart(stage, contender, plan.starts))
   tell('start-up measured')
-  const memory: Figures['memory'] = []
   if (plan.waves > 0) {
     for (const contender of gateways) {
       // Flatness is asked of ours; the others' figures are for orientation.
       const isPeer = contender === portkey || contender === nginx
-      memory.push(await measureMemory(stage, contender, isPeer ? 1 : plan.waves))
+      measured.memory.push(await measureMemory(stage, contender, isPeer ? 1 : plan.waves))
       tell(`memory of ${contender.name} measured`)
     }
   }
@@ -55,22 +55,21 @@ const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: 
   for (const contender of contenders) running.push((await startContender(stage, contender)).running)
   for (const work of plan.works) for (const one of running) await checkWork(stage, one, work)
   tell('all contenders answer all works with the right words')
-  const peak: Figures['peak'] = []
-  const latency: Figures['latency'] = []
   for (const [i, work] of plan.works.entries()) {
     const rows = await measurePeak(stage, running, work, plan, i === 0, tell)
-    peak.push(...rows)
+    measured.peak.push(...rows)
     if (!plan.latencyWorks.includes(work.name)) continue
-    // nginx is so fast that half of its peak is more than the generator can send.
-    const peaks = new Map(
-      rows
-        .filter((row) => row.rounds > 0 && row.contender !== 'nginx')
-        .map((row) => [row.contender, median(row.perSecond)]),
-    )
-    latency.push(...(await measureLatency(stage, running, work, peaks, plan, tell)))
+    measured.latency.push(...(await measureLatency(stage, running, work, peaksOf(rows), plan, tell)))
   }
-  return { start, memory, peak, latency }
 }
+
+/** Requests a second by contender, for those whose latency is measured: half of nginx's peak is more than the generator can send. */
+const peaksOf = (rows: Figures['peak']): Map<string, number> =>
+  new Map(
+    rows
+      .filter((row) => row.rounds > 0 && row.contender !== 'nginx')
+      .map((row) => [row.contender, median(row.perSecond)]),
+  )
 
 const main = async (): Promise<void> => {
   const options = readArguments(process.argv.slice(2))
@@ -90,21 +89,23 @@ const main = async (): Promise<void> => {
     seconds: options.patience ?? plan.repeats,
     waits: options.patience !== undefined,
   })
+  const measured: Measured = { start: [], memory: [], peak: [], latency: [] }
+  const report = (): Figures => ({
+    machine,
+    command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+    upstreams: stage.upstreamNames,
+    seconds: (performance.now() - begun) / 1000,
+    absent,
+    ...measured,
+  })
   try {
-    const measured = await measureAll(stage, chosen, plan)
-    const figures: Figures = {
-      machine,
-      command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
-      upstreams: stage.upstreamNames,
-      seconds: (performance.now() - begun) / 1000,
-      absent,
-      ...measured,
-    }
-    printTables(figures)
-    if (options.json) writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`)
+    await measureAll(stage, chosen, plan, measured)
     if (options.results && !('turnout' in absent))
-      writeFileSync(join(benchFolder, 'RESULTS.md'), writeMarkdown(figures))
+      writeFileSync(join(benchFolder, 'RESULTS.md'), writeMarkdown(report()))
   } finally {
+    // What a failed run did measure is shown all the same.
+    printTables(report())
+    if (options.json) writeFileSync(options.json, `${JSON.stringify(report(), null, 2)}\n`)
     await closeStage(stage)
   }
 }
