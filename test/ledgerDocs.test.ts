@@ -1,0 +1,45 @@
+// docs/ledger.md keeps up with the program: its routes and metrics are all that there are, its SQL runs.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { listRequests, showRequest } from '../src/http/admin/requests.ts'
+import { spend } from '../src/http/admin/spend.ts'
+import { eraseUser, eraseUserQuietly, exportUser } from '../src/http/admin/users.ts'
+import { openLedger } from '../src/store/ledger.ts'
+import { openStore } from '../src/store/open.ts'
+import { metricTable } from '../src/telemetry/metricTable.ts'
+import { attemptRow, requestRow } from './support/ledgerRows.ts'
+
+const page = readFileSync(new URL('../docs/ledger.md', import.meta.url), 'utf8')
+
+it('has a row for each route, with its role', () => {
+  for (const { method, path, role } of [spend, listRequests, showRequest, exportUser, eraseUser, eraseUserQuietly]) {
+    expect(page).toContain(`| \`${method} /admin${path}\` | ${role} |`)
+  }
+})
+
+it('names each metric of the ledger and of money', () => {
+  const all = Object.values(metricTable).map(({ name }) => name)
+  const ours = all.filter((name) => name.startsWith('turnout_ledger_') || /cost|unpriced|tokens_total/.test(name))
+  expect(ours.length).toBeGreaterThan(10)
+  for (const name of ours) expect(page).toContain(name)
+})
+
+it('holds SQL that runs and finds something', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'turnout-docs-'))
+  const store = openStore({ file: join(folder, 'turnout.db') })
+  const ledger = openLedger(store)
+  try {
+    const id = ledger.nextRequestId()
+    const first = attemptRow(id, 1, { fault: 'overloaded', cost: 0 })
+    await ledger.settle(requestRow(id, { route: 'chat-default', stream: true }), [first, attemptRow(id, 2)])
+    const queries = [...page.matchAll(/```sql\n([\s\S]*?)```/g)].map(([, text]) => text!)
+    expect(queries).toHaveLength(4)
+    for (const query of queries) expect([query, store.db.prepare(query).all().length]).toEqual([query, 1])
+  } finally {
+    await ledger.close()
+    store.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
