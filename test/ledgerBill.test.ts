@@ -6,7 +6,15 @@ import type { Call } from '../src/simulator/call.ts'
 import { parseId } from '../src/store/ledgerId.ts'
 import type { StoredAttempt, StoredRequest } from '../src/store/requestRead.ts'
 import { type Exchange, eventsOf, get, post, send } from './support/exchange.ts'
-import { appKey, bearer, billOf, type LedgerGateway, startLedgerGateway } from './support/ledgerGateway.ts'
+import { upstreamAt } from './support/gateway.ts'
+import {
+  appKey,
+  bearer,
+  billOf,
+  type LedgerGateway,
+  simulatedPrices,
+  startLedgerGateway,
+} from './support/ledgerGateway.ts'
 
 let books: LedgerGateway
 
@@ -180,6 +188,42 @@ const tokensSum = (attempts: readonly StoredAttempt[]): number[] => {
   const { prompt, completion } = tokensOf(attempts)
   return [prompt, completion]
 }
+
+it("C19 usage on a chunk with choices, or on every chunk: the vendor's number, once, and no estimate beside it", async () => {
+  for (const model of ['sim-usage-on-choices', 'sim-usage-always']) {
+    await chat(`sim/${model}`, { stream: true })
+    await chat(`sim/${model}`, { stream: true, stream_options: { include_usage: true } })
+  }
+  const { attempts } = await readRows(4)
+  expect(attempts.map(({ estimated }) => estimated)).toEqual([0, 0, 0, 0])
+  expect(tokensOf(attempts)).toEqual(billedOf(books.simulator.calls))
+  expect(costOf(attempts)).toBe(billOf(books.simulator.calls))
+})
+
+it('C21 a gateway behind a gateway counts the same, and both the same as the vendor', async () => {
+  const front = await startLedgerGateway({
+    providers: { back: upstreamAt(books.url, { apiKey: appKey }) },
+    prices: { '*sim-*': simulatedPrices['sim-*'] },
+  })
+  try {
+    const through = (model: string, more = {}) =>
+      post(`${front.url}/v1/chat/completions`, ask(`back/sim/${model}`, more), bearer(appKey))
+    for (const model of ['sim-fast', 'sim-cached', 'sim-reasoning', 'sim-usage-on-choices']) {
+      for (const more of [{}, { stream: true }, { stream: true, stream_options: { include_usage: true } }])
+        expect((await through(model, more)).status).toBe(200)
+    }
+    const behind = (await readRows(12)).attempts
+    await front.gateway.settled(12)
+    await front.ledger.flush()
+    const before = front.store.db.prepare('SELECT * FROM attempts ORDER BY id').all() as StoredAttempt[]
+    const billed = billedOf(books.simulator.calls)
+    expect([tokensOf(before), tokensOf(behind)]).toEqual([billed, billed])
+    expect([costOf(before), costOf(behind)]).toEqual(Array(2).fill(billOf(books.simulator.calls)))
+    expect([...before, ...behind].filter(({ estimated }) => estimated)).toEqual([])
+  } finally {
+    await front.close()
+  }
+})
 
 it('C26 an aborted stream is billed for about what was delivered, once, and marked as estimated', async () => {
   for (let n = 0; n < 4; n++) await abort('sim/sim-abort', true)
