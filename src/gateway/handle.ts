@@ -8,6 +8,7 @@ import type { Keyring } from '../state/keyring.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
 import { createSignatures } from '../state/signatures.ts'
 import { authenticate } from './admit.ts'
+import { requireRoute } from './allow.ts'
 import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
 import type { Books } from './books.ts'
@@ -95,7 +96,9 @@ function inspect(call: Call, body: Buffer): void {
   const { server } = call.snapshot
   const { inbound } = call.dialect
   call.inspected = inbound!.inspect(body, { maxDepth: server.maxJsonDepth, maxMessages: server.maxMessages })
-  call.route = routeOf(call.snapshot, call.inspected.ask.model)
+  const { model } = call.inspected.ask
+  call.route = routeOf(call.snapshot, model)
+  requireRoute(call.key, model, call.route)
   if (call.route.toolArguments === 'check') inbound!.checkHistory(call.inspected.wire)
 }
 

@@ -1,7 +1,10 @@
 // Which targets are tried for a request, in which order. Pure, given the facts.
 import type { Target } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
 import { policies } from '../policies/index.ts'
+import { mayUse, requireRoute } from './allow.ts'
 import type { Call } from './call.ts'
+import { modelFor } from './headers.ts'
 import { routeOf } from './route.ts'
 
 export interface Plan {
@@ -30,8 +33,11 @@ export function makePlan(call: Call, draw: number): Plan {
 /** The targets of the model and of the further models that the client names, each once. */
 function clientChain(call: Call, models: readonly string[]): Target[] {
   const chain = new Map(call.route!.targets.map((target) => [target.id, target]))
-  for (const model of models)
-    for (const target of routeOf(call.snapshot, model).targets) chain.set(target.id, chain.get(target.id) ?? target)
+  for (const model of models) {
+    const route = routeOf(call.snapshot, model)
+    requireRoute(call.key, model, route)
+    for (const target of route.targets) chain.set(target.id, chain.get(target.id) ?? target)
+  }
   return [...chain.values()]
 }
 
@@ -39,10 +45,19 @@ function clientChain(call: Call, models: readonly string[]): Target[] {
 export const refusesFallback = (call: Call): boolean => call.req.headers['x-turnout-fallback'] === 'off'
 
 /**
- * The targets of a chain that may be asked at all: up to the first after which no other may, because the client, the route or the
- * provider forbids it. Whether that one fails or is shut already makes no difference.
+ * The targets of a chain that may be asked at all: those that the key allows, up to the first after which no other may, because the
+ * client, the route or the provider forbids it. Whether that one fails or is shut already makes no difference.
+ * @throws Refusal `model_not_allowed` when the key allows none of them
  */
-export function reachable(call: Call, chain: readonly Target[]): readonly Target[] {
+export function reachable(call: Call, whole: readonly Target[]): readonly Target[] {
+  const chain = call.key?.models ? whole.filter((target) => mayUse(call.key, target, modelFor(target, call))) : whole
+  if (chain.length === 0 && whole.length > 0) {
+    throw new Refusal(
+      'model_not_allowed',
+      `This API key may use none of the models behind '${call.route!.name}'.`,
+      'model',
+    )
+  }
   if (refusesFallback(call) || !call.route!.fallback) return chain.slice(0, 1)
   const last = chain.findIndex(({ provider }) => !provider.fallback)
   return last === -1 ? chain : chain.slice(0, last + 1)

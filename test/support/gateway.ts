@@ -22,7 +22,7 @@ export interface GatewayOptions {
   env?: Record<string, string>
   insecure?: boolean
   /** A ledger to write to; without one nothing is recorded. */
-  books?: Pick<TurnoutOptions, 'ledger' | 'reader' | 'hashUser'>
+  books?: Pick<TurnoutOptions, 'ledger' | 'hashUser' | 'reader' | 'keyring'>
 }
 
 /** @param config the document of a `turnout.yaml`; the port is chosen by the system */

@@ -36,13 +36,7 @@ export const createKey = defineRoute({
   async answer({ body, deps, key: by }) {
     const keyring = keyringOf(deps)
     refuseTaken(keyring, body.name)
-    if (
-      deps
-        .snapshot()
-        .keys.values()
-        .some((key) => key.name === body.name)
-    )
-      throw taken(body.name)
+    if ([...deps.snapshot().keys.values()].some((key) => key.name === body.name)) throw taken(body.name)
     const { key, secret } = keyring.create({ ...factsOf(body), name: body.name, disabled: body.disabled ?? false })
     deps.log.info('a key was made', { event: 'key', key: `${by.name} made ${key.name}` })
     return { json: { ...present(key), secret } }

@@ -1,0 +1,162 @@
+// Virtual keys from the outside: made over the admin API, used at the door, changed, rotated, taken away; allow-lists on every hop.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Simulator, startSimulator } from '../src/simulator/index.ts'
+import { createKeyring } from '../src/state/keyring.ts'
+import { makeKeyStore } from '../src/store/keys.ts'
+import { openStore, type Store } from '../src/store/open.ts'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { get, post, send } from './support/exchange.ts'
+import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+
+const master = 'tk-test-master-0123456789abcdef'
+const folder = mkdtempSync(join(tmpdir(), 'turnout-keys-'))
+const pepper = Buffer.alloc(32, 7)
+let store: Store
+let simulator: Simulator
+let gateway: TestGateway
+
+beforeAll(async () => {
+  store = openStore({ file: join(folder, 'turnout.db') })
+  simulator = await startSimulator({ scripts: { down: { fault: { kind: 'status', status: 401 } } } })
+  gateway = await startGateway(
+    {
+      providers: { up: upstreamAt(simulator.url), 'up-eu': upstreamAt(simulator.url) },
+      routes: { chat: ['up/a'], chain: ['up/down', 'up/b', 'up-eu/c'], other: 'up/d' },
+      directModels: true,
+      keys: [{ name: 'boss', key: master, role: 'admin' }],
+    },
+    { books: { keyring: createKeyring(makeKeyStore(store.db), pepper) } },
+  )
+})
+afterAll(async () => {
+  await gateway?.close()
+  await simulator?.close()
+  store?.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const admin = { authorization: `Bearer ${master}`, 'content-type': 'application/json' }
+const bearer = (secret: string): Record<string, string> => ({ authorization: `Bearer ${secret}` })
+
+async function make(body: Record<string, unknown>): Promise<{ id: string; secret: string; [field: string]: unknown }> {
+  const reply = await post(`${gateway.url}/admin/keys`, body, admin)
+  expect(reply.status, reply.text).toBe(200)
+  return JSON.parse(reply.text)
+}
+
+async function change(id: string, body: Record<string, unknown>): Promise<number> {
+  return (await send('PATCH', `${gateway.url}/admin/keys/${id}`, body, admin).done).status
+}
+
+const chat = async (secret: string, model = 'chat'): Promise<[number, string | undefined]> => {
+  const { status, headers } = await post(`${gateway.url}${CHAT}`, ask(model), bearer(secret))
+  return [status, (headers['x-turnout-target'] ?? headers['x-turnout-error']) as string | undefined]
+}
+
+describe('a virtual key', () => {
+  it('opens the door from the moment it is made, with either header, and is shown once', async () => {
+    const key = await make({ name: 'app-1', team: 'search', tags: { env: 'test' } })
+    expect(key.secret).toMatch(/^tk-[\w-]{43}$/)
+    expect(await chat(key.secret)).toEqual([200, 'up/a'])
+    expect((await post(`${gateway.url}${CHAT}`, ask('chat'), { 'x-api-key': key.secret })).status).toBe(200)
+    const shown = await get(`${gateway.url}/admin/keys/${key.id}`, admin)
+    expect(JSON.parse(shown.text)).toMatchObject({ name: 'app-1', team: 'search', hint: `tk-…${key.secret.slice(-4)}` })
+    const listed = await get(`${gateway.url}/admin/keys`, admin)
+    expect(shown.text + listed.text).not.toContain(key.secret)
+    expect(gateway.lines.some((line) => line.key === 'app-1')).toBe(true)
+  })
+
+  it('is nowhere in the database but as a digest', async () => {
+    const { secret } = await make({ name: 'app-2' })
+    store.db.pragma('wal_checkpoint(TRUNCATE)')
+    const rows = JSON.stringify(store.db.prepare('SELECT * FROM api_key').all())
+    expect(rows).toContain('app-2')
+    expect(rows).not.toContain(secret.slice(3, -4))
+  })
+
+  it('does not operate the gateway', async () => {
+    const { secret } = await make({ name: 'app-3' })
+    expect((await get(`${gateway.url}/admin/keys`, bearer(secret))).status).toBe(403)
+  })
+
+  it('can be switched off and on again, expire, and be taken away, at once', async () => {
+    const { id, secret } = await make({ name: 'app-4' })
+    expect(await change(id, { disabled: true })).toBe(200)
+    expect(await chat(secret)).toEqual([401, 'key_disabled'])
+    await change(id, { disabled: false, expires_at: '2020-01-01T00:00:00Z' })
+    expect(await chat(secret)).toEqual([401, 'key_expired'])
+    await change(id, { expires_at: null })
+    expect(await chat(secret)).toEqual([200, 'up/a'])
+    expect((await send('DELETE', `${gateway.url}/admin/keys/${id}`, undefined, admin).done).status).toBe(200)
+    expect(await chat(secret)).toEqual([401, 'invalid_api_key'])
+    expect((await get(`${gateway.url}/admin/keys/${id}`, admin)).status).toBe(404)
+  })
+
+  it('is rotated with a time of grace for the old secret, or without one', async () => {
+    const { id, secret } = await make({ name: 'app-5' })
+    const rotated = JSON.parse(
+      (await post(`${gateway.url}/admin/keys/${id}/rotate`, { grace_seconds: 60 }, admin)).text,
+    )
+    expect(await chat(secret)).toEqual([200, 'up/a'])
+    expect(await chat(rotated.secret)).toEqual([200, 'up/a'])
+    const again = JSON.parse((await post(`${gateway.url}/admin/keys/${id}/rotate`, {}, admin)).text)
+    expect(await chat(secret)).toEqual([401, 'invalid_api_key'])
+    expect(await chat(rotated.secret)).toEqual([401, 'invalid_api_key'])
+    expect(await chat(again.secret)).toEqual([200, 'up/a'])
+  })
+
+  it('is found again by the next process with the same secret of the installation, and by no other', () => {
+    const ring = createKeyring(makeKeyStore(store.db), pepper)
+    const { key, secret } = ring.create({ name: 'app-6', disabled: false })
+    expect(createKeyring(makeKeyStore(store.db), pepper).find(secret)?.name).toBe('app-6')
+    expect(createKeyring(makeKeyStore(store.db), Buffer.alloc(32, 8)).find(secret)).toBeUndefined()
+    ring.remove(key.id)
+  })
+
+  it.each([
+    [{ name: 'app-1' }, 'name'],
+    [{}, 'name'],
+    [{ name: 'x y' }, 'name'],
+    [{ name: 'ok', expires_at: 'tomorrow' }, 'expires_at'],
+    [{ name: 'ok', routes: 'chat' }, 'routes'],
+    [{ name: 'ok', colour: 'red' }, 'colour'],
+    [{ name: 'boss' }, 'name'],
+  ])('is refused when %j makes no sense, by the field', async (body, field) => {
+    const reply = await post(`${gateway.url}/admin/keys`, body, admin)
+    expect(reply.status).toBe(400)
+    expect(reply.text).toContain(field)
+  })
+})
+
+describe('C34 allow-lists', () => {
+  it('C34 hold what may be asked for, by name and by pattern', async () => {
+    const { secret } = await make({ name: 'few', routes: ['chat', 'up/*'] })
+    expect(await chat(secret)).toEqual([200, 'up/a'])
+    expect(await chat(secret, 'up/x')).toEqual([200, 'up/x'])
+    expect(await chat(secret, 'other')).toEqual([403, 'model_not_allowed'])
+    expect(await chat(secret, 'up-eu/x')).toEqual([403, 'model_not_allowed'])
+  })
+
+  it('C34 are asked again for a fallback: a target outside the list is skipped, and a prefix means its provider alone', async () => {
+    const skipping = await make({ name: 'hop', models: ['up/down', 'up-eu/*'] })
+    expect(await chat(skipping.secret, 'chain')).toEqual([200, 'up-eu/c'])
+    const narrow = await make({ name: 'narrow', models: ['up/*'] })
+    expect(await chat(narrow.secret, 'chain')).toEqual([200, 'up/b'])
+    const stuck = await make({ name: 'stuck', models: ['up/down'] })
+    expect((await chat(stuck.secret, 'chain'))[0]).toBe(401)
+    const none = await make({ name: 'none', models: ['elsewhere/*'] })
+    expect(await chat(none.secret, 'chain')).toEqual([403, 'model_not_allowed'])
+  })
+
+  it('C34 take effect with the next request', async () => {
+    const { id, secret } = await make({ name: 'changing' })
+    expect(await chat(secret, 'other')).toEqual([200, 'up/d'])
+    await change(id, { routes: ['chat'] })
+    expect(await chat(secret, 'other')).toEqual([403, 'model_not_allowed'])
+    await change(id, { routes: null })
+    expect(await chat(secret, 'other')).toEqual([200, 'up/d'])
+  })
+})
