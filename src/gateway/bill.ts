@@ -47,8 +47,10 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const ask = call.inspected!.ask
   // Nothing was asked of anybody, or the vendor worked for nobody: that costs nothing at any price, known or not.
   if (!facts?.usage && isFree(attempt)) return nothing
-  const usage = facts?.usage ?? estimate(call, attempt, rates.tokens)
-  if (facts?.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
+  const told = facts?.usage && toldInFull(attempt, facts.usage, rates.tokens)
+  const usage = told ?? estimate(call, attempt, rates.tokens)
+  // Only what was told of a whole reply teaches anything.
+  if (told && told === facts.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
     rates.tokens.learn(attempt.model, ask.bytes, promptTokens(usage), 'prompt')
     rates.tokens.learn(attempt.model, facts.contentBytes, usage.output + usage.reasoning, 'answer')
   }
@@ -72,6 +74,16 @@ const nothing: Bill = { usage: noUsage(), nanoUsd: 0, priceSource: undefined, pr
 
 function isFree({ sent, facts, fault }: Attempt): boolean {
   return !sent || ((facts?.contentBytes ?? 0) === 0 && fault !== undefined && free.has(fault.kind))
+}
+
+/**
+ * The provider's usage; where the reply broke off and it tells of far less output than there was, with our estimate of that. Anthropic
+ * counts one token when the message begins and tells the rest at its end, which a client that leaves never lets come.
+ */
+function toldInFull({ facts, model }: Attempt, usage: Usage, tokens: Rates['tokens']): Usage {
+  if (facts!.finish !== undefined || facts!.contentBytes === 0) return usage
+  const output = tokens.estimate(model, facts!.contentBytes, 'answer')
+  return outputTokens(usage) * 2 >= output ? usage : { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
 }
 
 function estimate(call: Call, attempt: Attempt, tokens: Rates['tokens']): Usage {
