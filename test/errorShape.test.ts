@@ -32,6 +32,13 @@ const unprovoked = new Set<string>([
   'shutting_down',
   'no_target',
   'not_found', // only the admin API, see admin.test.ts
+  'precondition_failed', // these too, see adminControl.test.ts
+  'precondition_required',
+  'invalid_configuration',
+  'not_available',
+  'key_expired', // need keys with limits of their own
+  'key_disabled',
+  'model_not_allowed',
   'ledger_unavailable', // needs a failing disk
   'unsupported_content', // only other dialects refuse content
   'unsupported_parameter',

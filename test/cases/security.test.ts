@@ -399,6 +399,11 @@ describe('C52 limits', () => {
     expect(fits.length).toBe(16 * 1024)
     expect((await post(open.url + CHAT, fits)).status).toBe(200)
     await refused(post(open.url + CHAT, `${fits} `), 413, 'request_too_large')
+    const chunked = { 'transfer-encoding': 'chunked' }
+    expect((await post(open.url + CHAT, fits, chunked)).status).toBe(200)
+    await refused(post(open.url + CHAT, `${fits} `, chunked), 413, 'request_too_large')
+    await refused(post(open.url + CHAT, gzipSync(`${fits} `), { 'content-encoding': 'gzip' }), 413, 'request_too_large')
+    expect((await post(open.url + CHAT, gzipSync(fits), { 'content-encoding': 'gzip' })).status).toBe(200)
   })
 
   it('C52 of the number of messages', async () => {
