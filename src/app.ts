@@ -6,6 +6,7 @@ import { keepBooks, noBooks } from './gateway/books.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
 import { createSettle } from './gateway/settle.ts'
+import type { AdminControl } from './http/admin/control.ts'
 import { createAdmin } from './http/admin/index.ts'
 import { clientAddress, trustRanges } from './http/clientAddress.ts'
 import { createDataPlane } from './http/dataPlane.ts'
@@ -18,6 +19,7 @@ import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
 import type { Ledger } from './store/ledger.ts'
 import type { Reader } from './store/reader.ts'
+import { createLatencies } from './telemetry/latency.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { TokenCounter } from './telemetry/tokens/counter.ts'
@@ -38,6 +40,8 @@ export interface TurnoutOptions {
   /** The virtual keys; without it only those of the configuration open the door. */
   keyring?: Keyring | undefined
   tokens: TokenCounter
+  /** The live configuration and the audit trail, for the admin API. Without them it only reads. */
+  control?: AdminControl | undefined
   /** Told of each transition of a breaker, after the log. */
   onTransition?: (target: string, transition: Transition) => void
   /** Uniform in [0, 1); tests hand in their own. */
@@ -75,6 +79,15 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     },
   })
   const pools = createPools(snapshot.server.connectionsPerOrigin)
+  const latencies = createLatencies()
+  const settle = createSettle({
+    metrics,
+    log,
+    books,
+    health,
+    rates,
+    address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
+  })
   const handle = createHandle({
     snapshot: () => snapshot,
     pools,
@@ -85,14 +98,11 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     rates,
     random: options.random ?? Math.random,
     started: () => metrics.requestStarted(),
-    settled: createSettle({
-      metrics,
-      log,
-      books,
-      health,
-      rates,
-      address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
-    }),
+    settled(call) {
+      for (const { target, startedAt, endedAt } of call.attempts)
+        if (endedAt !== undefined) latencies.observe(target.id, endedAt - startedAt)
+      return settle(call)
+    },
     crashed: (error, call) => log.error('a request failed by a fault of the gateway', { event: call.id, error }),
   })
   const listener = createDataPlane({
@@ -106,6 +116,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
       keyring,
       log,
+      control: options.control,
+      facts: { health, latencies, prices: (of) => rates(of).prices },
     }),
     draining: () => draining,
     metrics: () => metrics.expose(),

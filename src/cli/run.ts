@@ -113,6 +113,7 @@ export async function run(options: RunOptions): Promise<Running> {
       hashUser: (user) => hashUser(secret, user),
       keyring: createKeyring(makeKeyStore(store.db), secret),
       tokens,
+      control: { live, audit },
       onTransition: (target, { to, reason, until }) =>
         void saved
           .save({ target, state: to, reason, until })

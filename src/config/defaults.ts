@@ -4,6 +4,7 @@ import type { Timeouts } from './snapshot.ts'
 export const defaults = {
   dataDir: './data',
   logLevel: 'info',
+  jwtAudience: 'turnout',
   ledger: { mode: 'process', onFailure: 'refuse', retentionDays: 90 },
   server: {
     port: 4000,

@@ -8,6 +8,7 @@ import { firstSet } from './env.ts'
 import { envRoute, modelsOfEnv } from './envRoute.ts'
 import { freezeDeep } from './freeze.ts'
 import type { Env } from './interpolation.ts'
+import { buildJwt } from './jwtSettings.ts'
 import { buildKeys } from './keySettings.ts'
 import { readLegacy } from './legacyEnv.ts'
 import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
@@ -173,6 +174,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     retries,
     server,
     log: { level, clientAddress: settings.log?.clientAddress ?? false },
+    jwt: buildJwt(settings.admin, env, report),
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
     prices: settings.prices ?? {},

@@ -79,6 +79,7 @@ function isSecret({ path, value }: { path: Path; value: unknown }): boolean {
   const [section, , field] = path
   const last = String(path.findLast((step) => typeof step === 'string') ?? '')
   if (section === 'keys') return field === 'key'
+  if (section === 'admin') return field === 'secret'
   if (section === 'providers') return field === 'apiKey' || field === 'headers'
   return (section === 'targets' && field === 'params' && secretName.test(last)) || /^api_?key$/i.test(last)
 }

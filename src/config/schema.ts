@@ -61,6 +61,19 @@ const key = strict({
   team: id.optional().describe('Team that the key belongs to, in the ledger and its reports.'),
 })
 
+const admin = block({
+  jwt: block({
+    secret: text(1024).optional().describe('Secret of HS256 tokens, at least 32 characters, best as `${NAME}`.'),
+    publicKey: text(16_384)
+      .optional()
+      .describe('Public key in PEM, in place of a secret. RSA means RS256, P-256 means ES256, Ed25519 means EdDSA.'),
+    audience: text(255).optional().describe('What `aud` of a token has to be.').meta({ default: defaults.jwtAudience }),
+    issuer: text(255).optional().describe('What `iss` of a token has to be. Not looked at unless given.'),
+  })
+    .optional()
+    .describe('Signed tokens that may operate Turnout. They need `exp`, `aud`, and a `role`.'),
+})
+
 const server = block({
   port: z.number().int().min(0).max(65535).optional().describe('Port to listen on.').meta({ default: 4000 }),
   host: text(255)
@@ -129,6 +142,7 @@ export const configSchema = strict({
   dataDir: text().optional().describe('Folder of the ledger, relative to the working directory.').meta({
     default: defaults.dataDir,
   }),
+  admin: admin.optional().describe('Who may operate Turnout, beside the keys.'),
   ledger: ledger.optional().describe('The record of every request and every cent.'),
   prices: pricesSchema
     .optional()
@@ -178,4 +192,5 @@ export type RouteSettings = z.output<typeof route>
 export type TimeoutSettings = z.output<typeof timeouts>
 export type RetryFields = z.output<typeof retries>
 export type BreakerFields = z.output<typeof breaker>
+export type AdminSettings = z.output<typeof admin>
 export type KeySettings = z.output<typeof key>

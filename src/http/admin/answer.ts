@@ -16,7 +16,7 @@ export const securityHeaders: readonly (readonly [string, string])[] = [
 ]
 
 export async function sendAnswer(req: IncomingMessage, res: ServerResponse, answer: AdminAnswer): Promise<void> {
-  if ('json' in answer) send(req, res, 200, 'application/json', toJson(answer.json))
+  if ('json' in answer) send(req, res, 200, 'application/json', toJson(answer.json), (answer.headers ?? []).flat())
   else await sendPieces(req, res, answer.streamed)
 }
 

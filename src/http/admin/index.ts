@@ -8,8 +8,9 @@ import { ClientGone } from '../../gateway/call.ts'
 import { sendRefusal } from '../reply.ts'
 import { securityHeaders, sendAnswer } from './answer.ts'
 import { readJson, readQuery } from './ask.ts'
+import { looksSigned, verifyToken } from './jwt.ts'
 import { mayAct, type Role, roleOf } from './role.ts'
-import type { AdminDeps, AdminRoute } from './route.ts'
+import type { AdminAnswer, AdminCall, AdminDeps, AdminRoute } from './route.ts'
 import { adminRoutes } from './table.ts'
 
 export type { AdminDeps, AdminLedger } from './route.ts'
@@ -34,8 +35,8 @@ export function createAdmin(
     next()
   })
   // Before any route is looked for: who may not come in learns nothing of what there is.
-  app.use((req, res, next) => {
-    res.locals.key = keyOf(req, deps)
+  app.use(async (req, res, next) => {
+    res.locals.key = await keyOf(req, deps)
     next()
   })
   const router = Router({ caseSensitive: true, strict: true })
@@ -58,15 +59,18 @@ export function createAdmin(
 }
 
 /** @throws Refusal `invalid_api_key` without a good key, `permission_denied` with one that has no role here */
-function keyOf(req: IncomingMessage, deps: AdminDeps): ApiKey {
+async function keyOf(req: IncomingMessage, deps: AdminDeps): Promise<ApiKey> {
   const snapshot = deps.snapshot()
+  const { jwt } = snapshot
+  const token = /^bearer +(\S+)$/i.exec(req.headers.authorization ?? '')?.[1]
+  if (jwt && token !== undefined && looksSigned(token)) return verifyToken(token, jwt)
   if (snapshot.keys.size === 0) {
     throw new Refusal(
       'invalid_api_key',
       'The admin API needs a key, and none is configured: set TURNOUT_MASTER_KEY, or a key with `role: admin`.',
     )
   }
-  const key = authenticate(req, snapshot, false)!
+  const key = authenticate(req, snapshot, false, deps.keyring)!
   if (roleOf(key) === undefined)
     throw new Refusal('permission_denied', 'This key may call models, not operate Turnout.')
   return key
@@ -77,8 +81,41 @@ async function serve(route: AdminRoute, req: Request, res: Response, deps: Admin
   requireRole(roleOf(key)!, route.role)
   const query = readQuery(req.url, route.query)
   const body = await readJson(req, route.body)
-  const call = { params: req.params, query, body, key, req, deps }
-  await sendAnswer(req, res, await route.answer(call as never))
+  const call = { params: paramsOf(req), query, body, key, req, deps }
+  const answer = await route.answer(call as never)
+  if (route.method !== 'GET') await audit(route, call, answer)
+  await sendAnswer(req, res, answer)
+}
+
+/** What was done cannot be taken back because its row could not be written: then the log has to hold it. */
+async function audit(
+  route: AdminRoute,
+  { key, params, deps: { control, log } }: AdminCall<unknown, unknown>,
+  answer: AdminAnswer,
+): Promise<void> {
+  const told = 'json' in answer ? answer.audit : undefined
+  // Never other parts of the path: those of `users` are people.
+  const { subject = params.id ?? '', before = null, after = null } = told ?? {}
+  const verb = route.verb ?? `${route.method} ${route.path}`
+  try {
+    await control?.audit.add({ actor: key.name, role: key.role, verb, subject, before, after })
+  } catch (error) {
+    log.error(`no audit row could be written: ${verb} ${subject} by ${key.name}`, {
+      event: 'audit',
+      key: key.name,
+      error,
+    })
+  }
+}
+
+/** A part that takes slashes comes as a list. */
+function paramsOf({ params }: Request): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(params as Record<string, string | string[]>).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join('/') : value,
+    ]),
+  )
 }
 
 function requireRole(held: Role, needed: Role): void {
@@ -87,7 +124,7 @@ function requireRole(held: Role, needed: Role): void {
 }
 
 const verbOf = ({ method }: AdminRoute) =>
-  ({ GET: 'get', POST: 'post', PATCH: 'patch', DELETE: 'delete' })[method] as 'get'
+  ({ GET: 'get', POST: 'post', PUT: 'put', PATCH: 'patch', DELETE: 'delete' })[method] as 'get'
 
 function fail(error: unknown, req: Request, res: Response, { log }: AdminDeps): void {
   if (error instanceof ClientGone || res.destroyed) return

@@ -6,6 +6,7 @@ import type { Keyring } from '../../state/keyring.ts'
 import type { Keeper } from '../../store/keeper.ts'
 import type { Reader } from '../../store/reader.ts'
 import type { Log } from '../../telemetry/log.ts'
+import type { AdminControl, AdminFacts } from './control.ts'
 import type { Role } from './role.ts'
 
 /** The ledger as the control plane needs it. Reads and upkeep run in threads of their own. */
@@ -23,6 +24,9 @@ export interface AdminDeps {
   /** Virtual keys; without a database there are none. */
   readonly keyring?: Keyring | undefined
   readonly log: Log
+  /** Without it the configuration cannot be read or changed here. */
+  readonly control?: AdminControl | undefined
+  readonly facts?: AdminFacts | undefined
 }
 
 /** One call of a route, checked. */
@@ -43,15 +47,31 @@ export interface Streamed {
   readonly pieces: AsyncIterable<string>
 }
 
-export type AdminAnswer = { readonly json: unknown } | { readonly streamed: Streamed }
+/** How it was and how it is now, for the audit trail: without secrets, before variables are replaced. */
+export interface Audited {
+  readonly subject: string
+  readonly before: unknown
+  readonly after: unknown
+}
+
+export type AdminAnswer =
+  | {
+      readonly json: unknown
+      readonly headers?: readonly (readonly [name: string, value: string])[]
+      /** Of writes only. */
+      readonly audit?: Audited
+    }
+  | { readonly streamed: Streamed }
 
 export interface AdminRoute {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Below `/admin`, in Express's notation. */
   readonly path: string
   /** The least role that may call it. There is no default: a route without one cannot be written. */
   readonly role: Role
   readonly summary: string
+  /** What a write is called in the audit trail; method and path unless given. */
+  readonly verb?: string
   /** Without one any parameter is refused. */
   readonly query?: z.ZodType | undefined
   readonly body?: z.ZodType | undefined

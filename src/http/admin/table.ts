@@ -1,11 +1,32 @@
 // All routes of the control plane. What is not in this table does not exist; each row says who may call it.
+import { listAudit } from './auditTrail.ts'
+import { diffVersions, listVersions, rollBack, showConfig, showVersion, writeConfig } from './configuration.ts'
 import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from './keys.ts'
+import { listAvailable, showHealth, showModelConfig } from './models.ts'
+import { describeRoutes } from './openapi.ts'
 import { listRequests, showRequest } from './requests.ts'
 import type { AdminRoute } from './route.ts'
 import { spend } from './spend.ts'
+import { disableTarget, enableTarget, resetTarget } from './targets.ts'
+import { reload, setPrimary, switchBypass } from './traffic.ts'
 import { eraseUser, eraseUserQuietly, exportUser } from './users.ts'
 
 export const adminRoutes: readonly AdminRoute[] = [
+  showModelConfig,
+  listAvailable,
+  showHealth,
+  setPrimary,
+  reload,
+  switchBypass,
+  disableTarget,
+  enableTarget,
+  resetTarget,
+  showConfig,
+  writeConfig,
+  listVersions,
+  showVersion,
+  diffVersions,
+  rollBack,
   spend,
   listRequests,
   showRequest,
@@ -18,4 +39,6 @@ export const adminRoutes: readonly AdminRoute[] = [
   changeKey,
   rotateKey,
   deleteKey,
+  listAudit,
+  describeRoutes(() => adminRoutes),
 ]

@@ -1,0 +1,102 @@
+// GET /admin/models/…: which models serve which routes, which there are, and how they are.
+import { z } from 'zod'
+import { isPattern } from '../../config/pattern.ts'
+import type { Snapshot } from '../../config/snapshot.ts'
+import { Refusal } from '../../dialects/errors.ts'
+import { factsOf } from './control.ts'
+import { defineRoute } from './route.ts'
+import { isHealthy, presentChain, presentHealth, presentModel, routesByTarget } from './targetView.ts'
+
+export const showModelConfig = defineRoute({
+  method: 'GET',
+  path: '/models/config',
+  role: 'viewer',
+  summary:
+    'The first model of a route and what it falls back to; without `route` of `default`, else of the first route.',
+  query: z.strictObject({ route: z.string().min(1).max(256).optional() }),
+  async answer({ query, deps }) {
+    const snapshot = deps.snapshot()
+    const facts = factsOf(deps)
+    const routes = [...snapshot.routes.values()]
+    const route = query.route === undefined ? mainRoute(snapshot) : snapshot.routes.get(query.route)
+    if (query.route !== undefined && !route)
+      throw new Refusal('not_found', `There is no route '${query.route}'.`, 'route')
+    const targets = [...snapshot.targets.keys()]
+    const state = deps.control?.live.state()
+    return {
+      json: {
+        object: 'model_config',
+        ...(route ? presentChain(route, facts) : { route: null, primary_model: null, fallback_models: [] }),
+        total_models: targets.length,
+        healthy_models: targets.filter((id) => isHealthy(facts, id)).length,
+        routes: routes.map((each) => presentChain(each, facts)),
+        stored_changes: state?.stored ?? [],
+        temporary_primaries: state?.temporary ?? {},
+        bypass: snapshot.bypass,
+        config: { version: snapshot.version, hash: snapshot.hash },
+      },
+    }
+  },
+})
+
+export const listAvailable = defineRoute({
+  method: 'GET',
+  path: '/models/available',
+  role: 'viewer',
+  summary:
+    'Models that a route may be given: all targets, and further models that the configured providers are known to have.',
+  async answer({ deps }) {
+    const snapshot = deps.snapshot()
+    const facts = factsOf(deps)
+    const routes = routesByTarget(snapshot)
+    const targets = [...snapshot.targets.values()].map(({ id, provider, model, sunset }) => ({
+      id,
+      provider: provider.name,
+      model,
+      configured: true,
+      routes: routes.get(id) ?? [],
+      sunset: sunset ?? null,
+      ...presentModel(provider.name, model, facts, snapshot),
+    }))
+    const further = [...snapshot.providers.values()].flatMap(({ name, kind }) =>
+      (kind.models ?? [])
+        .filter((model) => !targets.some((target) => target.provider === name && target.model === model))
+        .map((model) => ({
+          id: `${name}/${model}`,
+          provider: name,
+          model,
+          configured: false,
+          routes: [],
+          sunset: kind.sunsets?.[model] ?? null,
+          ...presentModel(name, model, facts, snapshot),
+        })),
+    )
+    return { json: { object: 'list', data: [...targets, ...further] } }
+  },
+})
+
+export const showHealth = defineRoute({
+  method: 'GET',
+  path: '/models/health',
+  role: 'viewer',
+  summary: 'Every target: breaker, last fault, latency, prices, capabilities.',
+  async answer({ deps }) {
+    const snapshot = deps.snapshot()
+    const facts = factsOf(deps)
+    const routes = routesByTarget(snapshot)
+    const data = [...snapshot.targets.values()].map((target) => ({
+      id: target.id,
+      provider: target.provider.name,
+      model: target.model,
+      routes: routes.get(target.id) ?? [],
+      ...presentHealth(target, facts),
+      ...presentModel(target.provider.name, target.model, facts, snapshot),
+    }))
+    const healthy = data.filter((target) => target.is_healthy).length
+    return { json: { object: 'list', data, total: data.length, healthy, bypass: snapshot.bypass } }
+  },
+})
+
+function mainRoute(snapshot: Snapshot) {
+  return snapshot.routes.get('default') ?? [...snapshot.routes.values()].find(({ name }) => !isPattern(name))
+}

@@ -1,0 +1,95 @@
+// GET /admin/openapi.json: the description of the admin API, made from its table of routes, so that it cannot be out of date.
+import { z } from 'zod'
+import { version } from '../../version.ts'
+import { type AdminRoute, defineRoute } from './route.ts'
+
+/** `routes` is asked when somebody asks, because the table holds this route too. */
+export function describeRoutes(routes: () => readonly AdminRoute[]): AdminRoute {
+  return defineRoute({
+    method: 'GET',
+    path: '/openapi.json',
+    role: 'viewer',
+    summary: 'This description, as OpenAPI 3.1.',
+    answer: async () => ({ json: openApi(routes()) }),
+  })
+}
+
+export function openApi(routes: readonly AdminRoute[]) {
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const route of routes) {
+    const path = route.path.replace(/[:*](\w+)/g, '{$1}')
+    paths[path] ??= {}
+    paths[path][route.method.toLowerCase()] = operationOf(route, path)
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Turnout admin API', version },
+    servers: [{ url: '/admin' }, { url: '/api/v1/admin' }],
+    security: [{ key: [] }],
+    paths,
+    components: {
+      securitySchemes: {
+        key: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A key with a role, TURNOUT_MASTER_KEY, or a signed token.',
+        },
+      },
+      responses: { error: { description: 'What is wrong.', content: { 'application/json': { schema: errorSchema } } } },
+    },
+  }
+}
+
+function operationOf(route: AdminRoute, path: string) {
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+  const query = route.query ? schemaOf(route.query) : {}
+  const required = (query.required ?? []) as string[]
+  const inQuery = Object.entries((query.properties ?? {}) as Record<string, unknown>).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: required.includes(name),
+    schema,
+  }))
+  return {
+    operationId: `${route.method.toLowerCase()}${path.replace(/\W+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`,
+    summary: route.summary,
+    description: `Needs the role \`${route.role}\`.`,
+    'x-role': route.role,
+    parameters: [...inPath, ...inQuery],
+    ...(route.body
+      ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body) } } } }
+      : {}),
+    responses: {
+      200: { description: 'Done.' },
+      ...Object.fromEntries([400, 401, 403, 404].map((status) => [status, { $ref: '#/components/responses/error' }])),
+    },
+  }
+}
+
+function schemaOf(schema: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...made } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+  return made
+}
+
+const errorSchema = {
+  type: 'object',
+  required: ['error'],
+  properties: {
+    error: {
+      type: 'object',
+      required: ['message', 'type', 'code', 'param'],
+      properties: {
+        message: { type: 'string' },
+        type: { type: 'string' },
+        code: { type: 'string' },
+        param: { type: ['string', 'null'] },
+        metadata: { type: 'object' },
+      },
+    },
+  },
+}
