@@ -89,6 +89,9 @@ const labels: ReadonlySet<string> = new Set([
   'web_search_options',
 ])
 
+/** Every label that `lossLabel` gives. */
+export const lossLabels: readonly string[] = [...labels, 'other']
+
 /** The loss's parameter as a metric label: one of a closed set, `other` for the rest. */
 export function lossLabel(loss: Loss): string {
   return labels.has(loss.param) ? loss.param : 'other'

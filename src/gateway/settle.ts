@@ -1,5 +1,6 @@
 // The last step of the journey: what happened is counted and written down, exactly once.
 import type { Snapshot } from '../config/snapshot.ts'
+import { lossLabel } from '../dialects/loss.ts'
 import type { Health } from '../state/health.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -48,6 +49,7 @@ function count(call: Call, now: number, metrics: Metrics): void {
       durationMs: (attempt.endedAt ?? now) - attempt.startedAt,
       usage: attempt.bill?.usage,
       nanoUsd: attempt.bill?.nanoUsd,
+      dropped: attempt.losses.length > 0 ? new Set(attempt.losses.map(lossLabel)) : undefined,
     })
   }
   const stream = call.inspected?.ask.stream ?? false

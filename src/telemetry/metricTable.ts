@@ -1,5 +1,6 @@
 // Every metric there is, declared once: name, help, labels. Later features add rows here and nothing elsewhere.
 import { faultRules } from '../dialects/errors.ts'
+import { lossLabels } from '../dialects/loss.ts'
 
 /** How a request ended. `partial`: content was sent and then the upstream failed. `refused`: Turnout itself said no. */
 export const requestOutcomes = ['ok', 'partial', 'failed', 'refused', 'client_disconnected'] as const
@@ -119,6 +120,13 @@ export const metricTable = {
     name: 'turnout_unpriced_attempts_total',
     help: 'Upstream calls whose price is not known, by target: their cost is missing in turnout_cost_usd_total.',
     labels: ['target'],
+  },
+  droppedParams: {
+    kind: 'counter',
+    name: 'turnout_dropped_params_total',
+    help: 'Upstream calls that could not be told a parameter as it was meant, by target and parameter; other = names beyond the known ones.',
+    labels: ['target'],
+    closed: [['param', lossLabels]],
   },
   loopLag: {
     kind: 'gauge',

@@ -1,6 +1,7 @@
 // Counts what happens, and hands the numbers to prom-client when somebody scrapes /metrics.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Metric, Registry } from 'prom-client'
+import { lossLabels } from '../dialects/loss.ts'
 import {
   BoundedNames,
   CounterFamily,
@@ -48,6 +49,8 @@ export interface EndedAttempt {
   usage?: Readonly<Record<TokenClass, number>> | undefined
   /** Integer nano-USD; null = the price is not known. */
   nanoUsd?: number | null | undefined
+  /** Parameters that the target was not told as they were meant: labels that `lossLabel` gives, each once. */
+  dropped?: Iterable<string> | undefined
 }
 
 export interface Metrics {
@@ -90,6 +93,7 @@ interface TargetRows {
   tokens: Float64Array
   cost: Float64Array | undefined
   unpriced: Float64Array | undefined
+  dropped: Float64Array | undefined
 }
 
 /** Lines put together in one turn of the event loop: about a millisecond of work. */
@@ -159,6 +163,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       tokens: counter('tokens').row(label),
       cost: undefined,
       unpriced: undefined,
+      dropped: undefined,
     }
     if (label === target) attempts.set(target, rows)
     return rows
@@ -191,6 +196,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       } else if (nanoUsd !== undefined) {
         rows.cost ??= counter('cost').row(rows.label)
         add(rows.cost, 0, nanoUsd)
+      }
+      for (const label of ended.dropped ?? []) {
+        rows.dropped ??= counter('droppedParams').row(rows.label)
+        add(rows.dropped, lossIndex[label] as number)
       }
     },
     setConfiguration(configuration) {
@@ -225,6 +234,8 @@ const attemptIndex = Object.fromEntries(attemptOutcomes.map((name, index) => [na
   AttemptOutcome,
   number
 >
+
+const lossIndex = Object.fromEntries(lossLabels.map((label, index) => [label, index]))
 
 function add(row: Float64Array, cell: number, amount = 1): void {
   row[cell] = (row[cell] as number) + amount
