@@ -35,6 +35,7 @@ export function createStatusPage(source: StatusSource): StatusPage {
         status: source.draining() ? 'draining' : 'ready',
         uptime_seconds: Math.round((Date.now() - source.startedAt.getTime()) / 1000),
         in_flight: source.inFlight(),
+        bypass: snapshot.bypass,
         config: { version: snapshot.version, hash: snapshot.hash, source: snapshot.source },
         routes: [...snapshot.routes.values()].map((route) => ({
           name: route.name,
