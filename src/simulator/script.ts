@@ -95,7 +95,7 @@ export const scriptSchema = z.strictObject({
   reasoningText: z.boolean().optional(),
   /** A block of thoughts that nobody may read stands before the others (Anthropic). */
   redactedThinking: z.boolean().optional(),
-  /** Thoughts and calls are signed, and signatures that come back are checked (Anthropic, Gemini); default true. */
+  /** Thoughts and calls are signed (Anthropic, Gemini); default true. Signatures that come back are checked in any case. */
   signatures: z.boolean().optional(),
   /** Calls have ids (Gemini); default: those that Gemini 3 and later give. */
   callIds: z.boolean().optional(),
