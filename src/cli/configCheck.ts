@@ -4,6 +4,7 @@ import { checkBinding } from '../config/binding.ts'
 import { readEnv } from '../config/env.ts'
 import { type Loaded, loadConfig } from '../config/load.ts'
 import { ConfigError, type ConfigProblem, formatProblem } from '../config/problem.ts'
+import { addHistoryCommands } from './configHistory.ts'
 
 interface CheckFlags {
   envFile?: string
@@ -17,7 +18,7 @@ export interface CheckReport {
   warnings: readonly ConfigProblem[]
 }
 
-/** Adds `config check FILE`. Exit code 0 when the file can be served, 1 when not; warnings do not count. */
+/** Adds `config` with `check FILE` and what looks at earlier versions. `check`: exit code 0 when the file can be served, 1 when not; warnings do not count. */
 export function addConfigCommand(program: Command): void {
   const config = program.command('config').description('work with configurations')
   const command = config
@@ -32,6 +33,7 @@ export function addConfigCommand(program: Command): void {
       write(flags.json ? `${JSON.stringify(report)}\n` : render(report))
       if (!report.ok) process.exitCode = 1
     })
+  addHistoryCommands(config)
 }
 
 /** Loads as `serve` would, and collects instead of throwing. */

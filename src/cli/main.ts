@@ -9,6 +9,7 @@ import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
 import { addLedgerCommand } from './ledger.ts'
+import { addOperateCommands } from './operate.ts'
 import { addPricesCommand } from './prices.ts'
 import { addServeCommand } from './serve.ts'
 import { addSimulateCommand } from './simulate.ts'
@@ -25,6 +26,7 @@ addSimulateCommand(program)
 addConfigCommand(program)
 addDoctorCommand(program)
 addPricesCommand(program)
+addOperateCommands(program)
 addSpendCommand(program)
 addLedgerCommand(program)
 addBackupCommands(program)

@@ -56,7 +56,8 @@ export interface ControlGateway {
     headers?: Record<string, string>,
   ): Promise<Reply>
   chat(model: string, headers?: Record<string, string>): Promise<Reply>
-  restart(): Promise<void>
+  /** `stopped`: it has been stopped already. */
+  restart(stopped?: boolean): Promise<void>
   close(): Promise<void>
 }
 
@@ -102,8 +103,8 @@ export async function startControl(
         { model, messages: [{ role: 'user', content: 'Say hello' }] },
         { authorization: `Bearer ${keys.app}`, ...headers },
       ),
-    async restart() {
-      await running.stop()
+    async restart(stopped = false) {
+      if (!stopped) await running.stop()
       running = await start()
     },
     async close() {

@@ -1,0 +1,80 @@
+// Asks the admin API of a running gateway, for commands that operate it.
+import type { Command } from 'commander'
+import { Agent, request } from 'undici'
+import { firstSet, readEnv } from '../config/env.ts'
+
+export interface ServerFlags {
+  url?: string
+  key?: string
+  envFile?: string
+  json?: boolean
+}
+
+/** Longest wait for an answer, in milliseconds. */
+const limit = 30_000
+const defaultUrl = 'http://127.0.0.1:4000'
+
+export function addServerOptions(command: Command): Command {
+  return command
+    .option('--url <url>', `address of the gateway (default: $TURNOUT_URL, else ${defaultUrl})`)
+    .option('--key <key>', 'key with a role, or a signed token (default: $TURNOUT_MASTER_KEY)')
+    .option('--env-file <file>', 'file of environment variables; `.env` is read in any case')
+    .option('--json', 'print the answer as JSON')
+}
+
+export interface Server {
+  readonly url: string
+  readonly key: string | undefined
+  /** Somebody has said where the server is. */
+  readonly named: boolean
+}
+
+export function findServer(flags: ServerFlags): Server {
+  const { env } = readEnv({ processEnv: process.env, envFile: flags.envFile })
+  const url = flags.url ?? firstSet(env, ['TURNOUT_URL'])?.value
+  const key = flags.key ?? firstSet(env, ['TURNOUT_MASTER_KEY'])?.value
+  return { url: (url ?? defaultUrl).replace(/\/+$/, ''), key, named: url !== undefined }
+}
+
+/** The answer's JSON, which has the route's shape. Throws Error with what the gateway said, or why it could not be reached. */
+export async function askServer<Answer>(
+  { url, key }: Server,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+): Promise<Answer> {
+  if (key === undefined) throw new Error('The admin API needs a key: give --key, or set TURNOUT_MASTER_KEY.')
+  const dispatcher = new Agent()
+  try {
+    const reply = await request(`${url}/admin${path}`, {
+      dispatcher,
+      method,
+      headers: {
+        authorization: `Bearer ${key}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(limit),
+    })
+    const text = await reply.body.text()
+    const answer = parsed(text)
+    if (reply.statusCode === 200 && answer !== undefined) return answer as Answer
+    const told = (answer as { error?: { message?: string } } | undefined)?.error?.message
+    throw new Error(told ?? `${url} answered ${reply.statusCode}, which is not Turnout's admin API.`)
+  } catch (error) {
+    const { code, name } = error as NodeJS.ErrnoException
+    if (code !== undefined || name === 'TimeoutError' || name === 'TypeError')
+      throw new Error(`The gateway at ${url} cannot be reached: ${code ?? (error as Error).message}.`)
+    throw error
+  } finally {
+    await dispatcher.destroy()
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,102 @@
+// The commands that operate a gateway, as real processes: against a running one, and against its database when it is down.
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ControlGateway, document, keys, planted, startControl } from './support/control.ts'
+import { type Ran, runTurnout } from './support/turnoutProcess.ts'
+
+let gateway: ControlGateway
+beforeAll(async () => {
+  gateway = await startControl()
+})
+afterAll(() => gateway.close())
+
+const operate = (args: string[], key: string = keys.admin): Promise<Ran> =>
+  runTurnout(args, { cwd: gateway.folder, env: { TURNOUT_URL: gateway.url, TURNOUT_MASTER_KEY: key } })
+const offline = (args: string[]): Promise<Ran> =>
+  runTurnout([...args, '--config', gateway.file, '--db', join(gateway.folder, 'data', 'turnout.db')], {
+    cwd: gateway.folder,
+    env: { SIMULATOR_URL: gateway.simulator.url },
+  })
+const done = async (ran: Promise<Ran>): Promise<string> => {
+  const { code, out, err } = await ran
+  expect(code, err).toBe(0)
+  return out
+}
+const slow = { timeout: 120_000 }
+
+describe('against a running gateway', () => {
+  it('models, swap, health and bypass', slow, async () => {
+    expect(await done(operate(['models']))).toMatch(/^route +first +then\nchat +sim\/sim-text +small\n/)
+    expect(await done(operate(['swap', 'chat', 'other/sim-fast']))).toContain(
+      'chat: other/sim-fast, sim/sim-text, small (until the next restart)\n',
+    )
+    expect(JSON.parse(await done(operate(['models', '--json']))).temporary_primaries).toEqual({
+      chat: 'other/sim-fast',
+    })
+    expect(await done(operate(['swap', 'single', 'small', '--persist']))).toContain('(until the file changes)')
+    expect(await done(operate(['health']))).toMatch(
+      /^target +breaker +until +reason +last fault +latency\nsmall +closed/,
+    )
+    expect(await done(operate(['bypass', 'on', '--reason', 'incident 7']))).toBe('bypass is on\n')
+    expect(gateway.running.live.state().bypass).toMatchObject({ reason: 'incident 7', actor: 'admin' })
+    expect(await done(operate(['bypass', 'off']))).toBe('bypass is off\n')
+  })
+
+  it('history, diff and rollback', slow, async () => {
+    const { version } = gateway.running.live.snapshot
+    await gateway.ask('PUT', '/config', { document: document('directModels: true\n') }, 'admin', { 'if-match': '*' })
+    const history = await done(operate(['config', 'history', '-n', '1']))
+    expect(history).toMatch(/^version +since +hash +source +actor +what\n/)
+    expect(history).toMatch(new RegExp(`\\n${version + 1} +20`))
+    expect(await done(operate(['config', 'diff']))).toContain('directModels\n  + true\n')
+    expect(await done(operate(['config', 'rollback', String(version)]))).toBe(
+      `version ${version + 2} is version ${version} again\n`,
+    )
+    expect(gateway.running.live.snapshot.directModels).toBe(false)
+  })
+
+  it('says no where the gateway does: too little a role, an unknown route, no gateway', slow, async () => {
+    const [role, route, nobody, noKey] = await Promise.all([
+      operate(['swap', 'chat', 'small'], keys.viewer),
+      operate(['swap', 'caht', 'small']),
+      operate(['models', '--url', 'http://127.0.0.1:1']),
+      runTurnout(['models'], { cwd: gateway.folder }),
+    ])
+    expect([role!.code, role!.err]).toEqual([1, "This needs the role 'operator'; the key has 'viewer'.\n"])
+    expect([route!.code, route!.err]).toEqual([1, "There is no route 'caht'. Did you mean 'chat'?\n"])
+    expect([nobody!.code, nobody!.err]).toEqual([
+      1,
+      'The gateway at http://127.0.0.1:1 cannot be reached: ECONNREFUSED.\n',
+    ])
+    expect([noKey!.code, noKey!.err]).toEqual([1, expect.stringContaining('needs a key')])
+  })
+})
+
+describe('against the database', () => {
+  it('history and diff work beside the gateway, without secrets; rollback tells to ask the gateway', slow, async () => {
+    const [history, diff, rollback] = await Promise.all([
+      done(offline(['config', 'history', '--json'])),
+      done(offline(['config', 'diff', '1', '2'])),
+      offline(['config', 'rollback', '1']),
+    ])
+    expect(JSON.parse(history!)[0].version).toBe(gateway.running.live.snapshot.version)
+    expect(diff).toContain('routes.chat')
+    for (const secret of planted) expect(history! + diff!).not.toContain(secret)
+    expect(rollback!.code).toBe(1)
+    expect(rollback!.err).toContain('--url')
+  })
+
+  it('rollback without a gateway: the next one serves that version', slow, async () => {
+    const { version } = gateway.running.live.snapshot
+    await gateway.running.stop()
+    try {
+      expect(await done(offline(['config', 'rollback', '2']))).toBe(`version ${version + 1} is version 2 again\n`)
+      expect((await offline(['config', 'rollback', '9999'])).err).toContain('There is no version 9999')
+    } finally {
+      await gateway.restart(true)
+    }
+    expect(gateway.running.live.snapshot.version).toBe(version + 1)
+    expect(gateway.running.live.snapshot.routes.get('chat')!.targets[0]!.id).toBe('other/sim-fast')
+    expect(gateway.running.audit.list(1)).toMatchObject([{ actor: 'command line', verb: 'rollback' }])
+  })
+})
