@@ -923,7 +923,7 @@ describe('C16 parameters to Anthropic', () => {
     })
     const { wire } = toAnthropic(request({ response_format }), 'claude-3-5-haiku-latest')
     const [tool] = wire.tools
-    expect(wire.tool_choice).toEqual({ type: 'tool', name: tool?.name })
+    expect(wire.tool_choice).toEqual({ type: 'tool', name: tool?.name, disable_parallel_tool_use: true })
     const answer = calling(0, 'a', String(tool?.name), '{"a"', ':1}')
     const view = watch(fromAnthropic(start(), ...answer, stopped('tool_use'), ended))
     expect(view).toMatchObject({ content: '{"a":1}', calls: [], finish: 'stop', native: 'tool_use' })

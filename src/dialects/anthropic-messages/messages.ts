@@ -14,7 +14,7 @@ export interface Turns {
 /**
  * Hub to wire. Adjacent messages of one side become one turn, because the API wants turns that alternate and the results of a turn's
  * tool calls at the head of the next.
- * @throws Refusal for content that the API has no form for, and for tool arguments that are not a JSON object
+ * @throws Refusal for content that the API has no form for, for tool arguments that are not a JSON object, and for answers to no call
  */
 export function encodeTurns(chat: Chat, losses: Losses): Turns {
   const ids = new CallIds()
@@ -88,7 +88,7 @@ function encodeBlocks(message: Message, at: number, ids: CallIds, losses: Losses
       case 'tool-call':
         return [encodeCall(block, `messages[${at}].tool_calls[${calls++}]`, ids, losses)]
       case 'tool-result':
-        return [encodeResult(block, path, ids, losses)]
+        return [encodeResult(block, at, path, ids, losses)]
     }
     return []
   })
@@ -120,7 +120,11 @@ function encodeCall(block: ToolCallBlock, path: string, ids: CallIds, losses: Lo
   return { type: 'tool_use', id: ids.of(block.id), name: block.name, input, ...markOf(block.cache) }
 }
 
-function encodeResult(block: ToolResultBlock, path: string, ids: CallIds, losses: Losses): WireBlock {
+function encodeResult(block: ToolResultBlock, at: number, path: string, ids: CallIds, losses: Losses): WireBlock {
+  if (!ids.has(block.id)) {
+    const param = `messages[${at}].tool_call_id`
+    throw new Refusal('invalid_value', `Invalid '${param}': no earlier message calls a tool with this id.`, param)
+  }
   const content = block.blocks.flatMap((inner, part) => {
     if (inner.type === 'text')
       return inner.text === '' ? [] : [{ type: 'text', text: inner.text, ...markOf(inner.cache) }]
@@ -183,6 +187,11 @@ export function markOf(cache: CacheMark | undefined): { cache_control?: { type: 
 class CallIds {
   readonly #given = new Map<string, string>()
   readonly #taken = new Set<string>()
+
+  /** Whether a call had this id. */
+  has(id: string): boolean {
+    return this.#given.has(id)
+  }
 
   of(id: string): string {
     const known = this.#given.get(id)

@@ -53,7 +53,10 @@ export function encodeTools(
   if (chat.webSearch) tools.push(encodeWebSearch(chat.webSearch))
   if (answer) {
     const plain = tools.length === 0 || choice?.mode === 'none'
-    const tool_choice = plain ? { type: 'tool' as const, name: answer.name } : { type: 'any' as const }
+    // Two answers, one behind the other, would be no JSON.
+    const tool_choice = plain
+      ? { type: 'tool' as const, name: answer.name, disable_parallel_tool_use: true }
+      : { type: 'any' as const }
     return { tools: [...tools, answer], tool_choice: withParallel(tool_choice, chat) }
   }
   if (tools.length === 0) {
