@@ -129,7 +129,7 @@ describe('what wins', () => {
   })
 })
 
-describe('a swap', () => {
+describe('C55 a swap', () => {
   test('makes a frozen snapshot with the next number, and leaves the old one as it was', async () => {
     const { live, write, swaps } = await hold(base)
     const before = live.snapshot

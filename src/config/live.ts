@@ -152,7 +152,7 @@ export async function startLive(options: LiveOptions): Promise<Live> {
   function buildFrom(sources: Sources, document: string, version: number): Served {
     const { base } = sources
     const { overrides } = options
-    const loaded = parseConfig(document, { file: base.file, env: base.env, version, overrides })
+    const loaded = parseConfig(document, { file: nameOf(base, document), env: base.env, version, overrides })
     const refusal = refuse?.(loaded.snapshot)
     if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }], base.file)
     return { ...sources, loaded, document, fingerprint: fingerprintOf(loaded.snapshot) }
@@ -353,8 +353,12 @@ const fixed: readonly (readonly [path: string, of: (snapshot: Snapshot) => unkno
 const needRestart = (before: Snapshot, after: Snapshot): string[] =>
   fixed.filter(([, of]) => of(before) !== of(after)).map(([path]) => `${path}: takes effect at the next start`)
 
-const warningsOf = ({ loaded, base }: Served): string[] =>
-  loaded.warnings.map((warning) => formatProblem(warning, base.file))
+const warningsOf = ({ loaded, base, document }: Served): string[] =>
+  loaded.warnings.map((warning) => formatProblem(warning, nameOf(base, document)))
+
+/** What places in a document are told by: those of one that was written by hand are not places in the file. */
+const nameOf = ({ file, text }: Base, document: string): string | undefined =>
+  file === undefined || document === text ? file : 'document'
 
 const problemsOf = (error: unknown): string[] =>
   error instanceof ConfigError
