@@ -19,7 +19,7 @@ export interface LedgerOptions {
   mode?: LedgerMode | undefined
   /** What the caller does when `intend` or `settle` rejects. Kept here for it; the ledger itself always rejects. */
   onLedgerFailure?: 'refuse' | 'serve' | undefined
-  /** Milliseconds that a row waits for a locked database before its promise rejects. */
+  /** Milliseconds that a row waits for a locked database before its promise rejects. A database locked for as long is not waited for. */
   lockTimeout?: number | undefined
   /** Told of every failure, at most once a second per kind, with the number since the last time. */
   onTrouble?: ((error: LedgerError, count: number) => void) | undefined
@@ -83,6 +83,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   let turn: NodeJS.Immediate | undefined
   let timer: NodeJS.Timeout | undefined
   let busySince = 0
+  /** Since when no commit got through for a lock: rows do not wait one after the other for what has long been known. */
+  let lockedSince = 0
   let sinceCheckpoint = 0
   let closed = false
 
@@ -128,6 +130,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   }
 
   function committed(batch: Waiting[], doubles: number[]): void {
+    lockedSince = 0
     stats.commits++
     stats.entries += batch.length
     if (doubles.length > 0) {
@@ -150,8 +153,10 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       stats.busy++
       const time = performance.now()
       busySince ||= time
+      lockedSince ||= time
+      const patience = time - lockedSince < lockTimeout ? lockTimeout : 0
       // Entries are in the order of their arrival: those that waited too long come first.
-      const late = batch.findIndex((one) => time - one.since < lockTimeout)
+      const late = batch.findIndex((one) => time - one.since < patience)
       rejectAll(late < 0 ? batch : batch.slice(0, late), failure, true)
       waiting = late < 0 ? waiting : [...batch.slice(late), ...waiting]
       timer = setTimeout(commitWaiting, time - busySince < 50 ? 1 : 10)
@@ -204,6 +209,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     if (batch.length === 0) return false
     try {
       writer.write(batch)
+      lockedSince = 0
       stats.recovered += batch.length
     } catch (error) {
       if (!isRowFault(classifyFailure(error))) return false

@@ -15,6 +15,8 @@ export const scripts: Record<string, Script> = {
   // No usage: what it costs is an estimate.
   'sim-silent': { usageMode: 'never', tokens: 24 },
   'sim-half-down': { tokens: 12, fault: { kind: 'status', status: 503, rate: 0.5 } },
+  // Long enough to watch.
+  'sim-steady': { tokens: 400, tokensPerSecond: 150 },
   // Breaks off after its first tokens.
   'sim-broken': { tokens: 24, tokensPerSecond: 1000, fault: { kind: 'cut', afterTokens: 8 } },
 }
@@ -52,6 +54,7 @@ export function configFor(upstream: string, dataDir: string, ledger: Record<stri
       late: 'sim/sim-late',
       thinking: 'sim/sim-thinking',
       silent: 'sim/sim-silent',
+      steady: 'sim/sim-steady',
       broken: 'sim/sim-broken',
       down: ['sim/sim-half-down', 'sim/sim-quick'],
       shaky: { targets: ['sim/sim-half-down'], retries: { attempts: 3, baseDelay: '5ms', budget: 1 } },

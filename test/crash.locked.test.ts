@@ -1,0 +1,158 @@
+// C53: another program holds the database of a running gateway under load: nothing freezes, and nothing is lost.
+import { setTimeout as pause } from 'node:timers/promises'
+import { describe, expect, it, type TestContext } from 'vitest'
+import { type DbLock, lockDatabase } from './support/crash/dbLock.ts'
+import { openPlace, type Place } from './support/crash/place.ts'
+import type { Sighting } from './support/crash/traffic.ts'
+
+async function open({ onTestFinished }: TestContext, ledger: Record<string, unknown>): Promise<Place> {
+  const place = await openPlace({ ledger })
+  onTestFinished(() => place.close())
+  await place.start()
+  return place
+}
+
+async function lockOf({ onTestFinished }: TestContext, place: Place, kind?: 'EXCLUSIVE'): Promise<DbLock> {
+  const lock = await lockDatabase(place.file, kind)
+  onTestFinished(() => lock.close())
+  return lock
+}
+
+/** A stream whose pieces are counted as they come. */
+interface Watched {
+  done: Promise<Sighting>
+  pieces: number
+  /** The longest time without a piece since it was last set to 0, in milliseconds. */
+  gap: number
+  /** Resolves when there are so many pieces. */
+  reach(pieces: number): Promise<void>
+}
+
+function watch(place: Place): Watched {
+  let last = 0
+  let waiting: { pieces: number; resolve: () => void }[] = []
+  const watched: Watched = {
+    pieces: 0,
+    gap: 0,
+    reach: (pieces) =>
+      new Promise((resolve) => {
+        if (watched.pieces >= pieces) resolve()
+        else waiting.push({ pieces, resolve })
+      }),
+    done: place.ask('steady', true, () => {
+      const now = performance.now()
+      if (last > 0) watched.gap = Math.max(watched.gap, now - last)
+      last = now
+      watched.pieces++
+      for (const one of waiting) if (watched.pieces >= one.pieces) one.resolve()
+      waiting = waiting.filter(({ pieces }) => pieces > watched.pieces)
+    }),
+  }
+  return watched
+}
+
+describe('C53 a database that is locked for a second, under load', () => {
+  it.for(['process', 'power'])(
+    'C53 mode %s: streams flow on, requests wait, every row is there',
+    { timeout: 60_000 },
+    async (mode, context) => {
+      const place = await open(context, { mode })
+      const streams = Array.from({ length: 6 }, () => watch(place))
+      await Promise.all(streams.map((stream) => stream.reach(10)))
+
+      let over = false
+      const clients = Array.from({ length: 8 }, async (_, number) => {
+        for (let n = number; !over; n++)
+          expect((await place.ask(['quick', 'thinking', 'late'][n % 3]!, n % 2 === 0)).seen).toBe('whole')
+      })
+      const before = await place.metric('turnout_ledger_entries_total')
+      expect(before).toBeGreaterThan(0)
+
+      const lock = await lockOf(context, place, 'EXCLUSIVE')
+      const lockedAt = performance.now()
+      const callsAt = Date.now()
+      const inLock = [place.ask('quick'), place.ask('quick', true), place.ask('late'), place.ask('thinking', true)]
+      const counts = streams.map(({ pieces }) => pieces)
+      for (const stream of streams) stream.gap = 0
+      // Told by events: as long as the lock is held, each stream grows by what its vendor sends in about half of that time.
+      await Promise.all(streams.map((stream, at) => stream.reach(counts[at]! + 60)))
+      await pause(Math.max(0, 1000 - (performance.now() - lockedAt)))
+      const releasedAt = performance.now()
+      lock.release()
+      over = true
+      await Promise.all(clients)
+      const seen = await Promise.all(streams.map(({ done }) => done))
+
+      expect(seen.map((sighting) => sighting.seen)).toEqual(Array(6).fill('whole'))
+      // A busy wait of the driver would show as one gap of a second in every stream.
+      expect(Math.max(...streams.map(({ gap }) => gap))).toBeLessThan(500)
+      // Those that came while nothing could be written waited for it: neither served nor refused.
+      const waited = await Promise.all(inLock)
+      expect(waited.map((sighting) => sighting.seen)).toEqual(Array(4).fill('whole'))
+      expect(Math.min(...waited.map(({ at }) => at))).toBeGreaterThan(releasedAt)
+      // What was announced just before is sent still; after that the vendor is left alone.
+      const during = place.simulator.calls.filter(
+        ({ startedAt }) => startedAt > callsAt + 200 && startedAt < callsAt + 900,
+      )
+      expect(during).toEqual([])
+
+      expect(place.compare()).toMatchObject({ wrong: [], cut: 0, refused: 0, orphans: 0 })
+      expect(await place.metric('turnout_ledger_busy_total')).toBeGreaterThan(0)
+      for (const kind of ['kept_rows', 'lost_total', 'recovered_total'])
+        expect([kind, await place.metric(`turnout_ledger_${kind}`)]).toEqual([kind, 0])
+      expect(await place.metric('turnout_ledger_failures_total{kind="locked"}')).toBe(0)
+      expect(await place.verify()).toMatchObject({ code: 0, out: expect.stringMatching(/^ok: .* 0 in flight\n$/) })
+    },
+  )
+})
+
+describe.concurrent('C53 a database that stays locked', () => {
+  it.for([
+    ['refuse', 503],
+    ['serve', 200],
+  ] as const)(
+    'C53 onFailure %s: after the patience of five seconds',
+    { timeout: 60_000 },
+    async ([onFailure, status], context) => {
+      const place = await open(context, { onFailure })
+      await place.ask('quick')
+      const stream = watch(place)
+      await stream.reach(10)
+      const lock = await lockOf(context, place)
+      const vendorSaw = place.simulator.calls.length
+      const seen = await Promise.all([place.ask('quick'), place.ask('quick', true), place.ask('thinking')])
+      const first = await stream.done
+      // Once the patience is spent nobody else waits as long: the next one is answered at once.
+      const asked = performance.now()
+      const next = await place.ask('quick')
+      expect(performance.now() - asked).toBeLessThan(2500)
+      seen.push(next)
+
+      expect(seen.map((sighting) => sighting.status)).toEqual(Array(4).fill(status))
+      // Loud: a line of the log for the operator, a number for the alarm.
+      const line = /the ledger cannot write: The ledger database is locked by another program/
+      await expect.poll(() => place.server.log(), { timeout: 10_000 }).toMatch(line)
+      expect(await place.metric('turnout_ledger_failures_total{kind="locked"}')).toBeGreaterThan(0)
+      expect(await place.metric('turnout_ledger_kept_rows')).toBeGreaterThan(0)
+      if (onFailure === 'refuse') {
+        for (const { text } of seen) expect(JSON.parse(text).error).toMatchObject({ code: 'ledger_unavailable' })
+        // Not announced, so not sent.
+        expect(place.simulator.calls).toHaveLength(vendorSaw)
+        // Nothing without a row ends as a success: it breaks off with a reason.
+        expect(first.seen).toBe('cut')
+        expect(first.text).not.toContain('[DONE]')
+        expect(first.text.trimEnd().split('\n').at(-1)).toMatch(/^data: \{"error":\{.*"code":"ledger_unavailable"/)
+      } else {
+        expect([first, ...seen].map((sighting) => sighting.seen)).toEqual(Array(5).fill('whole'))
+      }
+
+      lock.release()
+      await expect.poll(() => place.metric('turnout_ledger_kept_rows'), { timeout: 10_000 }).toBe(0)
+      expect(await place.metric('turnout_ledger_lost_total')).toBe(0)
+      expect((await place.ask('quick')).seen).toBe('whole')
+      // The rows that could not be written at their time are there once, with what the vendor charges.
+      expect(place.compare()).toMatchObject({ wrong: [], requests: 7, rows: 7, orphans: 0 })
+      expect((await place.verify()).code).toBe(0)
+    },
+  )
+})
