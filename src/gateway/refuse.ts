@@ -12,7 +12,9 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   }
   const vendors = cause instanceof UpstreamFault ? vendorBody(call, cause) : undefined
   const error = errorOf(cause)
-  if (cause instanceof UpstreamFault && call.attempts.length > 0) error.metadata = { attempts: attemptsOf(call) }
+  if (cause instanceof UpstreamFault && call.attempts.length > 0) {
+    error.metadata = { attempts: attemptsOf(call), ...(cause.details ? { details: cause.details } : {}) }
+  }
   const body = withoutSecrets(call, vendors ?? Buffer.from(call.dialect.inbound!.error(error)))
   const headers = [
     ...ownHeaders(call),
@@ -32,9 +34,14 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   res.end(call.req.method === 'HEAD' ? undefined : body)
 }
 
+/** Google tells the wait in its error's body, and it may be the longer one: clients look at the header alone. */
 function pushUpstream(headers: string[], cause: UpstreamFault, call: Call): void {
-  if (cause.headers) headers.push(...passedHeaders(cause.headers, call))
-  else if (cause.retryAfterMs !== undefined) headers.push('retry-after', String(Math.ceil(cause.retryAfterMs / 1000)))
+  const { 'retry-after': told, ...others } = cause.headers ?? {}
+  const wait = cause.retryAfterMs === undefined ? undefined : Math.ceil(cause.retryAfterMs / 1000)
+  const isEnough = wait === undefined || Number(told) >= wait || call.attempts.at(-1)?.lane === 'identity'
+  const passes = told !== undefined && isEnough
+  headers.push(...passedHeaders(passes ? { 'retry-after': told, ...others } : others, call))
+  if (!passes && wait !== undefined) headers.push('retry-after', String(wait))
 }
 
 /** The vendor's error body, if it is JSON that says what is wrong: anything else (a proxy's HTML) gets our own shape. */
