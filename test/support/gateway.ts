@@ -21,8 +21,8 @@ export interface TestGateway {
 export interface GatewayOptions {
   env?: Record<string, string>
   insecure?: boolean
-  /** A ledger to write to; without one nothing is recorded. */
-  books?: Pick<TurnoutOptions, 'ledger' | 'hashUser' | 'reader' | 'keyring'>
+  /** A ledger to write to; without one nothing is recorded. And who wants to be told of breakers. */
+  books?: Pick<TurnoutOptions, 'ledger' | 'hashUser' | 'reader' | 'keyring' | 'onTransition'>
 }
 
 /** @param config the document of a `turnout.yaml`; the port is chosen by the system */

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { TurnoutOptions } from '../../src/app.ts'
 import { openLedger } from '../../src/store/ledger.ts'
 import { parseId } from '../../src/store/ledgerId.ts'
 import { openStore } from '../../src/store/open.ts'
@@ -18,12 +19,15 @@ export interface RecordedGateway extends TestGateway {
 }
 
 /** @param config the document of a `turnout.yaml` */
-export async function startRecordedGateway(config: Record<string, unknown>): Promise<RecordedGateway> {
+export async function startRecordedGateway(
+  config: Record<string, unknown>,
+  told: Pick<TurnoutOptions, 'onTransition'> = {},
+): Promise<RecordedGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'turnout-ledger-'))
   const store = openStore({ file: join(folder, 'turnout.db') })
   const ledger = openLedger(store)
   const reader = openReader(store.file)
-  const gateway = await startGateway(config, { books: { ledger, reader, hashUser: (user) => `u_${user}` } })
+  const gateway = await startGateway(config, { books: { ledger, reader, hashUser: (user) => `u_${user}`, ...told } })
   return {
     ...gateway,
     reader,
