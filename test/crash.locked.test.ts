@@ -114,6 +114,7 @@ describe.concurrent('C53 a database that stays locked', () => {
     'C53 onFailure %s: after the patience of five seconds',
     { timeout: 60_000 },
     async ([onFailure, status], context) => {
+      const { expect } = context
       const place = await open(context, { onFailure })
       await place.ask('quick')
       const stream = watch(place)

@@ -37,7 +37,7 @@ export interface PlaceOptions {
   /** An existing, empty folder; one of its own where it is absent. */
   folder?: string
   /** See `ServerOptions`. */
-  under?: readonly string[]
+  under?: () => readonly string[]
 }
 
 /** Configures a place; `start` starts the gateway. */
@@ -64,7 +64,7 @@ export async function openPlace({ ledger = {}, folder: given, under }: PlaceOpti
       return running()
     },
     async start() {
-      server = await startServer({ build, config, folder, ...(under ? { under } : {}) })
+      server = await startServer({ build, config, folder, under: under?.() ?? [] })
       return server
     },
     async ask(model, stream = false, onPiece) {
