@@ -158,7 +158,9 @@ async function turn(client: LoadClient, report: FaultStormReport, mix: FaultStor
     messages: [{ role: 'user', content: `Tell me of line ${Math.floor(Math.random() * 10)}.` }],
   }
   report.requests++
-  const reply = await client.ask(body, leaves ? leaving(stream) : {})
+  // Who wants no fallback meets the faults, and the shut doors behind them.
+  const headers: Record<string, string> = Math.random() < 0.3 ? { 'x-turnout-fallback': 'off' } : {}
+  const reply = await client.ask(body, { headers, ...(leaves ? leaving(stream) : {}) })
   if (reply.error === 'left') report.left++
   if (reply.error === 'left' && reply.status === 0) report.unheard++
   const outcome = judge(reply, stream, endless)

@@ -16,6 +16,7 @@ export interface Asking {
   onPiece?: (piece: Buffer, leave: () => void) => void
   /** Milliseconds after which the client leaves, whatever has come. */
   leaveAfter?: number
+  headers?: Record<string, string>
   /** Milliseconds between the two halves of the body. */
   bodyGap?: number
 }
@@ -30,7 +31,7 @@ export class LoadClient {
   }
 
   /** Never rejects. A client that has left gets what had come until then, with the error `left`. */
-  ask(body: Record<string, unknown>, { onPiece, leaveAfter, bodyGap }: Asking = {}): Promise<Reply> {
+  ask(body: Record<string, unknown>, { onPiece, leaveAfter, bodyGap, headers }: Asking = {}): Promise<Reply> {
     return new Promise((resolve) => {
       const it: Reply = { status: 0, headers: {}, text: '', complete: false, error: undefined }
       const pieces: Buffer[] = []
@@ -44,7 +45,7 @@ export class LoadClient {
       const sent = request(this.#url, {
         method: 'POST',
         agent: this.#agent,
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', ...headers },
       })
       const leave = (): void => {
         it.error = 'left'
