@@ -1,0 +1,409 @@
+// C19, C21 to C24: what vendors count is what the ledger holds, token for token and class for class, and what it costs.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { type Script, type Simulator, startSimulator } from '../../src/simulator/index.ts'
+import type { StoredAttempt, StoredRequest } from '../../src/store/requestRead.ts'
+import { ask, CHAT, chunk, chunks, event, finishChunk, roleChunk, usageChunk } from '../support/chatBodies.ts'
+import { buildTurnout } from '../support/crash/build.ts'
+import { runCli, startServer } from '../support/crash/server.ts'
+import { type Exchange, eventsOf, get, post } from '../support/exchange.ts'
+import { piecesOf, sendJson, sendSse, startFakeUpstream } from '../support/fakeUpstream.ts'
+import { upstreamAt } from '../support/gateway.ts'
+import { appKey, bearer, type LedgerGateway, startLedgerGateway } from '../support/ledgerGateway.ts'
+
+type Json = Record<string, unknown>
+type UsageOverride = NonNullable<Script['usage']>
+
+/** USD per million tokens, every class at a price of its own: what lands in a wrong class shows in the cost. */
+const prices = {
+  input: 1,
+  cacheRead: 0.1,
+  cacheWrite5m: 1.25,
+  cacheWrite1h: 2,
+  output: 5,
+  reasoning: 6,
+  audioIn: 7,
+  audioOut: 8,
+}
+/** Nano-USD a token, in the ledger's words. */
+const nano = {
+  input: 1000,
+  cache_read: 100,
+  cache_write_5m: 1250,
+  cache_write_1h: 2000,
+  output: 5000,
+  reasoning: 6000,
+  audio_in: 7000,
+  audio_out: 8000,
+}
+type Classes = Record<keyof typeof nano, number>
+const classNames = Object.keys(nano) as (keyof typeof nano)[]
+const classes = (some: Partial<Classes>): Classes => ({
+  ...(Object.fromEntries(classNames.map((name) => [name, 0])) as Classes),
+  ...some,
+})
+const costOf = (tokens: Classes): number => classNames.reduce((sum, name) => sum + tokens[name] * nano[name], 0)
+const classesOf = (row: StoredAttempt): Classes =>
+  Object.fromEntries(classNames.map((name) => [name, row[name]])) as Classes
+
+async function openBooks(config: Json): Promise<LedgerGateway> {
+  const books = await startLedgerGateway({ prices: { '*': prices }, ...config })
+  onTestFinished(() => books.close())
+  return books
+}
+
+const chat = (books: LedgerGateway, body: Json): Promise<Exchange> => post(books.url + CHAT, body, bearer(appKey))
+
+/** The upstream calls on record, when so many requests are. */
+async function attemptsOf(books: LedgerGateway, requests: number): Promise<StoredAttempt[]> {
+  await books.gateway.settled(requests)
+  await books.ledger.flush()
+  return books.store.db.prepare('SELECT * FROM attempts ORDER BY id').all() as StoredAttempt[]
+}
+
+const includeUsage = { stream: true, stream_options: { include_usage: true } }
+const ways: [string, Json][] = [
+  ['JSON', {}],
+  ['a stream', { stream: true }],
+  ['a stream with its usage', includeUsage],
+]
+
+describe('C19 usage wherever a vendor puts it', () => {
+  const counted = { prompt_tokens: 40, completion_tokens: 9, total_tokens: 49 }
+  const soFar = (n: number): Json => ({ usage: { prompt_tokens: 40, completion_tokens: n, total_tokens: 40 + n } })
+  const streams: [string, Json[]][] = [
+    ['in a chunk of its own', [...chunks('one', 'two'), { ...usageChunk, usage: counted }]],
+    ['on the finish chunk', [roleChunk, chunk({ content: 'one' }), { ...finishChunk(), usage: counted }]],
+    ['on the last content chunk', [roleChunk, chunk({ content: 'one' }, null, { usage: counted }), finishChunk()]],
+    [
+      'on every chunk, growing',
+      [
+        { ...roleChunk, ...soFar(0) },
+        chunk({ content: 'one' }, null, soFar(3)),
+        chunk({ content: 'two' }, null, soFar(6)),
+        { ...finishChunk(), ...soFar(9) },
+      ],
+    ],
+    ['twice', [...chunks('one'), { ...usageChunk, usage: counted }, { ...usageChunk, usage: counted }]],
+    [
+      'on the finish chunk, and once more in full',
+      [roleChunk, chunk({ content: 'one' }), { ...finishChunk(), ...soFar(7) }, { ...usageChunk, usage: counted }],
+    ],
+    [
+      'with null before and after it',
+      [
+        roleChunk,
+        chunk({ content: 'one' }, null, { usage: null }),
+        { ...finishChunk(), usage: counted },
+        { ...usageChunk, usage: null },
+      ],
+    ],
+  ]
+  for (const pieces of [undefined, 7]) {
+    it.each(streams)(
+      `C19 %s, ${pieces ?? 'all'} bytes at a time: the last count, once, and no estimate`,
+      async (_, sent) => {
+        const upstream = await startFakeUpstream((_req, res) =>
+          sendSse(res, sent.map(event).join('') + event('[DONE]'), pieces ? { pieces } : {}),
+        )
+        onTestFinished(() => upstream.close())
+        const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+        expect((await chat(books, ask('m', { stream: true }))).text).toContain('[DONE]')
+        expect((await chat(books, ask('m', includeUsage))).text).toContain('[DONE]')
+        const rows = await attemptsOf(books, 2)
+        for (const row of rows) {
+          expect(classesOf(row)).toEqual(classes({ input: 40, output: 9 }))
+          expect([row.estimated, row.cost]).toEqual([0, 40 * 1000 + 9 * 5000])
+        }
+        expect(rows).toHaveLength(2)
+      },
+    )
+  }
+
+  it('C19 without any usage there is an estimate, marked as one; with one it is not added', async () => {
+    const words = Array.from({ length: 200 }, () => 'signal ')
+    let usage: Json[] = []
+    const upstream = await startFakeUpstream((_req, res) =>
+      sendSse(res, [...chunks(...words), ...usage].map(event).join('') + event('[DONE]')),
+    )
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+    await chat(books, ask('m', { stream: true }))
+    usage = [{ ...usageChunk, usage: counted }]
+    await chat(books, ask('m', { stream: true }))
+    const [guessed, told] = await attemptsOf(books, 2)
+    expect(guessed!.estimated).toBe(1)
+    expect(guessed!.output).toBeGreaterThan(100)
+    expect(told).toMatchObject({ estimated: 0, input: 40, output: 9 })
+  })
+
+  it('C19 a stream that broke after it had told a usage is billed by that', async () => {
+    const upstream = await startFakeUpstream(async (_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream' })
+      for (const piece of piecesOf([roleChunk, chunk({ content: 'one' }, null, soFar(5))].map(event).join(''), 5000))
+        res.write(piece)
+      res.write(event({ error: { message: 'overloaded', code: 'overloaded', type: 'server_error' } }))
+      res.end()
+    })
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+    expect((await chat(books, ask('m', { stream: true }))).text).not.toContain('[DONE]')
+    const [row] = await attemptsOf(books, 1)
+    expect(row).toMatchObject({ estimated: 0, input: 40, output: 5, cost: 40 * 1000 + 5 * 5000 })
+  })
+})
+
+describe('vendors of three dialects', () => {
+  let vendor: Simulator
+
+  beforeAll(async () => {
+    vendor = await startSimulator()
+  })
+  afterAll(() => vendor.close())
+
+  const providers = (): Json => ({
+    openai: upstreamAt(vendor.url),
+    anthropic: { kind: 'anthropic', baseUrl: vendor.url, apiKey: 'sk-test-upstream-0123456789' },
+    gemini: { kind: 'gemini', baseUrl: vendor.url, apiKey: 'sk-test-upstream-0123456789' },
+  })
+  const told = (usage: UsageOverride): void => vendor.script('counted', { usage, tokens: 8 })
+  const maxTokens = { max_tokens: 100 }
+
+  const cases: [string, string, UsageOverride, Partial<Classes>][] = [
+    [
+      'C22 openai: cached and written are part of the prompt',
+      'openai',
+      { promptTokens: 1000, cachedTokens: 300, cacheWriteTokens: 200, completionTokens: 50, reasoningTokens: 0 },
+      { input: 500, cache_read: 300, cache_write_5m: 200, output: 50 },
+    ],
+    [
+      'C22 anthropic: beside the prompt, by their time to live',
+      'anthropic',
+      {
+        promptTokens: 1000,
+        cachedTokens: 300,
+        cacheWriteTokens: 200,
+        cacheWrite1hTokens: 150,
+        completionTokens: 50,
+        reasoningTokens: 0,
+      },
+      { input: 500, cache_read: 300, cache_write_5m: 50, cache_write_1h: 150, output: 50 },
+    ],
+    [
+      'C22 gemini: cached is part of the prompt',
+      'gemini',
+      { promptTokens: 1000, cachedTokens: 300, completionTokens: 50, reasoningTokens: 0 },
+      { input: 700, cache_read: 300, output: 50 },
+    ],
+    [
+      'C22 a prompt that is all cache',
+      'anthropic',
+      { promptTokens: 900, cachedTokens: 900, completionTokens: 5 },
+      { cache_read: 900, output: 5 },
+    ],
+    [
+      'C23 openai: reasoning and audio are part of the completion',
+      'openai',
+      { promptTokens: 100, audioInTokens: 30, completionTokens: 80, reasoningTokens: 20, audioOutTokens: 45 },
+      { input: 70, audio_in: 30, output: 15, reasoning: 20, audio_out: 45 },
+    ],
+    [
+      'C23 anthropic: thinking is part of the output',
+      'anthropic',
+      { promptTokens: 100, completionTokens: 80, reasoningTokens: 60 },
+      { input: 100, output: 20, reasoning: 60 },
+    ],
+    [
+      'C23 gemini: thoughts stand beside the candidates, and are counted',
+      'gemini',
+      { promptTokens: 100, completionTokens: 380, reasoningTokens: 300 },
+      { input: 100, output: 80, reasoning: 300 },
+    ],
+    [
+      'C23 gemini: audio by modality',
+      'gemini',
+      { promptTokens: 100, audioInTokens: 30, completionTokens: 80, reasoningTokens: 0, audioOutTokens: 45 },
+      { input: 70, audio_in: 30, output: 35, audio_out: 45 },
+    ],
+  ]
+  it.each(cases)('%s; JSON, streams and streams with usage agree', async (_, provider, usage, expected) => {
+    told(usage)
+    const books = await openBooks({ providers: providers(), routes: { m: `${provider}/counted` } })
+    for (const [, more] of ways) expect((await chat(books, ask('m', { ...maxTokens, ...more }))).status).toBe(200)
+    const rows = await attemptsOf(books, ways.length)
+    rows.forEach((row, at) => {
+      expect([ways[at]![0], classesOf(row)]).toEqual([ways[at]![0], classes(expected)])
+      expect([row.estimated, row.cost]).toEqual([0, costOf(classes(expected))])
+    })
+    const { promptTokens = 0, completionTokens = 0 } = usage
+    // They partition prompt and output: nothing is counted twice, nothing is left out.
+    const requests = books.store.db.prepare('SELECT * FROM requests').all() as StoredRequest[]
+    expect(requests.map((row) => [row.tokens_in, row.tokens_out])).toEqual(
+      ways.map(() => [promptTokens, completionTokens]),
+    )
+    expect(await books.reader.verify()).toMatchObject({ ok: true })
+  })
+
+  it('C22 without prices of its own the vendor’s list says what each class costs', async () => {
+    vendor.script('claude-sonnet-4-5', {
+      tokens: 8,
+      usage: {
+        promptTokens: 1000,
+        cachedTokens: 300,
+        cacheWriteTokens: 200,
+        cacheWrite1hTokens: 150,
+        completionTokens: 50,
+      },
+    })
+    const books = await openBooks({ prices: {}, providers: providers(), routes: { m: 'anthropic/claude-sonnet-4-5' } })
+    await chat(books, ask('m', maxTokens))
+    await chat(books, ask('m', { ...maxTokens, stream: true }))
+    // USD per million: prompt 3, read 0.30, written for five minutes 3.75 and for an hour 6, answer 15.
+    const cost = 500 * 3000 + 300 * 300 + 50 * 3750 + 150 * 6000 + 50 * 15_000
+    expect((await attemptsOf(books, 2)).map((row) => [row.cost, row.price_source !== ''])).toEqual([
+      [cost, true],
+      [cost, true],
+    ])
+  })
+
+  it.each([
+    [
+      'openai',
+      {
+        promptTokens: 1000,
+        cachedTokens: 300,
+        cacheWriteTokens: 200,
+        audioInTokens: 40,
+        completionTokens: 90,
+        reasoningTokens: 25,
+        audioOutTokens: 30,
+      },
+    ],
+    [
+      'anthropic',
+      {
+        promptTokens: 1000,
+        cachedTokens: 300,
+        cacheWriteTokens: 200,
+        cacheWrite1hTokens: 150,
+        completionTokens: 90,
+        reasoningTokens: 25,
+      },
+    ],
+    ['gemini', { promptTokens: 1000, cachedTokens: 300, completionTokens: 90, reasoningTokens: 25 }],
+  ] as [string, UsageOverride][])(
+    'C21 chained behind itself, before %s: both count and charge the same',
+    async (provider, usage) => {
+      told(usage)
+      const inner = await openBooks({ providers: providers(), routes: { counted: `${provider}/counted` } })
+      const outer = await openBooks({
+        providers: { inner: upstreamAt(inner.url, { apiKey: appKey }) },
+        routes: { m: 'inner/counted' },
+      })
+      const seen: Json[] = []
+      for (const [, more] of ways) {
+        const { text } = await chat(outer, ask('m', { ...maxTokens, ...more }))
+        if (more.stream === undefined) seen.push(JSON.parse(text).usage)
+        else seen.push(...eventsOf(text).flatMap((one) => (one.usage ? [one.usage] : [])))
+      }
+      // The client is told the same, too, where it asked: in the JSON and in one of the two streams.
+      expect(seen.map(({ prompt_tokens, completion_tokens }) => [prompt_tokens, completion_tokens])).toEqual([
+        [1000, 90],
+        [1000, 90],
+      ])
+      const [far, near] = [await attemptsOf(inner, ways.length), await attemptsOf(outer, ways.length)]
+      expect(near.map(classesOf)).toEqual(far.map(classesOf))
+      expect(near.map(({ cost, estimated }) => [cost, estimated])).toEqual(far.map(({ cost }) => [cost, 0]))
+      expect(new Set(far.map(({ cost }) => cost)).size).toBe(1)
+      expect(far[0]!.cost).toBeGreaterThan(0)
+    },
+  )
+})
+
+describe('C24 a price that nobody knows', () => {
+  it('C24 is null in the row and the report, counted in a metric and told in a header; never 0', async () => {
+    const upstream = await startFakeUpstream(async (_req, res, body) => {
+      if (JSON.parse(body.toString()).stream)
+        return sendSse(res, [...chunks('one'), usageChunk].map(event).join('') + event('[DONE]'))
+      sendJson(res, 200, {
+        id: 'x',
+        object: 'chat.completion',
+        created: 1,
+        model: 'unheard-of',
+        choices: [{ index: 0, message: { role: 'assistant', content: 'hi' }, finish_reason: 'stop' }],
+        usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 },
+      })
+    })
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({
+      prices: {},
+      providers: { p: upstreamAt(upstream.url) },
+      routes: { m: 'p/unheard-of' },
+    })
+    const json = await chat(books, ask('m'))
+    expect(json.headers['x-turnout-cost']).toBe('unknown')
+    expect(json.headers['x-turnout-cost-usd']).toBeUndefined()
+    await chat(books, ask('m', { stream: true }))
+    const rows = await attemptsOf(books, 2)
+    expect(rows.map(({ cost, price_source, input, output }) => [cost, price_source, input, output])).toEqual([
+      [null, '', 3, 2],
+      [null, '', 3, 2],
+    ])
+    expect(books.store.db.prepare('SELECT cost FROM requests').pluck().all()).toEqual([null, null])
+    expect((await books.reader.spend({ by: ['model'] })).lines).toMatchObject([{ requests: 2, unpriced: 2, cost: 0n }])
+    const page = (await get(`${books.url}/metrics`)).text
+    expect(page).toMatch(/^turnout_unpriced_attempts_total\{target="p\/unheard-of"\} 2$/m)
+    expect(page).not.toMatch(/^turnout_cost_usd_total\{target="p\/unheard-of"\}/m)
+  })
+
+  it('C24 a list with a nonsense in it does not replace the last good one: the next start charges by that', {
+    timeout: 60_000,
+  }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'turnout-prices-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const vendor = await startSimulator({
+      scripts: { 'model-7': { usage: { promptTokens: 10, completionTokens: 4 }, tokens: 4 } },
+    })
+    onTestFinished(() => vendor.close())
+    const build = buildTurnout()
+    const config = join(folder, 'turnout.yaml')
+    writeFileSync(
+      config,
+      JSON.stringify({
+        server: { port: 0 },
+        dataDir: folder,
+        providers: { groq: upstreamAt(vendor.url, { kind: 'groq' }) },
+        routes: { m: 'groq/model-7' },
+      }),
+    )
+    const list = (more: Json): string => {
+      const model = (n: number): Json => ({
+        litellm_provider: 'groq',
+        mode: 'chat',
+        input_cost_per_token: 1e-6 * n,
+        output_cost_per_token: 2e-6 * n,
+      })
+      const models = Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`groq/model-${n}`, model(n)]))
+      const file = join(folder, 'list.json')
+      writeFileSync(file, JSON.stringify({ ...models, ...more }))
+      return file
+    }
+    const refresh = (file: string) => runCli(build, ['prices', 'refresh', file, '--data-dir', folder], folder)
+    expect(await refresh(list({}))).toMatchObject({ code: 0 })
+    const refused = await refresh(
+      list({
+        'groq/model-7': { litellm_provider: 'groq', mode: 'chat', input_cost_per_token: -1, output_cost_per_token: 0 },
+      }),
+    )
+    expect(refused.code).toBe(1)
+    expect(refused.err + refused.out).toContain('model-7')
+
+    const server = await startServer({ build, config, folder })
+    onTestFinished(() => server.kill())
+    const { headers, status } = await post(server.url + CHAT, ask('m'))
+    // 10 at 7 and 4 at 14 USD per million.
+    expect([status, headers['x-turnout-cost-usd']]).toEqual([200, '0.000126'])
+  })
+})
