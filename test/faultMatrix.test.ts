@@ -43,8 +43,11 @@ const cells: Cell[] = wireNames.flatMap((wire) =>
 let simulator: Simulator
 let nowhere: NowhereServers
 let gateway: RecordedGateway
+const warnings: string[] = []
+const onWarning = ({ message }: Error): void => void warnings.push(message)
 
 beforeAll(async () => {
+  process.on('warning', onWarning)
   nowhere = await startNowhere()
   const scripts = Object.fromEntries(
     cells.flatMap(({ name, row }) => [
@@ -82,6 +85,7 @@ beforeAll(async () => {
 }, 60_000)
 
 afterAll(async () => {
+  process.off('warning', onWarning)
   await gateway?.close()
   await simulator?.close()
   await nowhere?.close()
@@ -129,6 +133,8 @@ describe('afterwards', () => {
     await simulator.waitFor(() => simulator.totals().running === 0)
     expect(gateway.notes.filter((note) => JSON.stringify(note).includes('fault of the gateway'))).toEqual([])
     expect((await gateway.reader.verify()).problems).toEqual([])
+    // Hundreds of targets, each with a breaker: none of that is Node's to warn about.
+    expect(warnings.filter((text) => text.includes('listeners'))).toEqual([])
   })
 })
 

@@ -1,0 +1,69 @@
+// Writes the failure table of docs/resilience.md out of the one that the gateway decides by; what each fault is stands here in words.
+import { type FaultKind, faultRules } from '../../src/dialects/errors.ts'
+
+const begin = '<!-- The failure table: written by npx tsx test/support/writeResilienceDoc.ts -->'
+const end = '<!-- End of the failure table -->'
+
+/** What has happened, for those who read it at night. A new fault without words does not compile. */
+const words: Record<FaultKind, string> = {
+  dial_failed: 'connection refused, name not found, host not reachable',
+  connect_timeout: 'no connection within `connect`, TLS included',
+  tls_failed: 'the TLS handshake failed: certificate, protocol',
+  first_token_timeout: 'nothing generated within `firstToken`',
+  idle_timeout: 'a gap in what is generated longer than `idle`',
+  total_timeout: 'the call took longer than `total`',
+  reset: 'the connection broke before the reply began',
+  cut: 'the connection broke, or the stream ended, in the middle of the reply',
+  garbage: 'a reply that is no JSON, no events, no HTTP',
+  empty: '"stop" with nothing generated and no usage',
+  too_large: 'a reply larger than `maxReplyBytes`',
+  redirect: 'a 3xx: never followed',
+  in_band: 'an error inside a 200 that says no more',
+  overloaded: '503, 529, or an error that says so',
+  server_error: '500, 502, 504 and other 5xx',
+  rate_limited: '429',
+  quota_exhausted: '402, or 400, 403, 429 with words of credit or quota',
+  auth_failed: '401, or a key that is called invalid',
+  permission_denied: '403',
+  model_not_found: '404',
+  upstream_request_timeout: '408',
+  conflict: '409, 425',
+  context_window: '400 or 413 that says the prompt is too long',
+  content_policy: "400 of the vendor's content policy",
+  bad_request: '400, 413, 422 and other 4xx',
+}
+
+const next = {
+  retry: 'the next target; the last one again',
+  target: 'the next target',
+  request: 'none: it would be the same everywhere',
+}
+const special: Partial<Record<FaultKind, string>> = {
+  context_window: '`onContextWindow`, if the route has it',
+  content_policy: '`onContentPolicy`, if the route has it',
+}
+const breaker = { count: 'one more in a row', hard: 'opens at once, for `unhealthyFor`', none: '–' }
+
+/** The table alone, in Markdown. */
+export function failureTable(): string {
+  const rows = Object.entries(faultRules).map(([kind, rule]) => {
+    const told = words[kind as FaultKind]
+    const cells = [
+      `\`${kind}\``,
+      told,
+      String(rule.status),
+      special[kind as FaultKind] ?? next[rule.scope],
+      breaker[rule.breaker],
+    ]
+    return `| ${cells.join(' | ')} |`
+  })
+  return ['| fault | what happened | status | asked next | breaker |', '|---|---|---|---|---|', ...rows].join('\n')
+}
+
+/** The page with the table of today in the place of the one that it has. Throws where it has none. */
+export function withFailureTable(page: string): string {
+  const from = page.indexOf(begin)
+  const to = page.indexOf(end)
+  if (from === -1 || to < from) throw new Error('docs/resilience.md has no place for the failure table.')
+  return `${page.slice(0, from + begin.length)}\n\n${failureTable()}\n\n${page.slice(to)}`
+}
