@@ -10,6 +10,7 @@ const OPEN_FOR = 1_000
 const TOKENS = 20
 const JSON_CLIENTS = 6
 const STREAM_CLIENTS = 4
+const PATIENCE = { timeout: 10_000, interval: 20 }
 
 /** About a quarter of a second a stream, so that some are always in the middle. */
 const scripts = { m: { tokens: TOKENS, tokensPerSecond: 80 }, quick: { tokens: TOKENS } }
@@ -67,32 +68,32 @@ it('nobody notices but those whose stream was half told; the breaker opens, prob
     replies.filter((reply) => reply.target === target && reply.at >= since && reply.outcome === 'ok').length
 
   // All is well, and everything goes to the first.
-  await expect.poll(() => served('primary', 0)).toBeGreaterThan(50)
+  await expect.poll(() => served('primary', 0), PATIENCE).toBeGreaterThan(50)
   expect(replies.every(({ target, outcome }) => target === 'primary' && outcome === 'ok')).toBe(true)
 
   // It dies, with whatever was under way.
   const { port } = first
   const killed = Date.now()
   await first.close()
-  await expect.poll(() => transitions.length).toBeGreaterThan(0)
+  await expect.poll(() => transitions.length, PATIENCE).toBeGreaterThan(0)
   const opened = transitions[0]!
   expect(opened).toMatchObject({ from: 'closed', to: 'open' })
   expect(['dial_failed', 'reset', 'cut']).toContain(opened.reason)
   // Half a minute would be long: with this load the threshold is reached in moments.
-  expect(opened.at - killed).toBeLessThan(1_000)
+  expect(opened.at - killed).toBeLessThan(3_000)
   // The reserve has it all. Meanwhile each wait that is over lets one probe through, which fails.
-  await expect.poll(() => transitions.filter(({ to }) => to === 'open').length, { timeout: 5_000 }).toBe(3)
+  await expect.poll(() => transitions.filter(({ to }) => to === 'open').length, PATIENCE).toBe(3)
   expect(served('reserve', opened.at)).toBeGreaterThan(50)
 
   // It comes back.
   first = await startSimulator({ port, scripts })
   const back = Date.now()
-  await expect.poll(() => transitions.at(-1)!.to, { timeout: 5_000 }).toBe('closed')
+  await expect.poll(() => transitions.at(-1)!.to, PATIENCE).toBe('closed')
   const closed = transitions.at(-1)!
   expect(closed.reason).toBe('probe')
   // Within the reset time and one probe; the rest is room for a busy machine.
-  expect(closed.at - back).toBeLessThan(OPEN_FOR + 1_000)
-  await expect.poll(() => served('primary', closed.at)).toBeGreaterThan(20)
+  expect(closed.at - back).toBeLessThan(OPEN_FOR + 1_500)
+  await expect.poll(() => served('primary', closed.at), PATIENCE).toBeGreaterThan(20)
   over = true
   await load
 

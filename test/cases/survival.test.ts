@@ -262,7 +262,7 @@ describe('C26 a client that leaves', () => {
     const { health } = shaky.turnout
     try {
       expect((await post(shaky.url + CHAT, ask('openai.down'))).status).toBe(503)
-      await expect.poll(() => health.stateOf('openai/down')).toBe('half_open')
+      await expect.poll(() => health.stateOf('openai/down'), { timeout: 10_000 }).toBe('half_open')
       simulator.script('down', { headersDelayMs: 10 * MINUTE })
       simulator.reset()
       const sent = send('POST', shaky.url + CHAT, ask('openai.down'))
