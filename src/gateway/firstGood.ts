@@ -41,7 +41,12 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
         ? { context_window: onContextWindow, content_policy: onContentPolicy }[error.kind as string]
         : undefined
     if (special === undefined || special.length === 0 || refusesFallback(call)) throw error
-    return await tryChain(call, special, hops, survival)
+    try {
+      return await tryChain(call, special, hops, survival)
+    } catch (last) {
+      // A way out that the key may not take is none: the client learns what is wrong with its request.
+      throw last instanceof Refusal && last.code === 'model_not_allowed' ? error : last
+    }
   }
 }
 

@@ -1,0 +1,88 @@
+// Case C34: what a key may use is asked again on the hops that no client sees: special chains, its own further models, a swap in between.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { parseConfig } from '../../src/config/load.ts'
+import { type Simulator, startSimulator } from '../../src/simulator/index.ts'
+import { createKeyring } from '../../src/state/keyring.ts'
+import { makeKeyStore } from '../../src/store/keys.ts'
+import { openStore, type Store } from '../../src/store/open.ts'
+import { ask, CHAT } from '../support/chatBodies.ts'
+import { post } from '../support/exchange.ts'
+import { startGateway, type TestGateway, upstreamAt } from '../support/gateway.ts'
+
+const master = 'tk-test-master-0123456789abcdef'
+const folder = mkdtempSync(join(tmpdir(), 'turnout-hops-'))
+let store: Store
+let simulator: Simulator
+let gateway: TestGateway
+/** May use the provider `up`, and nothing that only begins like it. */
+let secret: string
+
+const configOf = (chat: string[]): Record<string, unknown> => ({
+  server: { port: 0 },
+  retries: { attempts: 1 },
+  providers: { up: upstreamAt(simulator.url), 'up-large': upstreamAt(simulator.url) },
+  routes: {
+    chat,
+    long: { targets: ['up/small'], onContextWindow: ['up-large/m'] },
+    longer: { targets: ['up/small'], onContextWindow: ['up-large/m', 'up/large'] },
+    chosen: { targets: ['up/down'], clientModels: true },
+    large: 'up-large/m',
+  },
+  keys: [{ name: 'boss', key: master, role: 'admin' }],
+})
+
+beforeAll(async () => {
+  store = openStore({ file: join(folder, 'turnout.db') })
+  simulator = await startSimulator({
+    scripts: {
+      small: { fault: { kind: 'status', status: 400, code: 'context_length_exceeded' } },
+      down: { fault: { kind: 'status', status: 503 } },
+    },
+  })
+  const keyring = createKeyring(makeKeyStore(store.db), Buffer.alloc(32, 7))
+  gateway = await startGateway(configOf(['up/a', 'up-large/m']), { books: { keyring } })
+  const made = await post(
+    `${gateway.url}/admin/keys`,
+    { name: 'narrow', models: ['up/*'] },
+    { authorization: `Bearer ${master}` },
+  )
+  secret = JSON.parse(made.text).secret
+})
+afterAll(async () => {
+  await gateway?.close()
+  await simulator?.close()
+  store?.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+async function chat(model: string, key: string, more: Record<string, unknown> = {}): Promise<unknown[]> {
+  const reply = await post(gateway.url + CHAT, ask(model, more), { authorization: `Bearer ${key}` })
+  return [reply.status, reply.headers[reply.status === 200 ? 'x-turnout-target' : 'x-turnout-error']]
+}
+
+it('C34 a special chain leads nowhere that the key may not go; then the client learns what is wrong', async () => {
+  expect(await chat('long', master)).toEqual([200, 'up-large/m'])
+  expect(await chat('long', secret)).toEqual([400, 'context_window'])
+  expect(await chat('longer', master)).toEqual([200, 'up-large/m'])
+  expect(await chat('longer', secret)).toEqual([200, 'up/large'])
+})
+
+it('C34 the further models that a client names are held to the list, too', async () => {
+  expect(await chat('chosen', master, { models: ['large'] })).toEqual([200, 'up-large/m'])
+  expect(await chat('chosen', secret, { models: ['large'] })).toEqual([503, 'overloaded'])
+  expect(await chat('chosen', secret, { models: ['large', 'chat'] })).toEqual([200, 'up/a'])
+})
+
+it('C34 a swap that moves a route elsewhere does not take the key with it', async () => {
+  expect(await chat('chat', secret)).toEqual([200, 'up/a'])
+  const text = JSON.stringify(configOf(['up-large/m', 'up/b']))
+  gateway.turnout.swap(parseConfig(text, { env: {}, version: 2 }).snapshot)
+  expect(await chat('chat', master)).toEqual([200, 'up-large/m'])
+  expect(await chat('chat', secret)).toEqual([200, 'up/b'])
+  const only = JSON.stringify(configOf(['up-large/m']))
+  gateway.turnout.swap(parseConfig(only, { env: {}, version: 3 }).snapshot)
+  expect(await chat('chat', secret)).toEqual([403, 'model_not_allowed'])
+})
