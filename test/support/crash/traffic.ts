@@ -55,6 +55,8 @@ export function configFor(upstream: string, dataDir: string, ledger: Record<stri
       thinking: 'sim/sim-thinking',
       silent: 'sim/sim-silent',
       steady: 'sim/sim-steady',
+      // A model whose tokens can be counted exactly.
+      counted: 'sim/gpt-4o',
       broken: 'sim/sim-broken',
       down: ['sim/sim-half-down', 'sim/sim-quick'],
       shaky: { targets: ['sim/sim-half-down'], retries: { attempts: 3, baseDelay: '5ms', budget: 1 } },
