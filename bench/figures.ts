@@ -17,6 +17,8 @@ export interface PeakRow {
   /** Requests a second as a share of the relay's in the same round; the same for CPU (relay's / own). */
   ratio: number[]
   cpuRatio: number[]
+  /** No round counted, so that the CPU figures are of void rounds with right answers: a guide, and no part of `flatten`. */
+  roughCpu: boolean
   /** Microseconds to the first byte, median per round, where our own generator ran. */
   firstByte: number[]
   wrong: number
@@ -88,7 +90,7 @@ export const flatten = (figures: Figures): Record<string, { value: number; sprea
   }
   for (const row of figures.peak) {
     put(`${row.work}.${row.contender}.ratio`, row.ratio)
-    put(`${row.work}.${row.contender}.cpuRatio`, row.cpuRatio)
+    if (!row.roughCpu) put(`${row.work}.${row.contender}.cpuRatio`, row.cpuRatio)
   }
   for (const row of figures.latency) {
     put(`${row.work}.${row.contender}.addedP50`, [row.added.p50])

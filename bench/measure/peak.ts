@@ -55,14 +55,21 @@ export const measurePeak = async (
 const rate = ({ load }: Window) => load.completed / load.seconds
 const cpuOf = ({ cpu, load }: Window) => (cpu === undefined ? undefined : cpu / load.completed)
 
+const isGood = (window: Window) => window.void === undefined
+/** The CPU of a request is not far off in a window that is void for its speed alone. */
+const isRight = ({ load }: Window) => load.wrong === 0 && load.completed > 0
+
 const makeRow = (contender: string, work: Work, windows: Window[], base: Window[] | undefined): PeakRow => {
-  const good = windows.filter((window) => window.void === undefined)
-  const bad = windows.filter((window) => window.void !== undefined)
-  const pairs = windows.flatMap((own, round) => {
-    const other = base?.[round]
-    return other && own.void === undefined && other.void === undefined ? [{ own, other }] : []
-  })
-  const cpu = good.map(cpuOf).filter((value) => value !== undefined)
+  const good = windows.filter(isGood)
+  const bad = windows.filter((window) => !isGood(window))
+  const pair = (counts: (window: Window) => boolean) =>
+    windows.flatMap((own, round) => {
+      const other = base?.[round]
+      return other && counts(own) && counts(other) ? [{ own, other }] : []
+    })
+  const pairs = pair(isGood)
+  const roughCpu = pairs.length === 0
+  const cpu = (roughCpu ? windows.filter(isRight) : good).map(cpuOf).filter((value) => value !== undefined)
   const firstBytes = good.filter(({ load }) => load.firstByte.length > 0)
   return {
     work: work.name,
@@ -73,7 +80,10 @@ const makeRow = (contender: string, work: Work, windows: Window[], base: Window[
     cpuPerRequest: cpu,
     cpuPerEvent: work.stream ? cpu.map((value) => value / work.events) : [],
     ratio: work.kind === 'peak' ? pairs.map(({ own, other }) => rate(own) / rate(other)) : [],
-    cpuRatio: pairs.flatMap(({ own, other }) => (own.cpu && other.cpu ? [cpuOf(other)! / cpuOf(own)!] : [])),
+    cpuRatio: (roughCpu ? pair(isRight) : pairs).flatMap(({ own, other }) =>
+      own.cpu && other.cpu ? [cpuOf(other)! / cpuOf(own)!] : [],
+    ),
+    roughCpu,
     firstByte: firstBytes.map(({ load }) => median(load.firstByte)),
     wrong: windows.reduce((sum, { load }) => sum + load.wrong, 0),
     voids: bad.map((window) => window.void!),

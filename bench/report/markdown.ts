@@ -33,7 +33,7 @@ ${Object.entries(figures.absent)
   .join('')}
 Figures are the median of the rounds with half their range in percent (±); "x relay" is the ratio to the relay in the same
 round, with the lowest and highest round. CPU is that of the whole process group, threads included; "CPU x relay" is the relay's
-divided by the contender's, so that more is better. Figures in brackets are from void rounds and count for nothing.
+divided by the contender's, so that more is better. Figures in brackets or with a ~ are from void rounds and count for nothing.
 
 ${goals.rows.length > 0 ? `## Goals\n\n${table({ ...goals, title: 'Measured with everything on, unless said otherwise' })}\n` : ''}## Tables
 

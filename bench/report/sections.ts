@@ -35,6 +35,9 @@ const rateCell = (row: PeakRow, values: readonly number[], factor: number) => {
   return row.voidPerSecond === undefined ? none : `(${showNumber(row.voidPerSecond * factor)})`
 }
 
+/** A figure of void rounds: near the truth, but not to be quoted. */
+const rough = (row: PeakRow, text: string) => (row.roughCpu && text !== none ? `~${text}` : text)
+
 const voidCell = ({ voids }: { voids: string[] }) => {
   const reasons = [...new Set(voids.map((text) => text.replace(/\d+ %/g, '… %')))]
   if (voids.length === 0) return ''
@@ -55,8 +58,8 @@ const peakSection = (work: Work, rows: readonly PeakRow[]): Section => {
             rateCell(row, row.perSecond, 1),
             rateCell(row, row.eventsPerSecond, work.events),
             withRange(row.ratio),
-            withSpread(row.cpuPerEvent),
-            withRange(row.cpuRatio),
+            rough(row, withSpread(row.cpuPerEvent)),
+            rough(row, withRange(row.cpuRatio)),
             row.firstByte.length > 0 ? showNumber(median(row.firstByte) / 1000) : none,
             String(row.wrong),
             voidCell(row),
@@ -65,8 +68,8 @@ const peakSection = (work: Work, rows: readonly PeakRow[]): Section => {
             row.contender,
             rateCell(row, row.perSecond, 1),
             withRange(row.ratio),
-            withSpread(row.cpuPerRequest),
-            withRange(row.cpuRatio),
+            rough(row, withSpread(row.cpuPerRequest)),
+            rough(row, withRange(row.cpuRatio)),
             String(row.wrong),
             voidCell(row),
           ],
