@@ -8,7 +8,7 @@ import { features } from './contenders/features.ts'
 import { relay } from './contenders/peers.ts'
 import { makeTurnout } from './contenders/turnout.ts'
 import { buildChildren, buildProduct, builtChild, makeFolder, rootFolder } from './folders.ts'
-import { drivePeak } from './load/drive.ts'
+import { driveOwn, drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { readCpuProfile } from './measure/cpuProfile.ts'
 import { warmUp } from './measure/peak.ts'
@@ -22,6 +22,8 @@ const { values } = parseArgs({
     work: { type: 'string', default: 'json' },
     seconds: { type: 'string', default: '5' },
     top: { type: 'string', default: '40' },
+    /** Requests a second in an open model instead of as many as go through: what costs once a turn of the loop shows only so. */
+    rate: { type: 'string' },
     bare: { type: 'boolean', default: false },
     /** Profiles the relay instead: the same table of the Node limit, to subtract in the mind. */
     relay: { type: 'boolean', default: false },
@@ -56,9 +58,13 @@ const main = async () => {
     const { running } = await startContender(stage, contender)
     await checkWork(stage, running, work)
     await warmUp(stage, running, work, 12)
-    const { cpu, load } = await measureWindow(stage, running, () =>
-      drivePeak(stage, running, work, Number(values.seconds)),
-    )
+    const seconds = Number(values.seconds)
+    const rate = Number(values.rate)
+    const drive = () =>
+      values.rate === undefined
+        ? drivePeak(stage, running, work, seconds)
+        : driveOwn(stage, running, work, { mode: 'open', seconds, rate, connections: 128 })
+    const { cpu, load } = await measureWindow(stage, running, drive)
     // The profile is written as the process ends.
     await running.child!.stop()
     const file = readdirSync(folder)
