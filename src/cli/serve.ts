@@ -24,13 +24,14 @@ export function addServeCommand(program: Command): void {
     .option('--insecure', 'listen on other addresses than loopback although no key is configured')
     .action(async (flags: ServeFlags) => {
       const running = await run(flags)
+      // Before it is said that it listens: whoever waits for that may send a signal at once.
+      process.on('SIGHUP', () => void running.reload())
+      stopOnSignal(running)
       const { snapshot } = running.turnout
       const source = running.file ?? `providers from the environment (${[...snapshot.providers.keys()].join(', ')})`
       process.stderr.write(
         `Turnout listens on ${running.server.url} with ${source}. Base URL for SDKs: ${running.server.url}/v1\n`,
       )
-      process.on('SIGHUP', () => void running.reload())
-      stopOnSignal(running)
     })
 }
 
