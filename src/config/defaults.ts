@@ -37,6 +37,9 @@ export const defaults = {
     unhealthyFor: 300_000,
     autoDisableAfter: 0,
   },
+  limits: { window: 60_000, queueMs: 0, queueSize: 100 },
+  budgets: { window: 'month', timezone: 'UTC' },
+  access: { statusPerMinute: 300, metricsPerMinute: 60, failuresPerMinute: 30 },
   failureMessage: 'The assistant is not available at the moment. Please try again later.',
   toolArguments: 'check',
 } as const

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { firstSet } from './env.ts'
 import type { Env } from './interpolation.ts'
+import { buildOwnRules } from './limitSettings.ts'
 import type { Report } from './problem.ts'
 import type { KeySettings } from './schema.ts'
 import type { ApiKey } from './snapshot.ts'
@@ -13,10 +14,15 @@ export const demoKey = 'tk-demo'
 export const digestOf = (key: string): string => createHash('sha256').update(key).digest('hex')
 
 /** Keys of the file and TURNOUT_MASTER_KEY, by digest. Secrets that can be guessed are told of: with them nothing starts. */
-export function buildKeys(list: readonly KeySettings[], env: Env, report: Report): Map<string, ApiKey> {
+export function buildKeys(
+  list: readonly KeySettings[],
+  env: Env,
+  report: Report,
+  routes?: readonly string[],
+): Map<string, ApiKey> {
   const keys = new Map<string, ApiKey>()
   const names = new Set<string>()
-  list.forEach(({ name, key, role = 'app', team }, index) => {
+  list.forEach(({ name, key, role = 'app', team, ...rules }, index) => {
     const path = ['keys', index]
     const weak = weaknessOf(key)
     if (weak) report([...path, 'key'], weak)
@@ -25,7 +31,13 @@ export function buildKeys(list: readonly KeySettings[], env: Env, report: Report
     const twin = keys.get(digest)
     if (twin) report([...path, 'key'], `the same secret as that of "${twin.name}"`)
     names.add(name)
-    keys.set(digest, { name, role, team })
+    const hasRules = rules.limits !== undefined || rules.budgets !== undefined
+    keys.set(digest, {
+      name,
+      role,
+      team,
+      ...(hasRules ? buildOwnRules(rules, { kind: 'key', name, path, routes }, report) : {}),
+    })
   })
   // Set but blank is not "no key": someone meant to lock the door.
   const master = env.TURNOUT_MASTER_KEY

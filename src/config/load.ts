@@ -11,6 +11,7 @@ import type { Env } from './interpolation.ts'
 import { buildJwt } from './jwtSettings.ts'
 import { buildKeys } from './keySettings.ts'
 import { readLegacy } from './legacyEnv.ts'
+import { buildLimits } from './limitSettings.ts'
 import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
 import { ConfigError, type ConfigProblem, formatPath, type Report } from './problem.ts'
 import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
@@ -173,8 +174,8 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     breaker,
     retries,
     server,
-    log: { level, clientAddress: settings.log?.clientAddress ?? false },
     jwt: buildJwt(settings.admin, env, report),
+    log: { level, clientAddress: settings.log?.clientAddress ?? false },
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
     prices: settings.prices ?? {},
@@ -183,6 +184,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     routes,
     patterns,
     directModels: settings.directModels ?? false,
-    keys: buildKeys(settings.keys ?? [], env, report),
+    ...buildLimits(settings, routeNames, report),
+    keys: buildKeys(settings.keys ?? [], env, report, routeNames),
   }
 }

@@ -2,6 +2,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import { z } from 'zod'
 import { defaults } from './defaults.ts'
+import { routeRules } from './limitSchema.ts'
 import { count, duration, id, strict, text } from './schemaField.ts'
 
 export const timeouts = strict({
@@ -127,6 +128,7 @@ export const route = z.union(
         .optional()
         .describe('Refuse with 400 what a target cannot be told, in place of leaving it out.')
         .meta({ default: false }),
+      ...routeRules,
     }),
   ],
   { error: 'expected a target, a list of targets, or a block with `targets`' },

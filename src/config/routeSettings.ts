@@ -2,6 +2,7 @@
 import { providerKinds } from '../providers/index.ts'
 import { flattenChain, routePrefix, spellOut } from './chain.ts'
 import { defaults } from './defaults.ts'
+import { buildOwnRules } from './limitSettings.ts'
 import { likelyName } from './nearest.ts'
 import type { Path, Report } from './problem.ts'
 import type { RouteSettings, TargetSettings, TimeoutSettings } from './schema.ts'
@@ -107,6 +108,7 @@ export function buildRoute(name: string, settings: RouteSettings, parts: RoutePa
     failureMessage: block?.failureMessage ?? defaults.failureMessage,
     clientModels: block?.clientModels ?? false,
     strict: block?.strict ?? false,
+    ...buildOwnRules(block ?? {}, { kind: 'route', name, path, routes: parts.routeNames }, parts.report),
   })
 }
 
@@ -183,6 +185,8 @@ function makeRoute(name: string, targets: readonly Target[], more: Partial<Route
     failureMessage: defaults.failureMessage,
     clientModels: false,
     strict: false,
+    limits: [],
+    budgets: [],
     implicit: false,
     ...more,
   }

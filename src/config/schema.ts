@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { pricesSchema } from '../pricing/priceSchema.ts'
 import { neverPassed } from '../providers/provider.ts'
 import { defaults } from './defaults.ts'
+import { limitSections, ownRules } from './limitSchema.ts'
 import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
 import { block, count, duration, emptyRecord, id, size, strict, text } from './schemaField.ts'
 
@@ -59,6 +60,7 @@ const key = strict({
     )
     .meta({ default: 'app' }),
   team: id.optional().describe('Team that the key belongs to, in the ledger and its reports.'),
+  ...ownRules,
 })
 
 const admin = block({
@@ -177,6 +179,7 @@ export const configSchema = strict({
     .transform((list) => list ?? undefined)
     .optional()
     .describe('Keys that clients show. Without any, only programs on this machine may call.'),
+  ...limitSections,
   directModels: z
     .boolean()
     .optional()

@@ -71,7 +71,8 @@ function readPort(env: Env, report: Report): number | undefined {
   return undefined
 }
 
-function isRange(text: string): boolean {
+/** An address, or a range in CIDR notation. */
+export function isRange(text: string): boolean {
   const [address = '', bits, more] = text.split('/')
   const family = isIP(address)
   if (family === 0 || more !== undefined) return false

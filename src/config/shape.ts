@@ -62,7 +62,18 @@ function convertAt(data: Data, path: Path, expected: string): boolean {
 }
 
 /** Sections without which the rest can be looked at all the same. */
-const replaceable: ReadonlySet<unknown> = new Set(['keys', 'dataDir', 'directModels', 'fallback', 'retries', 'breaker'])
+const replaceable: ReadonlySet<unknown> = new Set([
+  'keys',
+  'dataDir',
+  'directModels',
+  'limits',
+  'budgets',
+  'teams',
+  'access',
+  'fallback',
+  'retries',
+  'breaker',
+])
 
 /** Removes the entry of a section that a fault lies in. False when the fault is the section itself, or the whole document. */
 function leaveOut(data: Data, [section, entry]: Path): boolean {

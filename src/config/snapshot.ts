@@ -2,6 +2,7 @@
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
 import type { Prices } from '../pricing/priceSchema.ts'
 import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
+import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
 
 /** A configured provider: a kind plus address and credentials. */
 export interface Provider {
@@ -94,6 +95,9 @@ export interface Route {
   readonly strict: boolean
   /** Put the cost into the usage of replies, also where the client does not ask for it. */
   readonly usageCost: boolean
+  /** Its own, beside the snapshot's. */
+  readonly limits: readonly LimitSettings[]
+  readonly budgets: readonly BudgetSettings[]
   /** True for `provider/model` and bare names that no configured route has. */
   readonly implicit: boolean
 }
@@ -108,6 +112,9 @@ export interface ApiKey {
   readonly routes?: readonly string[] | undefined
   /** `provider/model` names and patterns that may serve it, checked on every hop; undefined = all. */
   readonly models?: readonly string[] | undefined
+  /** Its own, beside the snapshot's and its team's. */
+  readonly limits?: readonly LimitSettings[] | undefined
+  readonly budgets?: readonly BudgetSettings[] | undefined
   /** Unix milliseconds. */
   readonly expiresAt?: number | undefined
   readonly disabled?: boolean | undefined
@@ -181,6 +188,11 @@ export interface Snapshot {
   readonly routes: ReadonlyMap<string, Route>
   /** Routes whose name is a pattern, most specific first. */
   readonly patterns: readonly { readonly pattern: RegExp; readonly route: Route }[]
+  /** For all requests that they concern; keys, teams and routes bring their own along. */
+  readonly limits: readonly LimitSettings[]
+  readonly budgets: readonly BudgetSettings[]
+  readonly teams: ReadonlyMap<string, TeamLimits>
+  readonly access: AccessSettings
   /** `provider/model` and well-known bare names are accepted as implicit routes. */
   readonly directModels: boolean
   /** By SHA-256 (hex) of the key. Empty = no keys: loopback only. */

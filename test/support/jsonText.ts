@@ -140,7 +140,17 @@ export const otherMembers: fc.Arbitrary<Member[]> = fc
 
 /** Every name that the gateway reads at the top: see the cases on smuggling. */
 export const inspectedNames: ReadonlySet<string> = new Set([
-  ...['model', 'models', 'messages', 'stream', 'stream_options', 'include_usage', 'max_tokens', 'max_completion_tokens', 'n'],
+  ...[
+    'model',
+    'models',
+    'messages',
+    'stream',
+    'stream_options',
+    'include_usage',
+    'max_tokens',
+    'max_completion_tokens',
+    'n',
+  ],
   ...['tools', 'user', 'safety_identifier'],
 ])
 

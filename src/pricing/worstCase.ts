@@ -1,0 +1,209 @@
+// The most that one upstream call can be billed, from numbers alone: what a budget holds back before the call is made.
+import type { PriceBook } from './book.ts'
+
+/** Upper bounds of what one item of a kind takes up, in prompt tokens. Undefined = only the model's window bounds it. */
+export interface ModalityBounds {
+  readonly image?: number | undefined
+  readonly audio?: number | undefined
+  readonly file?: number | undefined
+}
+
+export interface WorstCaseFacts {
+  /**
+   * Upper bound of the text's tokens: `upperBoundPromptTokens` of the bytes, without those of images and files in base64 (which are
+   * text to nobody).
+   */
+  readonly textTokens: number
+  /** The cap on output tokens that the upstream will be told, per answer; undefined = none. */
+  readonly maxTokens?: number | undefined
+  /** Output tokens that this vendor may bill on top of the cap: reasoning that the cap does not hold. */
+  readonly uncappedTokens?: number | undefined
+  /** Answers asked for. */
+  readonly n: number
+  readonly images: number
+  readonly audio: number
+  readonly files: number
+  /** Something without any bound in tokens is asked for: a vendor's own tools by the call, state that lies with the vendor. */
+  readonly unbounded?: boolean | undefined
+}
+
+export interface WorstCaseOptions {
+  /** As the upstream will be told. Absent or `auto`: the dearest one that is known, because the vendor's account decides. */
+  readonly serviceTier?: string | null | undefined
+  /** Unix milliseconds; default: now. */
+  readonly at?: number | undefined
+  /** How long the call may last, in milliseconds: it may end when another price holds. Default: an hour. */
+  readonly lasts?: number | undefined
+  readonly bounds?: ModalityBounds | undefined
+}
+
+export type WorstCase =
+  | { readonly nanoUsd: number; readonly promptTokens: number; readonly outputTokens: number }
+  | {
+      readonly nanoUsd: null
+      /** `price`: none is known. `output`: no cap, and the model's own is not known. `media`: no bound for an image or a file. */
+      readonly unknown: 'price' | 'output' | 'media' | 'unbounded'
+    }
+
+/**
+ * More than any one image: the dearest known are 48,169 tokens (OpenAI's gpt-4o-mini, eight tiles at 5,667 and 2,833 for the whole:
+ * platform.openai.com/docs/guides/images-vision). Length of audio and pages of files cannot be seen from here.
+ */
+export const defaultBounds: ModalityBounds = { image: 50_000 }
+
+/** Names for "let the account decide" and for the list price; see book.ts for the latter. */
+const undecided = new Set(['', 'auto'])
+
+const hour = 3_600_000
+
+export interface WorstCases {
+  /** Never throws. Nano-USD, rounded up: no bill of a usage within the bounds is higher, whatever classes its tokens fall into. */
+  of(provider: string, model: string, facts: WorstCaseFacts, options?: WorstCaseOptions): WorstCase
+  /**
+   * The largest cap on output tokens (per answer, at most `most`) with which the call fits into `room` nano-USD; 0 when none does,
+   * undefined when no bound is known.
+   */
+  fit(
+    provider: string,
+    model: string,
+    facts: WorstCaseFacts,
+    room: number,
+    options?: WorstCaseOptions & { readonly most?: number | undefined },
+  ): number | undefined
+}
+
+/** How a model's price may change with the tier and the time; found once a model. */
+interface Shifts {
+  /** The dearest tier above the list price; undefined = the list price is the dearest. */
+  readonly dearestTier: string | undefined
+  /** Times at which another price begins: Unix milliseconds, and seconds of the UTC day. */
+  readonly dates: readonly number[]
+  readonly seconds: readonly number[]
+}
+
+/** Client-chosen names get here through pattern routes: the cache must not grow with them. */
+const MAX_MODELS = 5_000
+
+/** Worst cases by the prices of one book. Make it anew with the book: it remembers what it found there. */
+export function createWorstCases(book: PriceBook): WorstCases {
+  const cache = new Map<string, Shifts>()
+
+  const shiftsOf = (provider: string, model: string): Shifts => {
+    const id = `${provider}/${model}`
+    const known = cache.get(id)
+    if (known) return known
+    if (cache.size >= MAX_MODELS) cache.clear()
+    const shifts = findShifts(book, provider, model)
+    cache.set(id, shifts)
+    return shifts
+  }
+
+  function ceilingOf(
+    provider: string,
+    model: string,
+    promptTokens: number,
+    outputTokens: number,
+    { serviceTier, at = Date.now(), lasts = hour }: WorstCaseOptions,
+  ): number | null {
+    const { dearestTier, dates, seconds } = shiftsOf(provider, model)
+    const tier = serviceTier ?? ''
+    const open = undecided.has(tier.toLowerCase())
+    let most = -1
+    const look = (serviceTier: string | undefined, when: number): boolean => {
+      const ceiling = book.ceiling(provider, model, promptTokens, outputTokens, { serviceTier, at: when })
+      if (ceiling !== null && ceiling > most) most = ceiling
+      return ceiling !== null
+    }
+    for (const when of timesWithin(dates, seconds, at, at + lasts)) {
+      // Whatever tier was asked for, a vendor may fall back to the standard one.
+      if (!look(undefined, when)) return null
+      if (open ? dearestTier !== undefined && !look(dearestTier, when) : !look(tier, when)) return null
+    }
+    return most
+  }
+
+  const worstCases: WorstCases = {
+    of(provider, model, facts, options = {}) {
+      if (facts.unbounded) return { nanoUsd: null, unknown: 'unbounded' }
+      const info = book.info(provider, model)
+      const promptTokens = boundPrompt(facts, options.bounds ?? defaultBounds, info.contextWindow)
+      if (promptTokens === undefined) return { nanoUsd: null, unknown: 'media' }
+      const each = facts.maxTokens ?? info.maxOutput ?? info.contextWindow
+      if (each === undefined) return { nanoUsd: null, unknown: 'output' }
+      const outputTokens = Math.ceil((each + (facts.uncappedTokens ?? 0)) * Math.max(1, facts.n))
+      if (!Number.isSafeInteger(promptTokens) || !Number.isSafeInteger(outputTokens))
+        return { nanoUsd: null, unknown: 'price' }
+      const nanoUsd = ceilingOf(provider, model, promptTokens, outputTokens, options)
+      return nanoUsd === null ? { nanoUsd, unknown: 'price' } : { nanoUsd, promptTokens, outputTokens }
+    },
+    fit(provider, model, facts, room, options = {}) {
+      const info = book.info(provider, model)
+      const costOf = (maxTokens: number): number | null =>
+        worstCases.of(provider, model, { ...facts, maxTokens }, options).nanoUsd
+      // A cap beyond what the model can do is refused by some vendors.
+      let high = Math.min(options.most ?? Number.POSITIVE_INFINITY, info.maxOutput ?? info.contextWindow ?? 1_000_000)
+      let low = 0
+      const whole = costOf(high)
+      if (whole === null) return undefined
+      if (whole <= room) return high
+      // `low` fits or is 0, `high` does not fit.
+      while (high - low > 1) {
+        const middle = Math.floor((low + high) / 2)
+        if (costOf(middle)! <= room) low = middle
+        else high = middle
+      }
+      return low
+    },
+  }
+  return worstCases
+}
+
+/** Text, and media by their bounds; where one has none, the model's window is the bound of all, because longer prompts are refused. */
+function boundPrompt(
+  { textTokens, images, audio, files }: WorstCaseFacts,
+  bounds: ModalityBounds,
+  contextWindow: number | undefined,
+): number | undefined {
+  let sum = Math.max(0, Math.ceil(textTokens))
+  for (const [count, bound] of [
+    [images, bounds.image],
+    [audio, bounds.audio],
+    [files, bounds.file],
+  ] as const) {
+    if (count === 0) continue
+    if (bound === undefined) return contextWindow === undefined ? undefined : Math.max(sum, contextWindow)
+    sum += count * Math.ceil(bound)
+  }
+  return sum
+}
+
+function findShifts(book: PriceBook, provider: string, model: string): Shifts {
+  const { serviceTiers, variants } = book.explain(provider, model)
+  let dearestTier: string | undefined
+  let most = { by: 1n, of: 1n }
+  for (const [name, factor] of serviceTiers) {
+    if (factor.by * most.of <= most.by * factor.of) continue
+    dearestTier = name
+    most = factor
+  }
+  return {
+    dearestTier,
+    dates: variants.flatMap(({ from }) => from ?? []),
+    seconds: variants.flatMap(({ window }) => (window ? [window.start, window.end] : [])),
+  }
+}
+
+/** Now, and the moments until `end` at which another price begins to hold. */
+function timesWithin(dates: readonly number[], seconds: readonly number[], at: number, end: number): number[] {
+  const times = [at]
+  for (const date of dates) if (date > at && date <= end) times.push(date)
+  if (seconds.length === 0) return times
+  const day = 86_400_000
+  for (let midnight = Math.floor(at / day) * day; midnight <= end; midnight += day) {
+    for (const second of seconds) {
+      const time = midnight + second * 1000
+      if (time > at && time <= end) times.push(time)
+    }
+  }
+  return times
+}

@@ -1,0 +1,55 @@
+// Brings budgets back from the ledger: what to ask of it, and what its answers mean.
+import type { BudgetScope, BudgetSettings } from '../../config/limitTypes.ts'
+import type { Budgets } from './budget.ts'
+import { rollingSpans, windowAt } from './window.ts'
+
+/** One question to the ledger; `readBudgetSpend` of the store answers it. */
+export interface SpendQuestion {
+  readonly by: readonly BudgetScope[]
+  /** Unix milliseconds; below 0 = all there is. */
+  readonly from: number
+  readonly slice?: number | undefined
+}
+
+/** Nano-USD spent at or before `at` (Unix milliseconds). Names that were not given are absent. */
+export interface SpendRow extends Partial<Record<BudgetScope, string>> {
+  readonly at: number
+  readonly nano: number
+}
+
+/** Shares of a rolling window that its spending is read in: it leaves up to this share late after a restart. */
+const ROLLING_SLICES = 96
+
+/** What the ledger must be asked for these budgets, each question once, with the budgets that its answer is for. */
+export function spendQuestions(
+  budgets: readonly BudgetSettings[],
+  now: number,
+): { question: SpendQuestion; budgets: BudgetSettings[] }[] {
+  const asked = new Map<string, { question: SpendQuestion; budgets: BudgetSettings[] }>()
+  for (const budget of budgets) {
+    const question = questionOf(budget, now)
+    const id = JSON.stringify(question)
+    const known = asked.get(id)
+    if (known) known.budgets.push(budget)
+    else asked.set(id, { question, budgets: [budget] })
+  }
+  return [...asked.values()]
+}
+
+/** Books the rows of one answer, which must be in the order of their time. Call before the budgets are used, once for each question. */
+export function rebuild(budgets: Budgets, settings: readonly BudgetSettings[], rows: Iterable<SpendRow>): void {
+  for (const { at, nano, ...facts } of rows) for (const budget of settings) budgets.restore(budget, { facts, at, nano })
+}
+
+function questionOf({ per, only, window, rolling, timezone }: BudgetSettings, now: number): SpendQuestion {
+  const by = [...new Set([...per, ...(Object.keys(only) as BudgetScope[])])].sort()
+  if (window === 'lifetime') return { by, from: -1 }
+  if (!rolling) return { by, from: windowAt(window, timezone, now).start }
+  return { by, from: now - rollingSpans[window], slice: sliceOf(rollingSpans[window]) }
+}
+
+/** A week and more is read from daily sums. */
+function sliceOf(span: number): number {
+  const day = 86_400_000
+  return span > day ? day : Math.max(1, Math.floor(span / ROLLING_SLICES))
+}

@@ -1,0 +1,64 @@
+// What limits are to those who ask: the port that the memory store implements, and that a shared store could.
+import type { LimitSettings } from '../../config/limitTypes.ts'
+import type { Applied } from '../scope.ts'
+
+export type LimitKind = 'requests' | 'tokens' | 'concurrency'
+export type AppliedLimit = Applied<LimitSettings>
+
+/** What is left of one limit. Times in milliseconds from the moment it was asked for. */
+export interface LimitState {
+  readonly name: string
+  readonly kind: LimitKind
+  /** `key`, `key and route`, `everything`. */
+  readonly scope: string
+  readonly limit: number
+  readonly remaining: number
+  /** Until the limit is whole again, if nothing more is used; 0 for concurrency. */
+  readonly resetMs: number
+  readonly windowMs: number
+}
+
+export interface LimitRefusal extends LimitState {
+  /** Whom it was refused to: the key's name, the address. */
+  readonly entity: string
+  /** When asking again can help; undefined when that is not known (concurrency) or never (more tokens than the limit). */
+  readonly retryAfterMs: number | undefined
+  /** `limit`: as it stands. `waited`: also after `queueMs`. `queue_full`: too many wait. `too_large`: never. `aborted`: the asker gave up. */
+  readonly reason: 'limit' | 'waited' | 'queue_full' | 'too_large' | 'aborted'
+}
+
+/** What an admitted request holds. All methods may be called more than once; only the first call counts. */
+export interface Lease {
+  /** Corrects the reserved tokens to those that were used. Without it the reservation stands until it leaves the window. */
+  settle(tokens: number): void
+  /** Gives back the concurrency slots. */
+  release(): void
+  /** The enforced state now, for headers: each limit that applied. */
+  states(): LimitState[]
+}
+
+export type LimitVerdict =
+  | { readonly ok: true; readonly lease: Lease }
+  | { readonly ok: false; readonly refusal: LimitRefusal }
+
+export interface LimitAsk {
+  /** Upper bound of the request's tokens, prompt and answer; reserved until `settle`. */
+  readonly tokens: number
+  /** In a queue, flows take turns: the key's name, or the address. */
+  readonly flow?: string | undefined
+  /** Ends the waiting in a queue. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Limits {
+  /** Counts the request on all limits, or on none. Answers at once unless it has to wait in a queue (or for a shared store). */
+  admit(applied: readonly AppliedLimit[], ask: LimitAsk): LimitVerdict | Promise<LimitVerdict>
+  /** What is left, without counting anything. */
+  states(applied: readonly AppliedLimit[]): LimitState[]
+  /** Forgets limits that are not among those in use, and idle entities. */
+  prune(inUse: readonly LimitSettings[]): void
+  /** Entities remembered and requests waiting, for metrics. */
+  readonly size: { readonly entities: number; readonly waiting: number }
+  /** Refuses all that wait. */
+  close(): void
+}

@@ -1,0 +1,240 @@
+// The limits of this process: admits, or lets a request wait for its turn in a fair and bounded queue, or refuses.
+import { entityName } from '../scope.ts'
+import { Counters, type Holding, type Shortage } from './counters.ts'
+import { FairQueue } from './fairQueue.ts'
+import type {
+  AppliedLimit,
+  Lease,
+  LimitAsk,
+  LimitKind,
+  LimitRefusal,
+  LimitState,
+  Limits,
+  LimitVerdict,
+} from './limit.ts'
+
+export interface LimitOptions {
+  /** Milliseconds of a clock that never goes back; default: the monotonic one. */
+  readonly now?: (() => number) | undefined
+  /** Runs something later and returns how to call it off; default: a timer. */
+  readonly later?: ((ms: number, run: () => void) => () => void) | undefined
+  readonly maxEntities?: number | undefined
+  /** Requests that wait at a time, in all queues together. */
+  readonly maxWaiting?: number | undefined
+  /** Milliseconds after which a slot that was not given back counts as lost. Longer than any request. */
+  readonly leaseMs?: number | undefined
+}
+
+interface Waiter {
+  readonly applied: readonly AppliedLimit[]
+  readonly tokens: number
+  readonly flow: string
+  queue: Queue
+  readonly done: (verdict: LimitVerdict) => void
+}
+
+interface Queue {
+  readonly id: string
+  readonly waiters: FairQueue<Waiter>
+  cancelWake: (() => void) | undefined
+}
+
+const kinds: readonly LimitKind[] = ['requests', 'tokens', 'concurrency']
+
+/** Everything is in memory and happens in one turn of the event loop: between check and booking there is nothing. */
+export function createLimits(options: LimitOptions = {}): Limits {
+  const { now = () => performance.now(), later = startTimer, maxWaiting = 10_000, leaseMs = 2 * 3_600_000 } = options
+  const counters = new Counters({ maxEntities: options.maxEntities, leaseMs })
+  const queues = new Map<string, Queue>()
+  let waiting = 0
+  let closed = false
+
+  function leaseOf(holding: Holding): Lease {
+    let settled = false
+    return {
+      settle(tokens) {
+        if (settled) return
+        settled = true
+        counters.settle(holding, tokens, now())
+        if (waiting > 0) wakeAll(holding.applied, 'tokens')
+      },
+      release() {
+        if (counters.release(holding) && waiting > 0) wakeAll(holding.applied, 'concurrency')
+      },
+      states: () => statesOf(holding.applied),
+    }
+  }
+
+  function statesOf(applied: readonly AppliedLimit[]): LimitState[] {
+    const at = now()
+    return applied.flatMap((one) =>
+      kinds.filter((kind) => one.setting[kind] !== undefined).map((kind) => counters.stateOf(one, kind, at)),
+    )
+  }
+
+  function refusalOf({ applied, kind, waitMs }: Shortage, reason: LimitRefusal['reason']): LimitRefusal {
+    const state = counters.stateOf(applied, kind, now())
+    const never = kind === 'tokens' && waitMs === undefined
+    return {
+      ...state,
+      entity: entityName(applied.entity),
+      retryAfterMs: waitMs,
+      reason: never && reason === 'limit' ? 'too_large' : reason,
+    }
+  }
+
+  /** Nobody may overtake those who wait for the same thing. */
+  function queuedShortage(applied: readonly AppliedLimit[]): Shortage | undefined {
+    for (const one of applied) {
+      for (const kind of kinds) {
+        if (one.setting[kind] === undefined) continue
+        const queue = queues.get(queueId(one, kind))
+        if (queue) return { applied: one, kind, waitMs: undefined }
+      }
+    }
+    return undefined
+  }
+
+  /** Puts it in line, or says why not. `left`: how long it would wait, in milliseconds. */
+  function enqueue(waiter: Waiter, shortage: Shortage, left: number): LimitRefusal | undefined {
+    const { queueSize } = shortage.applied.setting
+    const id = queueId(shortage.applied, shortage.kind)
+    const queue = queues.get(id) ?? { id, waiters: new FairQueue<Waiter>(), cancelWake: undefined }
+    if (left <= 0 || (shortage.waitMs ?? 0) > left) return refusalOf(shortage, 'limit')
+    if (queue.waiters.size >= queueSize || waiting >= maxWaiting) return refusalOf(shortage, 'queue_full')
+    queues.set(id, queue)
+    queue.waiters.push(waiter.flow, waiter)
+    waiter.queue = queue
+    waiting++
+    if (queue.waiters.size === 1) wakeIn(queue, shortage.waitMs)
+    return undefined
+  }
+
+  function leave(waiter: Waiter): void {
+    if (!waiter.queue.waiters.remove(waiter.flow, waiter)) return
+    waiting--
+    dropIfEmpty(waiter.queue)
+  }
+
+  function dropIfEmpty(queue: Queue): void {
+    if (queue.waiters.size > 0) return
+    queue.cancelWake?.()
+    queues.delete(queue.id)
+  }
+
+  function wakeIn(queue: Queue, ms: number | undefined): void {
+    queue.cancelWake?.()
+    queue.cancelWake = ms === undefined ? undefined : later(ms, () => wake(queue))
+  }
+
+  function wakeAll(applied: readonly AppliedLimit[], kind: LimitKind): void {
+    for (const one of applied) {
+      const queue = queues.get(queueId(one, kind))
+      if (queue) wake(queue)
+    }
+  }
+
+  /** Lets in all whose turn has come, in turn, up to the first for whom there is no room. */
+  function wake(queue: Queue): void {
+    for (let tries = queue.waiters.size; tries > 0; tries--) {
+      const waiter = queue.waiters.first
+      if (!waiter) break
+      const got = counters.book(waiter.applied, waiter.tokens, now())
+      if ('kind' in got && queueId(got.applied, got.kind) === queue.id) {
+        wakeIn(queue, got.waitMs)
+        return
+      }
+      queue.waiters.shift()
+      waiting--
+      if (!('kind' in got)) waiter.done({ ok: true, lease: leaseOf(got) })
+      else {
+        // What it waited for is there, but another limit has run out meanwhile. Its deadline stays the one it had.
+        const refusal = enqueue(waiter, got, got.applied.setting.queueMs)
+        if (refusal) waiter.done({ ok: false, refusal })
+      }
+    }
+    dropIfEmpty(queue)
+  }
+
+  function wait(
+    applied: readonly AppliedLimit[],
+    ask: LimitAsk,
+    shortage: Shortage,
+  ): LimitVerdict | Promise<LimitVerdict> {
+    const { queueMs } = shortage.applied.setting
+    const { signal } = ask
+    let finish: (verdict: LimitVerdict) => void = () => {}
+    const waiter: Waiter = {
+      applied,
+      tokens: ask.tokens,
+      flow: ask.flow ?? '',
+      queue: undefined as unknown as Queue,
+      done: (verdict) => finish(verdict),
+    }
+    const refusal = enqueue(waiter, shortage, signal?.aborted ? 0 : queueMs)
+    if (refusal) return { ok: false, refusal }
+    return new Promise((resolve) => {
+      const giveUp = (reason: LimitRefusal['reason']): void => {
+        leave(waiter)
+        const fresh = counters.check(applied, ask.tokens, now()) ?? { ...shortage, waitMs: undefined }
+        finish({ ok: false, refusal: refusalOf(fresh, reason) })
+      }
+      const onAbort = (): void => giveUp('aborted')
+      const cancelDeadline = later(queueMs, () => giveUp('waited'))
+      signal?.addEventListener('abort', onAbort, { once: true })
+      finish = (verdict) => {
+        cancelDeadline()
+        signal?.removeEventListener('abort', onAbort)
+        resolve(verdict)
+      }
+    })
+  }
+
+  return {
+    admit(applied, ask) {
+      const waitedFor = waiting > 0 ? queuedShortage(applied) : undefined
+      const got = waitedFor ?? counters.book(applied, ask.tokens, now())
+      if (!('kind' in got)) return { ok: true, lease: leaseOf(got) }
+      const tooLarge = got.kind === 'tokens' && got.waitMs === undefined && !waitedFor
+      if (got.applied.setting.queueMs > 0 && !tooLarge && !closed) return wait(applied, ask, got)
+      return { ok: false, refusal: refusalOf(got, 'limit') }
+    },
+    states: statesOf,
+    prune: (inUse) => counters.prune(inUse, now()),
+    get size() {
+      return { entities: counters.entities, waiting }
+    },
+    close() {
+      closed = true
+      for (const queue of [...queues.values()]) {
+        for (let waiter = queue.waiters.shift(); waiter; waiter = queue.waiters.shift()) {
+          waiting--
+          const [first] = waiter.applied
+          const shortage: Shortage = { applied: first!, kind: kindsOf(first!)[0] ?? 'requests', waitMs: undefined }
+          waiter.done({ ok: false, refusal: refusalOf(shortage, 'aborted') })
+        }
+        dropIfEmpty(queue)
+      }
+    },
+  }
+}
+
+const kindsOf = ({ setting }: AppliedLimit): LimitKind[] => kinds.filter((kind) => setting[kind] !== undefined)
+
+const queueId = ({ setting, entity }: AppliedLimit, kind: LimitKind): string => `${kind} ${setting.name}\0${entity}`
+
+function startTimer(ms: number, run: () => void): () => void {
+  // A timer may fire a fraction of a millisecond early, and would then find nothing new.
+  const timer = setTimeout(run, Math.ceil(ms) + 1)
+  return () => clearTimeout(timer)
+}
+
+/** One sentence for the client. */
+export function explainRefusal({ kind, scope, limit, windowMs, reason, retryAfterMs }: LimitRefusal): string {
+  const unit = { requests: 'requests', tokens: 'tokens', concurrency: 'requests at a time' }[kind]
+  const span = kind === 'concurrency' ? '' : ` in ${windowMs / 1000} s`
+  const told = `Rate limit reached: ${limit} ${unit}${span} for this ${scope === 'everything' ? 'gateway' : scope}.`
+  if (reason === 'too_large') return `${told} This request alone may use more tokens than that.`
+  if (reason === 'queue_full') return `${told} Too many requests wait already.`
+  return retryAfterMs === undefined ? told : `${told} Try again in ${Math.ceil(retryAfterMs / 1000)} s.`
+}

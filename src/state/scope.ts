@@ -1,0 +1,75 @@
+// Whom a limit or a budget counts for: picks the ones that concern a request, and names the entity that each counts by.
+
+/** The names that a request goes by. `user` must be the installation's hash: it is what the ledger knows. */
+export interface ScopeFacts {
+  readonly key?: string | undefined
+  readonly team?: string | undefined
+  readonly route?: string | undefined
+  readonly user?: string | undefined
+  /** From `addressKey`. */
+  readonly ip?: string | undefined
+  readonly target?: string | undefined
+}
+
+export type Scope = keyof ScopeFacts
+
+/** What limits and budgets have in common. */
+export interface Scoped {
+  readonly name: string
+  /** Each combination of these counts by itself; none = all requests together. */
+  readonly per: readonly Scope[]
+  /** Only requests with these names. */
+  readonly only: Readonly<Partial<Record<Scope, string>>>
+}
+
+/** A limit or budget that concerns a request, and the entity that it counts for. */
+export interface Applied<Setting extends Scoped> {
+  readonly setting: Setting
+  /** `''` when it counts all together; names joined by a zero byte when it counts by several. */
+  readonly entity: string
+}
+
+/**
+ * Those of several lists that concern a request: the top-level ones, and those that its key, team and route bring along. One that counts
+ * by a name which the request does not have (a user, say) does not concern it.
+ */
+export function findApplied<Setting extends Scoped>(
+  lists: readonly (readonly Setting[] | undefined)[],
+  facts: ScopeFacts,
+): Applied<Setting>[] {
+  const found: Applied<Setting>[] = []
+  for (const list of lists) {
+    if (list === undefined) continue
+    for (const setting of list) {
+      if (!matchesOnly(setting, facts)) continue
+      const entity = entityOf(setting.per, facts)
+      if (entity !== undefined) found.push({ setting, entity })
+    }
+  }
+  return found
+}
+
+export function matchesOnly({ only }: Scoped, facts: ScopeFacts): boolean {
+  for (const scope in only) if (only[scope as Scope] !== facts[scope as Scope]) return false
+  return true
+}
+
+/** Undefined when the request has no name of one of the scopes. */
+export function entityOf(per: readonly Scope[], facts: ScopeFacts): string | undefined {
+  if (per.length === 0) return ''
+  if (per.length === 1) return facts[per[0]!]
+  let entity = ''
+  for (const scope of per) {
+    const name = facts[scope]
+    if (name === undefined) return undefined
+    // No name may hold a zero byte, so that two combinations are never the same text.
+    entity += entity === '' && scope === per[0] ? name : `\0${name}`
+  }
+  return entity
+}
+
+/** What error bodies call it: `key`, `key and route`, `everything`. */
+export const scopeName = (per: readonly Scope[]): string => (per.length === 0 ? 'everything' : per.join(' and '))
+
+/** An entity for people: its names with slashes between. */
+export const entityName = (entity: string): string => entity.replaceAll('\0', '/')
