@@ -23,6 +23,7 @@ import { createLatencies } from './telemetry/latency.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { TokenCounter } from './telemetry/tokens/counter.ts'
+import type { Notify } from './telemetry/webhook/notify.ts'
 import { version } from './version.ts'
 
 export interface TurnoutOptions {
@@ -44,6 +45,8 @@ export interface TurnoutOptions {
   control?: AdminControl | undefined
   /** Told of each transition of a breaker, after the log. */
   onTransition?: (target: string, transition: Transition) => void
+  /** Told of alerts and transitions, for webhooks. */
+  notify?: Notify | undefined
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
 }
@@ -53,6 +56,8 @@ export interface Turnout {
   readonly listener: (req: IncomingMessage, res: ServerResponse) => void
   readonly snapshot: Snapshot
   readonly health: Health
+  /** Tells the configured webhooks. */
+  readonly notify: Notify
   /** Opens the configured port. */
   listen(): Promise<ListeningServer>
   /** Makes another configuration the current one. Requests in flight keep theirs. */
@@ -68,6 +73,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let draining = false
   let server: ListeningServer | undefined
   const { ledger, reader, hashUser, keyring, tokens } = options
+  const notify: Notify = options.notify ?? (() => {})
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
   const rates = createRates(tokens, log)
   const health = createHealth({
@@ -146,6 +152,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       return snapshot
     },
     health,
+    notify,
     async listen() {
       server = await listen(listener, snapshot.server)
       return server
