@@ -5,6 +5,7 @@ export const defaults = {
   dataDir: './data',
   logLevel: 'info',
   jwtAudience: 'turnout',
+  clientJwt: { audience: 'turnout-clients', clockTolerance: 5_000, user: 'sub', name: 'jwt' },
   ledger: { mode: 'process', onFailure: 'refuse', retentionDays: 90 },
   server: {
     port: 4000,
@@ -37,9 +38,11 @@ export const defaults = {
     unhealthyFor: 300_000,
     autoDisableAfter: 0,
   },
-  limits: { window: 60_000, queueMs: 0, queueSize: 100 },
+  limits: { window: 60_000, queueMs: 0, queueSize: 100, answerTokens: 1_000 },
   budgets: { window: 'month', timezone: 'UTC' },
   access: { statusPerMinute: 300, metricsPerMinute: 60, failuresPerMinute: 30 },
+  webhooks: { timeout: 10_000, attempts: 10, retryDelay: 5_000 },
+  alerts: { window: 'hour', of: 'spend', minRequests: 20, severity: 'warning', cooldown: 900_000 },
   failureMessage: 'The assistant is not available at the moment. Please try again later.',
   toolArguments: 'check',
 } as const

@@ -4,9 +4,9 @@ import { defaults } from './defaults.ts'
 import { firstSet } from './env.ts'
 import type { Env } from './interpolation.ts'
 import { weaknessOf } from './keySettings.ts'
-import type { Report } from './problem.ts'
+import type { Path, Report } from './problem.ts'
 import type { AdminSettings } from './schema.ts'
-import type { JwtSettings } from './snapshot.ts'
+import type { JwtJudge, JwtSettings } from './snapshot.ts'
 
 /** An HS256 secret shorter than its hash can be searched for (RFC 7518, 3.2). */
 const leastSecret = 32
@@ -21,29 +21,46 @@ export function buildJwt(settings: AdminSettings, env: Env, report: Report): Jwt
   const publicKey =
     written?.publicKey ??
     (inFile ? undefined : firstSet(env, ['TURNOUT_JWT_PUBLIC_KEY'])?.value)?.replaceAll('\\n', '\n')
-  const base = { audience: written?.audience ?? defaults.jwtAudience, issuer: written?.issuer }
+  const place = (field: 'secret' | 'publicKey', variable: string) => (inFile ? [...path, field] : [variable])
+  const judge = buildJudge(
+    { secret, publicKey },
+    {
+      both: inFile ? path : ['TURNOUT_JWT_SECRET'],
+      secret: place('secret', 'TURNOUT_JWT_SECRET'),
+      publicKey: place('publicKey', 'TURNOUT_JWT_PUBLIC_KEY'),
+    },
+    report,
+  )
+  if (judge) return { ...judge, audience: written?.audience ?? defaults.jwtAudience, issuer: written?.issuer }
+  if (written && secret === undefined && publicKey === undefined)
+    report(path, 'needs a `secret` or a `publicKey`', 'key')
+  return undefined
+}
+
+/** The one key that tokens are judged by, and its one algorithm. Undefined without one; tells of one that cannot be used. */
+export function buildJudge(
+  { secret, publicKey }: { secret?: string | undefined; publicKey?: string | undefined },
+  paths: { readonly both: Path; readonly secret: Path; readonly publicKey: Path },
+  report: Report,
+): JwtJudge | undefined {
   if (secret !== undefined && publicKey !== undefined) {
-    report(inFile ? path : ['TURNOUT_JWT_SECRET'], 'a secret and a public key: tokens are judged by one of them', 'key')
+    report(paths.both, 'a secret and a public key: tokens are judged by one of them', 'key')
     return undefined
   }
   if (secret !== undefined) {
     const weak = secret.length < leastSecret ? `needs at least ${leastSecret} characters` : weaknessOf(secret)
-    if (weak) report(inFile ? [...path, 'secret'] : ['TURNOUT_JWT_SECRET'], weak)
-    return { ...base, algorithm: 'HS256', key: secret }
+    if (weak) report(paths.secret, weak)
+    return { algorithm: 'HS256', key: secret }
   }
-  if (publicKey !== undefined) {
-    const algorithm = algorithmOf(publicKey)
-    if (algorithm) return { ...base, algorithm, key: publicKey }
-    const wanted = 'expected a public key in PEM: RSA of at least 2048 bits, P-256, or Ed25519'
-    report(inFile ? [...path, 'publicKey'] : ['TURNOUT_JWT_PUBLIC_KEY'], wanted)
-    return undefined
-  }
-  if (written) report(path, 'needs a `secret` or a `publicKey`', 'key')
+  if (publicKey === undefined) return undefined
+  const algorithm = algorithmOf(publicKey)
+  if (algorithm) return { algorithm, key: publicKey }
+  report(paths.publicKey, 'expected a public key in PEM: RSA of at least 2048 bits, P-256, or Ed25519')
   return undefined
 }
 
 /** The one algorithm of a public key; undefined for private keys, other kinds, and RSA keys that are too short. */
-function algorithmOf(pem: string): JwtSettings['algorithm'] | undefined {
+function algorithmOf(pem: string): JwtJudge['algorithm'] | undefined {
   // Node would make a public key of a private one without a word.
   if (!pem.includes('PUBLIC KEY-----')) return undefined
   let key: KeyObject

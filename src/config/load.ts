@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { buildClientJwt } from './clientJwtSettings.ts'
+import { buildAlerts } from './alertSettings.ts'
 import { defaults } from './defaults.ts'
 import { readDocument } from './document.ts'
 import { firstSet } from './env.ts'
@@ -166,6 +168,10 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     .sort((a, b) => compareSpecificity(a.name, b.name))
     .map((route) => ({ pattern: patternOf(route.name), route }))
 
+  const jwt = buildJwt(settings.admin, env, report)
+  const keys = buildKeys(settings.keys ?? [], env, report, routeNames)
+  const keyNames = new Set([...keys.values()].map(({ name }) => name))
+
   return {
     version,
     hash: hashOf(text),
@@ -174,7 +180,8 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     breaker,
     retries,
     server,
-    jwt: buildJwt(settings.admin, env, report),
+    jwt,
+    clientJwt: buildClientJwt(settings.auth, { admin: jwt, keyNames, routes: routeNames, report }),
     log: { level, clientAddress: settings.log?.clientAddress ?? false },
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
@@ -185,6 +192,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     patterns,
     directModels: settings.directModels ?? false,
     ...buildLimits(settings, routeNames, report),
-    keys: buildKeys(settings.keys ?? [], env, report, routeNames),
+    ...buildAlerts(settings, namesOf({ settings, routes, routeNames, plans, targetIds }), report),
+    keys,
   }
 }

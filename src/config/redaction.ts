@@ -79,7 +79,9 @@ function isSecret({ path, value }: { path: Path; value: unknown }): boolean {
   const [section, , field] = path
   const last = String(path.findLast((step) => typeof step === 'string') ?? '')
   if (section === 'keys') return field === 'key'
-  if (section === 'admin') return field === 'secret'
+  if (section === 'admin' || section === 'auth') return field === 'secret'
+  // The address of a webhook is often a secret by itself.
+  if (section === 'webhooks') return field === 'secret' || field === 'headers' || field === 'url'
   if (section === 'providers') return field === 'apiKey' || field === 'headers'
   return (section === 'targets' && field === 'params' && secretName.test(last)) || /^api_?key$/i.test(last)
 }

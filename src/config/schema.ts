@@ -3,6 +3,8 @@
 import { z } from 'zod'
 import { pricesSchema } from '../pricing/priceSchema.ts'
 import { neverPassed } from '../providers/provider.ts'
+import { auth } from './authSchema.ts'
+import { alertSections } from './alertSchema.ts'
 import { defaults } from './defaults.ts'
 import { limitSections, ownRules } from './limitSchema.ts'
 import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
@@ -145,6 +147,7 @@ export const configSchema = strict({
     default: defaults.dataDir,
   }),
   admin: admin.optional().describe('Who may operate Turnout, beside the keys.'),
+  auth: auth.optional().describe('Who may call models, beside the keys.'),
   ledger: ledger.optional().describe('The record of every request and every cent.'),
   prices: pricesSchema
     .optional()
@@ -180,6 +183,7 @@ export const configSchema = strict({
     .optional()
     .describe('Keys that clients show. Without any, only programs on this machine may call.'),
   ...limitSections,
+  ...alertSections,
   directModels: z
     .boolean()
     .optional()

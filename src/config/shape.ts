@@ -64,12 +64,15 @@ function convertAt(data: Data, path: Path, expected: string): boolean {
 /** Sections without which the rest can be looked at all the same. */
 const replaceable: ReadonlySet<unknown> = new Set([
   'keys',
+  'auth',
   'dataDir',
   'directModels',
   'limits',
   'budgets',
   'teams',
   'access',
+  'webhooks',
+  'alerts',
   'fallback',
   'retries',
   'breaker',

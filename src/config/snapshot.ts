@@ -2,6 +2,7 @@
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
 import type { Prices } from '../pricing/priceSchema.ts'
 import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
+import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
 
 /** A configured provider: a kind plus address and credentials. */
@@ -118,15 +119,35 @@ export interface ApiKey {
   /** Unix milliseconds. */
   readonly expiresAt?: number | undefined
   readonly disabled?: boolean | undefined
+  /** The end user that a signed token speaks for. Where it is set, what the request says of its user counts for nothing. */
+  readonly user?: string | undefined
 }
 
-/** How signed tokens of the admin API are judged. The algorithm follows from the key and is the only one that is taken. */
-export interface JwtSettings {
+/** What signed tokens are judged by. The algorithm follows from the key and is the only one that is taken. */
+export interface JwtJudge {
   readonly algorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA'
   /** The secret of HS256, else a public key in PEM. Never shown. */
   readonly key: string
+}
+
+/** How signed tokens of the admin API are judged. */
+export interface JwtSettings extends JwtJudge {
   readonly audience: string
   readonly issuer: string | undefined
+}
+
+/** How signed tokens of end users are judged, and which key each of them stands for. They call models and never operate Turnout. */
+export interface ClientJwtSettings {
+  /** One key, or where the issuer's key set is: an URL or the path of a file. */
+  readonly judge: JwtJudge | { readonly jwks: string }
+  readonly audience: string
+  readonly issuer: string | undefined
+  /** Milliseconds by which the issuer's clock may differ. */
+  readonly clockTolerance: number
+  /** Names of claims. `key` holds the name of a key, of the file or virtual; `user` has to be there. */
+  readonly claims: { readonly key: string | undefined; readonly team: string | undefined; readonly user: string }
+  /** What tokens stand for that name no key: another key by its name, or one of their own. Undefined = they are refused. */
+  readonly standIn: string | ApiKey | undefined
 }
 
 export interface ServerSettings {
@@ -175,6 +196,8 @@ export interface Snapshot {
   readonly server: ServerSettings
   /** Undefined = tokens are not taken. */
   readonly jwt: JwtSettings | undefined
+  /** The same for clients. */
+  readonly clientJwt: ClientJwtSettings | undefined
   /** `clientAddress`: whether request lines carry the client's address. */
   readonly log: { readonly level: string; readonly clientAddress: boolean }
   readonly dataDir: string
@@ -193,6 +216,9 @@ export interface Snapshot {
   readonly budgets: readonly BudgetSettings[]
   readonly teams: ReadonlyMap<string, TeamLimits>
   readonly access: AccessSettings
+  /** Who is told of events, by name. */
+  readonly webhooks: ReadonlyMap<string, WebhookSettings>
+  readonly alerts: readonly AlertSettings[]
   /** `provider/model` and well-known bare names are accepted as implicit routes. */
   readonly directModels: boolean
   /** By SHA-256 (hex) of the key. Empty = no keys: loopback only. */
