@@ -24,9 +24,13 @@ const limitFields = {
     .optional()
     .describe('Milliseconds that a request may wait for its turn before it is refused.'),
   queueSize: count(defaults.limits.queueSize, 1, 10_000).optional().describe('Requests that may wait at a time.'),
+  answerTokens: count(defaults.limits.answerTokens, 0, 10_000_000)
+    .optional()
+    .describe('For `tokens`: what an answer without a cap of its own is taken for until it has ended.'),
 }
 
-const usd = z.union(
+/** Dollars as a number or as text, above 0. */
+export const usd = z.union(
   [
     z.number().positive({ error: 'a budget is above 0' }).max(9_000_000, { error: 'a budget is at most 9000000' }),
     z

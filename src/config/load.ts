@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { buildClientJwt } from './clientJwtSettings.ts'
 import { buildAlerts } from './alertSettings.ts'
+import { buildClientJwt } from './clientJwtSettings.ts'
 import { defaults } from './defaults.ts'
 import { readDocument } from './document.ts'
 import { firstSet } from './env.ts'
@@ -192,7 +192,16 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     patterns,
     directModels: settings.directModels ?? false,
     ...buildLimits(settings, routeNames, report),
-    ...buildAlerts(settings, namesOf({ settings, routes, routeNames, plans, targetIds }), report),
+    ...buildAlerts(
+      settings,
+      {
+        routes: [...routes.keys(), ...routeNames],
+        targets: new Set([...plans.keys(), ...targetIds]),
+        budgets: Object.keys(settings.budgets ?? {}),
+        open: settings.directModels ?? false,
+      },
+      report,
+    ),
     keys,
   }
 }

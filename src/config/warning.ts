@@ -111,6 +111,11 @@ function warnAboutSecrets(settings: Settings, { document, warn }: WarningFacts) 
       if (/auth|key|token|secret/i.test(header)) look(['providers', name, 'headers', header], value, 'NAME')
     }
   }
+  for (const [name, { secret }] of Object.entries(settings.webhooks ?? {})) {
+    secret.forEach((one, index) => {
+      look(['webhooks', name, 'secret', ...(secret.length > 1 ? [index] : [])], one, 'WEBHOOK_SECRET')
+    })
+  }
   settings.keys?.forEach(({ key, role }, index) => {
     look(['keys', index, 'key'], key, role === 'admin' ? 'TURNOUT_MASTER_KEY' : 'APP_KEY')
   })
