@@ -36,6 +36,7 @@ describe('limits', () => {
       window: 60_000,
       queueMs: 0,
       queueSize: 100,
+      answerTokens: 1_000,
     })
     expect(limits[1]).toMatchObject({ per: ['key', 'ip'], tokens: 5 })
   })
@@ -49,8 +50,15 @@ describe('limits', () => {
     })
     const [key] = [...snapshot.keys.values()]
     expect(key!.limits).toMatchObject([
-      { name: 'key web', per: ['key'], only: { key: 'web' }, requests: 5 },
-      { name: 'key web 2', per: ['key'], only: { key: 'web' }, requests: 50, window: 3_600_000 },
+      { name: 'key web', per: ['key'], only: { key: 'web' }, requests: 5, group: 'key 1 60000' },
+      {
+        name: 'key web 2',
+        per: ['key'],
+        only: { key: 'web' },
+        requests: 50,
+        window: 3_600_000,
+        group: 'key 2 3600000',
+      },
     ])
     expect(snapshot.teams.get('red')!.budgets).toMatchObject([
       { name: 'team red', per: ['team'], only: { team: 'red' }, limitNano: 12_500_000_000 },

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import type { LimitScope, LimitSettings } from '../src/config/limitTypes.ts'
 import { createDoorLimit } from '../src/state/limits/doorLimit.ts'
 import type { AppliedLimit, Lease, LimitVerdict } from '../src/state/limits/limit.ts'
-import { limitHeaders, retryAfterSeconds, showSpan } from '../src/state/limits/limitHeaders.ts'
+import { retryAfterSeconds, showSpan } from '../src/state/limits/limitHeaders.ts'
 import { createLimits, explainRefusal, type LimitOptions } from '../src/state/limits/limits.ts'
 import { LogTable } from '../src/state/limits/logTable.ts'
 import { findApplied } from '../src/state/scope.ts'
@@ -22,6 +22,7 @@ const limit = (over: Partial<LimitSettings>): LimitSettings => ({
   window: 60_000,
   queueMs: 0,
   queueSize: 100,
+  answerTokens: 1_000,
   ...over,
 })
 
@@ -155,9 +156,9 @@ describe('C33 a limit of 100 a minute', () => {
 
   test('headers equal the enforced state', () => {
     const { clock, enter, limits, apply, refusal } = setUp(limit({ requests: 3, tokens: 1_000 }))
-    const headers = () => limitHeaders(limits.states(apply()))
+    const headers = () => limits.headers(apply())
     const lease = enter('a', 400)!
-    expect(limitHeaders(lease.states())).toEqual([
+    expect(lease.headers()).toEqual([
       'x-ratelimit-limit-requests',
       '3',
       'x-ratelimit-remaining-requests',
@@ -232,6 +233,45 @@ describe('several limits', () => {
     limits.prune([])
     expect(limits.size.entities).toBe(0)
   })
+
+  test('refuse until the last of them has room: coming back as told is not in vain', () => {
+    const two = [limit({ name: 'short', requests: 1, window: 1_000 }), limit({ name: 'long', requests: 1 })]
+    const { clock, enter, refusal } = setUp(two)
+    enter()
+    expect(refusal()).toMatchObject({ name: 'long', retryAfterMs: 60_001 })
+    clock.move(60_001)
+    expect(enter()).toBeDefined()
+    const mixed = setUp([limit({ name: 'slots', concurrency: 1 }), limit({ name: 'rate', requests: 1 })])
+    mixed.enter()
+    expect(mixed.refusal()).toMatchObject({ name: 'rate', kind: 'requests' })
+  })
+
+  test('that are taken out and put back still know of the slots that are held', () => {
+    const settings = limit({ concurrency: 1 })
+    const { enter, limits } = setUp(settings)
+    const lease = enter()!
+    limits.prune([])
+    const back = findApplied([[limit({ concurrency: 1 })]], { key: 'a' })
+    expect(limits.admit(back, { tokens: 0 })).toMatchObject({ ok: false })
+    lease.release()
+    limits.prune([])
+    expect(limits.size.entities).toBe(0)
+    expect(limits.admit(back, { tokens: 0 })).toMatchObject({ ok: true })
+  })
+
+  test('that keys bring along are told apart by key in one table', () => {
+    const own = (key: string, requests: number) =>
+      limit({ name: `key ${key}`, only: { key }, requests, group: 'key 1 60000' })
+    const { limits } = setUp([])
+    const admit = (key: string, requests: number) =>
+      limits.admit(findApplied([[own(key, requests)]], { key }), { tokens: 0 })
+    expect(admit('a', 1)).toMatchObject({ ok: true })
+    expect(admit('a', 1)).toMatchObject({ ok: false, refusal: { name: 'key a' } })
+    expect(admit('b', 1)).toMatchObject({ ok: true })
+    // A changed key is another object with the same name, and counts on.
+    expect(admit('a', 2)).toMatchObject({ ok: true })
+    expect(limits.size.entities).toBe(2)
+  })
 })
 
 describe('tokens', () => {
@@ -260,6 +300,37 @@ describe('tokens', () => {
     enter('a', 500)
     slow.settle(100)
     expect(limits.states(apply())[0]!.remaining).toBe(500)
+  })
+
+  test('of answers without a cap are what the limit takes them for, and at most all there is', () => {
+    const { enter, limits, apply, refusal } = setUp(limit({ tokens: 1_000, answerTokens: 400 }))
+    const open = (tokens: number, openAnswers: number) => {
+      const verdict = limits.admit(apply(), { tokens, openAnswers }) as LimitVerdict
+      return verdict.ok ? verdict.lease : undefined
+    }
+    const first = open(100, 1)!
+    expect(limits.states(apply())[0]!.remaining).toBe(500)
+    expect(open(101, 1)).toBeUndefined()
+    first.settle(300)
+    expect(limits.states(apply())[0]!.remaining).toBe(700)
+    expect(open(10, 5)).toBeUndefined()
+    const { clock, ...rest } = setUp(limit({ tokens: 1_000, answerTokens: 400 }))
+    expect(rest.limits.admit(rest.apply(), { tokens: 10, openAnswers: 5 })).toMatchObject({ ok: true })
+    expect(rest.limits.states(rest.apply())[0]!.remaining).toBe(0)
+    expect(refusal('a', 1_001)).toMatchObject({ reason: 'too_large' })
+    expect(enter('a', 700)).toBeDefined()
+    clock.move(1)
+  })
+
+  test('used beyond what was reserved count although the request outlived the memory of its entity', () => {
+    const { clock, enter, limits, apply } = setUp(limit({ tokens: 1_000 }))
+    const slow = enter('a', 10)!
+    for (let i = 0; i < 30; i++) {
+      clock.move(10_000)
+      enter('other', 1)
+    }
+    slow.settle(900)
+    expect(limits.states(apply())[0]!.remaining).toBe(110)
   })
 
   test('never add up to more than the limit within a window, whatever is settled when', () => {
@@ -317,6 +388,15 @@ describe('C32 concurrency slots', () => {
     expect(enter()).toBeUndefined()
   })
 
+  test('of requests that may last longer run out later', () => {
+    const { clock, limits, apply, enter } = setUp(limit({ concurrency: 1 }), { leaseMs: 1_000 })
+    limits.admit(apply(), { tokens: 0, lastsMs: 5_000 })
+    clock.move(4_999)
+    expect(enter()).toBeUndefined()
+    clock.move(1)
+    expect(enter()).toBeDefined()
+  })
+
   test('never leak and never exceed, in any order of coming and going', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(20), { maxLength: 200 }), (moves) => {
@@ -337,7 +417,7 @@ describe('C32 concurrency slots', () => {
 })
 
 describe('waiting', () => {
-  const flowing = (flow: string, signal?: AbortSignal) => ({ tokens: 0, flow, ...(signal ? { signal } : {}) })
+  const flowing = (flow: string) => ({ tokens: 0, flow })
 
   test('ends when a slot comes free, in turn by flow', async () => {
     const { limits, apply, clock } = setUp(limit({ per: [], concurrency: 1, queueMs: 5_000 }))
@@ -387,14 +467,40 @@ describe('waiting', () => {
   test('ends when the asker gives up, and leaves nothing behind', async () => {
     const { limits, apply, clock } = setUp(limit({ concurrency: 1, queueMs: 1_000 }))
     const first = limits.admit(apply(), flowing('a')) as { ok: true; lease: Lease }
-    const gone = new AbortController()
-    const waiting = limits.admit(apply(), flowing('a', gone.signal))
-    gone.abort()
+    let giveUp = (): void => {}
+    const waits = (leave: () => void): void => {
+      giveUp = leave
+    }
+    const waiting = limits.admit(apply(), { ...flowing('a'), waits })
+    giveUp()
+    giveUp()
     expect(await waiting).toMatchObject({ ok: false, refusal: { reason: 'aborted' } })
     expect(limits.size.waiting).toBe(0)
     expect(clock.timers()).toBe(0)
     first.lease.release()
-    expect(limits.admit(apply(), flowing('a', gone.signal))).toMatchObject({ ok: true })
+    const second = limits.admit(apply(), { ...flowing('a'), waits })
+    expect(second).toMatchObject({ ok: true })
+    giveUp()
+    expect(limits.states(apply())[0]!.remaining).toBe(0)
+  })
+
+  test('of those behind one that gives up ends when there is room for them', async () => {
+    const { limits, apply, clock } = setUp(limit({ tokens: 100, queueMs: 5_000 }))
+    limits.admit(apply(), { tokens: 50 })
+    let giveUp = (): void => {}
+    const waits = (leave: () => void): void => {
+      giveUp = leave
+    }
+    const large = limits.admit(apply(), { tokens: 90, flow: 'a', waits })
+    // More than five seconds to go: not even begun.
+    expect(large).toMatchObject({ ok: false, refusal: { reason: 'limit' } })
+    clock.move(56_000)
+    const waiting = limits.admit(apply(), { tokens: 90, flow: 'a', waits })
+    const small = limits.admit(apply(), { tokens: 10, flow: 'b' })
+    giveUp()
+    expect(await waiting).toMatchObject({ ok: false })
+    expect(await small).toMatchObject({ ok: true })
+    expect(clock.timers()).toBe(0)
   })
 
   test('is bounded by limit and in all', async () => {
@@ -457,6 +563,24 @@ describe('memory', () => {
     limits.prune(settings)
     expect(limits.size.entities).toBe(0)
     expect(collect() - before).toBeLessThan(2_000_000)
+  })
+
+  test('100,000 keys with limits of their own take less than 600 bytes each', () => {
+    const { clock, limits } = setUp([])
+    const before = collect()
+    // As a key carries it: settings of its own. Those are the key's memory; here they are let go.
+    for (let i = 0; i < 100_000; i++) {
+      if (i % 1_000 === 0) clock.move(100)
+      const key = `key-${i}`
+      const own = limit({ name: `key ${key}`, only: { key }, requests: 5, concurrency: 5, group: 'key 1 60000' })
+      const verdict = limits.admit(findApplied([[own]], { key }), { tokens: 0 }) as LimitVerdict
+      if (verdict.ok) verdict.lease.release()
+    }
+    expect(limits.size.entities).toBe(100_000)
+    expect(collect() - before).toBeLessThan(100_000 * 600)
+    clock.move(200_000)
+    limits.prune([])
+    expect(limits.size.entities).toBe(0)
   })
 
   test('beyond the bound newcomers share one count: nobody gets more than the limit', () => {

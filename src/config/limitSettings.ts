@@ -22,6 +22,8 @@ interface Place<Scope extends string> {
   readonly path: Path
   readonly per?: readonly Scope[]
   readonly only?: Readonly<Partial<Record<Scope, string>>>
+  /** For limits that count one entity: see `LimitSettings.group`. */
+  readonly group?: string | undefined
 }
 
 /** Tells of a limit that limits nothing. */
@@ -40,6 +42,8 @@ export function buildLimit(fields: LimitFields, place: Place<LimitScope>, report
     window,
     queueMs: fields.queueMs ?? defaults.limits.queueMs,
     queueSize: fields.queueSize ?? defaults.limits.queueSize,
+    answerTokens: fields.answerTokens ?? defaults.limits.answerTokens,
+    ...(place.group === undefined ? {} : { group: `${place.group} ${window}` }),
   }
 }
 
@@ -90,6 +94,7 @@ export function buildOwnRules(
     path: [...path, block, ...(several ? [index] : [])],
     per: kind === 'route' ? [] : [kind],
     only: { [kind]: name },
+    ...(kind === 'route' ? {} : { group: `${kind} ${index + 1}` }),
   })
   const { limits = [], budgets = [] } = rules
   return {

@@ -20,6 +20,10 @@ export interface LimitSettings {
   readonly queueMs: number
   /** Requests of one entity that may wait at a time. */
   readonly queueSize: number
+  /** Tokens taken for an answer whose request sets no cap, until it is known how long it is. */
+  readonly answerTokens: number
+  /** Limits that keys or teams bring along, one each: those with the same word are counted in one table, by entity. */
+  readonly group?: string | undefined
 }
 
 export type BudgetWindow = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'lifetime'

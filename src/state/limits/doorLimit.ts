@@ -13,28 +13,31 @@ export interface DoorLimit {
 }
 
 /**
- * Lets `limit` through in any `window` milliseconds for each address (`addressKey`); 0 = all. Failed authentication: `wait` before the
+ * Lets `limit` through in any `window` milliseconds for each address (`addressKey`); 0 = all. A function is asked each time. Failed authentication: `wait` before the
  * key is looked at, `count` after it was wrong. Right keys are not counted, so that a proxy's clients do not lock each other out.
  */
 export function createDoorLimit(
-  limit: number,
+  limit: number | (() => number),
   window = 60_000,
   now: () => number = () => performance.now(),
   maxEntities?: number,
 ): DoorLimit {
   const table = new LogTable(shapeOf(window), maxEntities)
+  const limitNow = typeof limit === 'number' ? () => limit : limit
   const wait = (address: string): number | undefined => {
-    if (limit === 0) return undefined
+    const most = limitNow()
+    if (most === 0 || table.isEmpty) return undefined
     const at = now()
     const log = table.find(address, at)
-    return log && log.sum >= limit ? log.waitFor(limit - 1, at) : undefined
+    return log && log.sum >= most ? log.waitFor(most - 1, at) : undefined
   }
   const count = (address: string): void => {
-    if (limit === 0) return
+    const most = limitNow()
+    if (most === 0) return
     const at = now()
     const log = table.take(address, at)
     // Beyond the limit nothing more is learnt: an address that goes on trying is let in a window after it was shut out, not never.
-    if (log.sum < limit) log.add(at, 1)
+    if (log.sum < most) log.add(at, 1)
   }
   return {
     take(address) {

@@ -33,8 +33,8 @@ export interface Lease {
   settle(tokens: number): void
   /** Gives back the concurrency slots. */
   release(): void
-  /** The enforced state now, for headers: each limit that applied. */
-  states(): LimitState[]
+  /** The `x-ratelimit-*` headers, names and values in turn: the enforced state now. */
+  headers(): string[]
 }
 
 export type LimitVerdict =
@@ -42,12 +42,16 @@ export type LimitVerdict =
   | { readonly ok: false; readonly refusal: LimitRefusal }
 
 export interface LimitAsk {
-  /** Upper bound of the request's tokens, prompt and answer; reserved until `settle`. */
+  /** Upper bound of the request's tokens, the prompt and answers with a cap; reserved until `settle`. */
   readonly tokens: number
+  /** Answers without a cap. */
+  readonly openAnswers?: number | undefined
+  /** The longest that the request may last, in milliseconds: no slot counts as lost before. */
+  readonly lastsMs?: number | undefined
   /** In a queue, flows take turns: the key's name, or the address. */
   readonly flow?: string | undefined
-  /** Ends the waiting in a queue. */
-  readonly signal?: AbortSignal | undefined
+  /** Called when the request has to wait, with what takes it out of the queue at once. */
+  readonly waits?: ((giveUp: () => void) => void) | undefined
 }
 
 export interface Limits {
@@ -55,6 +59,8 @@ export interface Limits {
   admit(applied: readonly AppliedLimit[], ask: LimitAsk): LimitVerdict | Promise<LimitVerdict>
   /** What is left, without counting anything. */
   states(applied: readonly AppliedLimit[]): LimitState[]
+  /** As a lease's: for requests that got none. */
+  headers(applied: readonly AppliedLimit[]): string[]
   /** Forgets limits that are not among those in use, and idle entities. */
   prune(inUse: readonly LimitSettings[]): void
   /** Entities remembered and requests waiting, for metrics. */

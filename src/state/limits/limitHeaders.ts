@@ -1,38 +1,35 @@
 // The `x-ratelimit-*` headers: what the enforced state is, in the words that vendors' clients read.
-import type { LimitKind, LimitState } from './limit.ts'
+import type { LimitState } from './limit.ts'
 
 /**
- * Header names and values in turn, for the tightest limit of each kind: that of which the smallest share is left. Resets are written as
- * OpenAI does (`1s`, `6m0s`): when the limit is whole again.
+ * Header names and values in turn. Resets are written as OpenAI does (`1s`, `6m0s`): when the limit is whole again.
+ * @param requests, tokens the tightest limit of each kind
  */
-export function limitHeaders(states: readonly LimitState[]): string[] {
+export function limitHeaders(requests: LimitState | undefined, tokens: LimitState | undefined): string[] {
   const headers: string[] = []
-  for (const kind of ['requests', 'tokens'] as const) {
-    const state = tightest(states, kind)
-    if (!state) continue
+  if (requests)
     headers.push(
-      `x-ratelimit-limit-${kind}`,
-      String(state.limit),
-      `x-ratelimit-remaining-${kind}`,
-      String(state.remaining),
-      `x-ratelimit-reset-${kind}`,
-      showSpan(state.resetMs),
+      'x-ratelimit-limit-requests',
+      String(requests.limit),
+      'x-ratelimit-remaining-requests',
+      String(requests.remaining),
+      'x-ratelimit-reset-requests',
+      showSpan(requests.resetMs),
     )
-  }
+  if (tokens)
+    headers.push(
+      'x-ratelimit-limit-tokens',
+      String(tokens.limit),
+      'x-ratelimit-remaining-tokens',
+      String(tokens.remaining),
+      'x-ratelimit-reset-tokens',
+      showSpan(tokens.resetMs),
+    )
   return headers
 }
 
 /** Whole seconds, rounded up, at least one. */
 export const retryAfterSeconds = (ms: number | undefined): number => Math.max(1, Math.ceil((ms ?? 0) / 1000))
-
-function tightest(states: readonly LimitState[], kind: LimitKind): LimitState | undefined {
-  let found: LimitState | undefined
-  for (const state of states) {
-    if (state.kind !== kind) continue
-    if (!found || state.remaining * found.limit < found.remaining * state.limit) found = state
-  }
-  return found
-}
 
 /** `120ms`, `1s`, `6m0s`, `1h0m0s`; rounded up. */
 export function showSpan(ms: number): string {

@@ -1,6 +1,6 @@
 // The limits of this process: admits, or lets a request wait for its turn in a fair and bounded queue, or refuses.
 import { entityName } from '../scope.ts'
-import { Counters, type Holding, type Shortage } from './counters.ts'
+import { Counters, type Demand, type Holding, type Shortage } from './counters.ts'
 import { FairQueue } from './fairQueue.ts'
 import type {
   AppliedLimit,
@@ -12,6 +12,7 @@ import type {
   Limits,
   LimitVerdict,
 } from './limit.ts'
+import { limitHeaders } from './limitHeaders.ts'
 
 export interface LimitOptions {
   /** Milliseconds of a clock that never goes back; default: the monotonic one. */
@@ -21,13 +22,13 @@ export interface LimitOptions {
   readonly maxEntities?: number | undefined
   /** Requests that wait at a time, in all queues together. */
   readonly maxWaiting?: number | undefined
-  /** Milliseconds after which a slot that was not given back counts as lost. Longer than any request. */
+  /** Milliseconds after which a slot that was not given back counts as lost, unless the request may last longer. */
   readonly leaseMs?: number | undefined
 }
 
 interface Waiter {
   readonly applied: readonly AppliedLimit[]
-  readonly tokens: number
+  readonly demand: Demand
   readonly flow: string
   queue: Queue
   readonly done: (verdict: LimitVerdict) => void
@@ -61,7 +62,7 @@ export function createLimits(options: LimitOptions = {}): Limits {
       release() {
         if (counters.release(holding) && waiting > 0) wakeAll(holding.applied, 'concurrency')
       },
-      states: () => statesOf(holding.applied),
+      headers: () => headersOf(holding.applied),
     }
   }
 
@@ -70,6 +71,11 @@ export function createLimits(options: LimitOptions = {}): Limits {
     return applied.flatMap((one) =>
       kinds.filter((kind) => one.setting[kind] !== undefined).map((kind) => counters.stateOf(one, kind, at)),
     )
+  }
+
+  function headersOf(applied: readonly AppliedLimit[]): string[] {
+    const at = now()
+    return limitHeaders(counters.tightest(applied, 'requests', at), counters.tightest(applied, 'tokens', at))
   }
 
   function refusalOf({ applied, kind, waitMs }: Shortage, reason: LimitRefusal['reason']): LimitRefusal {
@@ -111,9 +117,13 @@ export function createLimits(options: LimitOptions = {}): Limits {
   }
 
   function leave(waiter: Waiter): void {
-    if (!waiter.queue.waiters.remove(waiter.flow, waiter)) return
+    const { queue } = waiter
+    const wasFirst = queue.waiters.first === waiter
+    if (!queue.waiters.remove(waiter.flow, waiter)) return
     waiting--
-    dropIfEmpty(waiter.queue)
+    // The next one may need less than the first did.
+    if (wasFirst) wake(queue)
+    else dropIfEmpty(queue)
   }
 
   function dropIfEmpty(queue: Queue): void {
@@ -139,7 +149,7 @@ export function createLimits(options: LimitOptions = {}): Limits {
     for (let tries = queue.waiters.size; tries > 0; tries--) {
       const waiter = queue.waiters.first
       if (!waiter) break
-      const got = counters.book(waiter.applied, waiter.tokens, now())
+      const got = counters.book(waiter.applied, waiter.demand, now())
       if ('kind' in got && queueId(got.applied, got.kind) === queue.id) {
         wakeIn(queue, got.waitMs)
         return
@@ -162,44 +172,45 @@ export function createLimits(options: LimitOptions = {}): Limits {
     shortage: Shortage,
   ): LimitVerdict | Promise<LimitVerdict> {
     const { queueMs } = shortage.applied.setting
-    const { signal } = ask
     let finish: (verdict: LimitVerdict) => void = () => {}
     const waiter: Waiter = {
       applied,
-      tokens: ask.tokens,
+      demand: ask,
       flow: ask.flow ?? '',
       queue: undefined as unknown as Queue,
       done: (verdict) => finish(verdict),
     }
-    const refusal = enqueue(waiter, shortage, signal?.aborted ? 0 : queueMs)
+    const refusal = enqueue(waiter, shortage, queueMs)
     if (refusal) return { ok: false, refusal }
     return new Promise((resolve) => {
       const giveUp = (reason: LimitRefusal['reason']): void => {
+        if (done) return
         leave(waiter)
-        const fresh = counters.check(applied, ask.tokens, now()) ?? { ...shortage, waitMs: undefined }
+        const fresh = counters.check(applied, ask, now()) ?? { ...shortage, waitMs: undefined }
         finish({ ok: false, refusal: refusalOf(fresh, reason) })
       }
-      const onAbort = (): void => giveUp('aborted')
+      let done = false
       const cancelDeadline = later(queueMs, () => giveUp('waited'))
-      signal?.addEventListener('abort', onAbort, { once: true })
       finish = (verdict) => {
+        done = true
         cancelDeadline()
-        signal?.removeEventListener('abort', onAbort)
         resolve(verdict)
       }
+      ask.waits?.(() => giveUp('aborted'))
     })
   }
 
   return {
     admit(applied, ask) {
       const waitedFor = waiting > 0 ? queuedShortage(applied) : undefined
-      const got = waitedFor ?? counters.book(applied, ask.tokens, now())
+      const got = waitedFor ?? counters.book(applied, ask, now())
       if (!('kind' in got)) return { ok: true, lease: leaseOf(got) }
       const tooLarge = got.kind === 'tokens' && got.waitMs === undefined && !waitedFor
       if (got.applied.setting.queueMs > 0 && !tooLarge && !closed) return wait(applied, ask, got)
       return { ok: false, refusal: refusalOf(got, 'limit') }
     },
     states: statesOf,
+    headers: headersOf,
     prune: (inUse) => counters.prune(inUse, now()),
     get size() {
       return { entities: counters.entities, waiting }

@@ -51,6 +51,11 @@ export class LogTable {
     return this.#young.size + this.#old.size
   }
 
+  /** Nobody is remembered. */
+  get isEmpty(): boolean {
+    return this.#young.size === 0 && this.#old.size === 0 && this.#shared.sum === 0
+  }
+
   /** Forgets idle entities although nobody asks for any. */
   sweep(now: number): void {
     if (now >= this.#turnAt) this.#turn(now)
