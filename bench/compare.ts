@@ -35,27 +35,38 @@ const compareBudget = (file: string): number => {
   return broken
 }
 
-/** Ratios that differ by more than `within` percent. Only ratios count: absolute figures depend on the machine's mood. */
+/**
+ * Ratios that differ by more than `within` percent. Only ratios count: absolute figures depend on the machine's mood. A ratio that one
+ * run lacks, because its rounds were void or it was not asked for, is shown and is neither near nor apart; two runs without a single
+ * ratio in common do not agree.
+ */
 const compareRuns = (first: string, second: string, within: number): number => {
   const [one, two] = [readRun(first), readRun(second)]
   let apart = 0
-  const rows = Object.keys(one)
-    .filter((name) => /ratio$/i.test(name) && two[name] && !name.includes('.relay.'))
+  let absent = 0
+  const names = [...new Set([...Object.keys(one), ...Object.keys(two)])]
+  const rows = names
+    .filter((name) => /ratio$/i.test(name) && !name.includes('.relay.'))
     .map((name) => {
-      const [a, b] = [one[name]!.value, two[name]!.value]
+      const [a, b] = [one[name]?.value, two[name]?.value]
+      if (a === undefined || b === undefined) {
+        absent++
+        return [name, showNumber(a), showNumber(b), '–', 'void or not measured']
+      }
       const difference = (Math.abs(a - b) / Math.min(a, b)) * 100
       if (difference > within) apart++
       return [name, showNumber(a), showNumber(b), `${difference.toFixed(1)} %`, difference > within ? 'APART' : '']
     })
+  const compared = rows.length - absent
   console.log(
     showTable({
       title: `two runs, ratios within ${within} %`,
       header: ['figure', 'first', 'second', 'apart', ''],
       rows,
-      notes: [],
+      notes: [`${compared - apart} of ${compared} agree; ${absent} could not be compared.`],
     }),
   )
-  return apart
+  return compared === 0 ? 1 : apart
 }
 
 const { positionals, values } = parseArgs({

@@ -17,6 +17,12 @@ export interface PeakRow {
   /** Requests a second as a share of the relay's in the same round; the same for CPU (relay's / own). */
   ratio: number[]
   cpuRatio: number[]
+  /** Hub works: CPU per request as a multiple of the same contender's at the identity lane's twin of the work, in the same round. */
+  twinCpuRatio: number[]
+  /** As `roughCpu`, for these. */
+  roughTwin: boolean
+  /** Hub streams: CPU microseconds per event more than the relay's, which pipes, in the same round. */
+  beyondPipe: number[]
   /** No round counted, so that the CPU figures are of void rounds with right answers: a guide, and no part of `flatten`. */
   roughCpu: boolean
   /** Microseconds to the first byte, median per round, where our own generator ran. */
@@ -91,6 +97,11 @@ export const flatten = (figures: Figures): Record<string, { value: number; sprea
   for (const row of figures.peak) {
     put(`${row.work}.${row.contender}.ratio`, row.ratio)
     if (!row.roughCpu) put(`${row.work}.${row.contender}.cpuRatio`, row.cpuRatio)
+    if (!row.roughTwin) put(`${row.work}.${row.contender}.twinCpuRatio`, row.twinCpuRatio)
+    if (!row.roughCpu && row.beyondPipe.length > 0) {
+      put(`${row.work}.${row.contender}.cpuPerEvent`, row.cpuPerEvent)
+      put(`${row.work}.${row.contender}.beyondPipe`, row.beyondPipe)
+    }
   }
   for (const row of figures.latency) {
     put(`${row.work}.${row.contender}.addedP50`, [row.added.p50])

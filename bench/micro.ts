@@ -14,6 +14,7 @@ import { benchKey } from './contenders/contender.ts'
 import { makeFolder } from './folders.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { timeFunction } from './measure/timing.ts'
+import { type Case, survivalCases, translateCases } from './microCases.ts'
 import { showNumber } from './report/sections.ts'
 import { showTable } from './report/terminal.ts'
 import { makeBody, makeFrames, makeReply } from './wire.ts'
@@ -59,12 +60,6 @@ const { snapshot } = parseConfig(
 const metrics = createMetrics()
 const log = createLog({ level: 'info', file: join(makeFolder('micro'), 'log.txt') })
 const headers = { authorization: `Bearer ${benchKey}` }
-
-interface Case {
-  name: string
-  work: () => unknown
-  per?: number
-}
 
 const cases: Case[] = [
   ...bodies.flatMap(({ kilobytes, body }): Case[] => {
@@ -136,6 +131,8 @@ const cases: Case[] = [
         key: 'bench',
       }),
   },
+  ...survivalCases(),
+  ...translateCases(),
 ]
 
 pinSelf(readMachine())

@@ -1,5 +1,6 @@
 // The upstream of the bench as a process of its own: answers from buffers made before the first request, and paces streams.
 import { createServer, type ServerResponse } from 'node:http'
+import { makeContent, makeContentFrames, makeMessage, makeMessageFrames } from './vendorWire.ts'
 import { makeFrames, makeReply, vendorHeaders } from './wire.ts'
 import { eventsPerStream, slowEvents } from './work.ts'
 
@@ -14,13 +15,23 @@ interface Open {
   gap: number
 }
 
-const whole = { small: makeReply(820), large: makeReply(8192) }
+const whole = {
+  small: makeReply(820),
+  large: makeReply(8192),
+  claude: makeMessage(820),
+  gemini: makeContent(820),
+}
 const jsonHeaders = (body: Buffer) => ({
   ...vendorHeaders,
   'content-type': 'application/json',
   'content-length': String(body.length),
 })
-const heads = { small: jsonHeaders(whole.small), large: jsonHeaders(whole.large) }
+const heads = {
+  small: jsonHeaders(whole.small),
+  large: jsonHeaders(whole.large),
+  claude: jsonHeaders(whole.claude),
+  gemini: jsonHeaders(whole.gemini),
+}
 const streamHead = { ...vendorHeaders, 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' }
 
 /** Each event as an HTTP chunk of its own, as vendors send them. */
@@ -34,6 +45,10 @@ const joined = (chunks: Buffer[]): Buffer[] => {
 }
 const single = { asked: chunksOf(eventsPerStream, true), unasked: chunksOf(eventsPerStream, false) }
 const fast = { asked: joined(single.asked), unasked: joined(single.unasked) }
+const translated = {
+  'claude-fast': joined(makeMessageFrames(eventsPerStream).map(asChunk)),
+  'gemini-fast': joined(makeContentFrames(eventsPerStream).map(asChunk)),
+}
 const slow = { asked: chunksOf(slowEvents, true), unasked: chunksOf(slowEvents, false) }
 
 const open = new Set<Open>()
@@ -44,12 +59,12 @@ const server = createServer({ keepAliveTimeout: 600_000, requestTimeout: 0, noDe
   let asked = false
   request.on('data', (piece: Buffer) => {
     // The flag is near the end of a 1 KB body: one piece. Only streams look.
-    if (lane !== 'small' && lane !== 'large') asked ||= piece.includes('"include_usage":true')
+    if (!(lane in whole)) asked ||= piece.includes('"include_usage":true')
   })
   request.on('end', () => {
-    if (lane === 'small' || lane === 'large') {
-      response.writeHead(200, heads[lane])
-      response.end(whole[lane])
+    if (lane in whole) {
+      response.writeHead(200, heads[lane as keyof typeof whole])
+      response.end(whole[lane as keyof typeof whole])
       return
     }
     response.writeHead(200, streamHead)
@@ -57,6 +72,7 @@ const server = createServer({ keepAliveTimeout: 600_000, requestTimeout: 0, noDe
     const kind = asked ? 'asked' : 'unasked'
     const now = performance.now()
     if (lane === 'fast') sendBursts(response, fast[kind], 0)
+    else if (lane === 'claude-fast' || lane === 'gemini-fast') sendBursts(response, translated[lane], 0)
     else if (lane === 'paced') pace({ response, frames: single[kind], next: 0, due: now + 10, gap: 1 })
     else if (lane === 'slow') pace({ response, frames: slow[kind], next: 0, due: now, gap: 250 })
     else response.destroy()

@@ -40,7 +40,10 @@ export const makeBody = (model: string, bytes: number, stream?: { includeUsage: 
 }
 
 /** Only characters that an nginx configuration can hold in a quoted string (no dollar sign, which starts a variable). */
-const replyText = (bytes: number) => makeText(bytes).slice(0, bytes).trim()
+export const replyText = (bytes: number) => makeText(bytes).slice(0, bytes).trim()
+
+/** The words that the `count` frames of a stream carry, one each; they begin anew where there are fewer. */
+export const wordsOf = (count: number): string[] => makeText(count * 8).split(' ')
 
 /** A whole chat reply of about `bytes` bytes. */
 export const makeReply = (bytes: number): Buffer =>
@@ -75,7 +78,7 @@ export const makeReply = (bytes: number): Buffer =>
  * With `usage` they are what OpenAI sends when asked for usage: `"usage":null` on each chunk and one more chunk before the end.
  */
 export const makeFrames = (count: number, usage: boolean): Buffer[] => {
-  const words = makeText(count * 8).split(' ')
+  const words = wordsOf(count)
   const chunk = (delta: object, finish: string | null) => ({
     id: 'chatcmpl-bench0000000000000000000000',
     object: 'chat.completion.chunk',
@@ -111,18 +114,38 @@ export const vendorHeaders: Readonly<Record<string, string>> = {
   'x-ratelimit-reset-requests': '2ms',
 }
 
-/** The words of a reply, read back from its bytes: what must be the same whichever way the reply came. */
+/** A reply's wire as far as words are concerned: OpenAI's, Anthropic's or Gemini's. */
+interface Spoken {
+  type?: string
+  choices?: { message?: { content: string }; delta?: { content?: string } }[]
+  content?: { text: string }[]
+  delta?: { text?: string }
+  candidates?: { content: { parts: { text: string }[] }; finishReason?: string }[]
+}
+
+const wordsIn = ({ choices, content, delta, candidates }: Spoken): string =>
+  choices?.[0]?.message?.content ??
+  choices?.[0]?.delta?.content ??
+  content?.[0]?.text ??
+  delta?.text ??
+  candidates?.[0]?.content.parts[0]?.text ??
+  ''
+
+/** The words of a reply, read back from its bytes: what must be the same whichever way the reply came, and in whichever dialect. */
 export const readWords = (body: Buffer, stream: boolean): string => {
-  if (!stream) {
-    const wire = JSON.parse(body.toString()) as { choices: { message: { content: string } }[] }
-    return wire.choices[0]?.message.content ?? ''
-  }
-  const frames = body.toString().split('\n\n')
+  if (!stream) return wordsIn(JSON.parse(body.toString()) as Spoken)
   let words = ''
-  for (const frame of frames) {
-    if (!frame.startsWith('data: ') || frame === 'data: [DONE]') continue
-    const wire = JSON.parse(frame.slice(6)) as { choices: { delta: { content?: string } }[] }
-    words += wire.choices[0]?.delta.content ?? ''
+  let ended = false
+  for (const line of body.toString().split(/\r?\n/)) {
+    if (!line.startsWith('data: ')) continue
+    if (line === 'data: [DONE]') {
+      ended = true
+      continue
+    }
+    const wire = JSON.parse(line.slice(6)) as Spoken
+    words += wordsIn(wire)
+    // Anthropic's and Gemini's own marks of an end: no [DONE] there.
+    ended ||= wire.type === 'message_stop' || wire.candidates?.[0]?.finishReason === 'STOP'
   }
-  return frames.includes('data: [DONE]') ? words : `${words} (no end)`
+  return ended ? words : `${words} (no end)`
 }

@@ -1,9 +1,27 @@
 // What is asked of every contender: the list of works, their sizes, connections and tools.
+import { makeContent, makeContentFrames, makeMessage, makeMessageFrames } from './vendorWire.ts'
 import { makeBody, makeFrames, makeReply } from './wire.ts'
 
 /** The upstream's behaviours. Each is a path prefix at the upstream and a model name (`bench-<lane>`) at a gateway. */
-export const lanes = ['small', 'large', 'fast', 'paced', 'slow'] as const
+export const lanes = [
+  'small',
+  'large',
+  'fast',
+  'paced',
+  'slow',
+  'claude',
+  'claude-fast',
+  'gemini',
+  'gemini-fast',
+] as const
 export type Lane = (typeof lanes)[number]
+
+/** Those that answer whole JSON. */
+export const jsonLanes: readonly Lane[] = ['small', 'large', 'claude', 'gemini']
+
+/** What an upstream's lane speaks. Clients always speak OpenAI's. */
+export const dialectOf = (lane: Lane): 'openai' | 'anthropic' | 'gemini' =>
+  lane.startsWith('claude') ? 'anthropic' : lane.startsWith('gemini') ? 'gemini' : 'openai'
 
 /** Events of a stream; what the issue of the bench and its anchors count in. */
 export const eventsPerStream = 200
@@ -22,6 +40,8 @@ export interface Work {
   readonly kind: 'peak' | 'paced'
   /** The smallest set that holds it. */
   readonly set: 'quick' | 'core' | 'full'
+  /** Translated on the way: the work that asks the same of the identity lane, and who takes part. */
+  readonly hub?: { readonly twin: string; readonly contenders: readonly string[] }
 }
 
 const smallReply = makeReply(820)
@@ -67,6 +87,26 @@ const stream = (
   set,
 })
 
+/** Those that translate, and the relay, which pipes the upstream's own bytes. */
+const translators = ['relay', 'turnout', 'turnout-bare', 'portkey']
+
+const hub = (name: string, title: string, lane: Lane, twin: string, reply: Buffer, set: Work['set']): Work => {
+  const isStream = !jsonLanes.includes(lane)
+  return {
+    name,
+    title,
+    lane,
+    stream: isStream,
+    connections: 64,
+    body: makeBody(`bench-${lane}`, 1024, isStream ? { includeUsage: true } : undefined),
+    reply,
+    events: isStream ? eventsPerStream : 0,
+    kind: 'peak',
+    set,
+    hub: { twin, contenders: translators },
+  }
+}
+
 /** One event each 250 ms: long enough that a thousand of them are open at the same time. */
 export const slowEvents = 18
 
@@ -80,6 +120,24 @@ export const works: readonly Work[] = [
   stream('stream-unasked', 'the same, usage not asked for by the client', 'fast', 64, false, 'core'),
   stream('stream-1', '200 events as fast as possible, 1 connection', 'fast', 1, true, 'full'),
   stream('stream-256', '200 events as fast as possible, 256 connections', 'fast', 256, true, 'full'),
+  hub('hub-json', 'OpenAI in, Anthropic out: JSON 1 KB', 'claude', 'json', makeMessage(820), 'core'),
+  hub(
+    'hub-stream',
+    'OpenAI in, Anthropic out: 200 events as fast as possible',
+    'claude-fast',
+    'stream',
+    Buffer.concat(makeMessageFrames(eventsPerStream)),
+    'core',
+  ),
+  hub('hub-json-gemini', 'OpenAI in, Gemini out: JSON 1 KB', 'gemini', 'json', makeContent(820), 'full'),
+  hub(
+    'hub-stream-gemini',
+    'OpenAI in, Gemini out: 200 events as fast as possible',
+    'gemini-fast',
+    'stream',
+    Buffer.concat(makeContentFrames(eventsPerStream)),
+    'full',
+  ),
   stream('stream-paced', '200 events, 10 ms first, 1 ms between, 16 connections', 'paced', 16, true, 'core'),
   stream('stream-paced-64', '200 events, 10 ms first, 1 ms between, 64 connections', 'paced', 64, true, 'full'),
 ]

@@ -1,6 +1,17 @@
 // nginx configurations as text: the upstream of the small JSON work, and the plain relay that shows what C does.
+import { makeContent, makeMessage } from '../vendorWire.ts'
 import { makeReply, vendorHeaders } from '../wire.ts'
-import { type Lane, lanes } from '../work.ts'
+import { jsonLanes, type Lane, lanes } from '../work.ts'
+
+/** What nginx answers as an upstream: the small bodies, which a parameter of its configuration can hold. */
+const answers: Partial<Record<Lane, Buffer>> = {
+  small: makeReply(820),
+  claude: makeMessage(820),
+  gemini: makeContent(820),
+}
+
+/** The lanes whose upstream is nginx, where it is installed. */
+export const nginxLanes = Object.keys(answers) as Lane[]
 
 const frame = (http: string, folder: string): string => `
 daemon off;
@@ -27,17 +38,20 @@ ${http}
 /** Quoted for nginx; a parameter has at most 4096 bytes, so longer texts are joined from variables. */
 const quote = (text: string) => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
 
-/** Answers every request with the small reply. It does not wait for a body's end, so it only serves bodies of one packet. */
+/** Answers each lane with its small reply. It does not wait for a body's end, so it only serves bodies of one packet. */
 export const writeUpstreamConfig = (port: number, folder: string): string => {
   const headers = Object.entries(vendorHeaders).map(([name, value]) => `add_header ${name} ${quote(value)};`)
+  const locations = Object.entries(answers).map(
+    ([lane, body]) => `    location /${lane}/ {
+      default_type application/json;
+      ${headers.join('\n      ')}
+      return 200 ${quote(body.toString())};
+    }`,
+  )
   return frame(
     `  server {
     listen 127.0.0.1:${port} backlog=4096;
-    location / {
-      default_type application/json;
-      ${headers.join('\n      ')}
-      return 200 ${quote(makeReply(820).toString())};
-    }
+${locations.join('\n')}
   }`,
     folder,
   )
@@ -50,7 +64,7 @@ export const writeRelayConfig = (port: number, folder: string, upstreams: Readon
     return `  upstream ${name} { server ${new URL(origin).host}; keepalive 2048; keepalive_requests 1000000000; keepalive_timeout 600s; }`
   })
   const locations = lanes.map((lane) => {
-    const buffering = lane === 'small' || lane === 'large' ? 'on' : 'off'
+    const buffering = jsonLanes.includes(lane) ? 'on' : 'off'
     return `    location /${lane}/ { proxy_pass http://${servers.get(upstreams[lane])}; proxy_buffering ${buffering}; }`
   })
   return frame(

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from '../child.ts'
 import { benchFolder, builtChild } from '../folders.ts'
+import { dialectOf } from '../work.ts'
 import { benchKey, type Contender } from './contender.ts'
 import { writeRelayConfig } from './nginx.ts'
 
@@ -49,7 +50,11 @@ export const portkey: Contender = {
     }),
   target: (lane, upstream) => ({
     path: '/v1/chat/completions',
-    headers: { authorization, 'x-portkey-provider': 'openai', 'x-portkey-custom-host': `${upstream}/${lane}/v1` },
+    headers: {
+      authorization,
+      'x-portkey-provider': { openai: 'openai', anthropic: 'anthropic', gemini: 'google' }[dialectOf(lane)],
+      'x-portkey-custom-host': `${upstream}/${lane}/v1`,
+    },
   }),
 }
 

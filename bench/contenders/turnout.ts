@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from '../child.ts'
 import { rootFolder } from '../folders.ts'
-import { lanes } from '../work.ts'
+import { dialectOf, lanes } from '../work.ts'
 import { benchKey, type Contender, type Grounds } from './contender.ts'
 import { extras, type Feature, features } from './features.ts'
 
@@ -28,7 +28,7 @@ const makeConfig = ({ upstreams, folder, port }: Grounds): Config => ({
   providers: Object.fromEntries(
     lanes.map((lane) => [
       `up-${lane}`,
-      { kind: 'openai', baseUrl: `${upstreams[lane]}/${lane}/v1`, apiKey: 'sk-test-upstream-0000000000' },
+      { kind: dialectOf(lane), baseUrl: `${upstreams[lane]}/${lane}/v1`, apiKey: 'sk-test-upstream-0000000000' },
     ]),
   ),
   routes: Object.fromEntries(lanes.map((lane) => [`bench-${lane}`, `up-${lane}/bench-model-2025-08-07`])),

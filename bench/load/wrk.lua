@@ -12,9 +12,17 @@ function setup(thread)
   table.insert(threads, thread)
 end
 
+-- The id and the time of a translated reply are the gateway's and differ from one to the next; everything else must not.
+local function steady(body)
+  local text = body:gsub('"id":"[^"]*"', '"id":""'):gsub('"created":%d+', '"created":0')
+  return text
+end
+
 function init()
   wrong = 0
+  varies = os.getenv('VARIES') == '1'
   expected = read('REPLY_FILE')
+  if varies then expected = steady(expected) end
   wrk.method = 'POST'
   wrk.body = read('BODY_FILE')
   for line in os.getenv('HEADERS'):gmatch('[^\n]+') do
@@ -26,6 +34,7 @@ function init()
 end
 
 function response(status, headers, body)
+  if varies then body = steady(body) end
   if status ~= 200 or body ~= expected then wrong = wrong + 1 end
 end
 

@@ -3,13 +3,16 @@ import type { Running } from '../contenders/contender.ts'
 import type { PeakRow } from '../figures.ts'
 import { drivePeak } from '../load/drive.ts'
 import type { Plan } from '../plan.ts'
-import type { Stage } from '../stage.ts'
-import type { Work } from '../work.ts'
+import { type Stage, takesPart } from '../stage.ts'
+import { type Work, works } from '../work.ts'
 import { median } from './statistics.ts'
 import { measureWindow, type Window } from './window.ts'
 
 /** These run shorter, and only once outside the first work: nothing is measured against them here. */
 const orientation: readonly string[] = ['direct', 'nginx']
+
+/** Whose identity lane is measured beside its hub lane, round by round. */
+const twinned = 'turnout'
 
 /** V8 compiles the hot path for its first 20,000 or so requests, at several times the cost: seen as 430 µs falling to 150. */
 const warmRequests = 20_000
@@ -27,14 +30,21 @@ export const warmUp = async (stage: Stage, running: Running, work: Work, limit: 
 /** Measures one work. `tell` is called with a line of progress per round. */
 export const measurePeak = async (
   stage: Stage,
-  contenders: readonly Running[],
+  all: readonly Running[],
   work: Work,
   plan: Plan,
   isFirst: boolean,
   tell: (text: string) => void,
 ): Promise<PeakRow[]> => {
   const rounds = isFirst ? plan.firstRounds : plan.rounds
-  for (const running of contenders) if (running.child) await warmUp(stage, running, work, plan.warmUp[isFirst ? 0 : 1])
+  const contenders = all.filter(({ contender }) => takesPart(contender, work))
+  const twin = works.find(({ name }) => name === work.hub?.twin)
+  const twins: Window[] = []
+  for (const running of contenders) {
+    if (!running.child) continue
+    await warmUp(stage, running, work, plan.warmUp[isFirst ? 0 : 1])
+    if (twin && running.contender.name === twinned) await warmUp(stage, running, twin, plan.warmUp[1])
+  }
   const windows = new Map<Running, Window[]>(contenders.map((running) => [running, []]))
   for (let round = 0; round < rounds; round++) {
     // Each round begins with another contender, so that no one always follows the same neighbour.
@@ -43,13 +53,17 @@ export const measurePeak = async (
       const isOrientation = orientation.includes(running.contender.name)
       if (isOrientation && round > 0 && !isFirst) continue
       const seconds = isOrientation ? Math.min(1, plan.window) : plan.window
-      windows.get(running)!.push(await measureWindow(stage, running, () => drivePeak(stage, running, work, seconds)))
+      const measure = (one: Work) => measureWindow(stage, running, () => drivePeak(stage, running, one, seconds))
+      windows.get(running)!.push(await measure(work))
+      if (twin && running.contender.name === twinned) twins.push(await measure(twin))
     }
     tell(`${work.name}: round ${round + 1} of ${rounds}`)
   }
   const relay = contenders.find(({ contender }) => contender.name === 'relay')
   const base = relay && windows.get(relay)!
-  return contenders.map((running) => makeRow(running.contender.name, work, windows.get(running)!, base))
+  return contenders.map(({ contender: { name } }, i) =>
+    makeRow(name, work, windows.get(contenders[i]!)!, base, name === twinned ? twins : []),
+  )
 }
 
 const rate = ({ load }: Window) => load.completed / load.seconds
@@ -59,7 +73,13 @@ const isGood = (window: Window) => window.void === undefined
 /** The CPU of a request is not far off in a window that is void for its speed alone. */
 const isRight = ({ load }: Window) => load.wrong === 0 && load.completed > 0
 
-const makeRow = (contender: string, work: Work, windows: Window[], base: Window[] | undefined): PeakRow => {
+const makeRow = (
+  contender: string,
+  work: Work,
+  windows: Window[],
+  base: Window[] | undefined,
+  twins: readonly Window[],
+): PeakRow => {
   const good = windows.filter(isGood)
   const bad = windows.filter((window) => !isGood(window))
   const pair = (counts: (window: Window) => boolean) =>
@@ -68,7 +88,13 @@ const makeRow = (contender: string, work: Work, windows: Window[], base: Window[
       return other && counts(own) && counts(other) ? [{ own, other }] : []
     })
   const pairs = pair(isGood)
+  const ofTwin = (counts: (window: Window) => boolean) =>
+    windows.flatMap((one, round) => {
+      const twin = twins[round]
+      return twin && counts(one) && counts(twin) ? [cpuOf(one)! / cpuOf(twin)!] : []
+    })
   const roughCpu = pairs.length === 0
+  const roughTwin = ofTwin(isGood).length === 0
   const cpu = (roughCpu ? windows.filter(isRight) : good).map(cpuOf).filter((value) => value !== undefined)
   const firstBytes = good.filter(({ load }) => load.firstByte.length > 0)
   return {
@@ -83,6 +109,14 @@ const makeRow = (contender: string, work: Work, windows: Window[], base: Window[
     cpuRatio: (roughCpu ? pair(isRight) : pairs).flatMap(({ own, other }) =>
       own.cpu && other.cpu ? [cpuOf(other)! / cpuOf(own)!] : [],
     ),
+    twinCpuRatio: roughTwin ? ofTwin(isRight) : ofTwin(isGood),
+    roughTwin,
+    beyondPipe:
+      work.hub && work.stream
+        ? (roughCpu ? pair(isRight) : pairs).flatMap(({ own, other }) =>
+            own.cpu && other.cpu && own !== other ? [(cpuOf(own)! - cpuOf(other)!) / work.events] : [],
+          )
+        : [],
     roughCpu,
     firstByte: firstBytes.map(({ load }) => median(load.firstByte)),
     wrong: windows.reduce((sum, { load }) => sum + load.wrong, 0),

@@ -16,6 +16,9 @@ const middle = (values: readonly number[] | undefined) => (values && values.leng
 const ratio = (work: string, contender: string) => (figures: Figures) => middle(peak(figures, work, contender)?.ratio)
 const latency = (figures: Figures, work: string, contender: string) =>
   figures.latency.find((row) => row.work === work && row.contender === contender)?.added
+const ofTwin = (work: string) => (figures: Figures) => middle(peak(figures, work, 'turnout')?.twinCpuRatio)
+const perEvent = (work: string) => (figures: Figures) => middle(peak(figures, work, 'turnout')?.cpuPerEvent)
+const beyondPipe = (work: string) => (figures: Figures) => middle(peak(figures, work, 'turnout')?.beyondPipe)
 const memory = (figures: Figures) => figures.memory.find((row) => row.contender === 'turnout')
 
 const atLeast = (least: number) => ({ goal: `≥ ${least}`, met: (value: number) => value >= least })
@@ -48,6 +51,9 @@ export const goals: readonly Goal[] = [
       return share && 1 / share
     },
   },
+  { text: 'CPU of translated JSON, of the identity lane', ...atMost(1.4), value: ofTwin('hub-json') },
+  { text: 'CPU µs of a translated event, in all', ...atMost(4), value: perEvent('hub-stream') },
+  { text: 'CPU µs of a translated event, beyond the pipe', ...atMost(4), value: beyondPipe('hub-stream') },
   { text: 'RSS idle, MB', ...atMost(150), value: (figures) => memory(figures)?.idle },
   {
     text: 'RSS after the last 1,000 streams, of that after the first',

@@ -44,7 +44,46 @@ const voidCell = ({ voids }: { voids: string[] }) => {
   return `${voids.length} void: ${reasons.length === 1 ? voids[0] : reasons.join('; ')}`
 }
 
+const roughTwin = (row: PeakRow) => {
+  const text = withRange(row.twinCpuRatio)
+  return row.roughTwin && text !== none ? `~${text}` : text
+}
+
+/** The hub's works: what translating costs, against the same contender's identity lane and against the pipe. */
+const hubSection = (work: Work, rows: readonly PeakRow[]): Section => {
+  const isStream = work.stream
+  return {
+    title: `${work.name}: ${work.title}`,
+    header: [
+      'contender',
+      isStream ? 'streams/s' : 'requests/s',
+      ...(isStream ? ['events/s'] : []),
+      'x relay',
+      isStream ? 'CPU µs/event' : 'CPU µs/request',
+      ...(isStream ? ['beyond the pipe'] : []),
+      'CPU of identity lane',
+      'wrong',
+      '',
+    ],
+    rows: rows.map((row) => [
+      row.contender,
+      rateCell(row, row.perSecond, 1),
+      ...(isStream ? [rateCell(row, row.eventsPerSecond, work.events)] : []),
+      withRange(row.ratio),
+      rough(row, withSpread(isStream ? row.cpuPerEvent : row.cpuPerRequest)),
+      ...(isStream ? [rough(row, withRange(row.beyondPipe))] : []),
+      roughTwin(row),
+      String(row.wrong),
+      voidCell(row),
+    ]),
+    notes: [
+      `The relay pipes the upstream's own bytes. "CPU of identity lane": per request, as a multiple of the same process's at ${work.hub!.twin} in the same round: less is better.`,
+    ],
+  }
+}
+
 const peakSection = (work: Work, rows: readonly PeakRow[]): Section => {
+  if (work.hub) return hubSection(work, rows)
   const header = work.stream
     ? ['contender', 'streams/s', 'events/s', 'x relay', 'CPU µs/event', 'CPU x relay', 'first byte ms', 'wrong', '']
     : ['contender', 'requests/s', 'x relay', 'CPU µs/request', 'CPU x relay', 'wrong', '']
