@@ -28,7 +28,7 @@ beforeAll(async () => {
       directModels: true,
       keys: [{ name: 'boss', key: master, role: 'admin' }],
     },
-    { books: { keyring: createKeyring(makeKeyStore(store.db), pepper) } },
+    { books: { keyring: createKeyring(makeKeyStore(store), pepper) } },
   )
 })
 afterAll(async () => {
@@ -108,12 +108,12 @@ describe('a virtual key', () => {
     expect(await chat(again.secret)).toEqual([200, 'up/a'])
   })
 
-  it('is found again by the next process with the same secret of the installation, and by no other', () => {
-    const ring = createKeyring(makeKeyStore(store.db), pepper)
-    const { key, secret } = ring.create({ name: 'app-6', disabled: false })
-    expect(createKeyring(makeKeyStore(store.db), pepper).find(secret)?.name).toBe('app-6')
-    expect(createKeyring(makeKeyStore(store.db), Buffer.alloc(32, 8)).find(secret)).toBeUndefined()
-    ring.remove(key.id)
+  it('is found again by the next process with the same secret of the installation, and by no other', async () => {
+    const ring = createKeyring(makeKeyStore(store), pepper)
+    const { key, secret } = await ring.create({ name: 'app-6', disabled: false })
+    expect(createKeyring(makeKeyStore(store), pepper).find(secret)?.key.name).toBe('app-6')
+    expect(createKeyring(makeKeyStore(store), Buffer.alloc(32, 8)).find(secret)).toBeUndefined()
+    await ring.remove(key.id)
   })
 
   it.each([

@@ -6,7 +6,7 @@ import { parseConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import type { Watch } from '../config/watch.ts'
 import type { ListeningServer } from '../http/server.ts'
-import { createKeyring } from '../state/keyring.ts'
+import { createKeyring, type Keyring } from '../state/keyring.ts'
 import { type Audit, openAudit } from '../store/audit.ts'
 import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
@@ -41,6 +41,8 @@ export interface Running {
   readonly file: string | undefined
   readonly live: Live
   readonly audit: Audit
+  /** The virtual keys. */
+  readonly keyring: Keyring
   /**
    * Reads file and environment again, as also happens when one of them changes. An invalid configuration is refused with all its errors
    * in the log, and the old one serves on. Never rejects.
@@ -103,6 +105,10 @@ export async function run(options: RunOptions): Promise<Running> {
     })
     log.level = live.snapshot.log.level
     for (const warning of live.state().warnings) log.warn(warning, { event: 'configuration' })
+    const keyring = createKeyring(makeKeyStore(store), secret, {
+      unreadable: ({ name }) =>
+        log.error(`the limits of key ${name} cannot be read: it is not let in`, { event: 'key', key: name }),
+    })
     const turnout: Turnout = createTurnout({
       snapshot: live.snapshot,
       log,
@@ -111,7 +117,7 @@ export async function run(options: RunOptions): Promise<Running> {
       ledger,
       reader,
       hashUser: (user) => hashUser(secret, user),
-      keyring: createKeyring(makeKeyStore(store.db), secret),
+      keyring,
       tokens,
       control: { live, audit },
       onTransition: (target, { to, reason, until }) =>
@@ -146,6 +152,7 @@ export async function run(options: RunOptions): Promise<Running> {
       file,
       live,
       audit,
+      keyring,
       reload,
       async stop() {
         const cut = await turnout.close()

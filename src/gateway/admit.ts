@@ -29,7 +29,7 @@ export function authenticate(
       "You didn't provide an API key. Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.",
     )
   }
-  const key = snapshot.keys.get(createHash('sha256').update(shown).digest('hex')) ?? keyring?.find(shown)
+  const key = snapshot.keys.get(createHash('sha256').update(shown).digest('hex')) ?? keyring?.find(shown)?.key
   if (!key) throw new Refusal('invalid_api_key', 'Incorrect API key provided.')
   if (key.disabled) throw new Refusal('key_disabled', 'This API key is switched off.')
   if (key.expiresAt !== undefined && key.expiresAt <= Date.now())

@@ -1,5 +1,6 @@
 // Keeps virtual keys: small rows, read once at start, written when an operator changes one.
-import type { Sqlite } from './driver.ts'
+import type { Store } from './open.ts'
+import { writeSteadily } from './steady.ts'
 
 /** One virtual key as it is kept. Times in Unix milliseconds. */
 export interface KeyRow {
@@ -25,12 +26,12 @@ export interface KeyRow {
   updatedAt: number
 }
 
+/** Writes wait for a locked database; they reject with `LedgerError`, and then nothing was written. */
 export interface KeyStore {
   all(): KeyRow[]
-  /** @throws the driver's constraint error when the name is taken */
-  insert(row: Omit<KeyRow, 'id'>): KeyRow
-  update(row: KeyRow): void
-  remove(id: number): void
+  insert(row: Omit<KeyRow, 'id'>): Promise<KeyRow>
+  update(row: KeyRow): Promise<void>
+  remove(id: number): Promise<void>
 }
 
 type Stored = Record<string, string | number | null>
@@ -53,7 +54,8 @@ const columns = [
   'updated_at',
 ] as const
 
-export function makeKeyStore(db: Sqlite): KeyStore {
+export function makeKeyStore(store: Store): KeyStore {
+  const { db } = store
   const insert = db.prepare(
     `INSERT INTO api_key (${columns.join(', ')}) VALUES (${columns.map((name) => `@${name}`).join(', ')})`,
   )
@@ -64,12 +66,10 @@ export function makeKeyStore(db: Sqlite): KeyStore {
   const all = db.prepare('SELECT * FROM api_key ORDER BY id')
   return {
     all: () => (all.all() as Stored[]).map(readRow),
-    insert(row) {
-      const { lastInsertRowid } = insert.run(writeRow({ ...row, id: 0 }))
-      return { ...row, id: Number(lastInsertRowid) }
-    },
-    update: (row) => void update.run(writeRow(row)),
-    remove: (id) => void remove.run(id),
+    insert: (row) =>
+      writeSteadily(store, () => ({ ...row, id: Number(insert.run(writeRow({ ...row, id: 0 })).lastInsertRowid) })),
+    update: (row) => writeSteadily(store, () => void update.run(writeRow(row))),
+    remove: (id) => writeSteadily(store, () => void remove.run(id)),
   }
 }
 

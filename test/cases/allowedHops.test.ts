@@ -42,7 +42,7 @@ beforeAll(async () => {
       down: { fault: { kind: 'status', status: 503 } },
     },
   })
-  const keyring = createKeyring(makeKeyStore(store.db), Buffer.alloc(32, 7))
+  const keyring = createKeyring(makeKeyStore(store), Buffer.alloc(32, 7))
   gateway = await startGateway(configOf(['up/a', 'up-large/m']), { books: { keyring } })
   const made = await post(
     `${gateway.url}/admin/keys`,

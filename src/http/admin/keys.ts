@@ -1,19 +1,25 @@
 // Virtual keys for operators: make, look at, change, rotate, take away. A secret is shown once, in the answer that made it.
 import { z } from 'zod'
+import { ownRulesSchema } from '../../config/limitSchema.ts'
+import { formatPath } from '../../config/problem.ts'
 import { Refusal } from '../../dialects/errors.ts'
-import type { Keyring, VirtualKey } from '../../state/keyring.ts'
-import { type AdminCall, type AdminDeps, defineRoute } from './route.ts'
+import { type KeyFacts, type Keyring, NameTaken, readRules, type VirtualKey } from '../../state/keyring.ts'
+import { withRefusals } from './control.ts'
+import { type AdminCall, type AdminDeps, type Audited, defineRoute } from './route.ts'
 
 const name = z
   .string({ error: 'expected a text' })
   .regex(/^[\w.@:-]{1,128}$/, { error: 'letters, digits and . @ : - _, at most 128' })
 const patterns = z.array(z.string().min(1).max(256), { error: 'expected a list of names' }).max(256)
+const { limits, budgets } = ownRulesSchema.shape
 const facts = {
   name,
   team: name.nullable(),
   tags: z.record(z.string().min(1).max(64), z.string().max(256)).nullable(),
   routes: patterns.nullable(),
   models: patterns.nullable(),
+  limits: limits.nullable(),
+  budgets: budgets.nullable(),
   expires_at: z.iso.datetime({ offset: true, error: 'expected a time such as 2027-01-31T00:00:00Z' }).nullable(),
   disabled: z.boolean({ error: 'expected true or false' }),
 }
@@ -32,14 +38,16 @@ export const createKey = defineRoute({
   path: '/keys',
   role: 'operator',
   summary: 'Makes a virtual key. The secret is in this answer and nowhere else.',
+  verb: 'create-key',
   body: changes.required({ name: true }),
   async answer({ body, deps, key: by }) {
     const keyring = keyringOf(deps)
-    refuseTaken(keyring, body.name)
-    if ([...deps.snapshot().keys.values()].some((key) => key.name === body.name)) throw taken(body.name)
-    const { key, secret } = keyring.create({ ...factsOf(body), name: body.name, disabled: body.disabled ?? false })
+    refuseName(deps, body.name)
+    const wanted: KeyFacts = { ...factsOf(body), name: body.name, disabled: body.disabled ?? false }
+    refuseRules(deps, wanted)
+    const { key, secret } = await written(() => keyring.create(wanted))
     deps.log.info('a key was made', { event: 'key', key: `${by.name} made ${key.name}` })
-    return { json: { ...present(key), secret } }
+    return { json: { ...present(key), secret }, audit: audited(undefined, key) }
   },
 })
 
@@ -47,7 +55,7 @@ export const showKey = defineRoute({
   method: 'GET',
   path: '/keys/:id',
   role: 'viewer',
-  summary: 'One virtual key, without its secret.',
+  summary: 'One virtual key by its id or name, without its secret.',
   answer: async (call) => ({ json: present(find(call)) }),
 })
 
@@ -56,13 +64,17 @@ export const changeKey = defineRoute({
   path: '/keys/:id',
   role: 'operator',
   summary: 'Changes what a key may do; null takes a restriction away. Takes effect with the next request.',
+  verb: 'change-key',
   body: changes,
   async answer(call) {
     const { body, deps } = call
     const old = find(call)
-    const keyring = keyringOf(deps)
-    if (body.name !== undefined && body.name !== old.name) refuseTaken(keyring, body.name)
-    return { json: present(keyring.change(old.id, factsOf(body))!) }
+    if (body.name !== undefined && body.name !== old.name) refuseName(deps, body.name)
+    const wanted = factsOf(body)
+    // With the name that it will have: rules are called after it.
+    refuseRules(deps, { ...old, ...wanted })
+    const { before, after } = there(await written(() => keyringOf(deps).change(old.id, wanted)))
+    return { json: present(after), audit: audited(before, after) }
   },
 })
 
@@ -71,10 +83,15 @@ export const rotateKey = defineRoute({
   path: '/keys/:id/rotate',
   role: 'operator',
   summary: 'A new secret for a key; the old one is good for `grace_seconds` more.',
+  verb: 'rotate-key',
   body: z.strictObject({ grace_seconds: z.int().min(0).max(2_592_000).default(0) }),
   async answer(call) {
-    const { key, secret } = keyringOf(call.deps).rotate(find(call).id, call.body.grace_seconds * 1000)!
-    return { json: { ...present(key), secret } }
+    const grace = call.body.grace_seconds * 1000
+    const rotated = there(await written(() => keyringOf(call.deps).rotate(find(call).id, grace)))
+    return {
+      json: { ...present(rotated.after), secret: rotated.secret },
+      audit: audited(rotated.before, rotated.after),
+    }
   },
 })
 
@@ -83,9 +100,13 @@ export const deleteKey = defineRoute({
   path: '/keys/:id',
   role: 'operator',
   summary: 'Takes a key away at once. Its rows in the ledger stay.',
+  verb: 'delete-key',
   async answer(call) {
-    const key = keyringOf(call.deps).remove(find(call).id)!
-    return { json: { id: idOf(key), object: 'key', name: key.name, deleted: true } }
+    const key = there(await written(() => keyringOf(call.deps).remove(find(call).id)))
+    return {
+      json: { id: idOf(key), object: 'key', name: key.name, deleted: true },
+      audit: audited(key, undefined),
+    }
   },
 })
 
@@ -94,17 +115,59 @@ function keyringOf(deps: AdminDeps): Keyring {
   throw new Refusal('ledger_unavailable', 'This gateway runs without a database: keys stand in its configuration.')
 }
 
+const notThere = (): Refusal => new Refusal('not_found', 'There is no such key.', 'id')
+
+/** Names never look like ids: see `refuseName`. */
 function find({ params, deps }: AdminCall<unknown, unknown>): VirtualKey {
-  const id = /^key_([1-9]\d{0,14})$/.exec(params.id!)?.[1]
-  const key = id === undefined ? undefined : keyringOf(deps).get(Number(id))
+  const keyring = keyringOf(deps)
+  const id = idPattern.exec(params.id!)?.[1]
+  const key = id === undefined ? keyring.list().find((one) => one.name === params.id) : keyring.get(Number(id))
   if (key) return key
-  throw new Refusal('not_found', 'There is no such key.', 'id')
+  throw notThere()
 }
 
-const taken = (key: string): Refusal => new Refusal('invalid_value', `Another key is called '${key}'.`, 'name')
+/** Somebody else may have taken the key away in between. */
+function there<Result>(result: Result | undefined): Result {
+  if (result === undefined) throw notThere()
+  return result
+}
 
-function refuseTaken(keyring: Keyring, key: string): void {
-  if (keyring.list().some((other) => other.name === key)) throw taken(key)
+/** Runs a write. @throws Refusal for a name that is taken, and where nothing could be stored */
+function written<Result>(work: () => Promise<Result>): Promise<Result> {
+  return withRefusals(async () => {
+    try {
+      return await work()
+    } catch (error) {
+      throw error instanceof NameTaken ? new Refusal('invalid_value', error.message, 'name') : error
+    }
+  })
+}
+
+const idPattern = /^key_([1-9]\d{0,14})$/
+
+/** The ledger tells keys apart by name: those of the file, the master key and what tokens stand for have theirs already. */
+function refuseName(deps: AdminDeps, wanted: string): void {
+  const { keys, clientJwt } = deps.snapshot()
+  const standIn = typeof clientJwt?.standIn === 'object' ? clientJwt.standIn.name : undefined
+  const taken = [...keys.values()].some((key) => key.name === wanted) || wanted === standIn
+  if (taken || keyringOf(deps).named(wanted)) throw new Refusal('invalid_value', new NameTaken(wanted).message, 'name')
+  if (wanted === 'master' || wanted.startsWith('jwt:') || idPattern.test(wanted))
+    throw new Refusal(
+      'invalid_value',
+      `A key cannot be called '${wanted}': the name means something else here.`,
+      'name',
+    )
+}
+
+/** @throws Refusal for limits and budgets that mean nothing: one that limits nothing, a route that is not there, … */
+function refuseRules(deps: AdminDeps, wanted: Pick<KeyFacts, 'name' | 'limits' | 'budgets'>): void {
+  readRules(
+    wanted,
+    (path, message) => {
+      throw new Refusal('invalid_value', `'${formatPath(path)}': ${message}.`, formatPath(path))
+    },
+    [...deps.snapshot().routes.keys()],
+  )
 }
 
 /** Absent stays absent, null becomes "no restriction". */
@@ -116,9 +179,16 @@ function factsOf(body: z.output<typeof changes>) {
   return facts
 }
 
+const audited = (before: VirtualKey | undefined, after: VirtualKey | undefined): Audited => ({
+  subject: (after ?? before)!.name,
+  before: before ? present(before) : null,
+  after: after ? present(after) : null,
+})
+
 const idOf = (key: VirtualKey): string => `key_${key.id}`
 const time = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString())
 
+/** What may be known of a key: no secret, no digest. */
 function present(key: VirtualKey) {
   return {
     id: idOf(key),
@@ -129,6 +199,8 @@ function present(key: VirtualKey) {
     tags: key.tags ?? null,
     routes: key.routes ?? null,
     models: key.models ?? null,
+    limits: key.limits ?? null,
+    budgets: key.budgets ?? null,
     expires_at: time(key.expiresAt),
     disabled: key.disabled,
     old_secret_until: time(key.oldUntil),
