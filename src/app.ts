@@ -5,11 +5,13 @@ import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
+import { configuredIn, countTransition, showLive } from './gateway/seen.ts'
 import { createSettle } from './gateway/settle.ts'
 import type { AdminControl } from './http/admin/control.ts'
 import { createAdmin } from './http/admin/index.ts'
 import { clientAddress, trustRanges } from './http/clientAddress.ts'
 import { createDataPlane } from './http/dataPlane.ts'
+import { listenForScrapes } from './http/scrape.ts'
 import { type ListeningServer, listen } from './http/server.ts'
 import { createStatusPage } from './http/status.ts'
 import { createPriceBook } from './pricing/book.ts'
@@ -58,6 +60,8 @@ export interface Turnout {
   readonly health: Health
   /** Tells the configured webhooks. */
   readonly notify: Notify
+  /** Where `/metrics` is, if it has a port of its own and that is open. */
+  readonly scrapeUrl: string | undefined
   /** Opens the configured port. */
   listen(): Promise<ListeningServer>
   /** Makes another configuration the current one. Requests in flight keep theirs. */
@@ -72,6 +76,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let isTrusted = trustRanges(snapshot.server.trustedProxies)
   let draining = false
   let server: ListeningServer | undefined
+  let scrapes: ListeningServer | undefined
   const { ledger, reader, hashUser, keyring, tokens } = options
   const notify: Notify = options.notify ?? (() => {})
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
@@ -80,11 +85,13 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     settings: (target) => snapshot.targets.get(target)?.breaker ?? snapshot.breaker,
     told: (target, transition) => {
       const { from, to, reason } = transition
+      countTransition(metrics, target, transition)
       log.warn(`breaker of ${target}: ${from} to ${to} (${reason})`, { event: 'breaker', target })
       options.onTransition?.(target, transition)
     },
   })
   const pools = createPools(snapshot.server.connectionsPerOrigin)
+  showLive(metrics, { snapshot: () => snapshot, health, pools, log })
   const latencies = createLatencies()
   const settle = createSettle({
     metrics,
@@ -104,6 +111,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     rates,
     random: options.random ?? Math.random,
     started: () => metrics.requestStarted(),
+    tokenGaps: metrics.tokenGaps,
     settled(call) {
       for (const { target, startedAt, endedAt } of call.attempts)
         if (endedAt !== undefined) latencies.observe(target.id, endedAt - startedAt)
@@ -142,7 +150,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     rates(next)
     health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)
-    metrics.setConfiguration({ version: next.version, routes: next.routes.keys(), targets: next.targets.keys() })
+    metrics.setConfiguration(configuredIn(next))
   }
   swap(snapshot)
 
@@ -153,14 +161,28 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     },
     health,
     notify,
+    get scrapeUrl() {
+      return scrapes?.url
+    },
     async listen() {
-      server = await listen(listener, snapshot.server)
+      scrapes = await listenForScrapes(
+        () => snapshot,
+        () => metrics.expose(),
+      )
+      try {
+        server = await listen(listener, snapshot.server)
+      } catch (error) {
+        await scrapes?.drain(0)
+        throw error
+      }
       return server
     },
     swap,
     async close() {
       draining = true
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
+      // Last, so that the drain can be watched.
+      await scrapes?.drain(1_000)
       await pools.close()
       health.close()
       return cut

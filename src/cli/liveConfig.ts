@@ -10,6 +10,7 @@ import { startWatch, type Watch } from '../config/watch.ts'
 import { openConfigVersions } from '../store/configVersions.ts'
 import type { Store } from '../store/open.ts'
 import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import type { RunOptions } from './run.ts'
 
 /** What the command line, the files and the environment say now. @throws ConfigError */
@@ -27,13 +28,14 @@ export interface LiveParts {
   /** The installation's secret: marks of redacted secrets are made with it. */
   readonly secret: Buffer
   readonly log: Log
+  readonly metrics: Metrics
   /** The address that is bound, whatever later configurations say. */
   readonly host: string
   swap(next: Snapshot): void
 }
 
 /** @throws ConfigError */
-export function openLive(options: RunOptions, { store, secret, log, host, swap }: LiveParts): Promise<Live> {
+export function openLive(options: RunOptions, { store, secret, log, metrics, host, swap }: LiveParts): Promise<Live> {
   const insecure = options.insecure ?? false
   return startLive({
     read: () => readBase(options),
@@ -46,7 +48,11 @@ export function openLive(options: RunOptions, { store, secret, log, host, swap }
       log.level = next.log.level
     },
     refuse: (snapshot) => checkBinding({ ...snapshot, server: { ...snapshot.server, host } }, { insecure }),
-    told: (event) => note(log, event),
+    told(event) {
+      if (event.kind === 'swapped' || event.kind === 'refused')
+        metrics.counter('configSwaps').row()[event.kind === 'swapped' ? 0 : 1]!++
+      note(log, event)
+    },
   })
 }
 

@@ -64,6 +64,7 @@ export async function run(options: RunOptions): Promise<Running> {
   if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
   const log = createLog({ level: snapshot.log.level })
   const metrics = createMetrics({ version })
+  const commitTimes = metrics.histogram('ledgerCommit').row()
   const tokens = createTokenCounter()
   let store: Store | undefined
   let ledger: Ledger | undefined
@@ -86,13 +87,14 @@ export async function run(options: RunOptions): Promise<Running> {
     ledger = openLedger(store, {
       mode: snapshot.ledger.mode,
       onLedgerFailure: snapshot.ledger.onFailure,
+      onCommit: (ms) => commitTimes.observe(ms / 1000),
       onTrouble: (error, count) =>
         log.error(`the ledger cannot write: ${error.message}`, { event: 'ledger', count, error }),
     })
     if (ledger.stats.orphans > 0) {
       log.warn('calls of a run that died were settled by estimate', { event: 'orphans', count: ledger.stats.orphans })
     }
-    showLedger(metrics, ledger.stats)
+    showLedger(metrics, ledger.stats, store.file)
     reader = openReader(store.file)
     const saved = openSavedHealth(store)
     const audit = openAudit(store)
@@ -100,6 +102,7 @@ export async function run(options: RunOptions): Promise<Running> {
       store,
       secret,
       log,
+      metrics,
       host: snapshot.server.host,
       swap: (next) => turnout.swap(next),
     })
@@ -177,7 +180,9 @@ async function restoreHealth({ health, snapshot }: Turnout, saved: SavedTargets)
 }
 
 function explainListenError(error: unknown, port: number): unknown {
-  const { code } = error as NodeJS.ErrnoException
+  const { code, port: taken = port } = error as NodeJS.ErrnoException & { port?: number }
+  if (code === 'EADDRINUSE' && taken !== port)
+    return new Error(`Port ${taken} of \`metrics.port\` is taken by another process: choose another.`)
   if (code === 'EADDRINUSE')
     return new Error(`Port ${port} is taken by another process: choose another with --port or PORT.`)
   if (code === 'EACCES')

@@ -19,6 +19,7 @@ import { ConfigError, type ConfigProblem, formatPath, type Report } from './prob
 import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
 import { buildRoute, buildTargets, mergeOver } from './routeSettings.ts'
 import type { Settings } from './schema.ts'
+import { buildSeen } from './seenSettings.ts'
 import { buildLogLevel, buildServer, type Overrides } from './serverSettings.ts'
 import { checkShape, type Shape } from './shape.ts'
 import type { BreakerSettings, LedgerSettings, Provider, RetrySettings, Route, Snapshot } from './snapshot.ts'
@@ -183,6 +184,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     jwt,
     clientJwt: buildClientJwt(settings.auth, { admin: jwt, keyNames, routes: routeNames, report }),
     log: { level, clientAddress: settings.log?.clientAddress ?? false },
+    ...buildSeen(settings, server, report),
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
     prices: settings.prices ?? {},

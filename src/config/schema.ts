@@ -9,6 +9,7 @@ import { defaults } from './defaults.ts'
 import { limitSections, ownRules } from './limitSchema.ts'
 import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
 import { block, count, duration, emptyRecord, id, size, strict, text } from './schemaField.ts'
+import { seenSections } from './seenSchema.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, { error: 'not a header name' })
 
@@ -184,6 +185,7 @@ export const configSchema = strict({
     .describe('Keys that clients show. Without any, only programs on this machine may call.'),
   ...limitSections,
   ...alertSections,
+  ...seenSections,
   directModels: z
     .boolean()
     .optional()

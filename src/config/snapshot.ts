@@ -4,6 +4,7 @@ import type { Prices } from '../pricing/priceSchema.ts'
 import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
+import type { MetricsSettings } from './seenTypes.ts'
 
 /** A configured provider: a kind plus address and credentials. */
 export interface Provider {
@@ -200,6 +201,7 @@ export interface Snapshot {
   readonly clientJwt: ClientJwtSettings | undefined
   /** `clientAddress`: whether request lines carry the client's address. */
   readonly log: { readonly level: string; readonly clientAddress: boolean }
+  readonly metrics: MetricsSettings
   readonly dataDir: string
   readonly ledger: LedgerSettings
   /** The operator's own prices, which win over all others. */

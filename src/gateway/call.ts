@@ -67,6 +67,8 @@ export interface Call {
   firstTokenAt: number | undefined
   /** The client went away before the reply was complete. */
   gone: boolean
+  /** Why a target before the first one that was asked was not asked. */
+  passedOver: 'breaker_open' | 'refused' | undefined
   /** Called once when the client goes away; set by whoever holds the upstream at the moment. */
   onGone: (() => void) | undefined
   /** The cause of a reply that is not a success. */
@@ -107,6 +109,7 @@ export function openCall(
     upstreamMs: 0,
     firstTokenAt: undefined,
     gone: false,
+    passedOver: undefined,
     onGone: undefined,
     error: undefined,
     status: 0,

@@ -59,15 +59,20 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
   for (let at = 0; at < targets.length && call.attempts.length < MAX_ATTEMPTS; at++) {
     const target = targets[at]!
     const permit = health.admit(target.id)
-    if (!permit) continue
+    if (!permit) {
+      call.passedOver ??= 'breaker_open'
+      continue
+    }
     const isLast = !targets.slice(at + 1).some(({ id }) => health.wait([id]) === 0)
     try {
       return await persist(call, target, permit, isLast, hops, survival)
     } catch (error) {
       if (error instanceof UpstreamFault && error.rule.scope !== 'request') fault = error
       // Another target may be able to take what this one cannot be told.
-      else if (error instanceof Refusal && error.code !== 'ledger_unavailable') refusal = error
-      else throw error
+      else if (error instanceof Refusal && error.code !== 'ledger_unavailable') {
+        refusal = error
+        call.passedOver ??= 'refused'
+      } else throw error
       if (performance.now() > deadline - TOO_LATE) break
     }
   }

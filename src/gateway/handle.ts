@@ -7,6 +7,7 @@ import type { Health } from '../state/health.ts'
 import type { Keyring } from '../state/keyring.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
 import { createSignatures } from '../state/signatures.ts'
+import type { HistogramRow } from '../telemetry/families.ts'
 import { authenticate } from './admit.ts'
 import { requireRoute } from './allow.ts'
 import { type Rates, worthOf } from './bill.ts'
@@ -34,6 +35,8 @@ export interface Gateway {
   rates(snapshot: Snapshot): Rates
   random(): number
   started(call: Call): void
+  /** Where the gaps between the pieces of a route's streams are observed. */
+  tokenGaps(route: string): HistogramRow
   /** Called exactly once a request, before the end of its reply is released; a promise holds the end back. */
   settled(call: Call): Promise<void> | undefined
   /** A fault of our own code. */
@@ -81,7 +84,7 @@ export function createHandle(gateway: Gateway): Handle {
       const plan = makePlan(call, gateway.random())
       if (wantsEcho(call)) return echo(call, plan)
       const good = await firstGood(call, plan, survival)
-      await relay(call, good, settle)
+      await relay(call, good, settle, gateway.tokenGaps(call.route!.name))
     } catch (error) {
       await conclude(call, error, gateway, settle)
     } finally {

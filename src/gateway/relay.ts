@@ -1,6 +1,7 @@
 // Sends a good reply to the client: a whole one at once, a stream as it comes. The ending waits until the request is settled.
 import { errorOf, Refusal, type UpstreamFault } from '../dialects/errors.ts'
 import { formatUsd } from '../pricing/decimal.ts'
+import type { HistogramRow } from '../telemetry/families.ts'
 import type { Good } from './attempt.ts'
 import { asksForCost, type Call, ClientGone } from './call.ts'
 import { ownHeaders, passedHeaders } from './headers.ts'
@@ -9,9 +10,12 @@ import { costOf } from './settle.ts'
 
 type Settle = (call: Call) => Promise<void> | undefined
 
-/** @throws ClientGone when the client left before the end */
-export async function relay(call: Call, good: Good, settle: Settle): Promise<void> {
-  if (good.exchange.stream) await relayStream(call, good, settle)
+/**
+ * @param gaps where the times between the pieces of a stream are observed, in seconds
+ * @throws ClientGone when the client left before the end
+ */
+export async function relay(call: Call, good: Good, settle: Settle, gaps: HistogramRow): Promise<void> {
+  if (good.exchange.stream) await relayStream(call, good, settle, gaps)
   else await relayWhole(call, good, settle)
 }
 
@@ -40,7 +44,7 @@ async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promi
   res.end(body)
 }
 
-function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): Promise<void> {
+function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle, gaps: HistogramRow): Promise<void> {
   const { res } = call
   const stream = exchange.stream!
   call.status = exchange.status
@@ -56,7 +60,15 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle): P
   ])
   return new Promise((resolve, reject) => {
     let waiting = false
+    let told = 0
+    let toldAt = 0
     const send = (): void => {
+      if (stream.progress !== told) {
+        told = stream.progress
+        const now = performance.now()
+        if (toldAt > 0) gaps.observe((now - toldAt) / 1000)
+        toldAt = now
+      }
       if (call.firstTokenAt === undefined && stream.good) call.firstTokenAt = performance.now()
       if (writeAll(call, stream.ready) || waiting) return
       waiting = true

@@ -7,6 +7,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { Attempt, Call } from './call.ts'
+import { createTally } from './tally.ts'
 
 export interface Witnesses {
   readonly metrics: Metrics
@@ -21,12 +22,14 @@ export interface Witnesses {
 
 /** Returns the settling of one call; a promise means that the end of the reply has to wait for it. */
 export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void> | undefined {
+  const tally = createTally(witnesses.metrics)
   return (call) => {
     const now = performance.now()
     const rates = witnesses.rates(call.snapshot)
     for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
     blameLate(call, witnesses.health)
     count(call, now, witnesses.metrics)
+    tally(call)
     note(call, now, witnesses)
     return witnesses.books.settle(call, now)
   }

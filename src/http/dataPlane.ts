@@ -10,7 +10,8 @@ import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import { isAdminPath } from './admin/index.ts'
 import { corsHeaders, preflightHeaders } from './cors.ts'
 import { listModels, showModel } from './models.ts'
-import { send, sendJson, sendRefusal } from './reply.ts'
+import { sendJson, sendRefusal } from './reply.ts'
+import { answerScrape } from './scrape.ts'
 import type { StatusPage } from './status.ts'
 import { countTokens } from './tokensCount.ts'
 
@@ -65,13 +66,7 @@ export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: S
     ['/health/live', get((req, res) => plane.status.live(req, res))],
     ['/health/ready', get((req, res) => plane.status.ready(req, res))],
     ['/status', page(plane, (req, res) => plane.status.show(req, res))],
-    [
-      '/metrics',
-      page(plane, async (req, res) => {
-        const { contentType, body } = await plane.metrics()
-        send(req, res, 200, contentType, body)
-      }),
-    ],
+    ['/metrics', page(plane, (req, res) => answerScrape(req, res, plane.snapshot(), plane.metrics))],
     [
       '/',
       get((req, res) =>
@@ -90,6 +85,7 @@ export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: S
     const query = url.indexOf('?')
     const path = query === -1 ? url : url.slice(0, query)
     let entry = exact.get(path)
+    if (path === '/metrics' && plane.snapshot().metrics.port !== undefined) entry = undefined
     if (!entry && isAdminPath(path)) return plane.admin(req, res)
     let rest = ''
     if (!entry && path.startsWith('/v1/models/')) {

@@ -23,6 +23,8 @@ export interface LedgerOptions {
   lockTimeout?: number | undefined
   /** Told of every failure, at most once a second per kind, with the number since the last time. */
   onTrouble?: ((error: LedgerError, count: number) => void) | undefined
+  /** Told of every commit: milliseconds from the arrival of its oldest row until it was durable. */
+  onCommit?: ((ms: number) => void) | undefined
   now?: (() => number) | undefined
 }
 
@@ -69,7 +71,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   const mode = options.mode ?? 'process'
   const now = options.now ?? Date.now
   const lockTimeout = options.lockTimeout ?? 5000
-  const stats = makeStats(options.onTrouble)
+  const stats = makeStats(options.onTrouble, () => waiting.length)
   const orphans = settleOrphans(store.db)
   stats.orphans = orphans
   const ids = makeIdSource(lastId(store.db, now()), now)
@@ -133,6 +135,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     lockedSince = 0
     stats.commits++
     stats.entries += batch.length
+    const { since } = batch[0]!
+    const durable = (): void => options.onCommit?.(performance.now() - since)
     if (doubles.length > 0) {
       for (const place of doubles)
         refuse(batch[place] as Waiting, new LedgerError('duplicate', 'This row is in the ledger already.'))
@@ -140,10 +144,16 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     }
     if (disk)
       disk.sync().then(
-        () => resolveAll(batch),
+        () => {
+          durable()
+          resolveAll(batch)
+        },
         (error) => rejectAll(batch, classifyFailure(error), false),
       )
-    else resolveAll(batch)
+    else {
+      durable()
+      resolveAll(batch)
+    }
     if (++sinceCheckpoint >= commitsPerCheckpoint) checkpointDue()
   }
 

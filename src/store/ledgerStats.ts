@@ -3,6 +3,8 @@ import type { LedgerError, LedgerFailure } from './ledgerRow.ts'
 
 export interface LedgerStats {
   commits: number
+  /** Entries that wait for the next commit. */
+  waiting(): number
   /** Entries written: intents, settled requests, heartbeats. */
   entries: number
   /** Commits that found the database locked and were tried again. */
@@ -21,7 +23,10 @@ export interface LedgerStats {
 
 const reportEvery = 1000
 
-export function makeStats(report: ((error: LedgerError, count: number) => void) | undefined): LedgerStats {
+export function makeStats(
+  report: ((error: LedgerError, count: number) => void) | undefined,
+  waiting: () => number = () => 0,
+): LedgerStats {
   const failures: Record<LedgerFailure, number> = {
     locked: 0,
     full: 0,
@@ -33,6 +38,7 @@ export function makeStats(report: ((error: LedgerError, count: number) => void) 
   }
   const reported = new Map<LedgerFailure, { at: number; count: number }>()
   return {
+    waiting,
     commits: 0,
     entries: 0,
     busy: 0,

@@ -49,29 +49,45 @@ export class CounterFamily implements Family {
   readonly cells: number
   readonly #closed: readonly ClosedLabel[]
   readonly #rows = new Rows<Float64Array>()
+  readonly #seeded = new Set<Float64Array>()
+  readonly #shown: readonly boolean[] | undefined
 
   constructor(spec: MetricSpec) {
     this.spec = spec
     this.#closed = spec.closed ?? []
     this.cells = this.#closed.reduce((product, [, values]) => product * values.length, 1)
+    const shown = spec.shown?.map((values) => this.#cellOf(values))
+    this.#shown = shown && Array.from({ length: this.cells }, (_, cell) => shown.includes(cell))
   }
 
   row(...values: string[]): Float64Array {
     return this.#rows.find(this.spec.labels, values, () => new Float64Array(this.cells))
   }
 
+  /** As `row`, and its cells are shown before they count: an increase from nothing to 1 is one that Prometheus does not see. */
+  seed(...values: string[]): Float64Array {
+    const row = this.row(...values)
+    this.#seeded.add(row)
+    return row
+  }
+
   samples(): Sample[] {
     const samples: Sample[] = []
     const { per = 1 } = this.spec
     for (const { labels, data } of this.#rows.all()) {
+      const seeded = this.cells === 1 || this.#seeded.has(data)
       for (let cell = 0; cell < this.cells; cell++) {
         const value = (data[cell] ?? 0) / per
-        // Cells that never counted are left out; without closed labels a visible 0 says that the series exists.
-        if (value === 0 && this.cells > 1) continue
+        // Of names that came along only what counted is shown: their number is bounded, not small.
+        if (value === 0 && !(seeded && (this.#shown?.[cell] ?? true))) continue
         samples.push({ labels: this.#closedLabels(cell), sharedLabels: labels, value })
       }
     }
     return samples
+  }
+
+  #cellOf(values: readonly string[]): number {
+    return this.#closed.reduce((cell, [, known], at) => cell * known.length + known.indexOf(values[at]!), 0)
   }
 
   #closedLabels(cell: number): Record<string, string> {

@@ -1,6 +1,7 @@
 // Every metric there is, declared once: name, help, labels. Later features add rows here and nothing elsewhere.
 import { faultRules } from '../dialects/errors.ts'
 import { lossLabels } from '../dialects/loss.ts'
+import { journeyMetrics } from './journeyTable.ts'
 
 /** How a request ended. `partial`: content was sent and then the upstream failed. `refused`: Turnout itself said no. */
 export const requestOutcomes = ['ok', 'partial', 'failed', 'refused', 'client_disconnected'] as const
@@ -37,6 +38,8 @@ export interface MetricSpec {
   readonly labels: readonly string[]
   /** Counters only. */
   readonly closed?: readonly ClosedLabel[]
+  /** Counters only: combinations of the closed labels that are shown before they count, in rows of configured names. All unless given. */
+  readonly shown?: readonly (readonly string[])[]
   /** Counters only: how many of what is counted make one of what is shown. Integers sum exactly, fractions do not. */
   readonly per?: number
   /** Read at scrape from the system, which does the counting. */
@@ -50,6 +53,7 @@ const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30
 const overheadSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1]
 
 export const metricTable = {
+  ...journeyMetrics,
   requests: {
     kind: 'counter',
     name: 'turnout_requests_total',
@@ -58,6 +62,15 @@ export const metricTable = {
     closed: [
       ['status', statusClasses],
       ['outcome', requestOutcomes],
+    ],
+    shown: [
+      ['2xx', 'ok'],
+      ['2xx', 'partial'],
+      ['4xx', 'failed'],
+      ['5xx', 'failed'],
+      ['4xx', 'refused'],
+      ['5xx', 'refused'],
+      ['none', 'client_disconnected'],
     ],
   },
   requestDuration: {
@@ -111,7 +124,7 @@ export const metricTable = {
   cost: {
     kind: 'counter',
     name: 'turnout_cost_usd_total',
-    help: 'Cost of upstream calls with a known price, in USD, by target.',
+    help: 'Cost of upstream calls with a known price, in USD, by target. Calls without one are in turnout_unpriced_attempts_total.',
     labels: ['target'],
     per: 1_000_000_000,
   },
@@ -127,6 +140,8 @@ export const metricTable = {
     help: 'Upstream calls that could not be told a parameter as it was meant, by target and parameter; other = names beyond the known ones.',
     labels: ['target'],
     closed: [['param', lossLabels]],
+    // Most parameters are never dropped.
+    shown: [['other']],
   },
   loopLag: {
     kind: 'gauge',

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Metric, Registry } from 'prom-client'
 import { lossLabels } from '../dialects/loss.ts'
+import { type Configured, seedRows } from './configuredRows.ts'
 import {
   BoundedNames,
   CounterFamily,
@@ -24,7 +25,15 @@ import {
   type TokenClass,
   tokenClasses,
 } from './metricTable.ts'
-import { readCpu, readHeap, readMemory, readOpenFiles, readStartTime, watchLoop } from './processFacts.ts'
+import {
+  readCpu,
+  readHeap,
+  readMemory,
+  readMemoryLimit,
+  readOpenFiles,
+  readStartTime,
+  watchLoop,
+} from './processFacts.ts'
 
 export interface EndedRequest {
   /** Name of the route; '' when none was found. */
@@ -57,8 +66,12 @@ export interface Metrics {
   requestStarted(): void
   requestEnded(ended: EndedRequest): void
   attemptEnded(ended: EndedAttempt): void
-  /** Names that always keep series of their own. Call at each change of the configuration. */
-  setConfiguration(configuration: { version: number; routes: Iterable<string>; targets: Iterable<string> }): void
+  /** Names that always keep series of their own, and have them from now on. Call at each change of the configuration. */
+  setConfiguration(configuration: Configured): void
+  /** Client-influenced names as labels: themselves where configured or among the first to come, else `other`. */
+  readonly labels: { route(name: string): string; target(name: string): string; key(name: string): string }
+  /** Where the gaps between the pieces of a route's streams are observed. */
+  tokenGaps(route: string): HistogramRow
   /** The family of a counter in the table, for features that count by themselves. Keep its rows. */
   counter(key: CounterKey): CounterFamily
   histogram(key: HistogramKey): HistogramFamily
@@ -85,14 +98,14 @@ interface PairRows {
   firstToken: HistogramRow
 }
 
-/** What the attempts on one target count into. Cost has no row before its first known price: a 0 would say that it is free. */
+/** What the attempts on one target count into. */
 interface TargetRows {
   label: string
   counts: Float64Array
   duration: HistogramRow
   tokens: Float64Array
-  cost: Float64Array | undefined
-  unpriced: Float64Array | undefined
+  cost: Float64Array
+  unpriced: Float64Array
   dropped: Float64Array | undefined
 }
 
@@ -115,17 +128,20 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const limit = options.maxImplicit ?? 200
   const routes = new BoundedNames(limit)
   const targets = new BoundedNames(limit)
+  const keys = new BoundedNames(limit)
   const overhead = histogram('overhead').row()
   const loop = watchLoop()
   let inFlight = 0
   let configVersion = 0
   let pairs = new Map<string, Map<string, PairRows>>()
   let attempts = new Map<string, TargetRows>()
+  let gaps = new Map<string, HistogramRow>()
 
   read('inFlight', () => [{ labels: {}, value: inFlight }])
   read('loopLag', loop.read)
   read('cpu', readCpu)
   read('memory', readMemory)
+  read('memoryLimit', readMemoryLimit)
   read('heap', readHeap)
   read('openFiles', readOpenFiles)
   read('startTime', readStartTime)
@@ -161,8 +177,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       counts: counter('attempts').row(label),
       duration: histogram('attemptDuration').row(label),
       tokens: counter('tokens').row(label),
-      cost: undefined,
-      unpriced: undefined,
+      cost: counter('cost').row(label),
+      unpriced: counter('unpriced').row(label),
       dropped: undefined,
     }
     if (label === target) attempts.set(target, rows)
@@ -190,13 +206,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       rows.duration.observe(ended.durationMs / 1000)
       const { usage, nanoUsd } = ended
       if (usage) addUsage(rows.tokens, usage)
-      if (nanoUsd === null) {
-        rows.unpriced ??= counter('unpriced').row(rows.label)
-        add(rows.unpriced, 0)
-      } else if (nanoUsd !== undefined) {
-        rows.cost ??= counter('cost').row(rows.label)
-        add(rows.cost, 0, nanoUsd)
-      }
+      if (nanoUsd === null) add(rows.unpriced, 0)
+      else if (nanoUsd !== undefined) add(rows.cost, 0, nanoUsd)
       for (const label of ended.dropped ?? []) {
         rows.dropped ??= counter('droppedParams').row(rows.label)
         add(rows.dropped, lossIndex[label] as number)
@@ -206,9 +217,25 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       configVersion = configuration.version
       routes.setConfigured(configuration.routes)
       targets.setConfigured(configuration.targets)
+      keys.setConfigured((configuration.keys ?? []).map(({ name }) => name))
+      seedRows(configuration, { counter, histogram })
       // Dropped, so that a name that left the configuration goes through the bound again.
       pairs = new Map()
       attempts = new Map()
+      gaps = new Map()
+    },
+    labels: {
+      route: (name) => routes.admit(name),
+      target: (name) => targets.admit(name),
+      key: (name) => keys.admit(name),
+    },
+    tokenGaps(route) {
+      const known = gaps.get(route)
+      if (known) return known
+      const label = routes.admit(route)
+      const row = histogram('tokenGap').row(label)
+      if (label === route) gaps.set(route, row)
+      return row
     },
     counter,
     histogram,

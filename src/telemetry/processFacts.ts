@@ -1,5 +1,6 @@
 // Reads facts about this process for /metrics: CPU, memory, open files, event-loop lag.
 import { readdirSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Sample } from './families.ts'
 
@@ -14,6 +15,12 @@ export function readCpu(): Sample[] {
 }
 
 export const readMemory = (): Sample[] => one(process.memoryUsage.rss())
+
+/** The container's limit where there is one; libuv says 0 or a number beyond all memory where there is none. */
+export function readMemoryLimit(): Sample[] {
+  const limit = process.constrainedMemory?.() ?? 0
+  return one(limit > 0 && limit < totalmem() ? limit : totalmem())
+}
 
 export function readHeap(): Sample[] {
   const { heapUsed, heapTotal, external } = process.memoryUsage()

@@ -1,0 +1,81 @@
+// Counts what else there is to count of a settled request: who paid, what was survived, who left, what broke.
+import { UpstreamFault } from '../dialects/errors.ts'
+import { fallbackReasons, retryReasons, streamFaultKinds } from '../telemetry/journeyTable.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { requestOutcomes } from '../telemetry/metricTable.ts'
+import type { Call } from './call.ts'
+
+/** What one (route, key) pair counts into. */
+interface PayerRows {
+  cost: Float64Array
+  outcomes: Float64Array
+}
+
+const outcomeIndex = new Map<string, number>(requestOutcomes.map((outcome, index) => [outcome, index]))
+
+/** Call once a request, when its attempts have their bills. */
+export function createTally(metrics: Metrics): (call: Call) => void {
+  const { labels } = metrics
+  let payers = new Map<string, Map<string, PayerRows>>()
+  let version = -1
+
+  function payerOf(call: Call): PayerRows {
+    const route = call.route?.name ?? ''
+    const key = call.key?.name ?? ''
+    if (call.snapshot.version !== version) {
+      // A name that left the configuration goes through the bound again.
+      payers = new Map()
+      version = call.snapshot.version
+    }
+    const known = payers.get(route)?.get(key)
+    if (known) return known
+    const team = call.key?.team ?? ''
+    const routeLabel = labels.route(route)
+    const keyLabel = labels.key(key)
+    const teamLabel = keyLabel === key ? team : 'other'
+    const rows = {
+      cost: metrics.counter('requestCost').row(routeLabel, keyLabel, teamLabel),
+      outcomes: metrics.counter('keyRequests').row(keyLabel, teamLabel),
+    }
+    if (routeLabel === route && keyLabel === key) {
+      const byKey = payers.get(route) ?? new Map<string, PayerRows>()
+      byKey.set(key, rows)
+      payers.set(route, byKey)
+    }
+    return rows
+  }
+
+  function countDetours(call: Call): void {
+    const route = labels.route(call.route?.name ?? '')
+    call.attempts.forEach((attempt, index) => {
+      const before = call.attempts[index - 1]
+      const target = labels.target(attempt.target.id)
+      if (attempt.reason === 'retry')
+        bump(metrics.counter('retries').row(target), retryReasons.indexOf(before?.fault?.kind as never))
+      else if (before ? attempt.reason === 'fallback' : call.passedOver !== undefined) {
+        const reason = before?.fault?.kind ?? call.passedOver ?? 'refused'
+        bump(metrics.counter('fallbacks').row(route, target), fallbackReasons.indexOf(reason as never))
+      }
+    })
+  }
+
+  return (call) => {
+    const { attempts } = call
+    const payer = payerOf(call)
+    bump(payer.outcomes, outcomeIndex.get(call.outcome ?? 'failed')!)
+    for (const { bill } of attempts) if (bill?.nanoUsd) payer.cost[0]! += bill.nanoUsd
+    if (attempts.length > 1 || call.passedOver !== undefined) countDetours(call)
+    if (call.outcome === 'client_disconnected') {
+      const row = metrics.counter('disconnects').row(labels.route(call.route?.name ?? ''))
+      bump(row, call.res.headersSent ? 1 : 0)
+    } else if (call.outcome === 'partial' && call.error instanceof UpstreamFault) {
+      const row = metrics.counter('streamFaults').row(labels.target(attempts.at(-1)!.target.id))
+      const kind = streamFaultKinds.indexOf(call.error.kind as never)
+      bump(row, kind === -1 ? streamFaultKinds.length - 1 : kind)
+    }
+  }
+}
+
+function bump(row: Float64Array, cell: number): void {
+  if (cell >= 0) row[cell]!++
+}

@@ -1,0 +1,52 @@
+// GET /metrics: who may read it, and a port of its own for it where the configuration wants one.
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Snapshot } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
+import { send, sendRefusal } from './reply.ts'
+import { type ListeningServer, listen } from './server.ts'
+
+export type Expose = () => Promise<{ contentType: string; body: string }>
+
+/** Answers a scrape. @throws Refusal `invalid_api_key` when a token is configured and another or none is shown */
+export async function answerScrape(
+  req: IncomingMessage,
+  res: ServerResponse,
+  snapshot: Snapshot,
+  expose: Expose,
+): Promise<void> {
+  const { token } = snapshot.metrics
+  if (token !== undefined && !showsToken(req, token))
+    throw new Refusal('invalid_api_key', "Send the token of `metrics.token` as 'Authorization: Bearer TOKEN'.")
+  const { contentType, body } = await expose()
+  send(req, res, 200, contentType, body)
+}
+
+/** Opens `metrics.port`, which answers /metrics and nothing else; undefined where none is configured. */
+export async function listenForScrapes(snapshot: () => Snapshot, expose: Expose): Promise<ListeningServer | undefined> {
+  const { metrics, server } = snapshot()
+  if (metrics.port === undefined) return undefined
+  const listener = (req: IncomingMessage, res: ServerResponse): void => {
+    answer(req, res, snapshot(), expose).catch((error: unknown) => {
+      if (res.headersSent) res.destroy()
+      else sendRefusal(req, res, error instanceof Refusal ? error : new Refusal('internal_error', 'The scrape failed.'))
+    })
+  }
+  return listen(listener, { ...server, port: metrics.port, host: metrics.host })
+}
+
+async function answer(req: IncomingMessage, res: ServerResponse, snapshot: Snapshot, expose: Expose): Promise<void> {
+  if ((req.url ?? '').split('?', 1)[0] !== '/metrics')
+    throw new Refusal('invalid_url', 'This port has /metrics and nothing else.')
+  if (req.method !== 'GET' && req.method !== 'HEAD')
+    throw new Refusal('method_not_allowed', 'Not allowed on this URL: use GET.')
+  await answerScrape(req, res, snapshot, expose)
+}
+
+/** Compared by digest: neither the length nor the first wrong character shows in the time it takes. */
+function showsToken(req: IncomingMessage, token: string): boolean {
+  const [, shown = ''] = /^bearer +(\S+)$/i.exec(req.headers.authorization ?? '') ?? []
+  return timingSafeEqual(digest(shown), digest(token))
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()

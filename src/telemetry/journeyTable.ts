@@ -1,0 +1,198 @@
+// The metrics of a request's way through the gateway beyond the counts of requests: who paid, what was survived, and how targets fare.
+import { type FaultKind, faultRules } from '../dialects/errors.ts'
+import type { MetricSpec } from './metricTable.ts'
+
+const faultKinds = Object.keys(faultRules) as FaultKind[]
+
+/** Faults after which the same target may be called again. */
+export const retryReasons = faultKinds.filter((kind) => faultRules[kind].scope === 'retry')
+
+/** Why another target than the first served: the fault of the one before, its open breaker, or a refusal of ours to send it there. */
+export const fallbackReasons = [
+  ...faultKinds.filter((kind) => kind !== 'bad_request'),
+  'breaker_open',
+  'refused',
+] as const
+
+/** What can go wrong with a stream of which something was sent already. */
+export const streamFaultKinds = [
+  'idle_timeout',
+  'total_timeout',
+  'reset',
+  'cut',
+  'garbage',
+  'too_large',
+  'in_band',
+  'overloaded',
+  'server_error',
+  'rate_limited',
+  'content_policy',
+  'other',
+] as const
+
+/** `before_reply`: nothing had been sent yet. */
+export const disconnectPhases = ['before_reply', 'during_reply'] as const
+
+export const breakerStates = ['closed', 'half_open', 'open', 'disabled'] as const
+
+const transitions: readonly (readonly [from: string, to: string])[] = [
+  ['closed', 'open'],
+  ['open', 'half_open'],
+  ['half_open', 'closed'],
+  ['half_open', 'open'],
+  ['open', 'closed'],
+]
+
+// Between 5 and 200 tokens a second lies what people call fast and slow; a second without any is a stall.
+const gapSeconds = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const commitSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
+
+export const journeyMetrics = {
+  tokenGap: {
+    kind: 'histogram',
+    name: 'turnout_inter_token_seconds',
+    help: 'Time between two pieces of generated content on their way to a client, in seconds. Streams only.',
+    labels: ['route'],
+    bounds: gapSeconds,
+  },
+  requestCost: {
+    kind: 'counter',
+    name: 'turnout_request_cost_usd_total',
+    help: 'Cost of requests with all their attempts, as far as prices are known, in USD, by who asked for it.',
+    labels: ['route', 'key', 'team'],
+    per: 1_000_000_000,
+  },
+  keyRequests: {
+    kind: 'counter',
+    name: 'turnout_key_requests_total',
+    help: 'Client requests that ended, by key, its team, and outcome. Without a key: requests where none is configured, and strangers.',
+    labels: ['key', 'team'],
+    closed: [['outcome', ['ok', 'partial', 'failed', 'refused', 'client_disconnected']]],
+  },
+  retries: {
+    kind: 'counter',
+    name: 'turnout_retries_total',
+    help: 'Calls made to the same target again, by target and the fault that made it necessary.',
+    labels: ['target'],
+    closed: [['reason', retryReasons]],
+  },
+  fallbacks: {
+    kind: 'counter',
+    name: 'turnout_fallbacks_total',
+    help: 'Calls made to another target than the first of the plan, by route, the target fallen back to, and why.',
+    labels: ['route', 'target'],
+    closed: [['reason', fallbackReasons]],
+  },
+  streamFaults: {
+    kind: 'counter',
+    name: 'turnout_stream_faults_total',
+    help: 'Streams that broke after their first content had been sent, by target and kind of fault.',
+    labels: ['target'],
+    closed: [['fault', streamFaultKinds]],
+  },
+  disconnects: {
+    kind: 'counter',
+    name: 'turnout_client_disconnects_total',
+    help: 'Requests whose client went away before the reply was complete, by route and whether something had been sent.',
+    labels: ['route'],
+    closed: [['phase', disconnectPhases]],
+  },
+  breakerState: {
+    kind: 'gauge',
+    name: 'turnout_breaker_state',
+    help: '1 for the state that the breaker of a target is in, 0 for the others: closed, half_open, open, disabled by an operator.',
+    labels: ['target', 'state'],
+  },
+  breakerTransitions: {
+    kind: 'counter',
+    name: 'turnout_breaker_transitions_total',
+    help: 'Changes of state of the breaker of a target.',
+    labels: ['target'],
+    closed: [
+      ['from', breakerStates],
+      ['to', breakerStates],
+    ],
+    shown: transitions,
+  },
+  consecutiveFailures: {
+    kind: 'gauge',
+    name: 'turnout_target_consecutive_failures',
+    help: 'Failed calls of a target since its last good one.',
+    labels: ['target'],
+  },
+  routeTargets: {
+    kind: 'gauge',
+    name: 'turnout_route_targets',
+    help: 'Targets of a route.',
+    labels: ['route'],
+  },
+  healthyTargets: {
+    kind: 'gauge',
+    name: 'turnout_route_healthy_targets',
+    help: 'Targets of a route that may be called: neither an open breaker nor an operator keeps them out.',
+    labels: ['route'],
+  },
+  configSwaps: {
+    kind: 'counter',
+    name: 'turnout_config_swaps_total',
+    help: 'Changes of the configuration while running: those that took effect, and those that were refused.',
+    labels: [],
+    closed: [['result', ['swapped', 'refused']]],
+  },
+  bypass: {
+    kind: 'gauge',
+    name: 'turnout_bypass',
+    help: '1 while the bypass is on: every request goes to the first target of its route, without fallback, policy, cache or rollout.',
+    labels: [],
+  },
+  connections: {
+    kind: 'gauge',
+    name: 'turnout_upstream_connections',
+    help: 'Sockets and requests per upstream origin: open sockets, those of them that idle, calls that run, calls that wait for a socket.',
+    labels: ['origin', 'state'],
+  },
+  memoryLimit: {
+    kind: 'gauge',
+    name: 'turnout_memory_limit_bytes',
+    help: "Memory that this process may use: its container's limit, else the machine's memory, in bytes.",
+    labels: [],
+  },
+  ledgerWaiting: {
+    kind: 'gauge',
+    name: 'turnout_ledger_waiting_rows',
+    help: 'Rows that wait for the next transaction of the ledger.',
+    labels: [],
+  },
+  ledgerCommit: {
+    kind: 'histogram',
+    name: 'turnout_ledger_commit_seconds',
+    help: 'Time from the arrival of the oldest row of a transaction to its commit, in seconds: what the ledger adds to a request, twice.',
+    labels: [],
+    bounds: commitSeconds,
+  },
+  ledgerDiskFree: {
+    kind: 'gauge',
+    name: 'turnout_ledger_disk_free_bytes',
+    help: 'Free space on the disk of the ledger, in bytes.',
+    labels: [],
+  },
+  ledgerDiskSize: {
+    kind: 'gauge',
+    name: 'turnout_ledger_disk_size_bytes',
+    help: 'Size of the disk of the ledger, in bytes.',
+    labels: [],
+  },
+  ledgerFile: {
+    kind: 'gauge',
+    name: 'turnout_ledger_file_bytes',
+    help: 'Size of the database with its write-ahead log, in bytes.',
+    labels: [],
+  },
+  logFailures: {
+    kind: 'counter',
+    name: 'turnout_log_failures_total',
+    help: 'Writes of the log that failed: their lines are lost.',
+    labels: [],
+    read: true,
+  },
+} as const satisfies Record<string, MetricSpec>
