@@ -119,12 +119,13 @@ describe('after the ten scenarios', () => {
   })
 
   it('measures the gaps between tokens', () => {
-    // Three streams of eight tokens, and what the client that left had seen.
+    // Three streams of eight tokens, 20 ms apart; a busy machine hands over several at once.
     const count = series.get('turnout_inter_token_seconds_count{route="slow"}')!
-    expect(count).toBeGreaterThan(10)
-    const mean = series.get('turnout_inter_token_seconds_sum{route="slow"}')! / count
-    expect(mean).toBeGreaterThan(0.002)
-    expect(mean).toBeLessThan(0.1)
+    expect(count).toBeGreaterThanOrEqual(3)
+    expect(count).toBeLessThan(4 * 8)
+    const sum = series.get('turnout_inter_token_seconds_sum{route="slow"}')!
+    expect(sum).toBeGreaterThan(0.1)
+    expect(sum / count).toBeGreaterThan(0.005)
   })
 
   it('counts swaps, and shows sockets, losses and the versions', () => {

@@ -58,7 +58,7 @@ export const documentOf = (simulator: string): Document => ({
 })
 
 const scripts = {
-  'sim-paced': { firstTokenMs: 30, tokensPerSecond: 200, tokens: 8 },
+  'sim-paced': { firstTokenMs: 30, tokensPerSecond: 50, tokens: 8 },
   'sim-once': { fault: { kind: 'status' as const, status: 500, times: 1 } },
   'dead-breaker': { fault: { kind: 'status' as const, status: 500, times: 6 } },
   'dead-alone': { fault: { kind: 'reset' as const } },
