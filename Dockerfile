@@ -37,5 +37,6 @@ HEALTHCHECK --interval=30s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # Node itself is process 1, with no shell before it: it handles SIGTERM and starts no children, so it needs no init.
 # Draining may take longer than the 10 s of `docker stop`: raise them with --stop-timeout.
-ENTRYPOINT ["node", "dist/cli/main.js"]
+# The young generation's room, in MB: with V8's 16 a busy gateway spends a sixth of its time on copying what is in flight.
+ENTRYPOINT ["node", "--max-semi-space-size=64", "dist/cli/main.js"]
 CMD ["serve"]

@@ -1,5 +1,5 @@
 // Turnout as two contenders: with everything on that exists, and with everything off that can be.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from '../child.ts'
 import { rootFolder } from '../folders.ts'
@@ -9,6 +9,11 @@ import { extras, type Feature, features } from './features.ts'
 
 /** The entry of the built product. */
 export const entry = join(rootFolder, 'dist/cli/main.js')
+
+/** The flags of node that it is shipped with: those of `npm start`, of the command and of the container. */
+const shippedFlags = JSON.parse(readFileSync(join(rootFolder, 'package.json'), 'utf8'))
+  .scripts.start.split(' ')
+  .filter((word: string) => word.startsWith('--'))
 
 /** A document of turnout.yaml as plain data; JSON is YAML. */
 export interface Config {
@@ -59,7 +64,7 @@ export const makeTurnout = (
     start({
       name,
       command: process.execPath,
-      args: [...nodeArgs, entry, 'serve', '--config', writeConfig(grounds, on)],
+      args: [...shippedFlags, ...nodeArgs, entry, 'serve', '--config', writeConfig(grounds, on)],
       core: grounds.machine.gatewayCore,
       machine: grounds.machine,
       outputFile: join(grounds.folder, 'stdout.txt'),

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64
 // The command line: `turnout --help` lists what it can do.
 import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'

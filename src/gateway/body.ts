@@ -17,14 +17,17 @@ const inflaters = {
  * @param limit most bytes, before and after inflating
  * @throws Refusal `request_too_large`, `unsupported_media_type`, `invalid_encoding`; ClientGone when the client left
  */
-export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
-  const encoding = (req.headers['content-encoding'] ?? 'identity').trim().toLowerCase()
-  if (encoding !== 'identity' && !Object.hasOwn(inflaters, encoding)) {
+export function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
+  if (Number(req.headers['content-length']) > limit) return Promise.reject(tooLarge(limit))
+  const encoding = req.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+  return encoding === 'identity' ? collect(req, limit) : readInflated(req, encoding, limit)
+}
+
+async function readInflated(req: IncomingMessage, encoding: string, limit: number): Promise<Buffer> {
+  if (!Object.hasOwn(inflaters, encoding)) {
     throw new Refusal('unsupported_media_type', 'The content-encoding is not supported: use gzip, deflate, br or none.')
   }
-  if (Number(req.headers['content-length']) > limit) throw tooLarge(limit)
   const raw = await collect(req, limit)
-  if (encoding === 'identity') return raw
   try {
     return await inflaters[encoding as keyof typeof inflaters](raw, { maxOutputLength: limit })
   } catch (error) {

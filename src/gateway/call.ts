@@ -75,6 +75,8 @@ export interface Call {
   error: Refusal | UpstreamFault | undefined
   status: number
   outcome: Outcome | undefined
+  /** Counted and handed to the ledger: that happens once. */
+  settled: boolean
 }
 
 /** Thrown through the journey when the client is gone: nobody is left to answer. */
@@ -114,6 +116,7 @@ export function openCall(
     error: undefined,
     status: 0,
     outcome: undefined,
+    settled: false,
   }
   res.on('close', () => {
     if (res.writableFinished || call.gone) return

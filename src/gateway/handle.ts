@@ -51,10 +51,9 @@ export type Handle = (
 ) => Promise<void>
 
 export function createHandle(gateway: Gateway): Handle {
-  const settled = new WeakSet<Call>()
   const settle = (call: Call): Promise<void> | undefined => {
-    if (settled.has(call)) return undefined
-    settled.add(call)
+    if (call.settled) return undefined
+    call.settled = true
     return gateway.settled(call)
   }
   const signatures = createSignatures()
