@@ -1,8 +1,10 @@
 // Puts Turnout together: no globals, everything handed in. What `turnout serve`, embedders and tests mount.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from './config/snapshot.ts'
+import { createGatekeeper } from './gateway/admit.ts'
 import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
+import { createClientTokens } from './gateway/clientTokens.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
 import { configuredIn, countTransition, showLive } from './gateway/seen.ts'
@@ -21,6 +23,7 @@ import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
 import type { Ledger } from './store/ledger.ts'
 import type { Reader } from './store/reader.ts'
+import { countAuthFailures } from './telemetry/authFailures.ts'
 import { createLatencies } from './telemetry/latency.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
@@ -101,11 +104,19 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     rates,
     address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
   })
+  const gatekeeper = createGatekeeper({
+    insecure,
+    keyring,
+    tokens: createClientTokens({
+      keyring,
+      trouble: (why) => log.warn(`the keys of auth.jwt.jwks could not be read: ${why}`, { event: 'jwks' }),
+    }),
+    failed: countAuthFailures(metrics),
+  })
   const handle = createHandle({
     snapshot: () => snapshot,
     pools,
-    insecure,
-    keyring,
+    gatekeeper,
     books,
     health,
     rates,
@@ -122,13 +133,14 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   const listener = createDataPlane({
     snapshot: () => snapshot,
     insecure,
-    keyring,
+    gatekeeper,
     handle,
     tokens,
     admin: createAdmin({
       snapshot: () => snapshot,
       ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
       keyring,
+      gatekeeper,
       log,
       control: options.control,
       facts: { health, latencies, prices: (of) => rates(of).prices },

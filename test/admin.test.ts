@@ -2,6 +2,7 @@
 import { request } from 'node:http'
 import supertest from 'supertest'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createGatekeeper } from '../src/gateway/admit.ts'
 import { createAdmin } from '../src/http/admin/index.ts'
 import { formatUsd } from '../src/pricing/decimal.ts'
 import { openReader } from '../src/store/reader.ts'
@@ -22,6 +23,7 @@ const chat = (model: string, more: Record<string, unknown> = {}) => ({
   ...more,
 })
 
+const gatekeeper = createGatekeeper({ insecure: false })
 let books: LedgerGateway
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into replies freely
@@ -111,10 +113,11 @@ describe('what is asked wrongly', () => {
   it('says 503 where there is no ledger, and where it cannot be read', async () => {
     const { snapshot } = books.gateway.turnout
     const log = { error() {}, warn() {} } as never
-    const without = createAdmin({ snapshot: () => snapshot, ledger: undefined, log })
+    const without = createAdmin({ snapshot: () => snapshot, ledger: undefined, gatekeeper, log })
     const reader = openReader('/nowhere/at-all.db')
     const broken = createAdmin({
       snapshot: () => snapshot,
+      gatekeeper,
       ledger: { reader, keeper: books.ledger.keeper, hashUser: books.hash },
       log,
     })
@@ -202,6 +205,7 @@ describe('GET /admin/spend', () => {
     const reader = { spend: async () => ({ lines: [line], total: line, more: 0 }) } as never
     const admin = createAdmin({
       snapshot: () => snapshot,
+      gatekeeper,
       ledger: { reader, keeper: books.ledger.keeper, hashUser: books.hash },
       log: {} as never,
     })
@@ -358,6 +362,7 @@ describe('users', () => {
     const { snapshot } = books.gateway.turnout
     const admin = createAdmin({
       snapshot: () => snapshot,
+      gatekeeper,
       ledger: { reader, keeper: books.ledger.keeper, hashUser: books.hash },
       log: {} as never,
     })

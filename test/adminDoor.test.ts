@@ -2,6 +2,7 @@
 import supertest from 'supertest'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ApiKey } from '../src/config/snapshot.ts'
+import { createGatekeeper } from '../src/gateway/admit.ts'
 import { createAdmin, isAdminPath } from '../src/http/admin/index.ts'
 import { mayAct, type Role, roles } from '../src/http/admin/role.ts'
 import { defineRoute } from '../src/http/admin/route.ts'
@@ -12,6 +13,7 @@ import { adminKey, appKey, bearer, type LedgerGateway, startLedgerGateway } from
 
 const wrongKey = 'sk-test-wrong-key-0123456789'
 
+const gatekeeper = createGatekeeper({ insecure: false })
 let books: LedgerGateway
 beforeAll(async () => {
   books = await startLedgerGateway()
@@ -81,6 +83,7 @@ describe('C49 nobody comes in without a key of enough role', () => {
         {
           snapshot: () => ({ ...snapshot, keys: new Map([[digest, key]]) }),
           ledger: undefined,
+          gatekeeper,
           log: { error() {}, warn() {} } as never,
         },
         rows,

@@ -12,14 +12,14 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * Why the configuration may not be served on its host, or undefined if it may. Without a key, or with a key that is printed in
+ * Why the configuration may not be served on its host, or undefined if it may. Without a key or signed tokens, or with a key that is printed in
  * the manual, anyone who reaches the port spends the operator's money.
  */
 export function checkBinding(snapshot: Snapshot, { insecure = false }: { insecure?: boolean }): string | undefined {
   const { host } = snapshot.server
   if (insecure || isLoopback(host)) return undefined
   const remedy = 'Set TURNOUT_MASTER_KEY or `keys`, bind to 127.0.0.1, or pass --insecure if the network is closed.'
-  if (snapshot.keys.size === 0)
+  if (snapshot.keys.size === 0 && snapshot.clientJwt === undefined)
     return `Refusing to listen on ${host} without a key: everyone who reaches it could use your providers. ${remedy}`
   if (snapshot.keys.has(digestOf(demoKey)))
     return `Refusing to listen on ${host} with the demo key ${demoKey}: everybody knows it. ${remedy}`

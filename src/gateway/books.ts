@@ -35,7 +35,8 @@ export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): B
     )
   }
   const userOf = (call: Call): string | undefined => {
-    const user = call.inspected?.ask.user
+    // What a signed token says of its user stands; what the body says is the client's own word.
+    const user = call.key?.user ?? call.inspected?.ask.user
     return user === undefined ? undefined : hashUser(user)
   }
   return {

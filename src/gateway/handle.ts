@@ -4,11 +4,10 @@ import type { Snapshot } from '../config/snapshot.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Health } from '../state/health.ts'
-import type { Keyring } from '../state/keyring.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
 import { createSignatures } from '../state/signatures.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
-import { authenticate } from './admit.ts'
+import type { Gatekeeper } from './admit.ts'
 import { requireRoute } from './allow.ts'
 import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
@@ -26,9 +25,7 @@ import { routeOf } from './route.ts'
 export interface Gateway {
   snapshot(): Snapshot
   readonly pools: Pools
-  /** Accept any `Host` although no key is configured. */
-  readonly insecure: boolean
-  readonly keyring?: Keyring | undefined
+  readonly gatekeeper: Gatekeeper
   readonly books: Books
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
@@ -75,8 +72,11 @@ export function createHandle(gateway: Gateway): Handle {
     })
     gateway.started(call)
     try {
-      call.key = authenticate(req, call.snapshot, gateway.insecure, gateway.keyring)
+      const key = gateway.gatekeeper.admit(req, call.snapshot)
+      call.key = key instanceof Promise ? await key : key
       call.admitted = true
+      // While a token was judged: a body that is closed already would never end.
+      if (call.gone) throw new ClientGone()
       call.signatures = signatures.of(call.key?.name ?? '')
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       inspect(call, body)

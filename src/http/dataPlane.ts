@@ -3,9 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
-import { authenticate, refuseStrangers } from '../gateway/admit.ts'
+import { type Gatekeeper, refuseStrangers } from '../gateway/admit.ts'
 import type { Handle } from '../gateway/handle.ts'
-import type { Keyring } from '../state/keyring.ts'
 import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import { isAdminPath } from './admin/index.ts'
 import { corsHeaders, preflightHeaders } from './cors.ts'
@@ -18,7 +17,7 @@ import { countTokens } from './tokensCount.ts'
 export interface DataPlane {
   snapshot(): Snapshot
   readonly insecure: boolean
-  readonly keyring?: Keyring | undefined
+  readonly gatekeeper: Gatekeeper
   readonly handle: Handle
   readonly tokens: TokenCounter
   readonly status: StatusPage
@@ -157,7 +156,7 @@ const page = (plane: DataPlane, open: Door): Entry =>
 
 function withKey(plane: DataPlane, open: Door): Door {
   return (req, res, rest, headers) => {
-    authenticate(req, plane.snapshot(), plane.insecure, plane.keyring)
-    return open(req, res, rest, headers)
+    const key = plane.gatekeeper.admit(req, plane.snapshot())
+    return key instanceof Promise ? key.then(() => open(req, res, rest, headers)) : open(req, res, rest, headers)
   }
 }

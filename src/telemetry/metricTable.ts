@@ -27,6 +27,26 @@ export const tokenClasses = {
 } as const
 export type TokenClass = keyof typeof tokenClasses
 
+/**
+ * Why somebody was not let in. `missing`: no key was shown. `token_claims`: audience, issuer or a claim is not the one that is wanted.
+ * `token_key`: stands for a key that is not there. `keys_unavailable`: the issuer's keys could not be read. `role`: may not operate.
+ */
+export const authFailures = [
+  'missing',
+  'unknown',
+  'disabled',
+  'expired',
+  'token_expired',
+  'token_claims',
+  'token_invalid',
+  'token_key',
+  'keys_unavailable',
+  'role',
+  'host',
+  'content_type',
+] as const
+export type AuthFailure = (typeof authFailures)[number]
+
 /** A label with a known, finite set of values: stored as an index, not as a string. */
 export type ClosedLabel = readonly [name: string, values: readonly string[]]
 
@@ -142,6 +162,13 @@ export const metricTable = {
     closed: [['param', lossLabels]],
     // Most parameters are never dropped.
     shown: [['other']],
+  },
+  authFailures: {
+    kind: 'counter',
+    name: 'turnout_auth_failures_total',
+    help: 'Requests that were not let in, on the data plane and the admin API, by reason.',
+    labels: [],
+    closed: [['reason', authFailures]],
   },
   loopLag: {
     kind: 'gauge',

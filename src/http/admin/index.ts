@@ -3,12 +3,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import express, { type NextFunction, type Request, type Response, Router } from 'express'
 import type { ApiKey } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
-import { authenticate } from '../../gateway/admit.ts'
 import { ClientGone } from '../../gateway/call.ts'
+import { Denied } from '../../gateway/denied.ts'
+import { looksSigned } from '../../gateway/signed.ts'
 import { sendRefusal } from '../reply.ts'
 import { securityHeaders, sendAnswer } from './answer.ts'
 import { readJson, readQuery } from './ask.ts'
-import { looksSigned, verifyToken } from './jwt.ts'
+import { verifyToken } from './jwt.ts'
 import { mayAct, type Role, roleOf } from './role.ts'
 import type { AdminAnswer, AdminCall, AdminDeps, AdminRoute } from './route.ts'
 import { adminRoutes } from './table.ts'
@@ -36,7 +37,7 @@ export function createAdmin(
   })
   // Before any route is looked for: who may not come in learns nothing of what there is.
   app.use(async (req, res, next) => {
-    res.locals.key = await keyOf(req, deps)
+    res.locals.key = await deps.gatekeeper.counted(req, () => keyOf(req, deps))
     next()
   })
   const router = Router({ caseSensitive: true, strict: true })
@@ -58,21 +59,22 @@ export function createAdmin(
   return app
 }
 
-/** @throws Refusal `invalid_api_key` without a good key, `permission_denied` with one that has no role here */
+/** @throws Denied `invalid_api_key` without a good key, `permission_denied` with one that has no role here */
 async function keyOf(req: IncomingMessage, deps: AdminDeps): Promise<ApiKey> {
   const snapshot = deps.snapshot()
   const { jwt } = snapshot
   const token = /^bearer +(\S+)$/i.exec(req.headers.authorization ?? '')?.[1]
   if (jwt && token !== undefined && looksSigned(token)) return verifyToken(token, jwt)
-  if (snapshot.keys.size === 0) {
-    throw new Refusal(
+  if (snapshot.keys.size === 0 && !deps.keyring?.size) {
+    throw new Denied(
+      'missing',
       'invalid_api_key',
       'The admin API needs a key, and none is configured: set TURNOUT_MASTER_KEY, or a key with `role: admin`.',
     )
   }
-  const key = authenticate(req, snapshot, false, deps.keyring)!
+  const key = deps.gatekeeper.operator(req, snapshot)
   if (roleOf(key) === undefined)
-    throw new Refusal('permission_denied', 'This key may call models, not operate Turnout.')
+    throw new Denied('role', 'permission_denied', 'This key may call models, not operate Turnout.')
   return key
 }
 

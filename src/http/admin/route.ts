@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
 import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
+import type { Gatekeeper } from '../../gateway/admit.ts'
 import type { Keyring } from '../../state/keyring.ts'
 import type { Keeper } from '../../store/keeper.ts'
 import type { Reader } from '../../store/reader.ts'
@@ -23,6 +24,7 @@ export interface AdminDeps {
   readonly ledger: AdminLedger | undefined
   /** Virtual keys; without a database there are none. */
   readonly keyring?: Keyring | undefined
+  readonly gatekeeper: Pick<Gatekeeper, 'operator' | 'counted'>
   readonly log: Log
   /** Without it the configuration cannot be read or changed here. */
   readonly control?: AdminControl | undefined

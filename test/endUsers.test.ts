@@ -1,0 +1,185 @@
+// Signed tokens of end users at the door of a whole gateway: whom a request is booked on, what they never open, what is logged of them.
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { type ControlGateway, document, startControl } from './support/control.ts'
+import { get, post } from './support/exchange.ts'
+import { startGateway, upstreamAt } from './support/gateway.ts'
+import { type Issuer, type IssuerKey, makeIssuerKey, sign, startIssuer } from './support/issuer.ts'
+
+let key: IssuerKey
+let issuer: Issuer
+let gateway: ControlGateway
+beforeAll(async () => {
+  key = await makeIssuerKey('k1', 'ES256')
+  issuer = await startIssuer(key)
+  gateway = await startControl({
+    text: document(`auth:
+  jwt:
+    jwks: ${issuer.url}
+    claims: { key: turnout_key, team: department }
+    standAlone: { name: people, routes: [chat] }
+`),
+  })
+})
+afterAll(async () => {
+  await gateway.close()
+  await issuer.close()
+})
+
+const chat = (token: string, model = 'chat', more: Record<string, unknown> = {}) =>
+  post(gateway.url + CHAT, ask(model, more), { authorization: `Bearer ${token}` })
+const codeOf = async (reply: Promise<{ status: number; text: string }>): Promise<unknown[]> => {
+  const { status, text } = await reply
+  return [status, status === 200 ? undefined : JSON.parse(text).error.code]
+}
+const failures = async (reason: string): Promise<number> => {
+  const { text } = await get(`${gateway.url}/metrics`)
+  return Number(new RegExp(`turnout_auth_failures_total{reason="${reason}"} (\\d+)`).exec(text)?.[1] ?? 0)
+}
+
+describe('a signed token', () => {
+  it('calls models within what it stands for, with either header', async () => {
+    const token = await sign(key)
+    expect(await codeOf(chat(token))).toEqual([200, undefined])
+    expect((await post(gateway.url + CHAT, ask('chat'), { 'x-api-key': token })).status).toBe(200)
+    expect(await codeOf(chat(token, 'single'))).toEqual([403, 'model_not_allowed'])
+  })
+
+  it('is booked on the key, the team and the user that it names, whatever the body says of the user', async () => {
+    await gateway.ask('POST', '/keys', { name: 'mobile', team: 'apps' })
+    const token = await sign(key, { claims: { sub: 'ada@example.com', turnout_key: 'mobile', department: 'maths' } })
+    expect((await chat(token, 'chat', { user: 'somebody-else' })).status).toBe(200)
+    const { body } = await gateway.ask('GET', '/requests?limit=1')
+    expect(body.data[0]).toMatchObject({ key: 'mobile', team: 'maths' })
+    const theirs = await gateway.ask('GET', `/requests?user=${encodeURIComponent('ada@example.com')}`)
+    expect(theirs.body.data.map(({ id }: { id: string }) => id)).toEqual([body.data[0].id])
+    const others = await gateway.ask('GET', '/requests?user=somebody-else')
+    expect(others.body.data).toEqual([])
+  })
+
+  it('stops with its key: switched off, changed and taken away with the next request', async () => {
+    const { body } = await gateway.ask('POST', '/keys', { name: 'tablet' })
+    const token = await sign(key, { claims: { turnout_key: 'tablet' } })
+    expect(await codeOf(chat(token))).toEqual([200, undefined])
+    await gateway.ask('PATCH', `/keys/${body.id}`, { disabled: true })
+    expect(await codeOf(chat(token))).toEqual([401, 'key_disabled'])
+    await gateway.ask('PATCH', `/keys/${body.id}`, { disabled: false, routes: ['single'] })
+    expect(await codeOf(chat(token))).toEqual([403, 'model_not_allowed'])
+    await gateway.ask('DELETE', `/keys/${body.id}`)
+    expect(await codeOf(chat(token))).toEqual([401, 'invalid_api_key'])
+  })
+
+  it('never operates the gateway, whatever it claims and whatever key it stands for', async () => {
+    const before = await failures('unknown')
+    for (const claims of [{}, { role: 'admin' }, { turnout_key: 'admin' }, { turnout_key: 'admin', role: 'admin' }]) {
+      const token = await sign(key, { claims })
+      expect((await get(`${gateway.url}/admin/keys`, { authorization: `Bearer ${token}` })).status).toBe(401)
+      expect((await get(`${gateway.url}/admin/keys`, { 'x-api-key': token })).status).toBe(401)
+    }
+    expect(await failures('unknown')).toBe(before + 8)
+    // With a key that operates, too, it only calls models.
+    expect(await codeOf(chat(await sign(key, { claims: { turnout_key: 'admin' } })))).toEqual([200, undefined])
+  })
+
+  it('that is turned down: 401 in the shape of the client, not to be retried, counted by its reason', async () => {
+    const before = await failures('token_expired')
+    const reply = await chat(await sign(key, { lasts: -60 }))
+    expect(reply.status).toBe(401)
+    expect(reply.headers['x-should-retry']).toBe('false')
+    expect(JSON.parse(reply.text).error).toEqual({
+      message: 'The token is not accepted: it has expired.',
+      type: 'authentication_error',
+      param: null,
+      code: 'invalid_api_key',
+    })
+    expect(await failures('token_expired')).toBe(before + 1)
+  })
+
+  it('leaves nothing of itself in logs, metrics and rows', async () => {
+    const open = await startGateway({
+      providers: { up: upstreamAt(gateway.simulator.url) },
+      routes: { chat: 'up/sim-text' },
+      auth: { jwt: { jwks: issuer.url, standAlone: {} } },
+    })
+    const tokens = [
+      await sign(key, { claims: { sub: 'planted-subject' } }),
+      await sign(key, { claims: { sub: 'planted-subject' }, lasts: -60 }),
+      'eyJmb3JnZWQ.eyJwYXJ0cw.c2lnbmF0dXJl',
+    ]
+    try {
+      for (const token of tokens) {
+        await chat(token)
+        await post(open.url + CHAT, ask('chat'), { authorization: `Bearer ${token}` })
+      }
+      await open.settled(3)
+      const kept = [
+        JSON.stringify([open.lines, open.notes]),
+        (await get(`${open.url}/metrics`)).text,
+        (await get(`${gateway.url}/metrics`)).text,
+        (await gateway.ask('GET', '/requests?limit=50')).text,
+        (await gateway.ask('GET', '/audit?limit=100')).text,
+      ].join('\n')
+      expect(open.lines.map(({ status }) => status)).toEqual([200, 401, 401])
+      for (const token of tokens) for (const part of token.split('.')) expect(kept).not.toContain(part)
+      expect(kept).not.toContain('planted-subject')
+    } finally {
+      await open.close()
+    }
+  })
+})
+
+describe('C47 whatever stands in the header', () => {
+  it('C47 only the right key and a good token come in; everything else is 401 in the shape of the client', async () => {
+    const good = await sign(key)
+    const [head, payload, signature] = good.split('.') as [string, string, string]
+    const visible = fc.string({
+      unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
+      maxLength: 200,
+    })
+    const part = fc.oneof(fc.constantFrom(head, payload, signature, '', 'eyJhbGciOiJub25lIn0'), visible)
+    const credential = fc.oneof(
+      visible,
+      fc.tuple(part, part, part).map((parts) => parts.join('.')),
+      visible.map((text) => `tk-${text}`),
+      visible.map((text) => `${good}${text}`),
+    )
+    const scheme = fc.constantFrom(
+      'Bearer ',
+      'bearer ',
+      'BEARER  ',
+      'Basic ',
+      'Digest ',
+      '',
+      'Bearer\t',
+      'Bearer Bearer ',
+    )
+    await fc.assert(
+      fc.asyncProperty(scheme, credential, fc.boolean(), async (first, text, asKey) => {
+        fc.pre(text !== good)
+        const header: Record<string, string> = asKey ? { 'x-api-key': text } : { authorization: first + text }
+        const reply = await post(gateway.url + CHAT, ask('chat'), header)
+        expect(reply.status).toBe(401)
+        const { error } = JSON.parse(reply.text)
+        expect(error).toMatchObject({ type: 'authentication_error', code: 'invalid_api_key' })
+        if (text.length > 20) expect(error.message).not.toContain(text)
+      }),
+      { numRuns: 300 },
+    )
+    expect((await chat(good)).status).toBe(200)
+  })
+})
+
+it('a gateway whose only way in is a token lets nobody in without one, from this machine too', async () => {
+  const only = await startControl({
+    text: document().replace(/\nkeys:[\s\S]*/, `\nauth: { jwt: { jwks: "${issuer.url}", standAlone: {} } }\n`),
+  })
+  try {
+    const url = only.url + CHAT
+    expect((await post(url, ask('chat'))).status).toBe(401)
+    expect((await post(url, ask('chat'), { authorization: `Bearer ${await sign(key)}` })).status).toBe(200)
+    expect((await get(`${only.url}/admin/keys`, { authorization: `Bearer ${await sign(key)}` })).status).toBe(401)
+  } finally {
+    await only.close()
+  }
+})
