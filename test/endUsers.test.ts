@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type ControlGateway, document, startControl } from './support/control.ts'
-import { get, post } from './support/exchange.ts'
+import { get, post, send } from './support/exchange.ts'
 import { startGateway, upstreamAt } from './support/gateway.ts'
 import { type Issuer, type IssuerKey, makeIssuerKey, sign, startIssuer } from './support/issuer.ts'
 
@@ -127,6 +127,28 @@ describe('a signed token', () => {
       await open.close()
     }
   })
+})
+
+it('a client that leaves while its token is judged is let go, and opens no call', async () => {
+  const slow = await startIssuer(key)
+  slow.mood = 'hang'
+  const open = await startGateway({
+    providers: { up: upstreamAt(gateway.simulator.url) },
+    routes: { chat: 'up/sim-text' },
+    auth: { jwt: { jwks: slow.url, standAlone: {} } },
+  })
+  try {
+    const sent = send('POST', open.url + CHAT, ask('chat'), { authorization: `Bearer ${await sign(key)}` })
+    await expect.poll(() => slow.asked).toBe(1)
+    sent.request.destroy()
+    await sent.done
+    const [line] = await open.settled(1)
+    expect(line).toMatchObject({ outcome: 'client_disconnected', attempts: 0 })
+    expect(open.metrics.inFlight).toBe(0)
+  } finally {
+    await open.close()
+    await slow.close()
+  }
 })
 
 describe('C47 whatever stands in the header', () => {
