@@ -56,6 +56,11 @@ export interface Facts {
   hash?: string | undefined
   version?: string | undefined
   instance?: string | undefined
+  /** Id of a message, as its receivers see it. */
+  id?: string | undefined
+  webhook?: string | undefined
+  alert?: string | undefined
+  severity?: string | undefined
   count?: number | undefined
   ms?: number | undefined
   problems?: readonly string[] | undefined
@@ -119,6 +124,10 @@ const factFields = [
   'hash',
   'version',
   'instance',
+  'id',
+  'webhook',
+  'alert',
+  'severity',
   'count',
   'ms',
 ] as const satisfies readonly (keyof Facts)[]

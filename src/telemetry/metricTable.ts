@@ -273,6 +273,19 @@ export const metricTable = {
     help: 'Upstream calls of a run that died, settled by estimate when this one started.',
     labels: [],
   },
+  webhookAttempts: {
+    kind: 'counter',
+    name: 'turnout_webhook_deliveries_total',
+    help: 'Attempts to deliver a message to a webhook, by webhook and outcome: delivered, failed (tried again later), dead (given up).',
+    labels: ['webhook'],
+    closed: [['outcome', ['delivered', 'failed', 'dead']]],
+  },
+  webhookMessages: {
+    kind: 'gauge',
+    name: 'turnout_webhook_messages',
+    help: 'Messages in the database that are not delivered, by webhook and state: waiting, or dead (given up, can be sent again).',
+    labels: ['webhook', 'state'],
+  },
 } as const satisfies Record<string, MetricSpec>
 
 type Table = typeof metricTable

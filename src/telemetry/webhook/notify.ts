@@ -11,7 +11,9 @@ export interface NotifyEvent {
 }
 
 /**
- * Hands an event to the webhooks named by `channels`; without them to all that the configuration has. Returns at once and never throws:
- * what is to be sent is stored and sent in the background, and is tried again until it is delivered or given up.
+ * Hands an event to the webhooks named by `channels`; without them to all that the configuration has, with an empty list only to the
+ * record of events. Never throws. The event is in the database when it returns (a locked database is waited for in the background), in
+ * the caller's transaction where there is one; it is sent in the background, again and again until it is delivered or given up.
+ * `data.summary` is one sentence for people.
  */
 export type Notify = (event: NotifyEvent, channels?: readonly string[]) => void

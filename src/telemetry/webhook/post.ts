@@ -1,0 +1,79 @@
+// Posts one signed message to one webhook, once, and says what came of it.
+import { Agent, type Dispatcher, request } from 'undici'
+import type { WebhookSettings } from '../../config/alertTypes.ts'
+import { retryAfterOf } from '../../dialects/retryAfter.ts'
+import { signMessage } from './signature.ts'
+
+/** An answer is read this far and no further: nothing in it matters but its status. */
+const maxAnswerBytes = 64 * 1024
+
+export interface PostedMessage {
+  readonly id: string
+  readonly body: string
+}
+
+export interface Posted {
+  readonly ok: boolean
+  readonly status: number | null
+  readonly error: string | null
+  /** Milliseconds that the receiver asks us to wait. */
+  readonly retryAfter?: number | undefined
+  /** The receiver wants no more of these (HTTP 410). */
+  readonly final?: boolean
+}
+
+/** Sockets of their own, apart from those of requests. Redirects are not followed: a signed message goes where the operator said, or nowhere. */
+export function openPost(userAgent: string): {
+  post(webhook: WebhookSettings, message: PostedMessage, now: number, signal: AbortSignal): Promise<Posted>
+  close(): Promise<void>
+} {
+  const agent = new Agent({ connections: 4, pipelining: 1, keepAliveTimeout: 10_000, maxHeaderSize: 16 * 1024 })
+  return {
+    async post(webhook, message, now, stopped) {
+      const timestamp = Math.floor(now / 1000)
+      const signal = AbortSignal.any([stopped, AbortSignal.timeout(webhook.timeout)])
+      try {
+        const answer = await request(webhook.url, {
+          dispatcher: agent,
+          method: 'POST',
+          headers: {
+            ...webhook.headers,
+            'content-type': 'application/json',
+            'user-agent': userAgent,
+            'webhook-id': message.id,
+            'webhook-timestamp': String(timestamp),
+            'webhook-signature': signMessage(webhook.secrets, { ...message, timestamp }),
+          },
+          body: message.body,
+          signal,
+        })
+        return await judge(answer, now)
+      } catch (error) {
+        return { ok: false, status: null, error: codeOf(error) }
+      }
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+async function judge({ statusCode, headers, body }: Dispatcher.ResponseData, now: number): Promise<Posted> {
+  // The answer counts once its headers are there; what follows is only let pass, so that the socket can be used again.
+  await body.dump({ limit: maxAnswerBytes }).catch(() => {})
+  if (statusCode >= 200 && statusCode < 300) return { ok: true, status: statusCode, error: null }
+  return {
+    ok: false,
+    status: statusCode,
+    error: statusCode >= 300 && statusCode < 400 ? 'redirect' : `status_${statusCode}`,
+    retryAfter: retryAfterOf(headers, now),
+    // Standard Webhooks: the receiver is gone for good.
+    final: statusCode === 410,
+  }
+}
+
+/** Never the message of an error: it may name the address, which may be a secret. */
+function codeOf(error: unknown): string {
+  const { name, code } = error as { name?: unknown; code?: unknown }
+  if (name === 'TimeoutError') return 'timeout'
+  if (name === 'AbortError') return 'stopped'
+  return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : 'failed'
+}
