@@ -29,6 +29,7 @@ import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { TokenCounter } from './telemetry/tokens/counter.ts'
 import type { Notify } from './telemetry/webhook/notify.ts'
+import type { Sender } from './telemetry/webhook/sender.ts'
 import { version } from './version.ts'
 
 export interface TurnoutOptions {
@@ -50,7 +51,9 @@ export interface TurnoutOptions {
   control?: AdminControl | undefined
   /** Told of each transition of a breaker, after the log. */
   onTransition?: (target: string, transition: Transition) => void
-  /** Told of alerts and transitions, for webhooks. */
+  /** Sends alerts and transitions to the configured webhooks. */
+  sender?: Sender | undefined
+  /** Told of them in its place, by whoever embeds the gateway. */
   notify?: Notify | undefined
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
@@ -61,7 +64,7 @@ export interface Turnout {
   readonly listener: (req: IncomingMessage, res: ServerResponse) => void
   readonly snapshot: Snapshot
   readonly health: Health
-  /** Tells the configured webhooks. */
+  /** Tells the configured webhooks of an event. */
   readonly notify: Notify
   /** Where `/metrics` is, if it has a port of its own and that is open. */
   readonly scrapeUrl: string | undefined
@@ -81,7 +84,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let server: ListeningServer | undefined
   let scrapes: ListeningServer | undefined
   const { ledger, reader, hashUser, keyring, tokens } = options
-  const notify: Notify = options.notify ?? (() => {})
+  const notify: Notify = options.notify ?? options.sender?.notify ?? (() => {})
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
   const rates = createRates(tokens, log)
   const health = createHealth({
@@ -143,6 +146,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       gatekeeper,
       log,
       control: options.control,
+      alerts: options.sender && { sender: options.sender },
       facts: { health, latencies, prices: (of) => rates(of).prices },
     }),
     draining: () => draining,

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { StoreError } from '../store/driver.ts'
 import { version } from '../version.ts'
+import { addAlertsCommand } from './alerts.ts'
 import { addBackupCommands } from './backup.ts'
 import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
@@ -27,6 +28,7 @@ addConfigCommand(program)
 addDoctorCommand(program)
 addPricesCommand(program)
 addOperateCommands(program)
+addAlertsCommand(program)
 addSpendCommand(program)
 addLedgerCommand(program)
 addBackupCommands(program)

@@ -8,6 +8,7 @@ import type { Watch } from '../config/watch.ts'
 import type { ListeningServer } from '../http/server.ts'
 import { createKeyring, type Keyring } from '../state/keyring.ts'
 import { type Audit, openAudit } from '../store/audit.ts'
+import { openDeliveries } from '../store/deliveries.ts'
 import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
@@ -18,6 +19,8 @@ import { showLedger } from '../telemetry/ledgerMetrics.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createTokenCounter } from '../telemetry/tokens/counter.ts'
+import { createSender, type Sender } from '../telemetry/webhook/sender.ts'
+import { showWebhooks } from '../telemetry/webhook/webhookMetrics.ts'
 import { version } from '../version.ts'
 import { openLive, overridesOf, readBase, watchConfig } from './liveConfig.ts'
 import { type Retention, startRetention } from './retention.ts'
@@ -71,11 +74,13 @@ export async function run(options: RunOptions): Promise<Running> {
   let reader: Reader | undefined
   let retention: Retention | undefined
   let watch: Watch | undefined
+  let sender: Sender | undefined
   // The readers first: a database is closed last by whoever writes to it.
   const closeAll = async (): Promise<void> => {
     metrics.close()
     await watch?.stop()
     await retention?.stop()
+    await sender?.stop()
     await reader?.close()
     await ledger?.close()
     store?.close()
@@ -107,6 +112,14 @@ export async function run(options: RunOptions): Promise<Running> {
       swap: (next) => turnout.swap(next),
     })
     log.level = live.snapshot.log.level
+    const shelf = openDeliveries(store)
+    sender = createSender({
+      shelf,
+      webhooks: () => live.snapshot.webhooks,
+      log,
+      counted: showWebhooks(metrics, () => shelf.counts()),
+      userAgent: `Turnout/${version}`,
+    })
     for (const warning of live.state().warnings) log.warn(warning, { event: 'configuration' })
     const keyring = createKeyring(makeKeyStore(store), secret, {
       unreadable: ({ name }) =>
@@ -123,6 +136,7 @@ export async function run(options: RunOptions): Promise<Running> {
       keyring,
       tokens,
       control: { live, audit },
+      sender,
       onTransition: (target, { to, reason, until }) =>
         void saved
           .save({ target, state: to, reason, until })
@@ -137,6 +151,7 @@ export async function run(options: RunOptions): Promise<Running> {
       )
     watch = await watchConfig(options, reload)
     const server = await turnout.listen()
+    sender.wake()
     retention = startRetention({
       keeper: ledger.keeper,
       days: () => turnout.snapshot.ledger.retentionDays,

@@ -7,6 +7,7 @@ import type { Keyring } from '../../state/keyring.ts'
 import type { Keeper } from '../../store/keeper.ts'
 import type { Reader } from '../../store/reader.ts'
 import type { Log } from '../../telemetry/log.ts'
+import type { AdminAlerts } from './alertView.ts'
 import type { AdminControl, AdminFacts } from './control.ts'
 import type { Role } from './role.ts'
 
@@ -29,6 +30,8 @@ export interface AdminDeps {
   /** Without it the configuration cannot be read or changed here. */
   readonly control?: AdminControl | undefined
   readonly facts?: AdminFacts | undefined
+  /** Webhooks and what is told to them. */
+  readonly alerts?: AdminAlerts | undefined
 }
 
 /** One call of a route, checked. */

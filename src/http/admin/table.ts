@@ -1,4 +1,5 @@
 // All routes of the control plane. What is not in this table does not exist; each row says who may call it.
+import { actOnAlerts, showAlerts } from './alerts.ts'
 import { listAudit } from './auditTrail.ts'
 import { diffVersions, listVersions, rollBack, showConfig, showVersion, writeConfig } from './configuration.ts'
 import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from './keys.ts'
@@ -39,6 +40,8 @@ export const adminRoutes: readonly AdminRoute[] = [
   changeKey,
   rotateKey,
   deleteKey,
+  showAlerts,
+  actOnAlerts,
   listAudit,
   describeRoutes(() => adminRoutes),
 ]

@@ -1,0 +1,48 @@
+// Alerts and messages to webhooks as the control plane shows them: no addresses, no secrets.
+import { Refusal } from '../../dialects/errors.ts'
+import type { Delivery, StoredEvent } from '../../telemetry/webhook/delivery.ts'
+import type { Sender } from '../../telemetry/webhook/sender.ts'
+import type { AdminDeps } from './route.ts'
+
+export interface AdminAlerts {
+  readonly sender: Sender
+}
+
+/** @throws Refusal `not_available` in a gateway without a database, which keeps no messages */
+export function alertsOf({ alerts }: AdminDeps): AdminAlerts {
+  if (alerts) return alerts
+  throw new Refusal('not_available', 'This gateway sends nothing to webhooks: whoever embeds it is told instead.')
+}
+
+export const deliveryId = (id: number): string => `dlv_${id}`
+
+/** The number in a printed id; undefined when it is none. */
+export function parseDeliveryId(text: string): number | undefined {
+  const digits = /^dlv_([1-9]\d{0,14})$/.exec(text)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
+
+export function presentDelivery(delivery: Delivery) {
+  const { id, event, type, webhook, state, attempts, createdAt, nextAt, lastAt, status, error } = delivery
+  return {
+    id: deliveryId(id),
+    event,
+    type,
+    webhook,
+    state,
+    attempts,
+    created_at: iso(createdAt),
+    next_at: iso(nextAt),
+    last_at: iso(lastAt),
+    status,
+    error,
+  }
+}
+
+/** What was posted, or would have been. */
+export function presentEvent({ id, at, type, body }: StoredEvent) {
+  return { id, type, at: iso(at), data: (JSON.parse(body) as { data: unknown }).data }
+}
+
+export const iso = (at: number | null | undefined): string | null =>
+  at === null || at === undefined ? null : new Date(at).toISOString()
