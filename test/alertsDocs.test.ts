@@ -40,6 +40,7 @@ beforeAll(async () => {
     dataDir: folder,
     env: {
       OPENAI_API_KEY: 'sk-test-openai-0123456789',
+      ANTHROPIC_API_KEY: 'sk-test-anthropic-0123456789',
       ALERT_URL: `http://127.0.0.1:${port}/`,
       TURNOUT_WEBHOOK_SECRET: secret,
       TURNOUT_MASTER_KEY: masterKey,
@@ -69,7 +70,7 @@ const shapeOf = (text: string): string =>
     .trim()
 
 describe('docs/alerts.md', () => {
-  it('has a receiver that takes genuine messages', async () => {
+  it('has a receiver that takes genuine messages', { timeout: 60_000 }, async () => {
     const { code, out } = await runTurnout(['alerts', 'test', '--url', running.server.url, '--key', masterKey], {
       cwd: folder,
     })
@@ -94,7 +95,7 @@ describe('docs/alerts.md', () => {
     expect(await post(body, now, signMessage(['whsec_AAAA'], { id: 'msg_1', timestamp: now, body }))).toBe(401)
   })
 
-  it('shows what the commands answer', async () => {
+  it('shows what the commands answer', { timeout: 120_000 }, async () => {
     const blocks = [...docs.matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block!)
     const commands = blocks.flatMap((block) => block.split(/^\$ /m).slice(1))
     expect(commands.length).toBeGreaterThan(3)

@@ -26,6 +26,7 @@ const env = {
   WEB_APP_KEY: `${secret}1`,
   BATCH_KEY: `${secret}2`,
   OPERATIONS_KEY: `${secret}3`,
+  TURNOUT_WEBHOOK_SECRET: `${secret}4`,
 }
 
 test('is fresh: `npm run schema` would change nothing', () => {

@@ -10,7 +10,11 @@ describe('a gateway that has just started', () => {
   let page: string
   let series: Map<string, number>
   beforeAll(async () => {
-    scene = await startScene()
+    scene = await startScene((document) => {
+      Object.assign(document, {
+        webhooks: { ops: { url: 'https://127.0.0.1:9', secret: 'test-hook-secret-0123456789' } },
+      })
+    })
     page = (await get(`${scene.url}/metrics`)).text
     series = await scene.scrape()
   })
@@ -54,6 +58,8 @@ describe('a gateway that has just started', () => {
     'turnout_request_duration_seconds_count{route="healthy",stream="true"}',
     'turnout_overhead_seconds_count',
     'turnout_bypass',
+    'turnout_webhook_deliveries_total{outcome="dead",webhook="ops"}',
+    'turnout_webhook_messages{webhook="ops",state="waiting"}',
     'turnout_ledger_failures_total{kind="full"}',
     'turnout_ledger_lost_total',
     'turnout_log_failures_total',

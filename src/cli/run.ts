@@ -117,7 +117,11 @@ export async function run(options: RunOptions): Promise<Running> {
       shelf,
       webhooks: () => live.snapshot.webhooks,
       log,
-      counted: showWebhooks(metrics, () => shelf.counts()),
+      counted: showWebhooks(
+        metrics,
+        () => live.snapshot.webhooks.keys(),
+        () => shelf.counts(),
+      ),
       userAgent: `Turnout/${version}`,
     })
     for (const warning of live.state().warnings) log.warn(warning, { event: 'configuration' })

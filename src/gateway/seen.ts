@@ -64,12 +64,13 @@ export function countTransition(metrics: Metrics, target: string, { from, to }: 
 }
 
 /** What of a configuration becomes labels. */
-export function configuredIn({ version, routes, targets, keys }: Snapshot): Configured {
+export function configuredIn({ version, routes, targets, keys, webhooks }: Snapshot): Configured {
   return {
     version,
     routes: [...routes.keys()],
     targets: [...targets.keys()],
     chains: [...routes.values()].map(({ name, targets }) => [name, targets.map(({ id }) => id)]),
     keys: [...keys.values()].map(({ name, team }) => ({ name, team })),
+    webhooks: webhooks.keys(),
   }
 }

@@ -10,6 +10,7 @@ export interface Configured {
   /** The targets of each route, first choice first. */
   readonly chains?: Iterable<readonly [route: string, targets: readonly string[]]>
   readonly keys?: readonly { readonly name: string; readonly team?: string | undefined }[]
+  readonly webhooks?: Iterable<string>
 }
 
 export interface Families {
@@ -22,7 +23,10 @@ const maxPayers = 500
 
 const perTarget = ['attempts', 'tokens', 'cost', 'unpriced', 'droppedParams', 'retries', 'streamFaults'] as const
 
-export function seedRows({ routes, targets, chains = [], keys = [] }: Configured, families: Families): void {
+export function seedRows(
+  { routes, targets, chains = [], keys = [], webhooks = [] }: Configured,
+  families: Families,
+): void {
   const { counter, histogram } = families
   for (const target of targets) {
     for (const key of perTarget) counter(key).seed(target)
@@ -49,6 +53,7 @@ export function seedRows({ routes, targets, chains = [], keys = [] }: Configured
     if (payers.length * routes.length <= maxPayers)
       for (const route of routes) counter('requestCost').seed(route, name, team)
   }
+  for (const webhook of webhooks) counter('webhookAttempts').seed(webhook)
   counter('configSwaps').seed()
   counter('requests').seed('', '')
 }
