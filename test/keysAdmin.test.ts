@@ -1,7 +1,7 @@
 // The admin API of virtual keys: what each verb takes and tells, what the audit trail keeps of it, and what it refuses.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ControlGateway, startControl } from './support/control.ts'
-import { post } from './support/exchange.ts'
+import { post, send } from './support/exchange.ts'
 
 let gateway: ControlGateway
 beforeAll(async () => {
@@ -146,4 +146,41 @@ it('two operators who make a key of one name at once: one of them is told that i
   expect(
     (await gateway.ask('GET', '/keys')).body.data.filter((key: { name: string }) => key.name === 'contested'),
   ).toHaveLength(1)
+})
+
+describe('C49 a virtual key with a role', () => {
+  const as = (secret: string, method: string, path: string, body?: unknown) =>
+    send(method, `${gateway.url}/admin${path}`, body, { authorization: `Bearer ${secret}` }).done
+
+  it('C49 operates as far as its role goes, under its own name, until it is taken away', async () => {
+    const { body } = await gateway.ask('POST', '/keys', { name: 'ada', role: 'operator' })
+    expect(body.role).toBe('operator')
+    expect((await as(body.secret, 'GET', '/keys')).status).toBe(200)
+    expect((await as(body.secret, 'POST', '/keys', { name: 'made-by-ada' })).status).toBe(200)
+    expect((await trail('made-by-ada'))[0]).toMatchObject({ actor: 'ada', role: 'operator' })
+    expect((await as(body.secret, 'POST', '/config/rollback', { version: 1 })).status).toBe(403)
+    await gateway.ask('PATCH', '/keys/ada', { role: 'viewer' })
+    expect((await as(body.secret, 'POST', '/keys', { name: 'more' })).status).toBe(403)
+    await gateway.ask('DELETE', '/keys/ada')
+    expect((await as(body.secret, 'GET', '/keys')).status).toBe(401)
+  })
+
+  it('C49 is made, raised, turned over and taken away by nobody of a lesser one', async () => {
+    const { body: operator } = await gateway.ask('POST', '/keys', { name: 'op', role: 'operator' })
+    const { body: admin } = await gateway.ask('POST', '/keys', { name: 'adm', role: 'admin' })
+    for (const [method, path, change] of [
+      ['POST', '/keys', { name: 'raised', role: 'admin' }],
+      ['PATCH', '/keys/op', { role: 'admin' }],
+      ['PATCH', '/keys/adm', { role: 'app' }],
+      ['PATCH', '/keys/adm', { disabled: true }],
+      ['POST', '/keys/adm/rotate', {}],
+      ['DELETE', '/keys/adm', undefined],
+    ] as const) {
+      const reply = await as(operator.secret, method, path, change)
+      expect([method, path, reply.status]).toEqual([method, path, 403])
+    }
+    expect((await as(admin.secret, 'GET', '/keys/adm')).status).toBe(200)
+    expect((await gateway.ask('GET', '/keys/raised')).status).toBe(404)
+    expect((await as(admin.secret, 'DELETE', '/keys/op')).status).toBe(200)
+  })
 })

@@ -10,6 +10,8 @@ import type { ApiKey } from '../config/snapshot.ts'
 export interface KeyFacts {
   readonly name: string
   readonly team?: string | undefined
+  /** `app` unless given: calls models and operates nothing. */
+  readonly role?: ApiKey['role'] | undefined
   readonly tags?: Readonly<Record<string, string>> | undefined
   readonly routes?: readonly string[] | undefined
   readonly models?: readonly string[] | undefined
@@ -200,7 +202,7 @@ export function readRules(
 }
 
 function carriedOf(key: VirtualKey, unreadable: KeyringOptions['unreadable']): ApiKey {
-  const { name, team, tags, routes, models, expiresAt } = key
+  const { name, team, role = 'app', tags, routes, models, expiresAt } = key
   let sound = true
   const rules =
     key.limits === undefined && key.budgets === undefined
@@ -209,5 +211,5 @@ function carriedOf(key: VirtualKey, unreadable: KeyringOptions['unreadable']): A
           sound = false
         })
   if (!sound) unreadable?.(key)
-  return { name, role: 'app', team, tags, routes, models, ...rules, expiresAt, disabled: key.disabled || !sound }
+  return { name, role, team, tags, routes, models, ...rules, expiresAt, disabled: key.disabled || !sound }
 }

@@ -1,4 +1,5 @@
 // Keeps virtual keys: small rows, read once at start, written when an operator changes one.
+import type { ApiKey } from '../config/snapshot.ts'
 import type { Store } from './open.ts'
 import { writeSteadily } from './steady.ts'
 
@@ -12,6 +13,7 @@ export interface KeyRow {
   hint: string
   name: string
   team: string | undefined
+  role: ApiKey['role'] | undefined
   tags: Readonly<Record<string, string>> | undefined
   /** Names and patterns that a client may ask for; undefined = all. */
   routes: readonly string[] | undefined
@@ -43,6 +45,7 @@ const columns = [
   'hint',
   'name',
   'team',
+  'role',
   'tags',
   'routes',
   'models',
@@ -83,6 +86,7 @@ function writeRow(row: KeyRow): Stored {
     hint: row.hint,
     name: row.name,
     team: row.team ?? null,
+    role: row.role ?? 'app',
     tags: json(row.tags),
     routes: json(row.routes),
     models: json(row.models),
@@ -106,6 +110,7 @@ function readRow(stored: Stored): KeyRow {
     hint: stored.hint as string,
     name: stored.name as string,
     team: (stored.team as string | null) ?? undefined,
+    role: stored.role as ApiKey['role'],
     tags: json(stored.tags),
     routes: json(stored.routes),
     models: json(stored.models),

@@ -2,9 +2,11 @@
 import { z } from 'zod'
 import { ownRulesSchema } from '../../config/limitSchema.ts'
 import { formatPath } from '../../config/problem.ts'
+import type { ApiKey } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { type KeyFacts, type Keyring, NameTaken, readRules, type VirtualKey } from '../../state/keyring.ts'
 import { withRefusals } from './control.ts'
+import { mayAct, roleOf, roles } from './role.ts'
 import { type AdminCall, type AdminDeps, type Audited, defineRoute } from './route.ts'
 
 const name = z
@@ -15,6 +17,7 @@ const { limits, budgets } = ownRulesSchema.shape
 const facts = {
   name,
   team: name.nullable(),
+  role: z.enum(['app', ...roles], { error: `expected app, ${roles.join(', ')}` }),
   tags: z.record(z.string().min(1).max(64), z.string().max(256)).nullable(),
   routes: patterns.nullable(),
   models: patterns.nullable(),
@@ -42,6 +45,7 @@ export const createKey = defineRoute({
   body: changes.required({ name: true }),
   async answer({ body, deps, key: by }) {
     const keyring = keyringOf(deps)
+    refuseRole(by, body.role)
     refuseName(deps, body.name)
     const wanted: KeyFacts = { ...factsOf(body), name: body.name, disabled: body.disabled ?? false }
     refuseRules(deps, wanted)
@@ -69,6 +73,8 @@ export const changeKey = defineRoute({
   async answer(call) {
     const { body, deps } = call
     const old = find(call)
+    refuseRole(call.key, old.role)
+    refuseRole(call.key, body.role)
     if (body.name !== undefined && body.name !== old.name) refuseName(deps, body.name)
     const wanted = factsOf(body)
     // With the name that it will have: rules are called after it.
@@ -87,7 +93,10 @@ export const rotateKey = defineRoute({
   body: z.strictObject({ grace_seconds: z.int().min(0).max(2_592_000).default(0) }),
   async answer(call) {
     const grace = call.body.grace_seconds * 1000
-    const rotated = there(await written(() => keyringOf(call.deps).rotate(find(call).id, grace)))
+    const old = find(call)
+    // Whoever turns a key over has its secret afterwards.
+    refuseRole(call.key, old.role)
+    const rotated = there(await written(() => keyringOf(call.deps).rotate(old.id, grace)))
     return {
       json: { ...present(rotated.after), secret: rotated.secret },
       audit: audited(rotated.before, rotated.after),
@@ -102,7 +111,9 @@ export const deleteKey = defineRoute({
   summary: 'Takes a key away at once. Its rows in the ledger stay.',
   verb: 'delete-key',
   async answer(call) {
-    const key = there(await written(() => keyringOf(call.deps).remove(find(call).id)))
+    const old = find(call)
+    refuseRole(call.key, old.role)
+    const key = there(await written(() => keyringOf(call.deps).remove(old.id)))
     return {
       json: { id: idOf(key), object: 'key', name: key.name, deleted: true },
       audit: audited(key, undefined),
@@ -141,6 +152,12 @@ function written<Result>(work: () => Promise<Result>): Promise<Result> {
       throw error instanceof NameTaken ? new Refusal('invalid_value', error.message, 'name') : error
     }
   })
+}
+
+/** Nobody makes or takes over a key that may do more than theirs. @throws Refusal `permission_denied` */
+function refuseRole(by: ApiKey, role: ApiKey['role'] = 'app'): void {
+  if (role === 'app' || mayAct(roleOf(by)!, role)) return
+  throw new Refusal('permission_denied', `Only a key with the role '${role}' may make or change such a key.`, 'role')
 }
 
 const idPattern = /^key_([1-9]\d{0,14})$/
@@ -196,6 +213,7 @@ function present(key: VirtualKey) {
     name: key.name,
     hint: `tk-…${key.hint}`,
     team: key.team ?? null,
+    role: key.role ?? 'app',
     tags: key.tags ?? null,
     routes: key.routes ?? null,
     models: key.models ?? null,
