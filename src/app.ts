@@ -1,5 +1,6 @@
 // Puts Turnout together: no globals, everything handed in. What `turnout serve`, embedders and tests mount.
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { RolloutKeeper } from './config/rolloutTypes.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import { createGatekeeper } from './gateway/admit.ts'
 import type { Rates } from './gateway/bill.ts'
@@ -9,6 +10,7 @@ import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
 import { configuredIn, countTransition, showLive } from './gateway/seen.ts'
 import { createSettle } from './gateway/settle.ts'
+import { unitHasher } from './gateway/unitHash.ts'
 import type { AdminControl } from './http/admin/control.ts'
 import { createAdmin } from './http/admin/index.ts'
 import { clientAddress, trustRanges } from './http/clientAddress.ts'
@@ -21,12 +23,15 @@ import { loadLayers } from './pricing/layers.ts'
 import type { Transition } from './state/breaker.ts'
 import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
+import { Rollouts } from './state/rollouts/rollouts.ts'
+import { presentTransition, shownRollouts } from './state/rollouts/view.ts'
 import type { Ledger } from './store/ledger.ts'
 import type { Reader } from './store/reader.ts'
 import { countAuthFailures } from './telemetry/authFailures.ts'
 import { createLatencies } from './telemetry/latency.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
+import { showRollouts } from './telemetry/rolloutMetrics.ts'
 import type { TokenCounter } from './telemetry/tokens/counter.ts'
 import type { Notify } from './telemetry/webhook/notify.ts'
 import type { Sender } from './telemetry/webhook/sender.ts'
@@ -55,6 +60,8 @@ export interface TurnoutOptions {
   sender?: Sender | undefined
   /** Told of them in its place, by whoever embeds the gateway. */
   notify?: Notify | undefined
+  /** Where rollouts are kept, and the installation's secret. Without it traffic cannot be moved by percent. */
+  rollouts?: { readonly keeper: RolloutKeeper; readonly secret: Buffer } | undefined
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
 }
@@ -64,6 +71,7 @@ export interface Turnout {
   readonly listener: (req: IncomingMessage, res: ServerResponse) => void
   readonly snapshot: Snapshot
   readonly health: Health
+  readonly rollouts: Rollouts | undefined
   /** Tells the configured webhooks of an event. */
   readonly notify: Notify
   /** Where `/metrics` is, if it has a port of its own and that is open. */
@@ -96,6 +104,9 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       options.onTransition?.(target, transition)
     },
   })
+  const rollouts = options.rollouts && openRollouts(options.rollouts.keeper)
+  const shown = rollouts && showRollouts(metrics, () => shownRollouts(rollouts, snapshot))
+  const random = options.random ?? Math.random
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   showLive(metrics, { snapshot: () => snapshot, health, pools, log })
   const latencies = createLatencies()
@@ -105,6 +116,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     books,
     health,
     rates,
+    assigned: shown?.assigned,
     address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
   })
   const gatekeeper = createGatekeeper({
@@ -123,7 +135,13 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     books,
     health,
     rates,
-    random: options.random ?? Math.random,
+    random,
+    assigning: rollouts && {
+      traffic: rollouts.traffic,
+      pepper: options.rollouts!.secret.toString('base64url'),
+      hashUnit: unitHasher(options.rollouts!.secret),
+      random,
+    },
     started: () => metrics.requestStarted(),
     tokenGaps: metrics.tokenGaps,
     settled(call) {
@@ -144,6 +162,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
       keyring,
       gatekeeper,
+      rollouts,
       log,
       control: options.control,
       alerts: options.sender && { sender: options.sender },
@@ -161,12 +180,27 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     }),
   })
 
+  function openRollouts(keeper: RolloutKeeper): Rollouts {
+    return new Rollouts({
+      keeper,
+      snapshot: () => snapshot,
+      trouble: (text, error) => log.error(text, { event: 'rollout', error }),
+      told(transition) {
+        const { text, from, to, cause, data, type } = presentTransition(transition)
+        log.warn(text, { event: 'rollout', route: transition.live.definition.route })
+        shown?.changed(from, to, cause)
+        notify({ type, at: transition.event.at, data })
+      },
+    })
+  }
+
   function swap(next: Snapshot): void {
     snapshot = next
     rates(next)
     health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)
     metrics.setConfiguration(configuredIn(next))
+    void rollouts?.follow(next)
   }
   swap(snapshot)
 
@@ -176,11 +210,14 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       return snapshot
     },
     health,
+    rollouts,
     notify,
     get scrapeUrl() {
       return scrapes?.url
     },
     async listen() {
+      // What the file says of canaries is in force before the first request comes.
+      await rollouts?.settled()
       scrapes = await listenForScrapes(
         () => snapshot,
         () => metrics.expose(),

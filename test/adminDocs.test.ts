@@ -90,12 +90,12 @@ it('every curl answers what the page shows, on the demo', async () => {
 it('every route that operates traffic has a curl, and its role in the table', () => {
   const shown = curls.map(({ method, path }) => `${method} ${path.split('?')[0]}`)
   const operating = adminRoutes.filter(({ path }) =>
-    /^\/(models|targets|bypass|config|alerts|audit|openapi)/.test(path),
+    /^\/(models|targets|routes|canary|bypass|config|alerts|audit|openapi)/.test(path),
   )
   expect(operating.length).toBeGreaterThan(15)
   for (const { method, path, role } of operating) {
     const pattern = new RegExp(
-      `^${method} ${path.replace('*id', '.+').replace(/:\w+/g, '[^/]+').replace('.json', '\\.json')}$`,
+      `^${method} ${path.replace(/\*\w+/, '.+').replace(/:\w+/g, '[^/]+').replace('.json', '\\.json')}$`,
     )
     expect(
       shown.some((line) => pattern.test(line)),

@@ -92,7 +92,6 @@ test('every row without a feature says so, stars match any rest', () => {
     AI_RATE_LIMIT_TPM: '1000',
     GATEWAY_TRACE_SAMPLING_RATE: '0.1',
     GATEWAY_METRICS_RETENTION_HOURS: '24',
-    GATEWAY_V2_PERCENTAGE: '10',
   }
   const { told } = load(env)
   for (const name of Object.keys(env)) expect(told(name), name).toEqual([expect.stringMatching(/^has no effect: /)])

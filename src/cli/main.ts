@@ -6,6 +6,7 @@ import { StoreError } from '../store/driver.ts'
 import { version } from '../version.ts'
 import { addAlertsCommand } from './alerts.ts'
 import { addBackupCommands } from './backup.ts'
+import { addCanaryCommand } from './canary.ts'
 import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
@@ -29,6 +30,7 @@ addDoctorCommand(program)
 addPricesCommand(program)
 addOperateCommands(program)
 addAlertsCommand(program)
+addCanaryCommand(program)
 addSpendCommand(program)
 addLedgerCommand(program)
 addBackupCommands(program)

@@ -13,6 +13,7 @@ import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
+import { openRollouts } from '../store/rollouts.ts'
 import { openSavedHealth, type SavedTargets } from '../store/savedHealth.ts'
 import { hashUser, loadSecret } from '../store/secret.ts'
 import { showLedger } from '../telemetry/ledgerMetrics.ts'
@@ -141,6 +142,7 @@ export async function run(options: RunOptions): Promise<Running> {
       tokens,
       control: { live, audit },
       sender,
+      rollouts: { keeper: openRollouts(store), secret },
       onTransition: (target, { to, reason, until }) =>
         void saved
           .save({ target, state: to, reason, until })

@@ -43,6 +43,7 @@ export const defaults = {
   access: { statusPerMinute: 300, metricsPerMinute: 60, failuresPerMinute: 30 },
   webhooks: { timeout: 10_000, attempts: 10, retryDelay: 5_000 },
   alerts: { window: 'hour', of: 'spend', minRequests: 20, severity: 'warning', cooldown: 900_000 },
+  rollouts: { unit: 'conversation' },
   failureMessage: 'The assistant is not available at the moment. Please try again later.',
   toolArguments: 'check',
 } as const

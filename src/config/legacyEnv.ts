@@ -6,7 +6,7 @@ import { configSchema, type Settings } from './schema.ts'
 import { showDuration } from './unit.ts'
 
 /** How an old value is written: `retries` are calls after the first, `flag` is true or false in any spelling. */
-export type LegacyUnit = 'model' | 'count' | 'retries' | 'milliseconds' | 'seconds' | 'flag' | 'any'
+export type LegacyUnit = 'model' | 'count' | 'retries' | 'milliseconds' | 'seconds' | 'flag' | 'percent' | 'any'
 
 export interface LegacyRow {
   /** A star at the end stands for any rest. */
@@ -41,7 +41,7 @@ export const legacyRows: readonly LegacyRow[] = [
     absent: 'Turnout keeps no metrics, whoever scrapes them does; for rows of requests there is `ledger.retentionDays`',
   },
   { name: 'OPENROUTER_FALLBACK_ENABLED', unit: 'flag', path: ['providers', 'openrouter', 'fallback'] },
-  { name: 'GATEWAY_V2_PERCENTAGE', unit: 'any', absent: 'this version has no rollouts' },
+  { name: 'GATEWAY_V2_PERCENTAGE', unit: 'percent', variable: 'TURNOUT_CANARY_PERCENT' },
 ]
 
 export interface LegacyNote {
@@ -112,6 +112,7 @@ const nouns: Readonly<Record<LegacyUnit, string>> = {
   milliseconds: 'number of milliseconds',
   seconds: 'number of seconds',
   flag: 'true or false',
+  percent: 'percentage',
   any: 'value',
 }
 

@@ -17,6 +17,7 @@ import { buildLimits } from './limitSettings.ts'
 import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
 import { ConfigError, type ConfigProblem, formatPath, type Report } from './problem.ts'
 import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
+import { canaryOfEnv, readCanaryPercent } from './rolloutSettings.ts'
 import { buildRoute, buildTargets, mergeOver } from './routeSettings.ts'
 import type { Settings } from './schema.ts'
 import { buildSeen } from './seenSettings.ts'
@@ -149,7 +150,8 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
   const breaker = mergeOver(mergeOver<BreakerSettings>(defaults.breaker, gaps.breaker), settings.breaker)
   const retries = mergeOver(mergeOver<RetrySettings>(defaults.retries, gaps.retries), settings.retries)
   const plans = buildTargets(settings.targets ?? {}, { providers, declared, breaker, report })
-  const base = { retries, fallback: settings.fallback ?? gaps.fallback ?? true }
+  const canaryPercent = readCanaryPercent(env, legacy, report)
+  const base = { retries, fallback: settings.fallback ?? gaps.fallback ?? true, canaryPercent }
   const written = settings.routes ?? {}
   const parts = { plans, targetIds, providers, declared, breaker, routes: written, routeNames, base, report }
   const routes = new Map<string, Route>()
@@ -159,9 +161,10 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
   }
   const models = modelsOfEnv({ env, legacy, providers, targetIds, written: routeNames.includes(envRoute), warn })
   if (models.length > 0) {
-    const reportVariable: Report = (path, message) => report([models[Number(path[2])]!.variable], message)
-    const refs = models.map(({ ref }) => ref)
-    const built = buildRoute(envRoute, refs, { ...parts, report: reportVariable })
+    const reportVariable: Report = (path, message) =>
+      report([path[2] === 'canary' ? 'TURNOUT_CANARY_MODEL' : models[Number(path[3])]!.variable], message)
+    const route = { targets: models.map(({ ref }) => ref), canary: canaryOfEnv(env) }
+    const built = buildRoute(envRoute, route, { ...parts, report: reportVariable })
     if (built) routes.set(envRoute, built)
   }
   const patterns = [...routes.values()]

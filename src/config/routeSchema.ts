@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { defaults } from './defaults.ts'
 import { routeRules } from './limitSchema.ts'
+import { canary } from './rolloutSchema.ts'
 import { count, duration, id, strict, text } from './schemaField.ts'
 
 export const timeouts = strict({
@@ -128,6 +129,9 @@ export const route = z.union(
         .optional()
         .describe('Refuse with 400 what a target cannot be told, in place of leaving it out.')
         .meta({ default: false }),
+      canary: canary
+        .optional()
+        .describe('Another model that gets a percentage of this route, moved while it runs: see docs/rollouts.md.'),
       ...routeRules,
     }),
   ],

@@ -5,6 +5,7 @@ import { defaults } from './defaults.ts'
 import { buildOwnRules } from './limitSettings.ts'
 import { likelyName } from './nearest.ts'
 import type { Path, Report } from './problem.ts'
+import { buildCanary } from './rolloutSettings.ts'
 import type { RouteSettings, TargetSettings, TimeoutSettings } from './schema.ts'
 import type { BreakerSettings, Provider, RetrySettings, Route, Target, Timeouts } from './snapshot.ts'
 
@@ -35,6 +36,8 @@ export interface RouteBase {
   readonly retries: RetrySettings
   /** `false` cannot be taken back by a route. */
   readonly fallback: boolean
+  /** Of canaries that do not say theirs. */
+  readonly canaryPercent?: number | undefined
 }
 
 /** Limits of the target itself, before anything is inherited: what a route may still fill in. */
@@ -94,6 +97,8 @@ export function buildRoute(name: string, settings: RouteSettings, parts: RoutePa
   const targets = chain(list, listPath)
   const onContextWindow = special('onContextWindow')
   const onContentPolicy = special('onContentPolicy')
+  const canary = buildCanary(name, block?.canary, parts.base.canaryPercent)
+  if (canary) chain(canary.canary.targets, () => [...path, 'canary', 'target'])
   if (targets.length === 0) return undefined
   return makeRoute(name, targets, {
     timeouts: mergeTimeouts(block?.timeouts),
@@ -108,6 +113,7 @@ export function buildRoute(name: string, settings: RouteSettings, parts: RoutePa
     failureMessage: block?.failureMessage ?? defaults.failureMessage,
     clientModels: block?.clientModels ?? false,
     strict: block?.strict ?? false,
+    canary,
     ...buildOwnRules(block ?? {}, { kind: 'route', name, path, routes: parts.routeNames }, parts.report),
   })
 }
@@ -185,6 +191,7 @@ function makeRoute(name: string, targets: readonly Target[], more: Partial<Route
     failureMessage: defaults.failureMessage,
     clientModels: false,
     strict: false,
+    canary: undefined,
     limits: [],
     budgets: [],
     implicit: false,

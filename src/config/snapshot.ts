@@ -4,6 +4,7 @@ import type { Prices } from '../pricing/priceSchema.ts'
 import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
+import type { CanarySetting } from './rolloutTypes.ts'
 import type { MetricsSettings } from './seenTypes.ts'
 
 /** A configured provider: a kind plus address and credentials. */
@@ -97,6 +98,8 @@ export interface Route {
   readonly strict: boolean
   /** Put the cost into the usage of replies, also where the client does not ask for it. */
   readonly usageCost: boolean
+  /** Where a percentage of it goes unless an operator has said otherwise. */
+  readonly canary: CanarySetting | undefined
   /** Its own, beside the snapshot's. */
   readonly limits: readonly LimitSettings[]
   readonly budgets: readonly BudgetSettings[]

@@ -146,7 +146,8 @@ function usedBy(snapshot: Snapshot) {
   const targets = new Map<string, string>()
   const providers = new Map<string, string>()
   for (const route of snapshot.routes.values()) {
-    for (const target of [...route.targets, ...route.onContextWindow, ...route.onContentPolicy]) {
+    const canaries = (route.canary?.canary.targets ?? []).flatMap((ref) => snapshot.targets.get(ref) ?? [])
+    for (const target of [...route.targets, ...route.onContextWindow, ...route.onContentPolicy, ...canaries]) {
       if (!targets.has(target.id)) targets.set(target.id, route.name)
       if (!providers.has(target.provider.name)) providers.set(target.provider.name, route.name)
     }

@@ -145,6 +145,7 @@ export const refusalRules = {
   not_found: invalid(404),
   model_not_found: invalid(404),
   method_not_allowed: invalid(405),
+  rollout_conflict: invalid(409),
   precondition_failed: invalid(412),
   invalid_configuration: invalid(422),
   precondition_required: invalid(428),

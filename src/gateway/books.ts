@@ -3,6 +3,7 @@ import { Refusal } from '../dialects/errors.ts'
 import type { Ledger } from '../store/ledger.ts'
 import { attemptId, makeIdSource } from '../store/ledgerId.ts'
 import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
+import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
 import type { Attempt, Call } from './call.ts'
 
@@ -91,6 +92,7 @@ function requestRow(call: Call, now: number, user: string | undefined): RequestR
     latencyMs: now - call.startedAt,
     firstTokenMs: call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt,
     overheadMs: now - call.startedAt - call.upstreamMs,
+    rollout: rolloutFacts(call),
   }
 }
 

@@ -7,6 +7,7 @@ import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Permit } from '../state/breaker.ts'
 import { printId } from '../store/ledgerId.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
+import type { Assigned } from './arm.ts'
 import type { Bill } from './bill.ts'
 
 /** How a request ended. `partial`: content was sent, then the upstream failed. */
@@ -56,6 +57,8 @@ export interface Call {
   key: ApiKey | undefined
   inspected: Inspected | undefined
   route: Route | undefined
+  /** Its place in the rollout that moves the route, if one does. */
+  assigned: Assigned | undefined
   /** What vendors must get back although clients cannot carry it. */
   signatures: SignatureStore | undefined
   /** The request in the hub's words, decoded for the first target that needs it. */
@@ -105,6 +108,7 @@ export function openCall(
     key: undefined,
     inspected: undefined,
     route: undefined,
+    assigned: undefined,
     signatures: undefined,
     chat: undefined,
     attempts: [],

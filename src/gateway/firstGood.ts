@@ -72,6 +72,7 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
       else if (error instanceof Refusal && error.code !== 'ledger_unavailable') {
         refusal = error
         call.passedOver ??= 'refused'
+        if (call.assigned?.first === target) call.assigned.refusal ??= error.code
       } else throw error
       if (performance.now() > deadline - TOO_LATE) break
     }

@@ -9,6 +9,7 @@ import { createSignatures } from '../state/signatures.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Gatekeeper } from './admit.ts'
 import { requireRoute } from './allow.ts'
+import type { Assigning } from './arm.ts'
 import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
 import type { Books } from './books.ts'
@@ -31,6 +32,8 @@ export interface Gateway {
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
   random(): number
+  /** Moves traffic by percent; without it nothing does. */
+  readonly assigning?: Assigning | undefined
   started(call: Call): void
   /** Where the gaps between the pieces of a route's streams are observed. */
   tokenGaps(route: string): HistogramRow
@@ -80,7 +83,7 @@ export function createHandle(gateway: Gateway): Handle {
       call.signatures = signatures.of(call.key?.name ?? '')
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       inspect(call, body)
-      const plan = makePlan(call, gateway.random())
+      const plan = makePlan(call, gateway.random(), gateway.assigning)
       if (wantsEcho(call)) return echo(call, plan)
       const good = await firstGood(call, plan, survival)
       await relay(call, good, settle, gateway.tokenGaps(call.route!.name))

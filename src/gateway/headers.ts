@@ -115,6 +115,7 @@ export function ownHeaders(call: Call): string[] {
   const headers = [...call.doorHeaders, 'x-request-id', call.id, 'x-turnout-config', String(call.snapshot.version)]
   const attempt = call.attempts.at(-1)
   if (attempt) pushAttempt(headers, call, attempt)
+  if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
   return headers
 }
 

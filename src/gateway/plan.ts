@@ -2,7 +2,10 @@
 import type { Target } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { policies } from '../policies/index.ts'
+import { behind } from '../state/rollouts/live.ts'
+import type { Moved } from '../state/rollouts/traffic.ts'
 import { mayUse, requireRoute } from './allow.ts'
+import { type Assigning, assign } from './arm.ts'
 import type { Call } from './call.ts'
 import { modelFor } from './headers.ts'
 import { routeOf } from './route.ts'
@@ -14,20 +17,35 @@ export interface Plan {
   readonly onContentPolicy: readonly Target[]
 }
 
-/** @param draw uniform in [0, 1) */
-export function makePlan(call: Call, draw: number): Plan {
+/**
+ * @param draw uniform in [0, 1)
+ * @param assigning without it no rollout moves anything
+ */
+export function makePlan(call: Call, draw: number, assigning?: Assigning): Plan {
   const route = call.route!
   // The operator's one switch: the stable primary and nothing else.
   if (call.snapshot.bypass) return { targets: route.targets.slice(0, 1), onContextWindow: [], onContentPolicy: [] }
   const { targets, onContextWindow, onContentPolicy } = route
   const asked = route.clientModels ? call.inspected!.ask.models : undefined
   if (asked) return { targets: clientChain(call, asked), onContextWindow, onContentPolicy }
+  const moved = assigning?.traffic.of(route.name)
+  if (moved) return { targets: movedChain(call, moved, draw, assigning!), onContextWindow, onContentPolicy }
   if (targets.length === 1) return route
-  return {
-    targets: policies.get(route.policy)!.choose(targets, call.inspected!.ask, { draw }),
-    onContextWindow,
-    onContentPolicy,
-  }
+  return { targets: inOrder(call, targets, draw), onContextWindow, onContentPolicy }
+}
+
+const inOrder = (call: Call, targets: readonly Target[], draw: number): readonly Target[] =>
+  targets.length === 1 ? targets : policies.get(call.route!.policy)!.choose(targets, call.inspected!.ask, { draw })
+
+/** The arm's targets; behind those of the canary the stable ones, so that a client sees no error where there is a way out. */
+function movedChain(call: Call, moved: Moved, draw: number, assigning: Assigning): readonly Target[] {
+  const { base, assigned } = assign(call, moved, assigning)
+  call.assigned = assigned
+  if (!assigned) return inOrder(call, base, draw)
+  const stable = inOrder(call, assigned.arms.stable, draw)
+  const chain = assigned.arm === 'canary' ? behind(assigned.arms.canary, stable) : stable
+  assigned.first = chain[0]!
+  return chain
 }
 
 /** The targets of the model and of the further models that the client names, each once. */

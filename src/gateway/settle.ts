@@ -16,6 +16,8 @@ export interface Witnesses {
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
+  /** Told of each request that a rollout assigned. */
+  assigned?(rollout: string, arm: string, assignment: string): void
   /** The client's address, where the operator wants it in the log. */
   readonly address?: (call: Call) => string | undefined
 }
@@ -30,6 +32,8 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
     blameLate(call, witnesses.health)
     count(call, now, witnesses.metrics)
     tally(call)
+    const { assigned } = call
+    if (assigned) witnesses.assigned?.(assigned.live.name, assigned.arm, assigned.assignment)
     note(call, now, witnesses)
     return witnesses.books.settle(call, now)
   }
@@ -106,6 +110,8 @@ function note(call: Call, now: number, { log, address }: Witnesses): void {
     finish: facts?.finish,
     config: call.snapshot.version,
     key: call.key?.name,
+    rollout: call.assigned?.live.name,
+    arm: call.assigned?.arm,
     address: address?.(call),
   })
 }

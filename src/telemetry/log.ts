@@ -36,6 +36,9 @@ export interface RequestLine {
   config?: number | undefined
   key?: string | undefined
   team?: string | undefined
+  /** The rollout that assigned it, and to which arm. */
+  rollout?: string | undefined
+  arm?: string | undefined
   address?: string | undefined
   finish?: string | undefined
 }
@@ -105,6 +108,8 @@ const requestFields = [
   'config',
   'key',
   'team',
+  'rollout',
+  'arm',
   'address',
   'finish',
 ] as const satisfies readonly (keyof RequestLine)[]

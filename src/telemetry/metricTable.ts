@@ -1,6 +1,7 @@
 // Every metric there is, declared once: name, help, labels. Later features add rows here and nothing elsewhere.
 import { faultRules } from '../dialects/errors.ts'
 import { lossLabels } from '../dialects/loss.ts'
+import { causes, phases } from '../rollouts/machine.ts'
 import { journeyMetrics } from './journeyTable.ts'
 
 /** How a request ended. `partial`: content was sent and then the upstream failed. `refused`: Turnout itself said no. */
@@ -46,6 +47,12 @@ export const authFailures = [
   'content_type',
 ] as const
 export type AuthFailure = (typeof authFailures)[number]
+export const rolloutArms = ['stable', 'canary'] as const
+/** By chance, by an operator's header, or tied to the stable arm because the key may not use both. */
+export const assignments = ['hash', 'override', 'pinned'] as const
+/** `none`: it was not there before. */
+export const transitionPhases = ['none', ...phases] as const
+export const transitionCauses = causes
 
 /** A label with a known, finite set of values: stored as an index, not as a string. */
 export type ClosedLabel = readonly [name: string, values: readonly string[]]
@@ -218,6 +225,45 @@ export const metricTable = {
     name: 'turnout_config_version',
     help: 'Version of the configuration in force.',
     labels: [],
+  },
+  rolloutInfo: {
+    kind: 'gauge',
+    name: 'turnout_rollout_info',
+    help: 'Always 1; the labels say where a rollout stands and what it moves to what.',
+    labels: ['rollout', 'route', 'phase', 'stable', 'canary'],
+  },
+  rolloutWeight: {
+    kind: 'gauge',
+    name: 'turnout_rollout_weight_ratio',
+    help: "The canary's share in force, from 0 to 1, by rollout.",
+    labels: ['rollout'],
+  },
+  rolloutStateAge: {
+    kind: 'gauge',
+    name: 'turnout_rollout_state_age_seconds',
+    help: 'How long a rollout has been as it is, in seconds.',
+    labels: ['rollout'],
+  },
+  rolloutRequests: {
+    kind: 'counter',
+    name: 'turnout_rollout_requests_total',
+    help: 'Requests of a rollout by arm and by how they came to it: by chance (hash), by an operator (override), tied to it (pinned).',
+    labels: ['rollout'],
+    closed: [
+      ['arm', rolloutArms],
+      ['assignment', assignments],
+    ],
+  },
+  rolloutTransitions: {
+    kind: 'counter',
+    name: 'turnout_rollout_transitions_total',
+    help: 'Changes of state of all rollouts, by the phase before, the phase after, and the cause.',
+    labels: [],
+    closed: [
+      ['from', transitionPhases],
+      ['to', transitionPhases],
+      ['reason', transitionCauses],
+    ],
   },
   ledgerEntries: {
     kind: 'counter',

@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
 import type { Gatekeeper } from '../../gateway/admit.ts'
 import type { Keyring } from '../../state/keyring.ts'
+import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import type { Keeper } from '../../store/keeper.ts'
 import type { Reader } from '../../store/reader.ts'
 import type { Log } from '../../telemetry/log.ts'
@@ -26,6 +27,8 @@ export interface AdminDeps {
   /** Virtual keys; without a database there are none. */
   readonly keyring?: Keyring | undefined
   readonly gatekeeper: Pick<Gatekeeper, 'operator' | 'counted'>
+  /** Without a database traffic cannot be moved by percent. */
+  readonly rollouts?: Rollouts | undefined
   readonly log: Log
   /** Without it the configuration cannot be read or changed here. */
   readonly control?: AdminControl | undefined

@@ -1,6 +1,7 @@
 // All routes of the control plane. What is not in this table does not exist; each row says who may call it.
 import { actOnAlerts, showAlerts } from './alerts.ts'
 import { listAudit } from './auditTrail.ts'
+import { listCanaries, setAllCanaries, setCanary, showCanary } from './canary.ts'
 import { diffVersions, listVersions, rollBack, showConfig, showVersion, writeConfig } from './configuration.ts'
 import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from './keys.ts'
 import { listAvailable, showHealth, showModelConfig } from './models.ts'
@@ -19,6 +20,10 @@ export const adminRoutes: readonly AdminRoute[] = [
   setPrimary,
   reload,
   switchBypass,
+  listCanaries,
+  setAllCanaries,
+  showCanary,
+  setCanary,
   disableTarget,
   enableTarget,
   resetTarget,

@@ -1,0 +1,94 @@
+// What a rollout is, as it is configured, stored and run: its arms, who is assigned how, and where it goes. Plain JSON.
+import type { Course, Phase, State, Verb } from '../rollouts/machine.ts'
+import type { UnitKind, UnitSource } from '../rollouts/unit.ts'
+
+/** What one side of a rollout asks. */
+export interface ArmSpec {
+  /** Ids of targets, `provider/model`, `route:NAME`; empty = the route's own targets. Best first. */
+  readonly targets: readonly string[]
+}
+
+/** By what requests are assigned. Everything of one unit goes to one arm. */
+export interface Assign {
+  readonly unit: UnitKind
+  /** The first that a request has counts. */
+  readonly sources: readonly UnitSource[]
+}
+
+export interface RolloutDefinition {
+  readonly name: string
+  readonly route: string
+  readonly stable: ArmSpec
+  readonly canary: ArmSpec
+  readonly assign: Assign
+  readonly course: Course
+}
+
+/** `canary:` of a route, or the environment: where a toggle begins that nobody has touched yet. */
+export interface CanarySetting {
+  readonly route: string
+  readonly canary: ArmSpec
+  readonly percent: number
+  readonly unit: UnitKind
+  readonly origin: 'file' | 'environment'
+}
+
+/** Who made it. */
+export type RolloutOrigin = 'file' | 'environment' | 'admin' | 'toggle'
+
+export interface StoredRollout {
+  readonly id: number
+  readonly definition: RolloutDefinition
+  /** Of the route and its arms: what was aborted is known by it. */
+  readonly specHash: string
+  /** Random, so that it is not always the same users who get the new model. Kept through retries. */
+  readonly seed: string
+  readonly origin: RolloutOrigin
+  readonly createdBy: string
+  readonly createdAt: number
+  readonly state: State
+}
+
+/** One row of the audit chain. */
+export interface RolloutEvent {
+  readonly seq: number
+  readonly revision: number
+  /** Unix milliseconds. */
+  readonly at: number
+  readonly actor: string
+  readonly verb: Verb | 'create'
+  readonly from: Phase | ''
+  readonly to: Phase
+  readonly step: number
+  readonly weightPpm: number
+  readonly attempt: number
+  readonly cause: string
+  readonly reason: string
+  /** What was known when it happened. JSON. */
+  readonly evidence: unknown
+}
+
+/** An event before it has its place in the chain. */
+export type NewEvent = Omit<RolloutEvent, 'seq'>
+
+/** An event with its place in the chain: each hash covers the one before it. */
+export interface ChainedEvent extends RolloutEvent {
+  readonly prevHash: string
+  readonly hash: string
+}
+
+/** Where rollouts are kept. The database's, or nothing in a gateway without one. */
+export interface RolloutKeeper {
+  /** The latest of each name, and all that were completed; the latest last. */
+  list(): StoredRollout[]
+  /** Rejects with `LedgerError`; then nothing was written. */
+  create(rollout: Omit<StoredRollout, 'id'>, event: NewEvent): Promise<number>
+  /** False where another transition was first. Rejects with `LedgerError`. */
+  change(id: number, expected: number, state: State, event: NewEvent): Promise<boolean>
+  /** Oldest first. */
+  events(id: number): ChainedEvent[]
+  /** How the latest try of these arms ended, where a guard or a hard rule ended it. */
+  abortOf(specHash: string): { name: string; at: number; reason: string } | undefined
+  /** Where the chain of a rollout does not hold; undefined when it does. */
+  findBreak(id: number): string | undefined
+}

@@ -1,0 +1,130 @@
+// Assigns a request to an arm of the rollout that moves its route, if one does, and says whom it then asks.
+import type { Target } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
+import { drawBucket } from '../rollouts/assignment.ts'
+import { unitOf } from '../rollouts/unit.ts'
+import { type UnitId, unitIdOf } from '../rollouts/unitTable.ts'
+import type { Arms, Live } from '../state/rollouts/live.ts'
+import { baseOf, isReachable, type Moved, type Traffic } from '../state/rollouts/traffic.ts'
+import { mayUse } from './allow.ts'
+import type { Call } from './call.ts'
+import { modelFor } from './headers.ts'
+
+/** What assigning takes. */
+export interface Assigning {
+  readonly traffic: Traffic
+  /** Secret of the installation, for units that are made of a prompt. */
+  readonly pepper: string
+  /** The installation's hash of a unit: who it is must not be in the ledger, nor to be found by trying. */
+  hashUnit(unit: string): string
+  /** Uniform in [0, 1): for requests that are each a unit of their own. */
+  random(): number
+}
+
+/** A request's place in a rollout, fixed for all its attempts. */
+export interface Assigned {
+  readonly live: Live
+  /** As of its assignment. */
+  readonly revision: number
+  readonly attempt: number
+  readonly label: string
+  readonly arm: 'stable' | 'canary'
+  /** Chance with which the canary gets a request like this one. */
+  readonly propensityPpm: number
+  /** `hash`: randomised, and so evidence. The others are not: asked for by an operator, or tied to the stable arm by its key. */
+  readonly assignment: 'hash' | 'override' | 'pinned'
+  /** What stays together; undefined where each request is alone. */
+  readonly unit: UnitId | undefined
+  /** Place among the requests of the rollout, in the order of assignment. */
+  readonly arrival: number
+  readonly arms: Arms
+  /** Who is asked first; set when the plan is made. */
+  first: Target
+  /** Our own refusal of what could not be said to the first target. */
+  refusal: string | undefined
+}
+
+/** Header by which an operator chooses the arm of one request. */
+export const ARM_HEADER = 'x-turnout-arm'
+
+/** What a route asks when something moves it. */
+export interface Course {
+  /** The route's own targets, or those of what was promoted in their place. */
+  readonly base: readonly Target[]
+  readonly assigned: Assigned | undefined
+}
+
+/** @throws Refusal `permission_denied` for an arm that the client may not choose */
+export function assign(call: Call, moved: Moved, assigning: Assigning): Course {
+  const route = call.route!
+  const base = moved.promoted.length === 0 ? route.targets : baseOf(call.snapshot, route, moved.promoted)
+  const { running } = moved
+  const wanted = wantedArm(call)
+  if (!running) return { base, assigned: undefined }
+  const arms = running.arms(call.snapshot, route, base)
+  if (!isReachable(arms)) return { base, assigned: undefined }
+  return { base, assigned: place(call, running, arms, wanted, assigning) }
+}
+
+function place(
+  call: Call,
+  live: Live,
+  arms: Arms,
+  wanted: 'stable' | 'canary' | undefined,
+  assigning: Assigning,
+): Assigned {
+  const { state, definition, threshold, weightPpm } = live
+  let arm: 'stable' | 'canary' = 'stable'
+  let assignment: Assigned['assignment'] = 'hash'
+  let unit: UnitId | undefined
+  if (wanted !== undefined) {
+    arm = wanted
+    assignment = 'override'
+  } else if (isPinned(call, arms)) assignment = 'pinned'
+  else if (definition.assign.unit === 'request') arm = drawBucket(assigning.random()) < threshold ? 'canary' : 'stable'
+  else {
+    const facts = { headers: call.req.headers, wire: call.inspected!.wire, apiKey: call.key?.name }
+    const found = unitOf(definition.assign.sources, facts, assigning.pepper)
+    unit = found === undefined ? undefined : unitIdOf(live.seed, assigning.hashUnit(found))
+    arm = (unit?.high ?? drawBucket(assigning.random())) < threshold ? 'canary' : 'stable'
+  }
+  return {
+    live,
+    revision: state.revision,
+    attempt: state.attempt,
+    label: live.label(arm),
+    arm,
+    propensityPpm: weightPpm,
+    assignment,
+    unit,
+    arrival: ++live.arrivals,
+    arms,
+    first: arm === 'canary' ? arms.canary[0]! : arms.stable[0]!,
+    refusal: undefined,
+  }
+}
+
+/**
+ * Keys that may not use both arms stay on the stable one, and are no evidence: their requests are not assigned by chance. Judged before
+ * the unit is looked at, so that it is the same for both arms.
+ */
+function isPinned(call: Call, { canary, stable }: Arms): boolean {
+  const { key } = call
+  if (!key?.models) return false
+  return [canary[0]!, stable[0]!].some((target) => !mayUse(key, target, modelFor(target, call)))
+}
+
+/** Otherwise whoever likes could pick the dear model. */
+function wantedArm({ req, key, snapshot }: Call): 'stable' | 'canary' | undefined {
+  const wanted = req.headers[ARM_HEADER]
+  if (wanted === undefined) return undefined
+  if (wanted !== 'stable' && wanted !== 'canary')
+    throw new Refusal('invalid_value', `The header '${ARM_HEADER}' takes 'stable' or 'canary'.`)
+  const isLocal = snapshot.keys.size === 0 && key === undefined
+  if (isLocal || key?.role === 'operator' || key?.role === 'admin') return wanted
+  throw new Refusal('permission_denied', `The header '${ARM_HEADER}' needs a key with the role 'operator'.`)
+}
+
+/** Whether an attempt was made on the arm itself, and not on who helps out behind it. */
+export const isOfArm = ({ arm, arms }: Assigned, target: Target): boolean =>
+  arms[arm].some(({ id }) => id === target.id)

@@ -1,0 +1,44 @@
+// What came of a request's first attempt on its arm: whatever retries, fallbacks and breakers made of the request later does not count.
+import { formatUnit } from '../rollouts/unitTable.ts'
+import type { RolloutFacts } from '../store/ledgerRow.ts'
+import { isOfArm } from './arm.ts'
+import type { Attempt, Call } from './call.ts'
+
+/** Beside these: kinds of fault, and codes of our own refusals where the arm could not be told the request. */
+export type FirstAttempt = 'ok' | 'none' | 'cancelled' | 'unavailable' | (string & {})
+
+/**
+ * `unavailable`: the arm was not asked, because its breaker was open or its target switched off. `none`: nobody was asked.
+ * `cancelled`: the client left before anything good came.
+ */
+export function firstAttemptOf(call: Call): FirstAttempt {
+  const assigned = call.assigned!
+  const [attempt] = call.attempts
+  if (assigned.refusal !== undefined) return assigned.refusal
+  if (!attempt) return call.error && 'code' in call.error && call.error.code === 'no_target' ? 'unavailable' : 'none'
+  if (attempt.target.id !== assigned.first.id) return 'unavailable'
+  if (attempt.fault) return attempt.fault.kind
+  return call.attempts.length === 1 && call.outcome === 'client_disconnected' && !isGood(attempt) ? 'cancelled' : 'ok'
+}
+
+/** Judged good at its commit point. */
+const isGood = ({ permit }: Attempt): boolean => permit !== undefined
+
+/** The columns of the ledger. */
+export function rolloutFacts(call: Call): RolloutFacts | undefined {
+  const { assigned } = call
+  if (!assigned) return undefined
+  const last = call.attempts.at(-1)
+  return {
+    rollout: assigned.live.name,
+    revision: assigned.revision,
+    arm: assigned.arm,
+    propensityPpm: assigned.propensityPpm,
+    assignment: assigned.assignment,
+    unit: assigned.unit && formatUnit(assigned.unit),
+    arrivalSeq: assigned.arrival,
+    firstAttemptClass: firstAttemptOf(call),
+    badMask: 0,
+    servedArm: last && (assigned.arm === 'canary' && isOfArm(assigned, last.target) ? 'canary' : 'stable'),
+  }
+}

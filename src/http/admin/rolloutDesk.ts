@@ -1,0 +1,71 @@
+// The control plane's way to rollouts: where they are, and how what is wrong with a wish is told.
+import { resolveModel } from '../../config/resolve.ts'
+import type { Snapshot } from '../../config/snapshot.ts'
+import { Refusal } from '../../dialects/errors.ts'
+import { RolloutConflict } from '../../rollouts/machine.ts'
+import type { Live } from '../../state/rollouts/live.ts'
+import { RolloutProblem } from '../../state/rollouts/problem.ts'
+import type { Rollouts } from '../../state/rollouts/rollouts.ts'
+import { isIdle, percentOf } from '../../state/rollouts/view.ts'
+import { LedgerError } from '../../store/ledgerRow.ts'
+import type { AdminDeps } from './route.ts'
+
+/** @throws Refusal `not_available` in a gateway without a database */
+export function rolloutsOf({ rollouts }: AdminDeps): Rollouts {
+  if (rollouts) return rollouts
+  throw new Refusal('not_available', 'This gateway has no database: it cannot move traffic by percent.')
+}
+
+/** Runs a wish. @throws Refusal for whatever is wrong with it */
+export async function withRollouts<Result>(deps: AdminDeps, work: (rollouts: Rollouts) => Promise<Result>) {
+  const rollouts = rolloutsOf(deps)
+  try {
+    return await work(rollouts)
+  } catch (error) {
+    throw refusalOf(error)
+  }
+}
+
+const codes = {
+  unknown: 'not_found',
+  conflict: 'rollout_conflict',
+  invalid: 'invalid_value',
+  stale: 'precondition_failed',
+} as const
+
+function refusalOf(error: unknown): unknown {
+  if (error instanceof RolloutConflict) return new Refusal('rollout_conflict', error.message)
+  if (error instanceof RolloutProblem) return new Refusal(codes[error.kind], error.message, error.field ?? null)
+  if (error instanceof LedgerError)
+    return new Refusal('ledger_unavailable', 'The change could not be stored, and was not made.')
+  return error
+}
+
+/** What it stands against: as it was written, else the route's own targets. */
+function stableOf({ definition }: Live, snapshot: Snapshot): readonly string[] {
+  if (definition.stable.targets.length > 0) return definition.stable.targets
+  const route = resolveModel(snapshot, definition.route)
+  return 'nearest' in route ? [] : route.targets.map(({ id }) => id)
+}
+
+/** Where a rollout stands. */
+export function presentRollout(live: Live, snapshot: Snapshot) {
+  const { definition, state } = live
+  return {
+    name: live.name,
+    route: definition.route,
+    stable: stableOf(live, snapshot),
+    canary: definition.canary.targets,
+    phase: state.phase,
+    percent: percentOf(state.weightPpm),
+    revision: state.revision,
+    attempt: state.attempt,
+    step: state.step,
+    steps: definition.course.steps.length,
+    unit: definition.assign.unit,
+    cause: state.cause,
+    reason: state.reason,
+    updated_at: new Date(state.updatedAt).toISOString(),
+    idle: isIdle(live, snapshot) ?? null,
+  }
+}

@@ -1,0 +1,260 @@
+// The life of a rollout as a pure function: which verb leads from which phase to which, and when a step has been waited for long enough.
+
+import { million } from './assignment.ts'
+
+/** `stopped`: ended by hand through the percentage toggle; may start again at any time. */
+export const phases = ['draft', 'stepping', 'paused', 'awaiting', 'completed', 'rolled_back', 'stopped'] as const
+export type Phase = (typeof phases)[number]
+
+/** What lets a step be passed: no guard has fired (`no_harm`), or harm of the configured size is ruled out (`non_inferior`). */
+export type Advance = 'no_harm' | 'non_inferior'
+
+export type Step =
+  | { readonly kind: 'weight'; readonly ppm: number }
+  | {
+      readonly kind: 'wait'
+      /** Milliseconds. */
+      readonly duration: number
+      /** Requests that the canary must have answered for in this step. */
+      readonly minRequests: number
+      readonly advance: Advance
+      readonly approval: boolean
+      /** Milliseconds after which what is undecided pauses; undefined = waits for ever. */
+      readonly maxWait: number | undefined
+    }
+
+/** Where a rollout is to go. `open`: a toggle, which keeps its weight until somebody changes it. */
+export interface Course {
+  readonly steps: readonly Step[]
+  readonly open: boolean
+}
+
+/** Why it stands as it does: a closed set, because metrics have it as a label. */
+export const causes = [
+  'operator',
+  'step',
+  'guard',
+  'hard',
+  'inconclusive',
+  'no_data',
+  'srm',
+  'slo',
+  'signal',
+  'file',
+  'environment',
+  'superseded',
+] as const
+export type Cause = (typeof causes)[number]
+
+/** Changed only as a whole, by compare-and-swap on `revision`. */
+export interface State {
+  /** Rises by one with each transition. */
+  readonly revision: number
+  readonly phase: Phase
+  /** Index into the steps of the one that it stands at. */
+  readonly step: number
+  /** The canary's share of new units, parts per million. */
+  readonly weightPpm: number
+  /** 0 = never started. Evidence belongs to an attempt. */
+  readonly attempt: number
+  /** Revision with which the attempt, and the step, began. */
+  readonly attemptRevision: number
+  readonly stepRevision: number
+  /** Unix milliseconds with which the attempt began. */
+  readonly attemptAt: number
+  /** Unix milliseconds since when the step is waited for; begins anew when it is resumed. */
+  readonly since: number
+  readonly cause: Cause
+  readonly reason: string
+  readonly updatedAt: number
+  /** The route's own targets when it was completed: what was completed holds as long as they are the same. */
+  readonly base: readonly string[] | undefined
+}
+
+export const verbs = [
+  'start',
+  'pause',
+  'resume',
+  'set-weight',
+  'promote',
+  'approve',
+  'abort',
+  'retry',
+  'undo',
+  'stop',
+  'advance',
+  'await',
+  'hold',
+] as const
+export type Verb = (typeof verbs)[number]
+
+export interface Command {
+  readonly verb: Verb
+  readonly cause: Cause
+  readonly reason: string
+  /** Of `set-weight`; of `start` and `retry` of a toggle: where it begins. */
+  readonly ppm?: number | undefined
+  /** Of `promote`: past all steps. */
+  readonly full?: boolean | undefined
+  /** Of what may complete it: the route's own targets now. */
+  readonly base?: readonly string[] | undefined
+}
+
+/** A verb that the phase does not allow; the message can be shown as it is. */
+export class RolloutConflict extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'RolloutConflict'
+  }
+}
+
+export const draftState = (now: number, revision = 0): State => ({
+  revision: revision + 1,
+  phase: 'draft',
+  step: 0,
+  weightPpm: 0,
+  attempt: 0,
+  attemptRevision: 0,
+  stepRevision: 0,
+  attemptAt: now,
+  since: now,
+  cause: 'operator',
+  reason: 'created',
+  updatedAt: now,
+  base: undefined,
+})
+
+/** Phases in which the canary may get requests and guards look on. */
+export const isRunning = ({ phase }: { phase: Phase }): boolean =>
+  phase === 'stepping' || phase === 'paused' || phase === 'awaiting'
+
+const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
+  start: ['draft', 'stopped'],
+  pause: ['stepping', 'awaiting'],
+  resume: ['paused'],
+  'set-weight': ['stepping', 'paused', 'awaiting'],
+  promote: ['stepping', 'paused', 'awaiting'],
+  approve: ['awaiting'],
+  // Also where it has been aborted already: several may find the same harm, and all are right.
+  abort: ['draft', 'stepping', 'paused', 'awaiting', 'rolled_back'],
+  retry: ['rolled_back', 'stopped'],
+  undo: ['completed'],
+  stop: ['stepping', 'paused', 'awaiting', 'stopped'],
+  advance: ['stepping'],
+  await: ['stepping'],
+  hold: ['stepping', 'awaiting'],
+}
+
+/**
+ * The state after a command. The same state comes back where there is nothing to do.
+ * @throws RolloutConflict where the phase does not allow it
+ */
+export function transit(course: Course, state: State, command: Command, now: number): State {
+  const { verb } = command
+  if (!allowed[verb].includes(state.phase)) throw new RolloutConflict(refusalOf(verb, state.phase))
+  const next = (change: Partial<State>): State => ({
+    ...state,
+    revision: state.revision + 1,
+    cause: command.cause,
+    reason: command.reason,
+    updatedAt: now,
+    base: undefined,
+    ...change,
+  })
+  switch (verb) {
+    case 'start':
+    case 'retry':
+      return begin(course, next({}), command, now)
+    case 'pause':
+    case 'hold':
+      return next({ phase: 'paused' })
+    case 'resume':
+      return next({ phase: 'stepping', since: now })
+    case 'set-weight':
+      return weigh(course, next({}), command.ppm ?? 0)
+    case 'promote':
+      return course.open || command.full
+        ? complete(next({}), command)
+        : enter(course, next({}), state.step + 1, now, command)
+    case 'approve':
+    case 'advance':
+      return enter(course, next({}), state.step + 1, now, command)
+    case 'await':
+      return next({ phase: 'awaiting' })
+    case 'abort':
+      return state.phase === 'rolled_back' ? state : next({ phase: 'rolled_back', weightPpm: 0 })
+    case 'undo':
+      return next({ phase: 'rolled_back', weightPpm: 0 })
+    case 'stop':
+      return state.phase === 'stopped' ? state : next({ phase: 'stopped', weightPpm: 0 })
+  }
+}
+
+function begin(course: Course, state: State, command: Command, now: number): State {
+  const { revision } = state
+  const { ppm } = command
+  const begun = { ...state, attempt: state.attempt + 1, attemptRevision: revision, attemptAt: now, weightPpm: 0 }
+  const entered = enter(course, begun, 0, now, command)
+  return ppm === undefined ? entered : { ...entered, weightPpm: ppm }
+}
+
+/** Goes to a step: weights are set in passing, a wait is stood at. Past the last one it is done, or stays where it is. */
+function enter(course: Course, state: State, step: number, now: number, command: Command): State {
+  const here = course.steps[step]
+  if (here?.kind === 'weight') return enter(course, { ...state, weightPpm: here.ppm }, step + 1, now, command)
+  const at = { ...state, step, phase: 'stepping' as const, stepRevision: state.revision, since: now }
+  return here || course.open ? at : complete(at, command)
+}
+
+const complete = (state: State, { base }: Command): State => ({
+  ...state,
+  phase: 'completed',
+  weightPpm: million,
+  base: base ?? [],
+})
+
+/** By hand. A toggle goes on with it; a course with steps stands still, or its next step would undo what was wanted. */
+function weigh(course: Course, state: State, ppm: number): State {
+  if (!course.open) return { ...state, weightPpm: ppm, phase: 'paused' }
+  return ppm === 0
+    ? { ...state, weightPpm: 0, phase: 'stopped' }
+    : { ...state, weightPpm: ppm, phase: 'stepping', stepRevision: state.revision }
+}
+
+/** What is known when it is asked whether to go on. */
+export interface Progress {
+  readonly now: number
+  /** Requests of the canary in this step whose first attempt is decided. */
+  readonly canary: number
+  readonly noHarm: boolean
+  readonly nonInferior: boolean
+}
+
+/** What a step's conditions lead to by themselves; undefined = wait on. Never on no data: that holds. */
+export function due(
+  course: Course,
+  state: State,
+  { now, canary, noHarm, nonInferior }: Progress,
+): { verb: 'advance' | 'await' | 'hold'; cause: Cause } | undefined {
+  const step = course.steps[state.step]
+  if (state.phase !== 'stepping' || step?.kind !== 'wait') return undefined
+  const waited = now - state.since
+  // A person who approves may do so without any request.
+  const enough = Math.max(step.approval ? 0 : 1, step.minRequests)
+  const proven = step.advance === 'non_inferior' ? nonInferior : noHarm
+  const isReady = waited >= step.duration && canary >= enough && proven
+  if (isReady) return step.approval ? { verb: 'await', cause: 'step' } : { verb: 'advance', cause: 'step' }
+  if (step.maxWait === undefined || waited < step.maxWait) return undefined
+  return { verb: 'hold', cause: canary < enough ? 'no_data' : 'inconclusive' }
+}
+
+function refusalOf(verb: Verb, phase: Phase): string {
+  const from = allowed[verb].map((name) => `'${name}'`).join(', ')
+  const hint =
+    verb === 'start' && phase === 'rolled_back'
+      ? " It was rolled back: 'retry' tries again, with new evidence."
+      : verb === 'resume' && phase === 'awaiting'
+        ? " It waits for 'approve'."
+        : ''
+  return `'${verb}' is for rollouts that are ${from}; this one is '${phase}'.${hint}`
+}

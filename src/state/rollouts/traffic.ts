@@ -1,0 +1,55 @@
+// Which rollout moves a route: at most one that runs, on top of what was promoted before. One map, so that a request asks once.
+import type { Route, Snapshot, Target } from '../../config/snapshot.ts'
+import { isRunning } from '../../rollouts/machine.ts'
+import type { Arms, Live } from './live.ts'
+
+/** What a route's requests meet. */
+export interface Moved {
+  /** Runs now: assigns requests to its arms. */
+  readonly running: Live | undefined
+  /** Promoted, the latest last. */
+  readonly promoted: readonly Live[]
+}
+
+export class Traffic {
+  #routes: ReadonlyMap<string, Moved> | undefined
+
+  /** Call whenever a rollout begins or ends. */
+  rebuild(rollouts: Iterable<Live>): void {
+    const routes = new Map<string, { running: Live | undefined; promoted: Live[] }>()
+    const at = (route: string) => {
+      const moved = routes.get(route) ?? { running: undefined, promoted: [] }
+      routes.set(route, moved)
+      return moved
+    }
+    for (const live of rollouts) {
+      live.forgetArms()
+      if (isRunning(live.state)) at(live.definition.route).running = live
+      else if (live.state.phase === 'completed') at(live.definition.route).promoted.push(live)
+    }
+    for (const { promoted } of routes.values()) promoted.sort((a, b) => a.state.updatedAt - b.state.updatedAt)
+    this.#routes = routes.size === 0 ? undefined : routes
+  }
+
+  /** Undefined for routes that nothing moves. */
+  of(route: string): Moved | undefined {
+    return this.#routes?.get(route)
+  }
+
+  runningOn(route: string): Live | undefined {
+    return this.of(route)?.running
+  }
+}
+
+/** The route's own targets, or those of what was promoted in their place. */
+export function baseOf(snapshot: Snapshot, route: Route, promoted: readonly Live[]): readonly Target[] {
+  let base = route.targets
+  for (const live of promoted) {
+    if (!live.holds(route)) continue
+    const arms = live.arms(snapshot, route, base)
+    if (!('missing' in arms)) base = arms.canaryFirst
+  }
+  return base
+}
+
+export const isReachable = (arms: Arms | { missing: string }): arms is Arms => !('missing' in arms)

@@ -1,0 +1,93 @@
+// How rollouts are told to the outside: metrics, the log, webhooks, the admin API.
+import { resolveModel } from '../../config/resolve.ts'
+import type { ArmSpec } from '../../config/rolloutTypes.ts'
+import type { Snapshot } from '../../config/snapshot.ts'
+import { million } from '../../rollouts/assignment.ts'
+import { isRunning } from '../../rollouts/machine.ts'
+import type { Live } from './live.ts'
+import type { Rollouts, Transition } from './rollouts.ts'
+
+/** Percent with up to four digits behind the point. */
+export const percentOf = (ppm: number): number => (ppm * 100) / million
+
+/** What gets the canary's share, or stays: as it was written. */
+export const namesOf = ({ targets }: ArmSpec): string => (targets.length === 0 ? 'the route' : targets.join(', '))
+
+/** What `turnout_rollout_info` and its like show. */
+export function shownRollouts(rollouts: Rollouts, snapshot: Snapshot) {
+  return rollouts.list().map((live) => ({
+    name: live.name,
+    route: live.definition.route,
+    phase: live.state.phase,
+    stable: namesOf(live.definition.stable),
+    canary: namesOf(live.definition.canary),
+    weightPpm: shareInForce(live, snapshot),
+    updatedAt: live.state.updatedAt,
+  }))
+}
+
+/** Parts per million that the canary gets now. */
+function shareInForce(live: Live, snapshot: Snapshot): number {
+  if (live.state.phase === 'completed') return isIdle(live, snapshot) === undefined ? million : 0
+  return isIdle(live, snapshot) === undefined ? live.weightPpm : 0
+}
+
+/** Why a rollout that runs, or was completed, moves nothing at the moment; undefined when it does. */
+export function isIdle(live: Live, snapshot: Snapshot): string | undefined {
+  const { phase } = live.state
+  if (!isRunning(live.state) && phase !== 'completed') return `it is ${phase}`
+  if (snapshot.bypass) return 'the bypass is on'
+  const route = resolveModel(snapshot, live.definition.route)
+  if ('nearest' in route) return `the configuration has no route '${live.definition.route}'`
+  if (phase === 'completed' && !live.holds(route)) return "the route's own targets have changed since it was completed"
+  const missing = live.missing(snapshot, route)
+  return missing === undefined ? undefined : `the configuration has no target '${missing}'`
+}
+
+/** By verb, as webhooks name what has happened. */
+const types: Readonly<Record<string, string>> = {
+  create: 'rollout.created',
+  start: 'rollout.started',
+  retry: 'rollout.started',
+  pause: 'rollout.paused',
+  hold: 'rollout.paused',
+  resume: 'rollout.resumed',
+  'set-weight': 'rollout.weight',
+  advance: 'rollout.step',
+  approve: 'rollout.step',
+  promote: 'rollout.step',
+  await: 'rollout.awaiting',
+  abort: 'rollout.aborted',
+  undo: 'rollout.undone',
+  stop: 'rollout.stopped',
+}
+
+/** One transition for the log, the metrics and webhooks. */
+export function presentTransition({ live, event }: Transition) {
+  const { verb, from, to, cause, reason, actor, revision, weightPpm, step, attempt } = event
+  const percent = percentOf(weightPpm)
+  return {
+    type: to === 'completed' ? 'rollout.completed' : (types[verb] ?? 'rollout.changed'),
+    text: `rollout ${live.name}: ${verb} by ${actor}, now ${to} at ${percent} % (${reason})`,
+    from: from === '' ? 'none' : from,
+    to,
+    cause,
+    data: {
+      rollout: live.name,
+      route: live.definition.route,
+      stable: live.definition.stable.targets,
+      canary: live.definition.canary.targets,
+      revision,
+      verb,
+      from: from === '' ? null : from,
+      to,
+      percent,
+      step,
+      attempt,
+      cause,
+      reason,
+      actor,
+      evidence: event.evidence,
+    },
+  }
+}

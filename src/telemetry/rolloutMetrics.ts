@@ -1,0 +1,62 @@
+// Shows rollouts on /metrics: where each stands, whom it assigned, and every change.
+
+import type { Metrics } from './metrics.ts'
+import { assignments, rolloutArms, transitionCauses, transitionPhases } from './metricTable.ts'
+
+/** A rollout as metrics show it. */
+export interface ShownRollout {
+  readonly name: string
+  readonly route: string
+  readonly phase: string
+  readonly stable: string
+  readonly canary: string
+  readonly weightPpm: number
+  /** Unix milliseconds since when it is as it is. */
+  readonly updatedAt: number
+}
+
+export interface RolloutMetrics {
+  assigned(rollout: string, arm: string, assignment: string): void
+  changed(from: string, to: string, cause: string): void
+}
+
+/** Call once. @param list what there is now, the latest of each name */
+export function showRollouts(
+  metrics: Metrics,
+  list: () => readonly ShownRollout[],
+  now: () => number = Date.now,
+): RolloutMetrics {
+  const gauge = (
+    key: Parameters<Metrics['gauge']>[0],
+    of: (rollout: ShownRollout) => { labels: Record<string, string>; value: number },
+  ): void => metrics.gauge(key, () => list().map(of))
+  gauge('rolloutInfo', ({ name, route, phase, stable, canary }) => ({
+    labels: { rollout: name, route, phase, stable, canary },
+    value: 1,
+  }))
+  gauge('rolloutWeight', ({ name, weightPpm }) => ({ labels: { rollout: name }, value: weightPpm / 1_000_000 }))
+  gauge('rolloutStateAge', ({ name, updatedAt }) => ({
+    labels: { rollout: name },
+    value: Math.max(0, now() - updatedAt) / 1000,
+  }))
+  const requests = metrics.counter('rolloutRequests')
+  const rows = new Map<string, Float64Array>()
+  const transitions = metrics.counter('rolloutTransitions').row()
+  return {
+    assigned(rollout, arm, assignment) {
+      let row = rows.get(rollout)
+      if (!row) {
+        row = requests.row(rollout)
+        rows.set(rollout, row)
+      }
+      row[indexOf(rolloutArms, arm) * assignments.length + indexOf(assignments, assignment)]!++
+    },
+    changed(from, to, cause) {
+      const start = indexOf(transitionPhases, from) * transitionPhases.length + indexOf(transitionPhases, to)
+      transitions[start * transitionCauses.length + indexOf(transitionCauses, cause)]!++
+    },
+  }
+}
+
+/** What is none of them counts as the first, which stands for "nothing before". */
+const indexOf = (values: readonly string[], value: string): number => Math.max(0, values.indexOf(value))

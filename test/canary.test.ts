@@ -1,0 +1,248 @@
+// The percentage toggle on a whole gateway: who gets what, what survives a restart, what the file and the environment may say.
+import { writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { unitHasher } from '../src/gateway/unitHash.ts'
+import { bucketOf, thresholdOf } from '../src/rollouts/assignment.ts'
+import { openStore } from '../src/store/open.ts'
+import { loadSecret } from '../src/store/secret.ts'
+import { type ControlGateway, document, keys, type Reply, startControl } from './support/control.ts'
+import { send } from './support/exchange.ts'
+
+let gateway: ControlGateway
+beforeAll(async () => {
+  gateway = await startControl()
+})
+afterAll(() => gateway.close())
+
+const set = (route: string, body: object, who: 'operator' | 'responder' | 'viewer' = 'operator'): Promise<Reply> =>
+  gateway.ask('PUT', `/routes/${encodeURIComponent(route)}/canary`, body, who)
+const armOf = ({ headers }: Reply): string | undefined =>
+  /arm=(\w+)/.exec(String(headers['x-turnout-rollout'] ?? ''))?.[1]
+const unit = (name: string): Record<string, string> => ({ 'x-turnout-unit': name })
+
+describe('a percentage of a route', () => {
+  it('goes to the canary from the next request on, and back at 0', async () => {
+    const set5 = await set('chat', { target: 'other/sim-fast', percent: 40, unit: 'user' })
+    expect(set5.status, set5.text).toBe(200)
+    expect(set5.body).toMatchObject({
+      object: 'canary',
+      route: 'chat',
+      target: ['other/sim-fast'],
+      percent: 40,
+      phase: 'stepping',
+      rollout: 'canary:chat',
+      idle: null,
+    })
+    const { seed } = gateway.running.turnout.rollouts!.find('canary:chat')!
+    const hashUnit = unitHasher(loadSecret(`${gateway.folder}/data`, {}))
+    let canaries = 0
+    for (let n = 0; n < 60; n++) {
+      const reply = await gateway.chat('chat', unit(`user-${n}`))
+      const isCanary = bucketOf(seed, hashUnit(`user-${n}`)) < thresholdOf(400_000)
+      expect(armOf(reply), `user-${n}`).toBe(isCanary ? 'canary' : 'stable')
+      expect(reply.headers['x-turnout-target']).toBe(isCanary ? 'other/sim-fast' : 'sim/sim-text')
+      expect(reply.headers['x-turnout-rollout']).toMatch(/^canary:chat; arm=\w+; rev=2$/)
+      if (isCanary) canaries++
+    }
+    expect(canaries).toBeGreaterThan(8)
+    const stopped = await set('chat', { percent: 0 })
+    expect(stopped.body).toMatchObject({ percent: 0, phase: 'stopped', target: ['other/sim-fast'] })
+    const after = await gateway.chat('chat', unit('user-1'))
+    expect([after.headers['x-turnout-target'], after.headers['x-turnout-rollout']]).toEqual(['sim/sim-text', undefined])
+  })
+
+  it('raised, moves nobody back; 5 → 0 → 5 keeps the same people on it', async () => {
+    const canariesAt = async (percent: number): Promise<Set<string>> => {
+      expect((await set('chat', { percent })).body.percent).toBe(percent)
+      const found = new Set<string>()
+      for (let n = 0; n < 40; n++) if (armOf(await gateway.chat('chat', unit(`u${n}`))) === 'canary') found.add(`u${n}`)
+      return found
+    }
+    const few = await canariesAt(20)
+    const many = await canariesAt(60)
+    expect(few.size).toBeGreaterThan(0)
+    expect([...few].every((name) => many.has(name))).toBe(true)
+    await set('chat', { percent: 0 })
+    expect(await canariesAt(20)).toEqual(few)
+    expect((await canariesAt(100)).size).toBe(40)
+    expect((await canariesAt(50)).size).toBeLessThan(40)
+  })
+
+  it('falls back to the stable side when the canary fails: no client sees it', async () => {
+    gateway.simulator.script('sim-dying', { fault: { kind: 'status', status: 503 } })
+    await set('single', { target: 'sim/sim-dying', percent: 100, unit: 'request' })
+    const reply = await gateway.chat('single')
+    expect([reply.status, reply.headers['x-turnout-target'], armOf(reply)]).toEqual([200, 'other/sim-text', 'canary'])
+    expect(await rolloutOf(reply)).toMatchObject({
+      id: 'canary:single',
+      arm: 'canary',
+      propensity_ppm: 1_000_000,
+      assignment: 'hash',
+      first_attempt_class: 'overloaded',
+      served_arm: 'stable',
+    })
+    await set('single', { percent: 0 })
+  })
+
+  it('is refused for what does not exist, and for whoever may not', async () => {
+    expect((await set('nobody', { target: 'small', percent: 5 })).status).toBe(404)
+    expect((await set('chat', { target: 'nobody/model', percent: 5 })).body.error).toMatchObject({
+      code: 'invalid_value',
+      param: 'target',
+    })
+    expect((await set('single', { target: 'other/sim-text', percent: 5 })).body.error.message).toContain('Both arms')
+    expect((await set('chat', { percent: 101 })).status).toBe(400)
+    expect((await set('chat', { percent: 5 }, 'viewer')).status).toBe(403)
+    // On call one may take it away.
+    expect((await set('chat', { percent: 60 }, 'responder')).status).toBe(403)
+    expect((await set('chat', { percent: 0 }, 'responder')).status).toBe(200)
+  })
+
+  it('an operator may choose the arm of one request; nobody else', async () => {
+    await set('chat', { percent: 1, unit: 'user' })
+    const chosen = await send(
+      'POST',
+      `${gateway.url}/v1/chat/completions`,
+      { model: 'chat', messages: [{ role: 'user', content: 'x' }] },
+      { authorization: `Bearer ${keys.operator}`, 'x-turnout-arm': 'canary' },
+    ).done
+    expect([chosen.status, chosen.headers['x-turnout-target']]).toEqual([200, 'other/sim-fast'])
+    expect(await rolloutOf({ headers: chosen.headers } as Reply)).toMatchObject({
+      assignment: 'override',
+      arm: 'canary',
+    })
+    expect((await gateway.chat('chat', { 'x-turnout-arm': 'canary' })).status).toBe(403)
+    await set('chat', { percent: 0 })
+  })
+
+  it('all of them at once', async () => {
+    await set('chat', { percent: 30 })
+    await set('single', { target: 'sim/sim-fast', percent: 20 })
+    const all = await gateway.ask('PUT', '/canary', { percent: 10, reason: 'careful' }, 'operator')
+    expect(all.body).toEqual({ object: 'canaries', percent: 10, changed: ['canary:chat', 'canary:single'] })
+    expect((await gateway.ask('GET', '/routes/single/canary', undefined, 'viewer')).body).toMatchObject({
+      percent: 10,
+      reason: 'careful',
+    })
+    await gateway.ask('PUT', '/canary', { percent: 0 }, 'responder')
+    const { body } = await gateway.ask('GET', '/canary', undefined, 'viewer')
+    expect(body.data.map(({ phase, percent }: Reply['body']) => [phase, percent])).toEqual([
+      ['stopped', 0],
+      ['stopped', 0],
+    ])
+  })
+
+  it('survives a restart with its share and its people; every change is an event in an unbroken chain', async () => {
+    await set('chat', { percent: 50, reason: 'before the restart' })
+    const before: (string | undefined)[] = []
+    for (let n = 0; n < 20; n++) before.push(armOf(await gateway.chat('chat', unit(`r${n}`))))
+    await gateway.restart()
+    expect((await gateway.ask('GET', '/routes/chat/canary', undefined, 'viewer')).body).toMatchObject({
+      percent: 50,
+      reason: 'before the restart',
+    })
+    for (let n = 0; n < 20; n++) expect(armOf(await gateway.chat('chat', unit(`r${n}`)))).toBe(before[n])
+    const { rollouts } = gateway.running.turnout
+    const live = rollouts!.find('canary:chat')!
+    expect(rollouts!.findBreak(live)).toBeUndefined()
+    const events = rollouts!.events(live)
+    expect(events[0]).toMatchObject({ seq: 1, verb: 'create', to: 'draft', actor: 'operator' })
+    expect(events.at(-1)).toMatchObject({
+      verb: 'start',
+      to: 'stepping',
+      weightPpm: 500_000,
+      reason: 'before the restart',
+    })
+    expect(new Set(events.map(({ hash }) => hash)).size).toBe(events.length)
+  })
+
+  it('an event that was changed behind its back is found', async () => {
+    await gateway.running.stop()
+    const store = openStore({ file: `${gateway.folder}/data/turnout.db` })
+    expect(() => store.db.exec("UPDATE rollout_event SET reason = 'nothing happened' WHERE seq = 2")).toThrow(
+      'never changed',
+    )
+    expect(() => store.db.exec('DELETE FROM rollout_event')).toThrow('never deleted')
+    store.db.exec("DROP TRIGGER rollout_event_unchanged; UPDATE rollout_event SET reason = 'nothing' WHERE seq = 2")
+    store.close()
+    await gateway.restart(true)
+    const { rollouts } = gateway.running.turnout
+    expect(rollouts!.findBreak(rollouts!.find('canary:chat')!)).toBe('event 2 was changed')
+  })
+})
+
+describe('C34 keys that may not use both sides', () => {
+  it('stay on the stable one, and are no evidence', async () => {
+    const one = await startControl({ text: document('directModels: true\n') })
+    try {
+      await one.ask('PUT', '/routes/chat/canary', { target: 'other/sim-fast', percent: 100 })
+      const { body } = await one.ask('POST', '/keys', { name: 'narrow', models: ['sim/*'] })
+      const reply = await one.chat('chat', { authorization: `Bearer ${body.secret}` })
+      expect(reply.headers['x-turnout-target']).toBe('sim/sim-text')
+      expect(await rolloutOf(reply, one)).toMatchObject({ arm: 'stable', assignment: 'pinned' })
+      expect((await one.chat('chat')).headers['x-turnout-target']).toBe('other/sim-fast')
+      // Routes that nobody configured can be moved, too.
+      const implicit = await one.ask('PUT', '/routes/sim/sim-fast/canary', { target: 'other/sim-text', percent: 100 })
+      expect(implicit.status, implicit.text).toBe(200)
+      expect((await one.chat('sim/sim-fast')).headers['x-turnout-target']).toBe('other/sim-text')
+    } finally {
+      await one.close()
+    }
+  })
+})
+
+describe('what the file and the environment say', () => {
+  const withCanary = (canary: string): string =>
+    document().replace('  chat: [sim/sim-text, small]', `  chat: { targets: [sim/sim-text, small], canary: ${canary} }`)
+
+  it('holds where nobody has said anything yet, and never after', async () => {
+    const env = { TURNOUT_CANARY_PERCENT: '100' }
+    const one = await startControl({ text: withCanary('{ target: other/sim-fast }'), env })
+    const canary = async () => (await one.ask('GET', '/routes/chat/canary', undefined, 'viewer')).body
+    try {
+      expect(await canary()).toMatchObject({ percent: 100, phase: 'stepping', reason: 'the environment says so' })
+      expect((await one.chat('chat')).headers['x-turnout-target']).toBe('other/sim-fast')
+      // An operator's word is stronger, through restarts and other values in the file.
+      await one.ask('PUT', '/routes/chat/canary', { percent: 0 }, 'operator')
+      await one.restart()
+      expect(await canary()).toMatchObject({ percent: 0, phase: 'stopped' })
+      writeFileSync(one.file, withCanary('{ target: other/sim-fast, percent: 50 }'))
+      await one.running.reload()
+      await one.running.turnout.rollouts!.settled()
+      expect(await canary()).toMatchObject({ percent: 0, phase: 'stopped' })
+      // Another target is another canary.
+      writeFileSync(one.file, withCanary('{ target: sim/sim-fast, percent: 100 }'))
+      await one.running.reload()
+      await one.running.turnout.rollouts!.settled()
+      expect(await canary()).toMatchObject({ percent: 100, target: ['sim/sim-fast'], reason: 'the file says so' })
+      // What was made of the file ends with it.
+      writeFileSync(one.file, document())
+      await one.running.reload()
+      await one.running.turnout.rollouts!.settled()
+      expect(await canary()).toMatchObject({ percent: 0, phase: 'stopped', cause: 'file' })
+    } finally {
+      await one.close()
+    }
+  })
+
+  it('a target that leaves the configuration leaves the traffic where it was', async () => {
+    const one = await startControl()
+    try {
+      await one.ask('PUT', '/routes/single/canary', { target: 'small', percent: 100 })
+      expect((await one.chat('single')).headers['x-turnout-target']).toBe('small')
+      writeFileSync(one.file, document().replace('  small:', '  tiny:').replaceAll(', small]', ', tiny]'))
+      await one.running.reload()
+      expect((await one.chat('single')).headers['x-turnout-target']).toBe('other/sim-text')
+      const { body } = await one.ask('GET', '/routes/single/canary', undefined, 'viewer')
+      expect(body.idle).toBe("the configuration has no target 'small'")
+    } finally {
+      await one.close()
+    }
+  })
+})
+
+/** The rollout's columns of a request's row. */
+async function rolloutOf(reply: Reply, one: ControlGateway = gateway): Promise<Record<string, unknown>> {
+  const { body } = await one.ask('GET', `/requests/${reply.headers['x-request-id']}`, undefined, 'viewer')
+  return body.rollout
+}
