@@ -84,6 +84,18 @@ describe('a percentage of a route', () => {
     await set('single', { percent: 0 })
   })
 
+  it('shows on /metrics', async () => {
+    const { text } = await send('GET', `${gateway.url}/metrics`, undefined, {}).done
+    for (const line of [
+      'turnout_rollout_info{rollout="canary:single",route="single",phase="stopped",stable="the route",canary="sim/sim-dying"} 1',
+      'turnout_rollout_weight_ratio{rollout="canary:chat"} 0.5',
+      'turnout_rollout_requests_total{arm="canary",assignment="hash",rollout="canary:single"} 1',
+      'turnout_rollout_transitions_total{from="none",to="draft",reason="operator"} 2',
+    ])
+      expect(text).toContain(`${line}\n`)
+    expect(text).toMatch(/turnout_rollout_state_age_seconds\{rollout="canary:chat"\} [\d.]+\n/)
+  })
+
   it('is refused for what does not exist, and for whoever may not', async () => {
     expect((await set('nobody', { target: 'small', percent: 5 })).status).toBe(404)
     expect((await set('chat', { target: 'nobody/model', percent: 5 })).body.error).toMatchObject({
