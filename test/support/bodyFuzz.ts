@@ -1,16 +1,6 @@
 // Seeded random and mutated request bodies: the same seed gives the same bodies, in the same order.
 import { gzipSync } from 'node:zlib'
-
-/** Uniform numbers from a seed: mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
+import { drawOf } from './draws.ts'
 
 export interface FuzzedRequest {
   body: Buffer
@@ -168,7 +158,7 @@ const modelNames = [
 
 /** The bodies of one seed. */
 export function* fuzzBodies(seed: number, count: number): Generator<FuzzedRequest> {
-  const random = seeded(seed)
+  const random = drawOf(seed)
   const below = (limit: number): number => Math.floor(random() * limit)
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]!
 

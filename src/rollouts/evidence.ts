@@ -1,0 +1,336 @@
+// The evidence of one attempt of a rollout: takes what happens to requests, and says when a guard has seen enough.
+import { thresholdOf } from './assignment.ts'
+import { CleanShare } from './cleanShare.ts'
+import { Guard, type GuardPlan, planGuards } from './guard.ts'
+import { HardRule } from './hardRule.ts'
+import { badEvents, type Size } from './outcome.ts'
+import type { RolloutPolicy } from './policy.ts'
+import { RateCheck } from './rateCheck.ts'
+import { ShareCheck } from './shareCheck.ts'
+import { SizeRoom } from './sizeRoom.ts'
+import type { Count } from './tally.ts'
+import { type Arrival, type EvidenceRecord, Ticket } from './ticket.ts'
+import { UnitTable } from './unitTable.ts'
+import { Watermark } from './watermark.ts'
+
+/** Why the canary has to go. */
+export type Harm =
+  | { readonly cause: 'guard'; readonly guard: Guard }
+  | { readonly cause: 'hard'; readonly reason: string }
+
+/** What is known when a reply is over. Sizes in the units of `outcome.ts`. */
+export interface Ending {
+  /** Bits of bad events. */
+  readonly bits: number
+  readonly latency?: number | undefined
+  readonly cost?: number | undefined
+  readonly output_tokens?: number | undefined
+}
+
+const lateError = badEvents.late_error.bit
+/** Endings of which nothing else can be told: not how long the whole would have taken, nor how it would have ended. */
+const broken = lateError | badEvents.client_abort.bit
+const slowStart = badEvents.slow_start.bit
+/** Instead of a share: the unit had its first bad event before, or is one of too many. */
+const unobserved = -1
+
+/**
+ * Holds no clock: times are handed in, those of the requests themselves. One per attempt and process; `merge` brings in what others, or
+ * this one before a restart, have counted.
+ */
+export class Evidence {
+  readonly policy: RolloutPolicy
+  /** Unix milliseconds. */
+  readonly startedAt: number
+  readonly guards: readonly Guard[]
+  readonly shareCheck: ShareCheck
+  readonly rateCheck: RateCheck | undefined
+  /** Units by which bad events of theirs have counted: bit 0 = seen at all, then one bit a guard. Empty where the unit is the request. */
+  readonly units: UnitTable
+  /** Sizes of both arms, for thresholds and for show. */
+  readonly sizes: SizeRoom
+  /** First attempts that are decided, by arm. */
+  canary = 0
+  stable = 0
+  readonly #isSticky: boolean
+  readonly #plans: readonly GuardPlan[]
+  readonly #startPlans: readonly number[]
+  readonly #endPlans: readonly number[]
+  readonly #clean: readonly (CleanShare | undefined)[]
+  readonly #hard: HardRule
+  readonly #start: Watermark
+  readonly #end: Watermark
+  #harm: Harm | undefined
+
+  /** @param startedAt of the attempt, Unix milliseconds: the same in all processes */
+  constructor(policy: RolloutPolicy, startedAt: number, units = new UnitTable()) {
+    this.policy = policy
+    this.startedAt = startedAt
+    this.units = units
+    const startEpoch = Math.floor(startedAt / policy.epoch)
+    this.#plans = planGuards(policy)
+    this.guards = this.#plans.map((plan) => new Guard(plan, startEpoch, policy.minBadEvents))
+    const numbers = (at: 'start' | 'end') => this.#plans.flatMap((plan, number) => (plan.at === at ? [number] : []))
+    this.#startPlans = numbers('start')
+    this.#endPlans = numbers('end')
+    this.#isSticky = policy.unit !== 'request'
+    this.#clean = this.#plans.map((plan) => (this.#isSticky && !plan.size ? new CleanShare() : undefined))
+    this.sizes = new SizeRoom(this.#plans)
+    this.shareCheck = new ShareCheck(policy.srmAlpha)
+    if (policy.sloErrorRate !== undefined) {
+      this.rateCheck = new RateCheck(policy.sloErrorRate, policy.alpha, startEpoch)
+    }
+    this.#hard = new HardRule(policy.hard, policy.hardRun)
+    this.#start = new Watermark(
+      (ticket) => ticket.isStarted,
+      policy.slowStart,
+      (ticket) => this.#giveUpStart(ticket),
+      (ticket) => this.#releaseStart(ticket),
+    )
+    this.#end = new Watermark(
+      (ticket) => ticket.isEnded,
+      policy.lateEnd,
+      (ticket) => this.#giveUpEnd(ticket),
+      (ticket) => this.#releaseEnd(ticket),
+    )
+  }
+
+  /** Set for good as soon as a guard that aborts, or the hard rule, has fired: to be looked at after each call. */
+  get harm(): Harm | undefined {
+    return this.#harm
+  }
+
+  /** Judged requests whose first attempt, and whose end, is still waited for. */
+  get waiting(): { start: number; end: number } {
+    return { start: this.#start.waiting, end: this.#end.waiting }
+  }
+
+  /** A request that is put on an arm by its bucket; `canary` of the ticket says on which. */
+  admit(arrival: Arrival): Ticket {
+    const { now, bucket, weightPpm } = arrival
+    const unit = this.#isSticky ? arrival.unit : undefined
+    const epoch = Math.floor(now / this.policy.epoch)
+    const canary = bucket < thresholdOf(weightPpm)
+    const known = unit ? this.units.add(unit.high, unit.low, 1) : 0
+    const isForgotten = unit !== undefined && known === 0 && this.units.isFull
+    const isFirst = known === 0 && !isForgotten
+    const shares = this.#isSticky ? this.#sharesOf(weightPpm, canary, known, isForgotten) : undefined
+    const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
+    const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, shares, thresholds)
+    if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
+    this.#start.push(ticket)
+    this.#end.push(ticket)
+    return ticket
+  }
+
+  /** The first attempt has shown something good. @param ttft milliseconds; undefined = not to be compared */
+  begin(ticket: Ticket, now: number, ttft: number | undefined): void {
+    this.#expire(ticket, now)
+    if (!ticket.isStarted) {
+      ticket.isStarted = true
+      ticket.isLearnt = true
+      this.#see(ticket, this.#startPlans, 0)
+      if (ttft !== undefined) this.#measure(ticket, 'ttft', ttft)
+    }
+    this.tick(now)
+  }
+
+  /**
+   * The first attempt failed before anything good came, or its arm's breaker was open. What comes after it is not the arm's.
+   * @param bits of `first_attempt_error` and what else it was
+   * @param kind of the fault, or `breakerOpen`
+   */
+  fail(ticket: Ticket, now: number, bits: number, kind: string): void {
+    this.#expire(ticket, now)
+    if (!ticket.isStarted) {
+      ticket.isStarted = true
+      ticket.isLearnt = true
+      ticket.fault = kind
+      this.#see(ticket, this.#startPlans, bits)
+    } else if (!ticket.isEnded) this.#see(ticket, this.#endPlans, lateError, lateError)
+    ticket.isEnded = true
+    this.tick(now)
+  }
+
+  /** Nothing is learnt of the first attempt: the client was gone, or what it asked for was its own mistake. */
+  leave(ticket: Ticket, now: number, bits = 0): void {
+    this.#expire(ticket, now)
+    if (!ticket.isStarted) {
+      ticket.isStarted = true
+      // It would have taken longer than this; and where that is too long already, it was.
+      this.#measure(ticket, 'ttft', now - ticket.at, true)
+    }
+    if (!ticket.isEnded && bits !== 0) this.#see(ticket, this.#endPlans, bits, bits)
+    ticket.isEnded = true
+    this.tick(now)
+  }
+
+  /** The reply is over. Without effect where the end is decided already; so it may be called for every request. */
+  end(ticket: Ticket, now: number, ending: Ending): void {
+    this.#expire(ticket, now)
+    if (!ticket.isStarted) return this.leave(ticket, now, ending.bits)
+    if (!ticket.isEnded) {
+      ticket.isEnded = true
+      const { bits } = ending
+      this.#see(ticket, this.#endPlans, bits, bits & broken ? broken : undefined)
+      if ((bits & broken) === 0) {
+        this.#measure(ticket, 'latency', ending.latency)
+        this.#measure(ticket, 'cost', ending.cost)
+        this.#measure(ticket, 'output_tokens', ending.output_tokens)
+      }
+    }
+    this.tick(now)
+  }
+
+  /** Lets go what waited long enough. To be called by the clock, too: a canary that hangs sends nothing that would call. */
+  tick(now: number): void {
+    this.#start.advance(now)
+    this.#end.advance(now)
+  }
+
+  /** What a request adds, once its end is decided: to be kept with its row. */
+  recordOf(ticket: Ticket): EvidenceRecord {
+    const { epoch, ppm, canary, seen, bad, shares } = ticket
+    let marks = seen
+    if (ticket.isFirst) marks |= 1 << this.guards.length
+    if (ticket.isLearnt) marks |= 1 << (this.guards.length + 1)
+    const faulty = ticket.fault === undefined ? bad : bad | (1 << (this.guards.length + 1))
+    if (!shares || bad === 0) return { epoch, ppm, canary, seen: marks, bad: faulty }
+    const judged: Record<number, number> = {}
+    for (let g = 0; g < this.guards.length; g++) if (bad & (1 << g)) judged[g] = this.#shareOf(ticket, g)
+    return { epoch, ppm, canary, seen: marks, bad: faulty, shares: judged }
+  }
+
+  /** All that was counted. Whole numbers; adding those of several processes gives those of all. */
+  counts(): Count[] {
+    return [
+      ...this.guards.flatMap((guard) => guard.tally.counts(guard.plan.id)),
+      ...this.shareCheck.tally.counts('assigned'),
+      ...(this.rateCheck?.tally.counts('slo') ?? []),
+      {
+        guard: 'decided',
+        epoch: 0,
+        ppm: 0,
+        seenStable: this.stable,
+        seenCanary: this.canary,
+        badStable: 0,
+        badCanary: 0,
+      },
+    ]
+  }
+
+  /** Adds what others have counted. Counts of guards that the policy does not have are passed over. */
+  merge(counts: Iterable<Count>): void {
+    const byId = new Map(this.guards.map((guard) => [guard.plan.id, guard]))
+    for (const count of counts) {
+      if (count.guard === 'assigned') this.shareCheck.merge(count)
+      else if (count.guard === 'slo') this.rateCheck?.merge(count)
+      else if (count.guard === 'decided') {
+        this.stable += count.seenStable
+        this.canary += count.seenCanary
+      } else byId.get(count.guard)?.merge(count)
+    }
+    for (const guard of this.guards) if (guard.isHarm()) this.#accuse(guard)
+  }
+
+  #sharesOf(weightPpm: number, canary: boolean, known: number, isForgotten: boolean): number[] {
+    const shares: number[] = []
+    for (let g = 0; g < this.#clean.length; g++) {
+      const window = this.#clean[g]
+      if (!window) shares.push(weightPpm)
+      else if (isForgotten) shares.push(unobserved)
+      else {
+        const isClean = (known & (2 << g)) === 0
+        shares.push(isClean ? window.share(weightPpm) : unobserved)
+        window.push(canary, isClean)
+      }
+    }
+    return shares
+  }
+
+  #shareOf(ticket: Ticket, guard: number): number {
+    return ticket.shares ? ticket.shares[guard]! : ticket.ppm
+  }
+
+  /** @param only metrics whose guards look at it; undefined = all of bad events */
+  #see(ticket: Ticket, numbers: readonly number[], bits: number, only?: number): void {
+    for (const g of numbers) {
+      const { bit } = this.#plans[g]!
+      if (bit === 0 || (only !== undefined && (bit & only) === 0)) continue
+      if (ticket.shares && ticket.shares[g] === unobserved) continue
+      if (bits & bit) {
+        const { unit } = ticket
+        if (unit && this.units.add(unit.high, unit.low, 2 << g) & (2 << g)) continue
+        ticket.bad |= 1 << g
+      }
+      ticket.seen |= 1 << g
+    }
+  }
+
+  /** @param isLeast the size is at least this: a bad event where that is too much already, nothing otherwise */
+  #measure(ticket: Ticket, size: Size, value: number | undefined, isLeast = false): void {
+    if (value === undefined || !ticket.isFirst) return
+    if (!isLeast) this.sizes.push(size, ticket.canary, value)
+    const { thresholds } = ticket
+    if (!thresholds) return
+    for (let g = 0; g < this.#plans.length; g++) {
+      const plan = this.#plans[g]!
+      if (plan.size !== size) continue
+      const isBad = (ticket.canary ? value / plan.margin : value) > thresholds[g]!
+      if (isLeast && !isBad) continue
+      ticket.seen |= 1 << g
+      if (isBad) ticket.bad |= 1 << g
+    }
+  }
+
+  /** What came too late is too late however seldom the clock looks. */
+  #expire(ticket: Ticket, now: number): void {
+    if (!ticket.isStarted && now - ticket.at >= this.policy.slowStart) this.#giveUpStart(ticket)
+    if (!ticket.isEnded && now - ticket.at >= this.policy.lateEnd) this.#giveUpEnd(ticket)
+  }
+
+  #giveUpStart(ticket: Ticket): void {
+    ticket.isStarted = true
+    ticket.isLearnt = true
+    ticket.isSlow = true
+    this.#see(ticket, this.#startPlans, slowStart)
+    this.#measure(ticket, 'ttft', this.policy.slowStart)
+  }
+
+  #giveUpEnd(ticket: Ticket): void {
+    ticket.isEnded = true
+    this.#measure(ticket, 'latency', this.policy.lateEnd)
+  }
+
+  #releaseStart(ticket: Ticket): void {
+    this.#count(ticket, this.#startPlans)
+    if (!ticket.isLearnt) return
+    if (ticket.canary) this.canary++
+    else this.stable++
+    this.rateCheck?.see(ticket.epoch, ticket.ppm, ticket.canary, ticket.fault !== undefined)
+    // One that hangs is no success, and no fault that would tell more.
+    if (!ticket.isSlow && this.#hard.see(ticket.canary, ticket.fault) && !this.#harm) {
+      this.#harm = { cause: 'hard', reason: this.#hard.reason }
+    }
+  }
+
+  #releaseEnd(ticket: Ticket): void {
+    this.#count(ticket, this.#endPlans)
+  }
+
+  #count(ticket: Ticket, numbers: readonly number[]): void {
+    const { seen, bad, epoch, ppm, canary } = ticket
+    if (seen === 0) return
+    for (const g of numbers) {
+      const mark = 1 << g
+      if ((seen & mark) === 0) continue
+      const guard = this.guards[g]!
+      guard.tally.see(epoch, ppm, canary)
+      if (bad & mark && guard.addBad(epoch, this.#shareOf(ticket, g), canary)) this.#accuse(guard)
+    }
+  }
+
+  #accuse(guard: Guard): void {
+    if (guard.plan.action === 'abort' && !this.#harm) this.#harm = { cause: 'guard', guard }
+  }
+}

@@ -1,0 +1,75 @@
+// One judged request between its arrival and what is learnt of it.
+import type { UnitId } from './unitTable.ts'
+
+/** What a request brings that is put on an arm by its bucket. Those that were pinned, overridden or answered by the cache bring none. */
+export interface Arrival {
+  /** Unix milliseconds. */
+  readonly now: number
+  /** Of its unit, or drawn for it alone. */
+  readonly bucket: number
+  /** The canary's weight at that moment. */
+  readonly weightPpm: number
+  /** Where the unit is more than the request and the request has one. */
+  readonly unit?: UnitId | undefined
+}
+
+/** Kept by the caller from `admit` to `end`; only the evidence changes it. */
+export class Ticket {
+  readonly canary: boolean
+  readonly ppm: number
+  readonly at: number
+  readonly epoch: number
+  readonly unit: UnitId | undefined
+  /** The first of its unit: the one that sizes are compared by. */
+  readonly isFirst: boolean
+  /** By guard: the share that a bad event would be judged by; negative = it is not looked at. Undefined = the weight for all. */
+  readonly shares: number[] | undefined
+  /** By guard: what stable's sizes were before it came. */
+  readonly thresholds: Float64Array | undefined
+  /** Guards that look at it, and guards for which it is bad. */
+  seen = 0
+  bad = 0
+  /** Its first attempt is decided; all of it is. */
+  isStarted = false
+  isEnded = false
+  /** Whether the first attempt counts at all, and with which fault; `undefined` = none. */
+  isLearnt = false
+  fault: string | undefined = undefined
+
+  /** Given up before anything came. */
+  isSlow = false
+
+  constructor(
+    at: number,
+    ppm: number,
+    canary: boolean,
+    epoch: number,
+    unit: UnitId | undefined,
+    isFirst: boolean,
+    shares: number[] | undefined,
+    thresholds: Float64Array | undefined,
+  ) {
+    this.at = at
+    this.ppm = ppm
+    this.canary = canary
+    this.epoch = epoch
+    this.unit = unit
+    this.isFirst = isFirst
+    this.shares = shares
+    this.thresholds = thresholds
+  }
+}
+
+/**
+ * What one request adds to the evidence, in a form to keep with its row. Masks are by the number of a guard in the policy's order; the
+ * records of all rows give back the same evidence to the last bit.
+ */
+export interface EvidenceRecord {
+  readonly epoch: number
+  readonly ppm: number
+  readonly canary: boolean
+  readonly seen: number
+  readonly bad: number
+  /** By guard number, where they differ from `ppm`; only those of bad events. */
+  readonly shares?: Readonly<Record<number, number>> | undefined
+}
