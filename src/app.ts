@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RolloutKeeper } from './config/rolloutTypes.ts'
 import type { Snapshot } from './config/snapshot.ts'
+import { createAdmission } from './gateway/admission.ts'
 import { createGatekeeper } from './gateway/admit.ts'
 import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
@@ -15,6 +16,7 @@ import type { AdminControl } from './http/admin/control.ts'
 import { createAdmin } from './http/admin/index.ts'
 import { clientAddress, trustRanges } from './http/clientAddress.ts'
 import { createDataPlane } from './http/dataPlane.ts'
+import { limitAllowance } from './http/limits.ts'
 import { listenForScrapes } from './http/scrape.ts'
 import { type ListeningServer, listen } from './http/server.ts'
 import { createStatusPage } from './http/status.ts'
@@ -23,6 +25,8 @@ import { loadLayers } from './pricing/layers.ts'
 import type { Transition } from './state/breaker.ts'
 import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
+import type { Limits } from './state/limits/limit.ts'
+import type { LimitOptions } from './state/limits/limits.ts'
 import { Rollouts } from './state/rollouts/rollouts.ts'
 import { presentTransition, shownRollouts } from './state/rollouts/view.ts'
 import type { Ledger } from './store/ledger.ts'
@@ -62,6 +66,8 @@ export interface TurnoutOptions {
   notify?: Notify | undefined
   /** Where rollouts are kept, and the installation's secret. Without it traffic cannot be moved by percent. */
   rollouts?: { readonly keeper: RolloutKeeper; readonly secret: Buffer } | undefined
+  /** The clock of limits; tests hand in their own. */
+  clock?: Pick<LimitOptions, 'now' | 'later'>
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
 }
@@ -72,6 +78,7 @@ export interface Turnout {
   readonly snapshot: Snapshot
   readonly health: Health
   readonly rollouts: Rollouts | undefined
+  readonly limits: Limits
   /** Tells the configured webhooks of an event. */
   readonly notify: Notify
   /** Where `/metrics` is, if it has a port of its own and that is open. */
@@ -110,6 +117,15 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   showLive(metrics, { snapshot: () => snapshot, health, pools, log })
   const latencies = createLatencies()
+  const admission = createAdmission({
+    snapshot: () => snapshot,
+    log,
+    metrics,
+    rates,
+    clientAddress: (req) => clientAddress(req, isTrusted),
+    hashUser,
+    clock: options.clock,
+  })
   const settle = createSettle({
     metrics,
     log,
@@ -132,6 +148,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     snapshot: () => snapshot,
     pools,
     gatekeeper,
+    door: admission.door,
+    limits: admission.gate,
     books,
     health,
     rates,
@@ -155,6 +173,9 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     snapshot: () => snapshot,
     insecure,
     gatekeeper,
+    door: admission.door,
+    limits: admission.gate,
+    allowances: [limitAllowance(admission.gate)],
     handle,
     tokens,
     admin: createAdmin({
@@ -163,6 +184,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       keyring,
       gatekeeper,
       rollouts,
+      door: admission.door,
       log,
       control: options.control,
       alerts: options.sender && { sender: options.sender },
@@ -199,6 +221,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     rates(next)
     health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)
+    admission.swapped(next)
     metrics.setConfiguration(configuredIn(next))
     void rollouts?.follow(next)
   }
@@ -211,6 +234,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     },
     health,
     rollouts,
+    limits: admission.limits,
     notify,
     get scrapeUrl() {
       return scrapes?.url
@@ -234,6 +258,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     async close() {
       draining = true
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
+      admission.close()
       // Last, so that the drain can be watched.
       await scrapes?.drain(1_000)
       await pools.close()

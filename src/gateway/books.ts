@@ -5,7 +5,7 @@ import { attemptId, makeIdSource } from '../store/ledgerId.ts'
 import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
 import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
-import type { Attempt, Call } from './call.ts'
+import { type Attempt, type Call, overheadOf } from './call.ts'
 
 export interface Books {
   nextId(): number
@@ -91,7 +91,7 @@ function requestRow(call: Call, now: number, user: string | undefined): RequestR
     error: call.error === undefined ? undefined : 'kind' in call.error ? call.error.kind : call.error.code,
     latencyMs: now - call.startedAt,
     firstTokenMs: call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt,
-    overheadMs: now - call.startedAt - call.upstreamMs,
+    overheadMs: overheadOf(call, now),
     rollout: rolloutFacts(call),
   }
 }

@@ -5,6 +5,7 @@ import type { Chat, Loss } from '../dialects/chat.ts'
 import type { Dialect, Inspected, ReplyFacts, SignatureStore } from '../dialects/dialect.ts'
 import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Permit } from '../state/breaker.ts'
+import type { Lease } from '../state/limits/limit.ts'
 import { printId } from '../store/ledgerId.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
 import type { Assigned } from './arm.ts'
@@ -64,7 +65,10 @@ export interface Call {
   /** The request in the hub's words, decoded for the first target that needs it. */
   chat: Chat | undefined
   readonly attempts: Attempt[]
-  /** Milliseconds spent waiting for upstreams. */
+  /** What it holds of its limits, once one concerns it. */
+  lease: Lease | undefined
+  /** Milliseconds spent waiting for its turn, and for upstreams. */
+  queuedMs: number
   upstreamMs: number
   /** When the first generated content went to the client. */
   firstTokenAt: number | undefined
@@ -112,6 +116,8 @@ export function openCall(
     signatures: undefined,
     chat: undefined,
     attempts: [],
+    lease: undefined,
+    queuedMs: 0,
     upstreamMs: 0,
     firstTokenAt: undefined,
     gone: false,
@@ -129,6 +135,9 @@ export function openCall(
   })
   return call
 }
+
+/** Milliseconds of a request that were Turnout's own work, as of `now`. */
+export const overheadOf = (call: Call, now: number): number => now - call.startedAt - call.queuedMs - call.upstreamMs
 
 /** The client wants the cost in the reply's usage, and so the usage of a stream too. */
 export const asksForCost = (call: Call): boolean => call.req.headers['x-turnout-usage'] === 'cost'

@@ -15,8 +15,10 @@ import { readBody } from './body.ts'
 import type { Books } from './books.ts'
 import { type Call, ClientGone, openCall } from './call.ts'
 import { degrade } from './degrade.ts'
+import type { Door } from './door.ts'
 import { echo, wantsEcho } from './echo.ts'
 import { firstGood, type Survival } from './firstGood.ts'
+import { type LimitGate, settleLimits } from './limitGate.ts'
 import { makePlan } from './plan.ts'
 import type { Pools } from './pools.ts'
 import { refuse } from './refuse.ts'
@@ -27,6 +29,8 @@ export interface Gateway {
   snapshot(): Snapshot
   readonly pools: Pools
   readonly gatekeeper: Gatekeeper
+  readonly door: Door
+  readonly limits: LimitGate
   readonly books: Books
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
@@ -54,7 +58,9 @@ export function createHandle(gateway: Gateway): Handle {
   const settle = (call: Call): Promise<void> | undefined => {
     if (call.settled) return undefined
     call.settled = true
-    return gateway.settled(call)
+    const recorded = gateway.settled(call)
+    settleLimits(call)
+    return recorded
   }
   const signatures = createSignatures()
   const survival: Survival = {
@@ -75,7 +81,7 @@ export function createHandle(gateway: Gateway): Handle {
     })
     gateway.started(call)
     try {
-      const key = gateway.gatekeeper.admit(req, call.snapshot)
+      const key = gateway.door.enter(req, () => gateway.gatekeeper.admit(req, call.snapshot))
       call.key = key instanceof Promise ? await key : key
       call.admitted = true
       // While a token was judged: a body that is closed already would never end.
@@ -83,6 +89,8 @@ export function createHandle(gateway: Gateway): Handle {
       call.signatures = signatures.of(call.key?.name ?? '')
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       inspect(call, body)
+      const queued = gateway.limits.admit(call)
+      if (queued) await queued
       const plan = makePlan(call, gateway.random(), gateway.assigning)
       if (wantsEcho(call)) return echo(call, plan)
       const good = await firstGood(call, plan, survival)
@@ -91,6 +99,7 @@ export function createHandle(gateway: Gateway): Handle {
       await conclude(call, error, gateway, settle)
     } finally {
       call.onGone = undefined
+      call.lease?.release()
       // Nobody waits for the record of a request that had no reply; its failures are the ledger's to report.
       settle(call)?.catch(() => {})
     }

@@ -86,7 +86,7 @@ export function secretsOf(provider: Provider): readonly string[] {
   return found
 }
 
-/** Flat name-value list of what the upstream's reply tells the client. Its request id moves aside for ours. */
+/** Flat name-value list of what the upstream's reply tells the client. */
 export function passedHeaders(upstream: UpstreamHeaders, call: Call): string[] {
   const hidden = secretsOf(call.attempts.at(-1)!.target.provider)
   const headers: string[] = []
@@ -98,9 +98,15 @@ export function passedHeaders(upstream: UpstreamHeaders, call: Call): string[] {
     if (value === undefined) continue
     let text = typeof value === 'string' ? value : value.join(', ')
     for (const secret of hidden) if (text.includes(secret)) text = text.replaceAll(secret, '***')
-    headers.push(name === 'x-request-id' ? 'x-upstream-request-id' : name, headerText(text))
+    headers.push(clientName(name, call), headerText(text))
   }
   return headers
+}
+
+/** Its request id moves aside for ours, and so does what it says of its limits where ours are what counts. */
+function clientName(name: string, call: Call): string {
+  if (name === 'x-request-id') return 'x-upstream-request-id'
+  return call.lease && name.startsWith('x-ratelimit-') ? `x-upstream-${name.slice(2)}` : name
 }
 
 /** Headers that `Connection` names are the hop's own too (RFC 9110, 7.6.1). */
@@ -116,6 +122,7 @@ export function ownHeaders(call: Call): string[] {
   const attempt = call.attempts.at(-1)
   if (attempt) pushAttempt(headers, call, attempt)
   if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
+  if (call.lease) headers.push(...call.lease.headers())
   return headers
 }
 

@@ -26,12 +26,24 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
     cause instanceof Refusal ? cause.code : cause.kind,
   ]
   if (cause instanceof UpstreamFault) pushUpstream(headers, cause, call)
-  // SDKs retry 408, 409, 429 and 5xx by themselves: pointless when it was our own decision.
-  else if (cause.status !== 503) headers.push('x-should-retry', 'false')
-  if (cause instanceof Refusal && cause.status === 503)
-    headers.push('retry-after', String(cause.metadata?.retry_after_seconds ?? 1))
+  else headers.push(...retryHeaders(cause))
   res.writeHead(error.status, headers)
   res.end(call.req.method === 'HEAD' ? undefined : body)
+}
+
+/** SDKs wait as long as they are told, up to a minute; beyond that they come back in seconds, and in vain. */
+const PATIENCE_OF_SDKS = 60
+
+/**
+ * Whether and when to ask again: a refusal may be over in a moment. Flat name-value list. SDKs retry 408, 409, 429 and 5xx by themselves,
+ * which is pointless where it was our own decision and stays it.
+ */
+export function retryHeaders({ status, metadata }: Refusal): string[] {
+  const told = metadata?.retry_after_seconds
+  const wait = typeof told === 'number' ? told : status === 503 ? 1 : undefined
+  if (wait === undefined) return ['x-should-retry', 'false']
+  const pointless = status !== 503 && (status !== 429 || wait > PATIENCE_OF_SDKS)
+  return ['retry-after', String(wait), ...(pointless ? ['x-should-retry', 'false'] : [])]
 }
 
 /** Google tells the wait in its error's body, and it may be the longer one: clients look at the header alone. */

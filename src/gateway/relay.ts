@@ -3,7 +3,7 @@ import { errorOf, Refusal, type UpstreamFault } from '../dialects/errors.ts'
 import { formatUsd } from '../pricing/decimal.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Good } from './attempt.ts'
-import { asksForCost, type Call, ClientGone } from './call.ts'
+import { asksForCost, type Call, ClientGone, overheadOf } from './call.ts'
 import { ownHeaders, passedHeaders } from './headers.ts'
 import { withoutSecrets } from './refuse.ts'
 import { costOf } from './settle.ts'
@@ -29,7 +29,7 @@ async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promi
   if (call.gone) throw new ClientGone()
   const { stream } = call.inspected!.ask
   const body = wantsCost(call) ? withCost(call, exchange.body!, stream) : exchange.body!
-  const overhead = performance.now() - call.startedAt - call.upstreamMs
+  const overhead = overheadOf(call, performance.now())
   res.writeHead(exchange.status, [
     ...passedHeaders(exchange.headers, call),
     ...ownHeaders(call),

@@ -1,12 +1,13 @@
 // The last step of the journey: what happened is counted and written down, exactly once.
 import type { Snapshot } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
 import { lossLabel } from '../dialects/loss.ts'
 import type { Health } from '../state/health.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
-import type { Attempt, Call } from './call.ts'
+import { type Attempt, type Call, overheadOf } from './call.ts'
 import { createTally } from './tally.ts'
 
 export interface Witnesses {
@@ -67,7 +68,7 @@ function count(call: Call, now: number, metrics: Metrics): void {
     outcome: call.outcome ?? 'failed',
     durationMs: now - call.startedAt,
     firstTokenMs: stream ? firstTokenMs(call) : undefined,
-    overheadMs: stream ? undefined : now - call.startedAt - call.upstreamMs,
+    overheadMs: stream ? undefined : overheadOf(call, now),
     stream,
   })
 }
@@ -99,11 +100,13 @@ function note(call: Call, now: number, { log, address }: Witnesses): void {
     status: call.status,
     outcome: call.outcome ?? 'failed',
     fault: attempt?.fault?.kind,
+    queuedMs: call.queuedMs > 0 ? rounded(call.queuedMs) : undefined,
+    limit: limitOf(call),
     refusal: call.error && 'code' in call.error && call.outcome === 'refused' ? call.error.code : undefined,
     attempts: call.attempts.length,
     durationMs: rounded(now - call.startedAt),
     firstTokenMs: rounded(firstTokenMs(call)),
-    overheadMs: ask?.stream ? undefined : rounded(now - call.startedAt - call.upstreamMs),
+    overheadMs: ask?.stream ? undefined : rounded(overheadOf(call, now)),
     inputTokens: bill && promptTokens(bill.usage),
     outputTokens: bill && outputTokens(bill.usage),
     costNanoUsd: costOf(call) ?? undefined,
@@ -114,6 +117,12 @@ function note(call: Call, now: number, { log, address }: Witnesses): void {
     arm: call.assigned?.arm,
     address: address?.(call),
   })
+}
+
+/** The limit that the request was refused by. */
+function limitOf({ error }: Call): string | undefined {
+  if (!(error instanceof Refusal) || error.code !== 'rate_limit_exceeded') return undefined
+  return error.metadata?.limit as string | undefined
 }
 
 /** Cost of all attempts in nano-USD; null when one of them has no known price. */

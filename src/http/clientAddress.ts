@@ -7,6 +7,7 @@ export type IsTrusted = (address: string) => boolean
 
 /** @param ranges addresses and CIDR ranges, IPv4 or IPv6 */
 export function trustRanges(ranges: readonly string[]): IsTrusted {
+  if (ranges.length === 0) return () => false
   const list = new BlockList()
   for (const range of ranges) {
     const [address = '', bits] = range.split('/')
@@ -23,6 +24,7 @@ export function trustRanges(ranges: readonly string[]): IsTrusted {
  */
 export function clientAddress(req: IncomingMessage, isTrusted: IsTrusted): string {
   let address = plain(req.socket.remoteAddress ?? '')
+  if (!isTrusted(address)) return address
   const header = req.headers['x-forwarded-for']
   const told = (typeof header === 'string' ? header : '').split(',').map((part) => plain(part.trim()))
   while (isTrusted(address)) {

@@ -4,10 +4,13 @@ import type { Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
 import { type Gatekeeper, refuseStrangers } from '../gateway/admit.ts'
+import type { Door, PageName } from '../gateway/door.ts'
 import type { Handle } from '../gateway/handle.ts'
+import type { LimitGate } from '../gateway/limitGate.ts'
 import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import { isAdminPath } from './admin/index.ts'
 import { corsHeaders, preflightHeaders } from './cors.ts'
+import { type Allowance, showLimits } from './limits.ts'
 import { listModels, showModel } from './models.ts'
 import { sendJson, sendRefusal } from './reply.ts'
 import { answerScrape } from './scrape.ts'
@@ -18,6 +21,10 @@ export interface DataPlane {
   snapshot(): Snapshot
   readonly insecure: boolean
   readonly gatekeeper: Gatekeeper
+  readonly door: Door
+  readonly limits: LimitGate
+  /** What `GET /v1/limits` tells. */
+  readonly allowances: readonly Allowance[]
   readonly handle: Handle
   readonly tokens: TokenCounter
   readonly status: StatusPage
@@ -29,69 +36,81 @@ export interface DataPlane {
   metrics(): Promise<{ contentType: string; body: string }>
 }
 
-type Door = (
+type Open = (
   req: IncomingMessage,
   res: ServerResponse,
   rest: string,
   headers: readonly string[],
 ) => void | Promise<void>
 
-interface Entry {
-  methods: readonly string[]
-  open: Door
+/**
+ * How a route is admitted; the functions of these names below make it so. `journey`: by the steps of a chat request. `caller`: with a key,
+ * as a request of its limits. `account`: with a key, as often as an address may. `page`: without a key, as often as an address may.
+ * `probe`: always, because a balancer has to know.
+ */
+export type Admission = 'journey' | 'caller' | 'account' | 'page' | 'probe'
+
+/** A path of the data plane; one that ends with a star stands for all that begin like it. */
+export interface DataRoute {
+  readonly methods: readonly string[]
+  readonly admission: Admission
+  readonly open: Open
 }
 
-/** The listener for `http.createServer`. Paths that are nobody's get OpenAI's 404. */
-export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: ServerResponse) => void {
-  const chat: Entry = {
-    methods: ['POST'],
-    open: (req, res, _rest, headers) => plane.handle(req, res, dialects.get('openai-chat')!, headers),
-  }
-  const models: Entry = {
-    methods: ['GET', 'HEAD'],
-    open: withKey(plane, (req, res, _rest, headers) => listModels(plane.snapshot(), req, res, headers)),
-  }
-  const tokens: Entry = {
-    methods: ['POST'],
-    open: withKey(plane, (req, res, _rest, headers) => countTokens(plane.snapshot(), plane.tokens, req, res, headers)),
-  }
-  const exact = new Map<string, Entry>([
+/** All routes but those of the control plane, by path. What is not in it does not exist. */
+export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
+  const chat = journey((req, res, _rest, headers) => plane.handle(req, res, dialects.get('openai-chat')!, headers))
+  const models = caller(plane, ['GET', 'HEAD'], (req, res, _rest, headers) =>
+    listModels(plane.snapshot(), req, res, headers),
+  )
+  const live = probe((req, res) => plane.status.live(req, res))
+  return new Map<string, DataRoute>([
     ['/v1/chat/completions', chat],
     ['/chat/completions', chat],
     ['/v1/models', models],
     ['/models', models],
-    ['/v1/tokens/count', tokens],
-    ['/health', get((req, res) => plane.status.live(req, res))],
-    ['/health/live', get((req, res) => plane.status.live(req, res))],
-    ['/health/ready', get((req, res) => plane.status.ready(req, res))],
-    ['/status', page(plane, (req, res) => plane.status.show(req, res))],
-    ['/metrics', page(plane, (req, res) => answerScrape(req, res, plane.snapshot(), plane.metrics))],
+    [
+      '/v1/models/*',
+      caller(plane, ['GET', 'HEAD'], (req, res, rest, headers) => showModel(plane.snapshot(), rest, req, res, headers)),
+    ],
+    [
+      '/v1/tokens/count',
+      caller(plane, ['POST'], (req, res, _rest, headers) =>
+        countTokens(plane.snapshot(), plane.tokens, req, res, headers),
+      ),
+    ],
+    ['/v1/limits', account(plane)],
+    ['/health', live],
+    ['/health/live', live],
+    ['/health/ready', probe((req, res) => plane.status.ready(req, res))],
+    ['/status', page(plane, 'status', (req, res) => plane.status.show(req, res))],
+    ['/metrics', page(plane, 'metrics', (req, res) => answerScrape(req, res, plane.snapshot(), plane.metrics))],
     [
       '/',
-      get((req, res) =>
+      probe((req, res) =>
         sendJson(req, res, 200, { name: 'turnout', docs: 'Point an OpenAI SDK at /v1', status: '/status' }),
       ),
     ],
   ])
-  const oneModel: Entry = {
-    methods: ['GET', 'HEAD'],
-    open: withKey(plane, (req, res, rest, headers) => showModel(plane.snapshot(), rest, req, res, headers)),
-  }
+}
 
+const oneModel = '/v1/models/'
+
+/** The listener for `http.createServer`. Paths that are nobody's get OpenAI's 404. */
+export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: ServerResponse) => void {
+  const routes = dataRoutes(plane)
   return (req, res) => {
     if (plane.draining()) res.shouldKeepAlive = false
     const url = req.url ?? '/'
     const query = url.indexOf('?')
     const path = query === -1 ? url : url.slice(0, query)
-    let entry = exact.get(path)
-    if (path === '/metrics' && plane.snapshot().metrics.port !== undefined) entry = undefined
-    if (!entry && isAdminPath(path)) return plane.admin(req, res)
-    let rest = ''
-    if (!entry && path.startsWith('/v1/models/')) {
-      entry = oneModel
-      rest = path.slice('/v1/models/'.length)
+    const route = routes.get(path) ?? (path.startsWith(oneModel) ? routes.get(`${oneModel}*`) : undefined)
+    if (route?.admission !== 'probe') {
+      const refusal = plane.door.stop(req)
+      if (refusal) return sendRefusal(req, res, refusal)
     }
-    enter(plane, req, res, entry, rest)
+    if (!route && isAdminPath(path)) return plane.admin(req, res)
+    enter(plane, req, res, route, path.slice(oneModel.length))
   }
 }
 
@@ -99,7 +118,7 @@ function enter(
   plane: DataPlane,
   req: IncomingMessage,
   res: ServerResponse,
-  entry: Entry | undefined,
+  entry: DataRoute | undefined,
   rest: string,
 ): void {
   const headers = req.headers.origin === undefined ? [] : corsHeaders(req, plane.snapshot())
@@ -145,18 +164,48 @@ function fail(req: IncomingMessage, res: ServerResponse, error: unknown, headers
   )
 }
 
-const get = (open: Door): Entry => ({ methods: ['GET', 'HEAD'], open })
+const journey = (open: Open): DataRoute => ({ methods: ['POST'], admission: 'journey', open })
+
+const probe = (open: Open): DataRoute => ({ methods: ['GET', 'HEAD'], admission: 'probe', open })
 
 /** Names of routes and targets are no secret, but a web page that resolves its own name to loopback need not read them. */
-const page = (plane: DataPlane, open: Door): Entry =>
-  get((req, res, rest, headers) => {
+const page = (plane: DataPlane, name: PageName, open: Open): DataRoute => ({
+  methods: ['GET', 'HEAD'],
+  admission: 'page',
+  open(req, res, rest, headers) {
+    plane.door.visit(name, req)
     refuseStrangers(req, plane.snapshot(), plane.insecure)
     return open(req, res, rest, headers)
-  })
+  },
+})
 
-function withKey(plane: DataPlane, open: Door): Door {
-  return (req, res, rest, headers) => {
-    const key = plane.gatekeeper.admit(req, plane.snapshot())
-    return key instanceof Promise ? key.then(() => open(req, res, rest, headers)) : open(req, res, rest, headers)
-  }
-}
+const keyOf = (plane: DataPlane, req: IncomingMessage): ReturnType<Gatekeeper['admit']> =>
+  plane.door.enter(req, () => plane.gatekeeper.admit(req, plane.snapshot()))
+
+/** What is left of its limits a caller may ask although nothing is. */
+const account = (plane: DataPlane): DataRoute => ({
+  methods: ['GET', 'HEAD'],
+  admission: 'account',
+  async open(req, res, _rest, headers) {
+    plane.door.visit('limits', req)
+    const key = await keyOf(plane, req)
+    showLimits(plane.allowances, { snapshot: plane.snapshot(), key, req }, res, headers)
+  },
+})
+
+const caller = (plane: DataPlane, methods: readonly string[], open: Open): DataRoute => ({
+  methods,
+  admission: 'caller',
+  async open(req, res, rest, headers) {
+    const key = await keyOf(plane, req)
+    const entered = await plane.limits.enter({ snapshot: plane.snapshot(), key, req }, res)
+    if (!entered) return open(req, res, rest, headers)
+    const { lease, refusal } = entered
+    try {
+      if (refusal) sendRefusal(req, res, refusal, [...headers, ...lease.headers()])
+      else await open(req, res, rest, [...headers, ...lease.headers()])
+    } finally {
+      lease.release()
+    }
+  },
+})

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorOf, type Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
+import { retryHeaders } from '../gateway/refuse.ts'
 
 const encodeError = dialects.get('openai-chat')!.inbound!.error
 
@@ -26,6 +27,7 @@ export function sendRefusal(
     ...headers,
     'x-turnout-error',
     refusal.code,
+    ...(refusal.metadata?.retry_after_seconds === undefined ? [] : retryHeaders(refusal)),
   ])
 }
 

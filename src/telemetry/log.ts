@@ -26,6 +26,10 @@ export interface RequestLine {
   outcome: string
   fault?: string | undefined
   refusal?: string | undefined
+  /** Name of the limit that refused it. */
+  limit?: string | undefined
+  /** How long it waited for its turn. */
+  queuedMs?: number | undefined
   attempts?: number | undefined
   durationMs: number
   firstTokenMs?: number | undefined
@@ -98,6 +102,8 @@ const requestFields = [
   'outcome',
   'fault',
   'refusal',
+  'limit',
+  'queuedMs',
   'attempts',
   'durationMs',
   'firstTokenMs',

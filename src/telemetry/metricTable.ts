@@ -54,6 +54,13 @@ export const assignments = ['hash', 'override', 'pinned'] as const
 export const transitionPhases = ['none', ...phases] as const
 export const transitionCauses = causes
 
+/** What a limit is counted by; `everything` = all together, `several` = a combination. */
+export const limitScopeNames = ['everything', 'key', 'team', 'route', 'user', 'ip', 'several'] as const
+export const limitKinds = ['requests', 'tokens', 'concurrency'] as const
+
+/** Why somebody was turned away before anything was asked: a list of addresses, a block, wrong keys, a page asked for too often. */
+export const doorReasons = ['address', 'blocked', 'wrong_keys', 'page'] as const
+
 /** A label with a known, finite set of values: stored as an index, not as a string. */
 export type ClosedLabel = readonly [name: string, values: readonly string[]]
 
@@ -176,6 +183,35 @@ export const metricTable = {
     help: 'Requests that were not let in, on the data plane and the admin API, by reason.',
     labels: [],
     closed: [['reason', authFailures]],
+  },
+  limitRefusals: {
+    kind: 'counter',
+    name: 'turnout_limit_refusals_total',
+    help: 'Requests refused by a limit, by what the limit is counted by and what ran out: requests, tokens or concurrency.',
+    labels: [],
+    closed: [
+      ['scope', limitScopeNames],
+      ['kind', limitKinds],
+    ],
+  },
+  limitWaiting: {
+    kind: 'gauge',
+    name: 'turnout_limit_waiting',
+    help: 'Requests that wait for their turn because a limit has no room for them.',
+    labels: [],
+  },
+  limitEntities: {
+    kind: 'gauge',
+    name: 'turnout_limit_entities',
+    help: 'Keys, addresses, users and so on that limits remember at the moment.',
+    labels: [],
+  },
+  doorRefusals: {
+    kind: 'counter',
+    name: 'turnout_door_refusals_total',
+    help: 'Requests turned away at the door: by a list of addresses, by a block, for wrong keys, or for asking for a page too often.',
+    labels: [],
+    closed: [['reason', doorReasons]],
   },
   loopLag: {
     kind: 'gauge',

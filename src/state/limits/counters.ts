@@ -47,6 +47,8 @@ export interface CounterOptions {
 export interface Demand {
   /** Upper bound of what is known: the prompt, and answers with a cap. Reserved until it is settled. */
   readonly tokens: number
+  /** Tokens that are only guessed: reserved as far as the limit goes. */
+  readonly atMost?: number | undefined
   /** Answers without a cap: each limit has its own idea of them, `answerTokens`. */
   readonly openAnswers?: number | undefined
   /** The longest that the request may last, in milliseconds. */
@@ -219,15 +221,16 @@ export class Counters {
 }
 
 /** What is the same limit: its numbers may change at any time; another window or another scope is another count. */
-const identityOf = ({ name, per, only, window }: LimitSettings): string =>
+export const identityOf = ({ name, per, only, window }: LimitSettings): string =>
   JSON.stringify([name, per, Object.entries(only).sort(), window])
 
 /** Never beats later, later beats now; slots, of which nobody knows when they come free, weigh least. */
 const weightOf = ({ kind, waitMs }: Shortage): number =>
   waitMs ?? (kind === 'concurrency' ? -1 : Number.POSITIVE_INFINITY)
 
-/** What a limit reserves. Answers of unknown length never make a request too large by themselves: at most all there is. */
-function tokensFor({ tokens: limit = 0, answerTokens }: LimitSettings, { tokens, openAnswers = 0 }: Demand): number {
-  if (openAnswers === 0) return tokens
-  return Math.max(tokens, Math.min(limit, tokens + openAnswers * answerTokens))
+/** What a limit reserves. What is only guessed never makes a request too large by itself: at most all there is. */
+function tokensFor({ tokens: limit = 0, answerTokens }: LimitSettings, demand: Demand): number {
+  const { tokens, atMost = 0, openAnswers = 0 } = demand
+  const guessed = atMost + openAnswers * answerTokens
+  return guessed === 0 ? tokens : Math.max(tokens, Math.min(limit, tokens + guessed))
 }

@@ -34,6 +34,11 @@ export class FairQueue<Item> {
     return item
   }
 
+  /** All that wait, flow by flow. */
+  *[Symbol.iterator](): Generator<Item> {
+    for (const items of this.#flows.values()) yield* items
+  }
+
   /** Takes out one that gave up. False when it is not there. */
   remove(flow: string, item: Item): boolean {
     const items = this.#flows.get(flow)

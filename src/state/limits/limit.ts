@@ -44,6 +44,8 @@ export type LimitVerdict =
 export interface LimitAsk {
   /** Upper bound of the request's tokens, the prompt and answers with a cap; reserved until `settle`. */
   readonly tokens: number
+  /** Tokens of which nobody knows how many they will be: reserved as far as the limit goes, so that they alone never make a request too large. */
+  readonly atMost?: number | undefined
   /** Answers without a cap. */
   readonly openAnswers?: number | undefined
   /** The longest that the request may last, in milliseconds: no slot counts as lost before. */
@@ -61,7 +63,10 @@ export interface Limits {
   states(applied: readonly AppliedLimit[]): LimitState[]
   /** As a lease's: for requests that got none. */
   headers(applied: readonly AppliedLimit[]): string[]
-  /** Forgets limits that are not among those in use, and idle entities. */
+  /**
+   * Forgets limits that are not among those in use, and idle entities. Requests that wait are held to the limits in use from here on.
+   * What keys and teams bring along need not be among them.
+   */
   prune(inUse: readonly LimitSettings[]): void
   /** Entities remembered and requests waiting, for metrics. */
   readonly size: { readonly entities: number; readonly waiting: number }

@@ -1,6 +1,8 @@
 // The limits of this process: admits, or lets a request wait for its turn in a fair and bounded queue, or refuses.
+
+import type { LimitSettings } from '../../config/limitTypes.ts'
 import { entityName } from '../scope.ts'
-import { Counters, type Demand, type Holding, type Shortage } from './counters.ts'
+import { Counters, type Demand, type Holding, identityOf, type Shortage } from './counters.ts'
 import { FairQueue } from './fairQueue.ts'
 import type {
   AppliedLimit,
@@ -27,7 +29,7 @@ export interface LimitOptions {
 }
 
 interface Waiter {
-  readonly applied: readonly AppliedLimit[]
+  applied: readonly AppliedLimit[]
   readonly demand: Demand
   readonly flow: string
   queue: Queue
@@ -166,6 +168,21 @@ export function createLimits(options: LimitOptions = {}): Limits {
     dropIfEmpty(queue)
   }
 
+  /** Those who wait go by the limits of another configuration, and may have room at once. */
+  function renew(inUse: readonly LimitSettings[]): void {
+    const settings = new Map(inUse.map((setting) => [identityOf(setting), setting]))
+    for (const queue of [...queues.values()]) {
+      for (const waiter of queue.waiters) {
+        waiter.applied = waiter.applied.flatMap((one) => {
+          if (one.setting.group !== undefined) return [one]
+          const setting = settings.get(identityOf(one.setting))
+          return setting ? [{ setting, entity: one.entity }] : []
+        })
+      }
+      wake(queue)
+    }
+  }
+
   function wait(
     applied: readonly AppliedLimit[],
     ask: LimitAsk,
@@ -186,7 +203,7 @@ export function createLimits(options: LimitOptions = {}): Limits {
       const giveUp = (reason: LimitRefusal['reason']): void => {
         if (done) return
         leave(waiter)
-        const fresh = counters.check(applied, ask, now()) ?? { ...shortage, waitMs: undefined }
+        const fresh = counters.check(waiter.applied, ask, now()) ?? { ...shortage, waitMs: undefined }
         finish({ ok: false, refusal: refusalOf(fresh, reason) })
       }
       let done = false
@@ -211,7 +228,10 @@ export function createLimits(options: LimitOptions = {}): Limits {
     },
     states: statesOf,
     headers: headersOf,
-    prune: (inUse) => counters.prune(inUse, now()),
+    prune(inUse) {
+      counters.prune(inUse, now())
+      if (waiting > 0) renew(inUse)
+    },
     get size() {
       return { entities: counters.entities, waiting }
     },

@@ -1,0 +1,228 @@
+// Holds a request against its limits: finds those that concern it, takes room on all of them or waits for it, and gives it back.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ApiKey, Route, Snapshot } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
+import type { Blocks } from '../state/limits/blocks.ts'
+import type { AppliedLimit, Lease, LimitAsk, LimitRefusal, LimitState, Limits } from '../state/limits/limit.ts'
+import { retryAfterSeconds } from '../state/limits/limitHeaders.ts'
+import { explainRefusal } from '../state/limits/limits.ts'
+import { findApplied, type ScopeFacts } from '../state/scope.ts'
+import { outputTokens, promptTokens, type Rates } from './bill.ts'
+import { type Call, ClientGone } from './call.ts'
+import { blockedBy } from './door.ts'
+import { modelFor } from './headers.ts'
+
+export interface LimitGateParts {
+  readonly limits: Limits
+  readonly blocks: Blocks
+  rates(snapshot: Snapshot): Rates
+  /** The client as limits count it: from `addressKey`, behind the trusted proxies. */
+  addressOf(req: IncomingMessage): string
+  /** The installation's hash of an end user's id. */
+  hashUser(user: string): string
+  /** Told of each request that was refused. */
+  refused(refusal: LimitRefusal): void
+  /** Told of each block that held a user back; returns what it was told. */
+  turnedAway(refusal: Refusal): Refusal
+}
+
+/** Who asks, for requests that are no chat. */
+export interface Caller {
+  readonly snapshot: Snapshot
+  readonly key: ApiKey | undefined
+  readonly route?: Route | undefined
+  /** The end user's id, unhashed. */
+  readonly user?: string | undefined
+  readonly req: IncomingMessage
+}
+
+/** A lease, or only its headers together with what is told the client. */
+export type Entry = { readonly lease: Lease; readonly refusal?: Refusal | undefined }
+
+export interface LimitGate {
+  /**
+   * Takes room for a chat request whose route is known, and puts the lease on the call. A promise where it has to wait for its turn.
+   * @throws Refusal `rate_limit_exceeded`, `blocked`; ClientGone when the client did not wait
+   */
+  admit(call: Call): Promise<void> | undefined
+  /** The same for a request that asks no model; undefined = no limit concerns it. */
+  enter(caller: Caller, res: ServerResponse): Promise<Entry> | Entry | undefined
+  /** What a caller has left, without counting anything. */
+  states(caller: Caller): LimitState[]
+}
+
+export function createLimitGate(parts: LimitGateParts): LimitGate {
+  const { limits, blocks } = parts
+
+  /** Undefined where nothing is configured that could concern the request: then nobody pays for limits. */
+  function appliedTo(caller: Caller): AppliedLimit[] | undefined {
+    const { snapshot, key, route } = caller
+    const team = key?.team === undefined ? undefined : snapshot.teams.get(key.team)?.limits
+    if (
+      snapshot.limits.length === 0 &&
+      key?.limits === undefined &&
+      team === undefined &&
+      (route === undefined || route.limits.length === 0)
+    )
+      return undefined
+    const applied = findApplied([snapshot.limits, key?.limits, team, route?.limits], new CallerFacts(caller, parts))
+    return applied.length > 0 ? applied : undefined
+  }
+
+  function judged(verdict: Awaited<ReturnType<Limits['admit']>>, applied: readonly AppliedLimit[]): Entry {
+    if (verdict.ok) return verdict
+    // Whoever gave up was not refused.
+    if (verdict.refusal.reason !== 'aborted') parts.refused(verdict.refusal)
+    return { lease: headersOnly(limits, applied), refusal: refusalOf(verdict.refusal) }
+  }
+
+  /** What was decided while the client left is given back by whoever ends the call. */
+  function take(call: Call, { lease, refusal }: Entry): void {
+    call.lease = lease
+    if (call.gone) throw new ClientGone()
+    if (refusal) throw refusal
+  }
+
+  return {
+    admit(call) {
+      const caller = callerOf(call)
+      if (blocks.holds('user') && caller.user !== undefined) {
+        const block = blocks.find('user', parts.hashUser(caller.user))
+        if (block) throw parts.turnedAway(blockedBy(block))
+      }
+      const applied = appliedTo(caller)
+      if (applied === undefined) return undefined
+      const verdict = limits.admit(applied, {
+        ...demandOf(call, applied, parts),
+        flow: flowOf(caller, parts),
+        waits(giveUp) {
+          call.onGone = giveUp
+          if (call.gone) giveUp()
+        },
+      })
+      if (!(verdict instanceof Promise)) {
+        take(call, judged(verdict, applied))
+        return undefined
+      }
+      const since = performance.now()
+      return verdict.then((decided) => {
+        call.onGone = undefined
+        call.queuedMs = performance.now() - since
+        take(call, judged(decided, applied))
+      })
+    },
+    enter(caller, res) {
+      const applied = appliedTo(caller)
+      if (applied === undefined) return undefined
+      const verdict = limits.admit(applied, {
+        tokens: 0,
+        flow: flowOf(caller, parts),
+        waits(giveUp) {
+          res.once('close', giveUp)
+          if (res.destroyed) giveUp()
+        },
+      })
+      return verdict instanceof Promise ? verdict.then((decided) => judged(decided, applied)) : judged(verdict, applied)
+    },
+    states: (caller) => limits.states(appliedTo(caller) ?? []),
+  }
+}
+
+/** Corrects what was reserved to what all attempts used. Call when their bills are made. */
+export function settleLimits(call: Call): void {
+  if (call.lease === undefined) return
+  let used = 0
+  for (const { bill } of call.attempts) if (bill) used += promptTokens(bill.usage) + outputTokens(bill.usage)
+  call.lease.settle(used)
+}
+
+/** The end user of a request: the one that its signed token speaks for, else the one that it names. */
+export const userOf = (call: Call): string | undefined => call.key?.user ?? call.inspected?.ask.user
+
+const callerOf = (call: Call): Caller => ({
+  snapshot: call.snapshot,
+  key: call.key,
+  route: call.route,
+  user: userOf(call),
+  req: call.req,
+})
+
+/** Whom flows in a queue belong to: a key is one flow, whoever has none is told apart by address. */
+const flowOf = ({ key, req }: Caller, parts: LimitGateParts): string => key?.name ?? parts.addressOf(req)
+
+/** Names of a request as limits know them. Addresses and hashes are looked up when a limit asks for them. */
+class CallerFacts implements ScopeFacts {
+  readonly key: string | undefined
+  readonly team: string | undefined
+  readonly route: string | undefined
+  readonly #caller: Caller
+  readonly #parts: LimitGateParts
+  #ip: string | undefined
+  #user: string | undefined
+
+  constructor(caller: Caller, parts: LimitGateParts) {
+    this.key = caller.key?.name
+    this.team = caller.key?.team
+    this.route = caller.route?.name
+    this.#caller = caller
+    this.#parts = parts
+  }
+
+  get ip(): string {
+    this.#ip ??= this.#parts.addressOf(this.#caller.req)
+    return this.#ip
+  }
+
+  get user(): string | undefined {
+    if (this.#user === undefined && this.#caller.user !== undefined)
+      this.#user = this.#parts.hashUser(this.#caller.user)
+    return this.#user
+  }
+}
+
+/** Milliseconds beyond the route's own deadline after which a slot that nobody gave back counts as lost. */
+const GRACE = 60_000
+
+/**
+ * The prompt by its bytes, as many for each token as this model's prompts have had lately, and the answers' caps. Media are bytes that
+ * are no text, whose tokens nobody knows before: they are reserved as far as there is room.
+ */
+function demandOf(call: Call, applied: readonly AppliedLimit[], { rates }: LimitGateParts): LimitAsk {
+  const { ask } = call.inspected!
+  const lastsMs = call.route!.timeouts.total + GRACE
+  if (!applied.some(({ setting }) => setting.tokens !== undefined)) return { tokens: 0, lastsMs }
+  const [target] = call.route!.targets
+  const prompt = rates(call.snapshot).tokens.estimate(target ? modelFor(target, call) : ask.model, ask.bytes, 'prompt')
+  const answers = ask.maxTokens === undefined ? 0 : ask.maxTokens * ask.n
+  const hasMedia = ask.media.images + ask.media.audio + ask.media.files > 0
+  return {
+    tokens: hasMedia ? answers : prompt + answers,
+    atMost: hasMedia ? prompt : undefined,
+    openAnswers: ask.maxTokens === undefined ? ask.n : undefined,
+    lastsMs,
+  }
+}
+
+const headersOnly = (limits: Limits, applied: readonly AppliedLimit[]): Lease => ({
+  settle() {},
+  release() {},
+  headers: () => limits.headers(applied),
+})
+
+/** What the client is told: which limit, whose, how much of it is used, when to come back. */
+function refusalOf(refusal: LimitRefusal): Refusal {
+  const { name, kind, scope, entity, limit, remaining, windowMs, resetMs, retryAfterMs, reason } = refusal
+  const never = reason === 'too_large'
+  return new Refusal('rate_limit_exceeded', explainRefusal(refusal), null, {
+    limit: name,
+    scope,
+    ...(entity === '' ? {} : { entity }),
+    kind,
+    allowed: limit,
+    used: limit - remaining,
+    window_seconds: kind === 'concurrency' ? null : windowMs / 1000,
+    reset_seconds: kind === 'concurrency' ? null : Math.ceil(resetMs / 1000),
+    retry_after_seconds: never ? null : retryAfterSeconds(retryAfterMs),
+    reason,
+  })
+}
