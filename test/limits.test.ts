@@ -11,6 +11,7 @@ import { createLimits, explainRefusal, type LimitOptions } from '../src/state/li
 import { LogTable } from '../src/state/limits/logTable.ts'
 import { findApplied } from '../src/state/scope.ts'
 import { SlidingLog, shapeOf } from '../src/state/slidingLog.ts'
+import { makeClock } from './support/limitClock.ts'
 
 const limit = (over: Partial<LimitSettings>): LimitSettings => ({
   name: 'test',
@@ -25,36 +26,6 @@ const limit = (over: Partial<LimitSettings>): LimitSettings => ({
   answerTokens: 1_000,
   ...over,
 })
-
-/** A clock that stands until it is moved, and runs what falls due on the way, in order. */
-function makeClock(start = 0) {
-  let at = start
-  let number = 0
-  const timers = new Map<number, { due: number; run: () => void }>()
-  return {
-    now: () => at,
-    later(ms: number, run: () => void) {
-      const id = number++
-      timers.set(id, { due: at + ms, run })
-      return () => void timers.delete(id)
-    },
-    move(ms: number) {
-      const end = at + ms
-      for (;;) {
-        const [next] = [...timers]
-          .filter(([, { due }]) => due <= end)
-          .sort((a, b) => a[1].due - b[1].due || a[0] - b[0])
-        if (!next) break
-        const [id, { due, run }] = next
-        timers.delete(id)
-        at = Math.max(at, due)
-        run()
-      }
-      at = end
-    },
-    timers: () => timers.size,
-  }
-}
 
 function setUp(settings: LimitSettings | LimitSettings[], options: Partial<LimitOptions> = {}) {
   const clock = makeClock()

@@ -104,7 +104,8 @@ export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: S
     const url = req.url ?? '/'
     const query = url.indexOf('?')
     const path = query === -1 ? url : url.slice(0, query)
-    const route = routes.get(path) ?? (path.startsWith(oneModel) ? routes.get(`${oneModel}*`) : undefined)
+    let route = routes.get(path) ?? (path.startsWith(oneModel) ? routes.get(`${oneModel}*`) : undefined)
+    if (path === '/metrics' && plane.snapshot().metrics.port !== undefined) route = undefined
     if (route?.admission !== 'probe') {
       const refusal = plane.door.stop(req)
       if (refusal) return sendRefusal(req, res, refusal)

@@ -55,5 +55,7 @@ export function seedRows(
   }
   for (const webhook of webhooks) counter('webhookAttempts').seed(webhook)
   counter('configSwaps').seed()
+  counter('limitRefusals').seed()
+  counter('doorRefusals').seed()
   counter('requests').seed('', '')
 }

@@ -21,6 +21,8 @@ export interface TestGateway {
 export interface GatewayOptions {
   env?: Record<string, string>
   insecure?: boolean
+  clock?: TurnoutOptions['clock']
+  random?: TurnoutOptions['random']
   /** A ledger to write to; without one nothing is recorded. And who wants to be told of breakers. */
   books?: Pick<TurnoutOptions, 'ledger' | 'hashUser' | 'reader' | 'keyring' | 'onTransition'>
 }
@@ -59,6 +61,8 @@ export async function startGateway(
     metrics,
     tokens,
     insecure: options.insecure ?? false,
+    ...(options.clock ? { clock: options.clock } : {}),
+    ...(options.random ? { random: options.random } : {}),
     ...options.books,
   })
   const listening = await turnout.listen()
