@@ -30,6 +30,21 @@ export const features: readonly Feature[] = [
     },
   },
   {
+    name: 'limits',
+    title: 'requests, tokens and slots are limited for each key and address, and for all',
+    on: (config) => {
+      const most = 1_000_000_000
+      config.limits = {
+        key: { per: 'key', requests: most, tokens: most * 1000, concurrency: 1_000_000 },
+        address: { per: 'ip', requests: most },
+        all: { concurrency: 1_000_000 },
+      }
+    },
+    off: (config) => {
+      delete config.limits
+    },
+  },
+  {
     name: 'log',
     title: 'one log line per request, to a file',
     on: (config) => {

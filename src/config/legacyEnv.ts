@@ -30,7 +30,7 @@ export const legacyRows: readonly LegacyRow[] = [
   { name: 'AI_CIRCUIT_BREAKER_TIMEOUT', unit: 'milliseconds', path: ['breaker', 'openFor'] },
   { name: 'AI_RETRY_MAX_ATTEMPTS', unit: 'count', path: ['retries', 'attempts'] },
   { name: 'AI_RETRY_BASE_DELAY', unit: 'milliseconds', path: ['retries', 'baseDelay'] },
-  { name: 'AI_RATE_LIMIT_*', unit: 'any', absent: 'this version has no rate limits' },
+  { name: 'AI_RATE_LIMIT_*', unit: 'any', absent: 'rate limits stand in the file, under `limits`' },
   { name: 'GATEWAY_MAX_RETRIES', unit: 'retries', path: ['retries', 'attempts'] },
   { name: 'GATEWAY_RETRY_DELAY', unit: 'seconds', path: ['retries', 'baseDelay'] },
   { name: 'GATEWAY_FALLBACK_ENABLED', unit: 'flag', path: ['fallback'] },

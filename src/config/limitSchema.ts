@@ -17,7 +17,7 @@ const limitFields = {
   requests: amount.optional().describe('Requests in any stretch of `window`.'),
   tokens: amount
     .optional()
-    .describe('Tokens in any stretch of `window`: an upper bound when a request comes, what it used when it ends.'),
+    .describe('Tokens in any stretch of `window`: estimated when a request comes, what it used when it ends.'),
   concurrency: z.number().int().min(1).max(1_000_000).optional().describe('Requests at the same time.'),
   window: duration(defaults.limits.window).describe('Over how long requests and tokens are counted. At most a day.'),
   queueMs: count(defaults.limits.queueMs, 0, 600_000)
