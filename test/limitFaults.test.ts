@@ -87,9 +87,13 @@ for (const wire of wireNames) {
           expect(reply.complete).toBe(true)
           expect(statesOf(route)).toBe(0)
         }
+        let answered = false
         const left = send('POST', gateway.url + CHAT, ask(route, { stream: true, max_tokens: 100 }))
-        // Leaves while the reply streams, or while it is still waited for.
-        await Promise.race([left.response.catch(() => {}), new Promise((resolve) => setTimeout(resolve, 20))])
+        void left.done.then(() => {
+          answered = true
+        })
+        // Leaves as soon as it is in, if it is not answered before.
+        while (statesOf(route) === 0 && !answered) await new Promise((resolve) => setImmediate(resolve))
         left.request.destroy()
         await left.done
         const again = await leaving(route)
