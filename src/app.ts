@@ -4,6 +4,7 @@ import type { RolloutKeeper } from './config/rolloutTypes.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import { createAdmission } from './gateway/admission.ts'
 import { createGatekeeper } from './gateway/admit.ts'
+import { createAlerting } from './gateway/alerting.ts'
 import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
@@ -22,6 +23,7 @@ import { type ListeningServer, listen } from './http/server.ts'
 import { createStatusPage } from './http/status.ts'
 import { createPriceBook } from './pricing/book.ts'
 import { loadLayers } from './pricing/layers.ts'
+import type { AlertMemory } from './state/alerts/alert.ts'
 import type { Transition } from './state/breaker.ts'
 import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
@@ -62,6 +64,8 @@ export interface TurnoutOptions {
   onTransition?: (target: string, transition: Transition) => void
   /** Sends alerts and transitions to the configured webhooks. */
   sender?: Sender | undefined
+  /** What was told of alerts before this process. */
+  alertMemory?: AlertMemory | undefined
   /** Told of them in its place, by whoever embeds the gateway. */
   notify?: Notify | undefined
   /** Where rollouts are kept, and the installation's secret. Without it traffic cannot be moved by percent. */
@@ -100,6 +104,9 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let scrapes: ListeningServer | undefined
   const { ledger, reader, hashUser, keyring, tokens } = options
   const notify: Notify = options.notify ?? options.sender?.notify ?? (() => {})
+  const alerting = createAlerting({ log, metrics, notify, memory: options.alertMemory, past: ledger && reader })
+  /** Only while there are rules: a request without any costs this one look. */
+  let watching: typeof alerting | undefined
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
   const rates = createRates(tokens, log)
   const health = createHealth({
@@ -165,7 +172,9 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     settled(call) {
       for (const { target, startedAt, endedAt } of call.attempts)
         if (endedAt !== undefined) latencies.observe(target.id, endedAt - startedAt)
-      return settle(call)
+      const recorded = settle(call)
+      watching?.settled(call)
+      return recorded
     },
     crashed: (error, call) => log.error('a request failed by a fault of the gateway', { event: call.id, error }),
   })
@@ -187,7 +196,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       door: admission.door,
       log,
       control: options.control,
-      alerts: options.sender && { sender: options.sender },
+      alerts: options.sender && { sender: options.sender, list: alerting.list },
       facts: { health, latencies, prices: (of) => rates(of).prices },
     }),
     draining: () => draining,
@@ -224,6 +233,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     admission.swapped(next)
     metrics.setConfiguration(configuredIn(next))
     void rollouts?.follow(next)
+    alerting.use(next)
+    watching = next.alerts.length > 0 ? alerting : undefined
   }
   swap(snapshot)
 
@@ -263,6 +274,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       await scrapes?.drain(1_000)
       await pools.close()
       health.close()
+      alerting.close()
       return cut
     },
   }

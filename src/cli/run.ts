@@ -14,6 +14,7 @@ import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
 import { openRollouts } from '../store/rollouts.ts'
+import { openSavedAlerts, type SavedAlerts } from '../store/savedAlerts.ts'
 import { openSavedHealth, type SavedTargets } from '../store/savedHealth.ts'
 import { hashUser, loadSecret } from '../store/secret.ts'
 import { showLedger } from '../telemetry/ledgerMetrics.ts'
@@ -76,12 +77,14 @@ export async function run(options: RunOptions): Promise<Running> {
   let retention: Retention | undefined
   let watch: Watch | undefined
   let sender: Sender | undefined
+  let alertMemory: SavedAlerts | undefined
   // The readers first: a database is closed last by whoever writes to it.
   const closeAll = async (): Promise<void> => {
     metrics.close()
     await watch?.stop()
     await retention?.stop()
     await sender?.stop()
+    await alertMemory?.settled()
     await reader?.close()
     await ledger?.close()
     store?.close()
@@ -114,6 +117,9 @@ export async function run(options: RunOptions): Promise<Running> {
     })
     log.level = live.snapshot.log.level
     const shelf = openDeliveries(store)
+    alertMemory = openSavedAlerts(store, (error) =>
+      log.warn('what was told of an alert could not be stored', { event: 'unsaved', error }),
+    )
     sender = createSender({
       shelf,
       webhooks: () => live.snapshot.webhooks,
@@ -143,6 +149,7 @@ export async function run(options: RunOptions): Promise<Running> {
       control: { live, audit },
       sender,
       rollouts: { keeper: openRollouts(store), secret },
+      alertMemory,
       onTransition: (target, { to, reason, until }) =>
         void saved
           .save({ target, state: to, reason, until })

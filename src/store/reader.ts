@@ -1,5 +1,6 @@
 // Reads the ledger without touching the event loop: each question goes to a thread with a read-only connection.
 import { setTimeout as pause } from 'node:timers/promises'
+import type { AlertSpend, AlertSpendAsk } from './alertSpend.ts'
 import type { BackupResult } from './backup.ts'
 import type { ExportAsk } from './export.ts'
 import { makeRemote, type Remote } from './remote.ts'
@@ -14,6 +15,8 @@ export type ReaderAsk = { id: number } & (
   | { verb: 'request'; request: number }
   | { verb: 'settled'; since: number; window: number; limit: number }
   | { verb: 'export'; ask: ExportAsk }
+  | { verb: 'alertSpend'; ask: AlertSpendAsk }
+  | { verb: 'firstRecord' }
   | { verb: 'verify' }
   | { verb: 'backup'; to: string }
   | { verb: 'close' }
@@ -34,6 +37,10 @@ export interface Reader {
   tail(options: { limit?: number; signal?: AbortSignal; every?: number }): AsyncGenerator<StoredRequest>
   /** Text in pieces; the next one is read when it is asked for. */
   export(ask: ExportAsk): AsyncGenerator<string>
+  /** What was spent step by step, for alerts. */
+  alertSpend(ask: AlertSpendAsk): Promise<AlertSpend[]>
+  /** When the first request arrived that is on record, Unix milliseconds. */
+  firstRecord(): Promise<number | undefined>
   verify(): Promise<Verification>
   /** Copies the database while it is in use to a file that must not exist. */
   backup(to: string): Promise<BackupResult>
@@ -103,6 +110,8 @@ export function openReader(file: string): Reader {
         after = next
       }
     },
+    alertSpend: (question) => ask({ verb: 'alertSpend', ask: question }) as Promise<AlertSpend[]>,
+    firstRecord: () => ask({ verb: 'firstRecord' }) as Promise<number | undefined>,
     verify: () => ask({ verb: 'verify' }) as Promise<Verification>,
     backup: (to) => ask({ verb: 'backup', to }) as Promise<BackupResult>,
     async close() {

@@ -1,5 +1,6 @@
 // The thread that reads: reports, pages, exports, verification and backups, on a connection that cannot write.
 import { parentPort, workerData } from 'node:worker_threads'
+import { readAlertSpend, readFirstRecord } from './alertSpend.ts'
 import { backupTo } from './backup.ts'
 import { loadDriver, type Sqlite } from './driver.ts'
 import { exportPiece } from './export.ts'
@@ -44,6 +45,10 @@ function act(ask: ReaderAsk): unknown {
       return readSettled(open(), ask.since, ask.window, ask.limit)
     case 'export':
       return exportPiece(open(), ask.ask)
+    case 'alertSpend':
+      return readAlertSpend(open(), ask.ask)
+    case 'firstRecord':
+      return readFirstRecord(open())
     case 'verify':
       return verifyLedger(open())
     case 'backup':

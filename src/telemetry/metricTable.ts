@@ -355,6 +355,19 @@ export const metricTable = {
     help: 'Upstream calls of a run that died, settled by estimate when this one started.',
     labels: [],
   },
+  alertsFiring: {
+    kind: 'gauge',
+    name: 'turnout_alerts_firing',
+    help: 'Keys, teams, routes, targets or budgets that an alert fires for, by alert and severity.',
+    labels: ['alert', 'severity'],
+  },
+  alertMessages: {
+    kind: 'counter',
+    name: 'turnout_alert_messages_total',
+    help: 'What alerts have said, by alert and state: firing, or resolved.',
+    labels: ['alert'],
+    closed: [['state', ['firing', 'resolved']]],
+  },
   webhookAttempts: {
     kind: 'counter',
     name: 'turnout_webhook_deliveries_total',

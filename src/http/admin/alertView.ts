@@ -1,17 +1,46 @@
 // Alerts and messages to webhooks as the control plane shows them: no addresses, no secrets.
 import { Refusal } from '../../dialects/errors.ts'
+import type { AlertStatus, AlertView } from '../../state/alerts/alert.ts'
+import { amountsOf } from '../../state/alerts/message.ts'
 import type { Delivery, StoredEvent } from '../../telemetry/webhook/delivery.ts'
 import type { Sender } from '../../telemetry/webhook/sender.ts'
 import type { AdminDeps } from './route.ts'
 
 export interface AdminAlerts {
   readonly sender: Sender
+  list(): AlertView[]
 }
 
 /** @throws Refusal `not_available` in a gateway without a database, which keeps no messages */
 export function alertsOf({ alerts }: AdminDeps): AdminAlerts {
   if (alerts) return alerts
   throw new Refusal('not_available', 'This gateway sends nothing to webhooks: whoever embeds it is told instead.')
+}
+
+/** A rule with what it fires for. */
+export function presentAlert({ rule, ready, watched, untold, firing }: AlertView) {
+  const { name, kind, severity, channels, cooldown } = rule
+  return {
+    name,
+    kind,
+    severity,
+    webhooks: channels,
+    cooldown_seconds: cooldown / 1000,
+    state: firing.length > 0 ? 'firing' : ready ? 'quiet' : 'reading',
+    watched,
+    untold,
+    firing: firing.map((status) => presentStatus(rule, status)),
+  }
+}
+
+function presentStatus(rule: AlertView['rule'], status: Readonly<AlertStatus>) {
+  return {
+    entity: status.entity === '' ? null : status.entity,
+    unit: rule.kind === 'share' ? 'percent' : 'usd',
+    ...amountsOf(rule, status),
+    since: iso(status.since),
+    told_at: iso(status.toldAt),
+  }
 }
 
 export const deliveryId = (id: number): string => `dlv_${id}`

@@ -2,7 +2,15 @@
 import { z } from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import type { Sender } from '../../telemetry/webhook/sender.ts'
-import { type AdminAlerts, alertsOf, deliveryId, parseDeliveryId, presentDelivery, presentEvent } from './alertView.ts'
+import {
+  type AdminAlerts,
+  alertsOf,
+  deliveryId,
+  parseDeliveryId,
+  presentAlert,
+  presentDelivery,
+  presentEvent,
+} from './alertView.ts'
 import { type AdminAnswer, type AdminDeps, defineRoute } from './route.ts'
 
 const webhook = z.string({ error: 'expected the name of a webhook' }).min(1).max(64)
@@ -11,7 +19,7 @@ export const showAlerts = defineRoute({
   method: 'GET',
   path: '/alerts',
   role: 'viewer',
-  summary: 'Webhooks, the last events, and what became of sending them.',
+  summary: 'Alerts and what they fire for, webhooks, the last events, and what became of sending them.',
   query: z.strictObject({
     state: z
       .enum(['waiting', 'delivered', 'dead'], { error: 'expected waiting, delivered or dead' })
@@ -21,11 +29,13 @@ export const showAlerts = defineRoute({
     limit: z.coerce.number({ error: 'expected a number' }).int().min(1).max(1000).default(20),
   }),
   async answer({ query: { state, webhook, limit }, deps }) {
-    const { shelf } = alertsOf(deps).sender
+    const alerts = alertsOf(deps)
+    const { shelf } = alerts.sender
     return {
       json: {
         object: 'alerts',
-        webhooks: presentWebhooks(deps, alertsOf(deps)),
+        data: alerts.list().map(presentAlert),
+        webhooks: presentWebhooks(deps, alerts),
         events: shelf.events(limit).map(presentEvent),
         deliveries: shelf.list({ state, webhook, limit }).map(presentDelivery),
       },
