@@ -121,7 +121,7 @@ describe('turnout alerts', () => {
     const id = /dlv_\d+/.exec(dead.out)![0]
     expect((await turnout('resend', id)).out).toBe('1 message is sent again\n')
     const listed = await turnout()
-    expect(listed.out).toMatch(/^webhook +waiting +delivered +dead\nops/)
+    expect(listed.out).toMatch(/^No alert is configured.\n\nwebhook +waiting +delivered +dead\nops/)
     expect(listed.out).toContain('This is a test. Nothing has happened.')
   })
 })

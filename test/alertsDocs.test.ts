@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Running, run } from '../src/cli/run.ts'
 import { signMessage } from '../src/telemetry/webhook/signature.ts'
+import { get, send } from './support/exchange.ts'
 import { endTurnout, runTurnout, said } from './support/turnoutProcess.ts'
 
 const docs = readFileSync(new URL('../docs/alerts.md', import.meta.url), 'utf8')
@@ -47,6 +48,9 @@ beforeAll(async () => {
       TURNOUT_LOG_LEVEL: 'silent',
     },
   })
+  // Rules say nothing before the ledger is read.
+  const look = () => get(`${running.server.url}/admin/alerts`, { authorization: `Bearer ${masterKey}` })
+  while ((await look()).text.includes('"reading"')) await new Promise((resolve) => setTimeout(resolve, 10))
 })
 afterAll(async () => {
   await running.stop()
@@ -98,14 +102,36 @@ describe('docs/alerts.md', () => {
   it('shows what the commands answer', { timeout: 120_000 }, async () => {
     const blocks = [...docs.matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block!)
     const commands = blocks.flatMap((block) => block.split(/^\$ /m).slice(1))
-    expect(commands.length).toBeGreaterThan(3)
+    expect(commands.length).toBeGreaterThan(5)
     for (const text of commands) {
       const [command, ...answer] = text.split('\n')
       const words = command!.split(' ').slice(1)
       // The first has run above.
-      if (words[1] === 'test') continue
+      if (words[1] === 'test' || command!.startsWith('curl')) continue
       const { out } = await runTurnout([...words, '--url', running.server.url, '--key', masterKey], { cwd: folder })
       expect(shapeOf(out), command!).toBe(shapeOf(answer.join('\n')))
     }
   })
+
+  it('shows what the admin API answers', async () => {
+    const curls = [...docs.matchAll(/^\$ curl -s "\$ADMIN(\S+)".*?(?: -d '(.*)')?\n(.*)$/gm)]
+    expect(curls).toHaveLength(2)
+    for (const [line, path, body, answer] of curls) {
+      const method = body === undefined ? 'GET' : 'POST'
+      const { text } = await send(method, `${running.server.url}/admin${path}`, body, {
+        authorization: `Bearer ${masterKey}`,
+      }).done
+      expect(stripped(text), line!).toEqual(stripped(answer!))
+    }
+  })
 })
+
+/** JSON without what is of its day. */
+const stripped = (text: string): unknown =>
+  JSON.parse(
+    text
+      .replace(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"TIME"')
+      .replace(/msg_[0-9a-f]{32}/g, 'msg')
+      .replace(/dlv_\d+/g, 'dlv')
+      .replace(/"delivered":\d+/g, '"delivered":1'),
+  )

@@ -13,6 +13,7 @@ describe('a gateway that has just started', () => {
     scene = await startScene((document) => {
       Object.assign(document, {
         webhooks: { ops: { url: 'https://127.0.0.1:9', secret: 'test-hook-secret-0123456789' } },
+        alerts: { dear: { kind: 'spend', usd: 100 } },
       })
     })
     page = (await get(`${scene.url}/metrics`)).text
@@ -60,6 +61,8 @@ describe('a gateway that has just started', () => {
     'turnout_request_duration_seconds_count{route="healthy",stream="true"}',
     'turnout_overhead_seconds_count',
     'turnout_bypass',
+    'turnout_alerts_firing{alert="dear",severity="warning"}',
+    'turnout_alert_messages_total{state="firing",alert="dear"}',
     'turnout_webhook_deliveries_total{outcome="dead",webhook="ops"}',
     'turnout_webhook_messages{webhook="ops",state="waiting"}',
     'turnout_ledger_failures_total{kind="full"}',

@@ -17,7 +17,16 @@ interface Delivery {
   error: string | null
 }
 
+interface Rule {
+  name: string
+  kind: string
+  severity: string
+  state: string
+  firing: { entity: string | null; unit: string; value: string; threshold: string; since: string }[]
+}
+
 interface Alerts {
+  data: Rule[]
   webhooks: { name: string; configured: boolean; waiting: number; delivered: number; dead: number }[]
   events: { id: string; type: string; at: string; data: { summary?: string } }[]
   deliveries: Delivery[]
@@ -29,7 +38,7 @@ export function addAlertsCommand(program: Command): void {
   addServerOptions(
     alerts
       .command('list', { isDefault: true })
-      .description('show the webhooks and the last events')
+      .description('show the alerts and what they fire for, the webhooks, and the last events')
       .option('-n, --limit <number>', 'events at most', '10'),
   ).action(async (flags: ServerFlags & { limit: string }) => {
     const answer = await askServer<Alerts>(findServer(flags), 'GET', `/alerts?limit=${encodeURIComponent(flags.limit)}`)
@@ -84,7 +93,12 @@ export function addAlertsCommand(program: Command): void {
 
 const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 
-function renderAlerts({ webhooks, events }: Alerts): string {
+function renderAlerts({ data, webhooks, events }: Alerts): string {
+  const rules = data.flatMap(({ name, kind, severity, state, firing }) =>
+    firing.length === 0
+      ? [[name, kind, severity, state, '-', '-', '-']]
+      : firing.map((one) => [name, kind, severity, state, one.entity ?? 'all', amountOf(one), one.since]),
+  )
   const hooks = webhooks.map((one) => [
     one.configured ? one.name : `${one.name} (not configured)`,
     one.waiting,
@@ -93,12 +107,18 @@ function renderAlerts({ webhooks, events }: Alerts): string {
   ])
   const rows = events.map(({ at, type, data }) => [at, type, data.summary ?? ''])
   return [
+    data.length > 0
+      ? renderTable(['alert', 'kind', 'severity', 'state', 'for', 'seen', 'since'], rules)
+      : 'No alert is configured.\n',
     webhooks.length > 0
       ? renderTable(['webhook', 'waiting', 'delivered', 'dead'], hooks)
       : 'No webhook is configured.\n',
     ...(rows.length > 0 ? [renderTable(['at', 'event', 'what'], rows)] : []),
   ].join('\n')
 }
+
+const amountOf = ({ unit, value, threshold }: Rule['firing'][number]): string =>
+  unit === 'percent' ? `${value} % of ${threshold} %` : `$${value} of $${threshold}`
 
 function renderTest({ deliveries }: { deliveries: Delivery[] }): string {
   return deliveries.map((one) => `${one.webhook}: ${outcomeOf(one)}\n`).join('')

@@ -49,7 +49,7 @@ export function findApplied<Setting extends Scoped>(
   return found
 }
 
-export function matchesOnly({ only }: Pick<Scoped, 'only'>, facts: ScopeFacts): boolean {
+export function matchesOnly({ only }: Scoped, facts: ScopeFacts): boolean {
   for (const scope in only) if (only[scope as Scope] !== facts[scope as Scope]) return false
   return true
 }

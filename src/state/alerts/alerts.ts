@@ -69,6 +69,8 @@ export function createAlerts(options: AlertOptions): Alerts {
   const { tell, memory, past = false, maxWatched } = options
   const now = goingOn(options.now ?? Date.now)
   const kept = new Map<string, Kept>()
+  /** The same, for the way of every request. */
+  let counting: { statuses: Statuses; watch: Watch }[] = []
   let saved: SavedAlert[] = memory?.load() ?? []
   let first = true
   let recordsFrom = now()
@@ -119,12 +121,12 @@ export function createAlerts(options: AlertOptions): Alerts {
       if (first) for (const { rule, entity } of saved) memory?.forget(rule, entity)
       saved = []
       first = false
+      counting = [...kept.values()].flatMap(({ statuses, watch }) => (watch ? { statuses, watch } : []))
       for (const one of kept.values()) judgeAgain(one, one.watch?.entities() ?? [], at)
     },
     add(names, nano, requests, arrivedAt) {
       const at = now()
-      for (const { statuses, watch } of kept.values()) {
-        if (watch === undefined) continue
+      for (const { statuses, watch } of counting) {
         // What arrived before is, or will be, read from the ledger.
         if (!watch.ready && arrivedAt < watch.from) continue
         const entity = watch.add(at, names, nano, requests)

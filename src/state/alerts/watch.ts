@@ -1,6 +1,5 @@
 // Watches the spending of one rule: by itself for each key, team, route or target, or for all together.
 import type { AlertScope } from '../../config/alertTypes.ts'
-import { matchesOnly } from '../scope.ts'
 import { judge, type SpendRule, type Verdict } from './judge.ts'
 import { type RingShape, SpendRing, shapes } from './ring.ts'
 
@@ -32,6 +31,11 @@ export function createWatch(rule: SpendRule, from: number, maxWatched = MAX_WATC
   const rings = new Map<string, SpendRing>()
   /** Of a share: the part. The whole is the ring of all together. */
   const part = rule.kind === 'share' ? new SpendRing(shape, from) : undefined
+  // What is counted is the same as long as the watch is: looked up once.
+  const only = Object.entries(rule.only) as [AlertScope, string][]
+  const per = rule.kind === 'share' ? undefined : rule.per
+  const partScope = rule.kind === 'share' ? rule.scope : undefined
+  const partName = rule.kind === 'share' ? rule.part : undefined
   let untold = 0
   let sweptAt = Number.NEGATIVE_INFINITY
 
@@ -57,9 +61,7 @@ export function createWatch(rule: SpendRule, from: number, maxWatched = MAX_WATC
       return untold
     },
     add(at, names, nano, requests) {
-      const { rule: settings } = this
-      if (!matchesOnly(settings, names)) return undefined
-      const per = 'per' in settings ? settings.per : undefined
+      for (const [scope, name] of only) if (names[scope] !== name) return undefined
       const entity = per === undefined ? '' : names[per]
       if (entity === undefined) return undefined
       const ring = ringOf(entity, at)
@@ -68,7 +70,7 @@ export function createWatch(rule: SpendRule, from: number, maxWatched = MAX_WATC
         return undefined
       }
       ring.add(at, nano, requests)
-      if (part && settings.kind === 'share' && names[settings.scope] === settings.part) part.add(at, nano, requests)
+      if (partScope !== undefined && names[partScope] === partName) part!.add(at, nano, requests)
       return entity
     },
     verdict(entity, at, recordsFrom) {

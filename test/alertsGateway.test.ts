@@ -1,0 +1,180 @@
+// Alerts in a whole gateway: real requests, a real ledger, a real receiver; restarts, kills and swaps in between.
+import { writeFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type ControlGateway, document, keys, startControl } from './support/control.ts'
+import { post } from './support/exchange.ts'
+import { endTurnout, said, startTurnout } from './support/turnoutProcess.ts'
+import { startReceiver, type WebhookReceiver } from './support/webhookReceiver.ts'
+
+const secret = 'test-webhook-secret-0123456789'
+
+let receiver: WebhookReceiver
+let gateway: ControlGateway | undefined
+
+beforeEach(async () => {
+  receiver = await startReceiver()
+})
+afterEach(async () => {
+  await gateway?.close()
+  gateway = undefined
+  await receiver.close()
+})
+
+/** A dollar for each token of an answer. */
+const setUp = (alerts: string): string =>
+  document(`
+prices: { sim-*: { input: 0, output: 1000000 } }
+webhooks:
+  ops: { url: "${receiver.url}", secret: ${secret}, retryDelay: 20 }
+alerts:
+${alerts}
+`)
+
+const start = async (alerts: string): Promise<ControlGateway> => {
+  gateway = await startControl({ text: setUp(alerts) })
+  return gateway
+}
+
+/** Dollars that all requests so far have cost, as the ledger has it. */
+async function spent({ ask }: ControlGateway): Promise<number> {
+  const { body } = await ask('GET', '/spend')
+  return Number(body.total.cost_usd)
+}
+
+/** Until the rules know what was spent before. */
+async function ready({ ask }: ControlGateway): Promise<void> {
+  for (;;) {
+    const { body } = await ask('GET', '/alerts')
+    if (body.data.every(({ state }: { state: string }) => state !== 'reading')) return
+    await pause(5)
+  }
+}
+
+describe('a gateway with alerts', () => {
+  it('tells webhook, log, metric and admin API what a request has set off, once', async () => {
+    const place = await start('  first: { kind: spend, per: key, usd: 0.5, severity: critical }')
+    await ready(place)
+    await place.chat('chat')
+    await place.chat('chat')
+    const [message] = await receiver.received(1)
+    await receiver.verify(message!, secret)
+    expect(message!.body).toMatchObject({
+      type: 'alert.firing',
+      data: { alert: 'first', severity: 'critical', state: 'firing', scope: 'key', entity: 'app', threshold: '0.5' },
+    })
+    const { body } = await place.ask('GET', '/alerts', undefined, 'viewer')
+    expect(body.data).toMatchObject([
+      { name: 'first', kind: 'spend', state: 'firing', webhooks: ['ops'], watched: 1, firing: [{ entity: 'app' }] },
+    ])
+    expect(Number(body.data[0].firing[0].value)).toBe(await spent(place))
+    expect(body.events).toMatchObject([{ type: 'alert.firing', data: { alert: 'first' } }])
+    const metrics = await (await fetch(`${place.url}/metrics`)).text()
+    expect(metrics).toContain('turnout_alerts_firing{alert="first",severity="critical"} 1\n')
+    expect(metrics).toContain('turnout_alert_messages_total{state="firing",alert="first"} 1\n')
+    expect(metrics).toContain('turnout_alert_messages_total{state="resolved",alert="first"} 0\n')
+    expect(receiver.messages).toHaveLength(1)
+  })
+
+  it('counts each call for its own target, and a request for the last of them', async () => {
+    const place = await start(`
+  by-target: { kind: spend, per: target, usd: 0.5, cooldown: 1ms }
+  share: { kind: share, target: small, of: requests, percent: 100, minRequests: 1 }`)
+    await ready(place)
+    // The first target fails and costs nothing; the second answers.
+    await place.ask('POST', '/targets/sim/sim-text/disable', {})
+    await place.chat('chat')
+    const messages = await receiver.received(2)
+    expect(messages.map(({ body }) => [body.data.alert, body.data.entity]).sort()).toEqual([
+      ['by-target', 'small'],
+      ['share', null],
+    ])
+  })
+
+  it('knows after a restart what was spent before, and repeats nothing', async () => {
+    const place = await start(
+      '  often: { kind: average, usd: 0.5, minRequests: 3 }\n  first: { kind: spend, usd: 0.5 }',
+    )
+    await ready(place)
+    await place.chat('chat')
+    await place.chat('chat')
+    await receiver.received(1)
+    await place.restart()
+    await ready(place)
+    expect(receiver.messages.map(({ body }) => body.data.alert)).toEqual(['first'])
+    await place.chat('chat')
+    const messages = await receiver.received(2)
+    expect(messages[1]!.body.data).toMatchObject({ alert: 'often', kind: 'average' })
+    expect(Number(messages[1]!.body.data.value) * 3).toBeCloseTo(await spent(place), 6)
+  })
+
+  it('gives a rule that is new the past, and takes back what a rule said that is gone', async () => {
+    const place = await start('  first: { kind: spend, usd: 1000000 }')
+    await ready(place)
+    await place.chat('chat')
+    writeFileSync(place.file, setUp('  second: { kind: spend, per: route, usd: 0.5 }'))
+    await place.running.reload()
+    // Without another request.
+    const [firing] = await receiver.received(1)
+    expect(firing!.body.data).toMatchObject({ alert: 'second', state: 'firing', entity: 'chat' })
+    writeFileSync(place.file, setUp('  third: { kind: spend, usd: 1000000 }'))
+    await place.running.reload()
+    const [, resolved] = await receiver.received(2)
+    expect(resolved!.body).toMatchObject({
+      type: 'alert.resolved',
+      data: { alert: 'second', summary: 'second: the rule is gone.' },
+    })
+  })
+
+  it('goes on serving while the receiver is dead', async () => {
+    const place = await start('  first: { kind: spend, per: key, usd: 0.5 }')
+    await ready(place)
+    await receiver.close()
+    const replies = await Promise.all(Array.from({ length: 20 }, () => place.chat('chat')))
+    expect(replies.map(({ status }) => status)).toEqual(Array(20).fill(200))
+    receiver = await startReceiver(receiver.port)
+    const [message] = await receiver.received(1)
+    await receiver.verify(message!, secret)
+  })
+})
+
+describe('C53 kill -9', () => {
+  it('loses no alert and no money: the next process tells what the last one could not, and counts on', {
+    timeout: 120_000,
+  }, async () => {
+    gateway = await startControl({
+      text: setUp('  first: { kind: spend, per: key, usd: 0.5 }\n  three: { kind: average, usd: 0.5, minRequests: 3 }'),
+    })
+    const place = gateway
+    await place.running.stop()
+    const env = { SIMULATOR_URL: place.simulator.url, TURNOUT_DATA_DIR: `${place.folder}/data` }
+    const child = startTurnout(['serve', '--config', place.file], { cwd: place.folder, env })
+    const url = /listens on (\S+) with/.exec(await said(child, 'stderr', /listens on \S+ with/))![1]!
+    receiver.answer((_res, req) => req.socket.destroy())
+    const chat = { model: 'chat', messages: [{ role: 'user', content: 'Say hello' }] }
+    for (let n = 0; n < 2; n++)
+      expect((await post(`${url}/v1/chat/completions`, chat, { authorization: `Bearer ${keys.app}` })).status).toBe(200)
+    const [lost] = await receiver.received(1)
+    await endTurnout(child, 'SIGKILL')
+    const { length } = receiver.messages
+    receiver.answer(200)
+    await place.restart(true)
+    const again = (await receiver.received(length + 1)).at(-1)!
+    expect([again.headers['webhook-id'], again.text]).toEqual([lost!.headers['webhook-id'], lost!.text])
+    await ready(place)
+    await place.chat('chat')
+    const three = (await receiver.received(length + 2)).at(-1)!
+    expect(three.body.data).toMatchObject({ alert: 'three', state: 'firing' })
+    expect(receiver.messages.filter(({ body }) => body.data.alert === 'first').map(({ text }) => text)).toEqual(
+      Array(length + 1).fill(lost!.text),
+    )
+  })
+})
+
+it('without rules nothing is watched', async () => {
+  const place = await startControl()
+  gateway = place
+  await place.chat('chat')
+  const { body } = await place.ask('GET', '/alerts')
+  expect(body).toEqual({ object: 'alerts', data: [], webhooks: [], events: [], deliveries: [] })
+})
