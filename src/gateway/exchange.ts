@@ -54,6 +54,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #aborted = false
   #paused = false
   #chunks: Buffer[] = []
+  /** What came of a stream with the current read of the socket. */
+  #arrived: Buffer[] = []
   #size = 0
   #waiting = 0
   #progress = 0
@@ -120,7 +122,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseData(_controller: Controller, chunk: Buffer): void {
     if (this.#ended) return
-    if (this.stream) return this.#onStreamData(this.stream, chunk)
+    if (this.stream) {
+      this.#arrived.push(chunk)
+      if (this.#arrived.length === 1) queueMicrotask(this.#takeArrived)
+      return
+    }
     if (this.#size === 0) this.#rearm(this.#options.timeouts.idle)
     else this.#timer?.refresh()
     this.#size += chunk.length
@@ -132,6 +138,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#takeArrived()
     if (this.#ended) return clearTimeout(this.#timer)
     if (this.stream) {
       this.stream.end()
@@ -149,11 +156,23 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Controller, error: Error): void {
+    this.#takeArrived()
     if (this.#ended) return
     const { stream } = this
     // What is cut off after the finish frame was complete in all that counts.
     if (stream?.finishing && !stream.fault) return this.onResponseEnd()
     this.#end(dialFaultOf(error, this.status !== 0))
+  }
+
+  /**
+   * Vendors send each event as a chunk of its own, and dozens come with one read of the socket: they are looked at, and written to the
+   * client, together. A microtask runs as soon as the read has been handed over.
+   */
+  readonly #takeArrived = (): void => {
+    const chunks = this.#arrived
+    if (chunks.length === 0) return
+    this.#arrived = []
+    if (!this.#ended) this.#onStreamData(this.stream!, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
   }
 
   #onStreamData(stream: LaneStream, chunk: Buffer): void {
@@ -194,10 +213,23 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#timer = setTimeout(this.#onDeadline, ms)
   }
 
+  /** After a stall of our own, timers run before the sockets are read: what came in time may still lie there. */
   readonly #onDeadline = (): void => {
-    const { stream } = this
     // A slow client holds the upstream back: that is not the upstream's silence.
     if (this.#paused) return void this.#timer?.refresh()
+    const known = this.#heard()
+    setImmediate(() => {
+      if (!this.#ended && !this.#paused && this.#heard() === known) this.#expire()
+    })
+  }
+
+  /** Grows with everything that moves the deadline. */
+  #heard(): number {
+    return this.#progress + this.#size + (this.stream ? 0 : this.status)
+  }
+
+  #expire(): void {
+    const { stream } = this
     if (stream?.finishing) {
       this.#controller?.abort(new Error('no end of reply'))
       return
