@@ -126,14 +126,25 @@ export interface Frame {
 /** Reads one frame: bytes as `FrameSplitter` hands them out. Unknown fields and comments are passed over, as the rules say. */
 export function readFrame(frame: Buffer): Frame {
   const text = frame.toString('utf8')
-  if (
-    text.startsWith('data: ') &&
-    text.indexOf('\n') === text.length - 2 &&
-    text.endsWith('\n\n') &&
-    !text.includes('\r')
-  ) {
-    return { event: undefined, data: text.slice(6, -2) }
-  }
+  return readPlain(text) ?? readAny(text)
+}
+
+/** What vendors send, all but always: one data line, perhaps an event's name before it. Undefined for anything else. */
+function readPlain(text: string): Frame | undefined {
+  const ending = text.endsWith('\n\n') ? 1 : text.endsWith('\r\n\r\n') ? 2 : 0
+  if (ending === 0) return undefined
+  const end = text.length - 2 * ending
+  const first = text.indexOf(ending === 1 ? '\n' : '\r\n')
+  // The other kinds of line end may stand nowhere before.
+  if (text.indexOf('\n') !== first + ending - 1 || text.indexOf('\r') !== (ending === 1 ? -1 : first)) return undefined
+  if (text.startsWith('data: ')) return first === end ? { event: undefined, data: text.slice(6, end) } : undefined
+  const data = first + ending
+  if (!text.startsWith('event: ') || !text.startsWith('data: ', data)) return undefined
+  const isLast = text.indexOf('\n', data) === end + ending - 1 && (ending === 1 || text.indexOf('\r', data) === end)
+  return isLast ? { event: text.slice(7, first), data: text.slice(data + 6, end) } : undefined
+}
+
+function readAny(text: string): Frame {
   let event: string | undefined
   let data: string | undefined
   for (const line of text.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/)) {
