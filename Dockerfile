@@ -25,8 +25,6 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json config.schema.json LICENSE README.md ./
 COPY migrations migrations
-# Read at run time; the compiler leaves it where it is.
-COPY src/pricing/models.yaml src/pricing/models.yaml
 # 1000 is `node` of the base image, as a number because Kubernetes' runAsNonRoot can check no name.
 RUN mkdir /data && chown 1000:1000 /data
 USER 1000:1000

@@ -14,7 +14,7 @@ import { configuredIn, countTransition, showLive } from './gateway/seen.ts'
 import { createSettle } from './gateway/settle.ts'
 import { unitHasher } from './gateway/unitHash.ts'
 import type { AdminControl } from './http/admin/control.ts'
-import { createAdmin } from './http/admin/index.ts'
+import { openAdminDoor } from './http/admin/door.ts'
 import { clientAddress, trustRanges } from './http/clientAddress.ts'
 import { createDataPlane } from './http/dataPlane.ts'
 import { limitAllowance } from './http/limits.ts'
@@ -178,6 +178,18 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     },
     crashed: (error, call) => log.error('a request failed by a fault of the gateway', { event: call.id, error }),
   })
+  const admin = openAdminDoor({
+    snapshot: () => snapshot,
+    ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
+    keyring,
+    gatekeeper,
+    rollouts,
+    door: admission.door,
+    log,
+    control: options.control,
+    alerts: options.sender && { sender: options.sender, list: alerting.list },
+    facts: { health, latencies, prices: (of) => rates(of).prices },
+  })
   const listener = createDataPlane({
     snapshot: () => snapshot,
     insecure,
@@ -187,18 +199,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     allowances: [limitAllowance(admission.gate)],
     handle,
     tokens,
-    admin: createAdmin({
-      snapshot: () => snapshot,
-      ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
-      keyring,
-      gatekeeper,
-      rollouts,
-      door: admission.door,
-      log,
-      control: options.control,
-      alerts: options.sender && { sender: options.sender, list: alerting.list },
-      facts: { health, latencies, prices: (of) => rates(of).prices },
-    }),
+    admin: admin.listener,
     draining: () => draining,
     metrics: () => metrics.expose(),
     status: createStatusPage({
@@ -263,6 +264,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         await scrapes?.drain(0)
         throw error
       }
+      setImmediate(() => void admin.load())
       return server
     },
     swap,

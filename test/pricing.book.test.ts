@@ -7,7 +7,7 @@ import { createPriceBook } from '../src/pricing/book.ts'
 import { divideRound, formatDecimal, formatUsd, parseDecimal } from '../src/pricing/decimal.ts'
 import { createPriceMapLayer, type PriceLayer, patternOf } from '../src/pricing/layer.ts'
 import { modelCandidates } from '../src/pricing/names.ts'
-import { loadOverlay, parseOverlay } from '../src/pricing/overlay.ts'
+import { loadOverlay, readOverlay } from '../src/pricing/overlay.ts'
 import { type ModelPriceInput, pricesSchema } from '../src/pricing/priceSchema.ts'
 
 const usage = (some: Partial<Usage>): Usage => ({ ...noUsage(), ...some })
@@ -131,7 +131,7 @@ describe('layers', () => {
   })
 
   it('refuse a broken overlay and a broken price', () => {
-    expect(() => parseOverlay("version: '1'\nmodels: { a: { input: -1 } }")).toThrow(/input/)
+    expect(() => readOverlay({ version: '1', models: { a: { input: -1 } } })).toThrow(/input/)
     for (const price of [{ input: 'free' }, { input: Number.NaN }, { input: '1e3' }, { inputs: 1 }, { per: '1T' }]) {
       expect(pricesSchema.safeParse({ m: price }).success).toBe(false)
     }

@@ -4,18 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { StoreError } from '../store/driver.ts'
 import { version } from '../version.ts'
-import { addAlertsCommand } from './alerts.ts'
-import { addBackupCommands } from './backup.ts'
-import { addCanaryCommand } from './canary.ts'
-import { addConfigCommand } from './configCheck.ts'
-import { addDemoCommand } from './demo.ts'
-import { addDoctorCommand } from './doctor.ts'
-import { addLedgerCommand } from './ledger.ts'
-import { addOperateCommands } from './operate.ts'
-import { addPricesCommand } from './prices.ts'
 import { addServeCommand } from './serve.ts'
-import { addSimulateCommand } from './simulate.ts'
-import { addSpendCommand } from './spend.ts'
 
 const program = new Command('turnout')
   .description('An LLM gateway that moves live traffic between models and providers.')
@@ -23,17 +12,8 @@ const program = new Command('turnout')
   .showHelpAfterError('(--help lists the options)')
 
 addServeCommand(program)
-addDemoCommand(program)
-addSimulateCommand(program)
-addConfigCommand(program)
-addDoctorCommand(program)
-addPricesCommand(program)
-addOperateCommands(program)
-addAlertsCommand(program)
-addCanaryCommand(program)
-addSpendCommand(program)
-addLedgerCommand(program)
-addBackupCommands(program)
+// `serve` does not wait for the code of all other commands.
+if (process.argv[2] !== 'serve') (await import('./commands.ts')).addOtherCommands(program)
 
 try {
   await program.parseAsync()

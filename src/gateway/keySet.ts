@@ -1,7 +1,6 @@
 // The key set of an issuer of tokens (JWKS, RFC 7517), read from its address or a file: kept, refreshed, and never waited for long.
 import { readFile, stat } from 'node:fs/promises'
 import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose'
-import { Agent, request } from 'undici'
 import { Denied } from './denied.ts'
 import { tokenDenied } from './signed.ts'
 
@@ -130,6 +129,7 @@ async function readText(where: string, patience: number): Promise<string> {
     if ((await stat(where)).size > maxBytes) throw new Error('it is larger than 1 MB')
     return readFile(where, 'utf8')
   }
+  const { Agent, request } = await import('undici')
   const dispatcher = new Agent({ connect: { timeout: patience } })
   try {
     const reply = await request(where, {

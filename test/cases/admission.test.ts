@@ -1,6 +1,6 @@
 // Case C29: every route that the server has goes through one admission, held over the routes as they are listed by the server itself.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { adminPaths } from '../../src/http/admin/index.ts'
+import { adminPaths } from '../../src/http/admin/door.ts'
 import { adminRoutes } from '../../src/http/admin/table.ts'
 import { type Admission, type DataPlane, dataRoutes } from '../../src/http/dataPlane.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/index.ts'

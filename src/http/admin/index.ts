@@ -9,20 +9,13 @@ import { looksSigned } from '../../gateway/signed.ts'
 import { sendRefusal } from '../reply.ts'
 import { securityHeaders, sendAnswer } from './answer.ts'
 import { readJson, readQuery } from './ask.ts'
+import { adminPaths } from './door.ts'
 import { verifyToken } from './jwt.ts'
 import { mayAct, type Role, roleOf } from './role.ts'
 import type { AdminAnswer, AdminCall, AdminDeps, AdminRoute } from './route.ts'
 import { adminRoutes } from './table.ts'
 
 export type { AdminDeps, AdminLedger } from './route.ts'
-
-/** The same router stands under both: runbooks of older systems use the second. */
-export const adminPaths = ['/admin', '/api/v1/admin'] as const
-
-/** Whether a path (without its query) belongs to the control plane. */
-export function isAdminPath(path: string): boolean {
-  return adminPaths.some((start) => path === start || path.startsWith(`${start}/`))
-}
 
 /** A listener for all paths of `isAdminPath`. `routes` is the whole table unless a test hands in its own. */
 export function createAdmin(

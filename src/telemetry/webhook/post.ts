@@ -1,5 +1,5 @@
 // Posts one signed message to one webhook, once, and says what came of it.
-import { Agent, type Dispatcher, request } from 'undici'
+import type { Agent, Dispatcher } from 'undici'
 import type { WebhookSettings } from '../../config/alertTypes.ts'
 import { retryAfterOf } from '../../dialects/retryAfter.ts'
 import { signMessage } from './signature.ts'
@@ -27,12 +27,14 @@ export function openPost(userAgent: string): {
   post(webhook: WebhookSettings, message: PostedMessage, now: number, signal: AbortSignal): Promise<Posted>
   close(): Promise<void>
 } {
-  const agent = new Agent({ connections: 4, pipelining: 1, keepAliveTimeout: 10_000, maxHeaderSize: 16 * 1024 })
+  let agent: Agent | undefined
   return {
     async post(webhook, message, now, stopped) {
+      const { Agent, request } = await import('undici')
       const timestamp = Math.floor(now / 1000)
       const signal = AbortSignal.any([stopped, AbortSignal.timeout(webhook.timeout)])
       try {
+        agent ??= new Agent({ connections: 4, pipelining: 1, keepAliveTimeout: 10_000, maxHeaderSize: 16 * 1024 })
         const answer = await request(webhook.url, {
           dispatcher: agent,
           method: 'POST',
@@ -52,7 +54,7 @@ export function openPost(userAgent: string): {
         return { ok: false, status: null, error: codeOf(error) }
       }
     },
-    close: () => agent.destroy(),
+    close: async () => agent?.destroy(),
   }
 }
 

@@ -20,7 +20,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url))
 const cache = join(root, 'node_modules/.cache/turnout-build')
 
 /** The program's own files that it reads beside its code, and where it looks for them. */
-const besides = ['package.json', 'src/pricing/models.yaml']
+const besides = ['package.json']
 
 export interface Build {
   /** Holds `dist`, `migrations` and what else the program reads. */

@@ -1,0 +1,27 @@
+// All commands but `serve`: a new one is added here.
+import type { Command } from 'commander'
+import { addAlertsCommand } from './alerts.ts'
+import { addBackupCommands } from './backup.ts'
+import { addCanaryCommand } from './canary.ts'
+import { addConfigCommand } from './configCheck.ts'
+import { addDemoCommand } from './demo.ts'
+import { addDoctorCommand } from './doctor.ts'
+import { addLedgerCommand } from './ledger.ts'
+import { addOperateCommands } from './operate.ts'
+import { addPricesCommand } from './prices.ts'
+import { addSimulateCommand } from './simulate.ts'
+import { addSpendCommand } from './spend.ts'
+
+export function addOtherCommands(program: Command): void {
+  addDemoCommand(program)
+  addSimulateCommand(program)
+  addConfigCommand(program)
+  addDoctorCommand(program)
+  addPricesCommand(program)
+  addOperateCommands(program)
+  addAlertsCommand(program)
+  addCanaryCommand(program)
+  addSpendCommand(program)
+  addLedgerCommand(program)
+  addBackupCommands(program)
+}
