@@ -60,6 +60,7 @@ describe('a gateway that has just started', () => {
     'turnout_time_to_first_token_seconds_count{route="healthy"}',
     'turnout_request_duration_seconds_count{route="healthy",stream="true"}',
     'turnout_overhead_seconds_count',
+    'turnout_request_errors_total{blame="upstream",cause="auth_failed",route="healthy"}',
     'turnout_bypass',
     'turnout_alerts_firing{alert="dear",severity="warning"}',
     'turnout_alert_messages_total{state="firing",alert="dear"}',
@@ -101,6 +102,18 @@ describe('after the ten scenarios', () => {
     expect(
       series.get('turnout_fallbacks_total{reason="breaker_open",route="breaker",target="beta/sim-fast"}'),
     ).toBeGreaterThanOrEqual(2)
+  })
+
+  it('says whose doing an error is', () => {
+    const of = (route: string, blame: string, cause: string): number | undefined =>
+      series.get(`turnout_request_errors_total{blame="${blame}",cause="${cause}",route="${route}"}`)
+    expect(of('errors', 'client', 'bad_request')).toBe(3)
+    expect(of('', 'client', 'invalid_api_key')).toBe(1)
+    expect(of('', 'client', 'model_not_found')).toBe(1)
+    expect(of('streams', 'upstream', 'cut')).toBe(3)
+    expect(of('dead', 'upstream', 'reset')! + of('dead', 'upstream', 'no_target')!).toBe(8)
+    expect(of('healthy', 'gateway', 'ledger_unavailable')).toBe(0)
+    expect(of('fallback', 'upstream', 'overloaded')).toBe(0)
   })
 
   it('counts what breakers went through', () => {

@@ -1,6 +1,6 @@
 // Counts what else there is to count of a settled request: who paid, what was survived, who left, what broke.
 import { UpstreamFault } from '../dialects/errors.ts'
-import { fallbackReasons, retryReasons, streamFaultKinds } from '../telemetry/journeyTable.ts'
+import { blameFor, blames, causes, fallbackReasons, retryReasons, streamFaultKinds } from '../telemetry/journeyTable.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { requestOutcomes } from '../telemetry/metricTable.ts'
 import type { Call } from './call.ts'
@@ -65,6 +65,11 @@ export function createTally(metrics: Metrics): (call: Call) => void {
     bump(payer.outcomes, outcomeIndex.get(call.outcome ?? 'failed')!)
     for (const { bill } of attempts) if (bill?.nanoUsd) payer.cost[0]! += bill.nanoUsd
     if (attempts.length > 1 || call.passedOver !== undefined) countDetours(call)
+    if (call.error && call.outcome !== 'client_disconnected') {
+      const cause = call.error instanceof UpstreamFault ? call.error.kind : call.error.code
+      const row = metrics.counter('errors').row(labels.route(call.route?.name ?? ''))
+      bump(row, blames.indexOf(blameFor(call.error)) * causes.length + causes.indexOf(cause))
+    }
     if (call.outcome === 'client_disconnected') {
       const row = metrics.counter('disconnects').row(labels.route(call.route?.name ?? ''))
       bump(row, call.res.headersSent ? 1 : 0)

@@ -35,6 +35,7 @@ export function seedRows(
   }
   for (const route of routes) {
     counter('disconnects').seed(route)
+    counter('errors').seed(route)
     histogram('firstToken').row(route)
     histogram('tokenGap').row(route)
     for (const stream of ['false', 'true']) histogram('requestDuration').row(route, stream)
@@ -57,5 +58,6 @@ export function seedRows(
   counter('configSwaps').seed()
   counter('limitRefusals').seed()
   counter('doorRefusals').seed()
+  counter('errors').seed('')
   counter('requests').seed('', '')
 }

@@ -1,8 +1,30 @@
 // The metrics of a request's way through the gateway beyond the counts of requests: who paid, what was survived, and how targets fare.
-import { type FaultKind, faultRules } from '../dialects/errors.ts'
+import { type FaultKind, faultRules, type RefusalCode, refusalRules } from '../dialects/errors.ts'
 import type { MetricSpec } from './metricTable.ts'
 
 const faultKinds = Object.keys(faultRules) as FaultKind[]
+
+/** Whose doing an error is. `limit`: a limit or budget that the operator set. */
+export const blames = ['client', 'limit', 'upstream', 'gateway'] as const
+export type Blame = (typeof blames)[number]
+
+/** The fault of an upstream that reaches the client, or our own refusal. */
+export function blameFor(cause: { kind: FaultKind } | { code: RefusalCode }): Blame {
+  if ('kind' in cause) return faultRules[cause.kind].scope === 'request' ? 'client' : 'upstream'
+  // That no target may be asked is what the breakers made of the upstreams' faults.
+  if (cause.code === 'no_target') return 'upstream'
+  const { type, status } = refusalRules[cause.code] as { type: string; status: number }
+  if (type === 'gateway_error' || status >= 500) return 'gateway'
+  return status === 402 || status === 429 ? 'limit' : 'client'
+}
+
+const refusalCodes = Object.keys(refusalRules) as RefusalCode[]
+export const causes: readonly string[] = [...new Set<string>([...faultKinds, ...refusalCodes])]
+/** Whatever is not the client's own doing is shown before it happens. */
+const shownErrors = [
+  ...faultKinds.map((kind) => [blameFor({ kind }), kind] as const),
+  ...refusalCodes.map((code) => [blameFor({ code }), code] as const),
+].filter(([blame]) => blame !== 'client')
 
 /** Faults after which the same target may be called again. */
 export const retryReasons = faultKinds.filter((kind) => faultRules[kind].scope === 'retry')
@@ -68,6 +90,17 @@ export const journeyMetrics = {
     help: 'Client requests that ended, by key, its team, and outcome. Without a key: requests where none is configured, and strangers.',
     labels: ['key', 'team'],
     closed: [['outcome', ['ok', 'partial', 'failed', 'refused', 'client_disconnected']]],
+  },
+  errors: {
+    kind: 'counter',
+    name: 'turnout_request_errors_total',
+    help: 'Requests that ended in an error, by route, whose doing it is (client, limit, upstream, gateway), and cause: fault or refusal.',
+    labels: ['route'],
+    closed: [
+      ['blame', blames],
+      ['cause', causes],
+    ],
+    shown: shownErrors,
   },
   retries: {
     kind: 'counter',
