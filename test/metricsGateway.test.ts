@@ -120,8 +120,8 @@ describe('after the ten scenarios', () => {
     const of = (from: string, to: string): number | undefined =>
       series.get(`turnout_breaker_transitions_total{from="${from}",to="${to}",target="alpha/dead-breaker"}`)
     expect([of('closed', 'open'), of('open', 'half_open'), of('half_open', 'closed')]).toEqual([1, 1, 1])
-    expect(series.get('turnout_breaker_state{target="alpha/dead-alone",state="closed"}')).toBe(0)
-    expect(series.get('turnout_target_consecutive_failures{target="alpha/dead-alone"}')).toBeGreaterThan(5)
+    expect(series.get('turnout_breaker_state{target="dead-alone",state="closed"}')).toBe(0)
+    expect(series.get('turnout_target_consecutive_failures{target="dead-alone"}')).toBeGreaterThan(5)
   })
 
   it('counts broken streams, and clients that left', () => {

@@ -174,8 +174,6 @@ export const metricTable = {
     help: 'Upstream calls that could not be told a parameter as it was meant, by target and parameter; other = names beyond the known ones.',
     labels: ['target'],
     closed: [['param', lossLabels]],
-    // Most parameters are never dropped.
-    shown: [['other']],
   },
   authFailures: {
     kind: 'counter',

@@ -33,10 +33,13 @@ export const documentOf = (simulator: string): Document => ({
     alpha: { kind: 'openai', baseUrl: `${simulator}/v1`, apiKey: 'sk-test-alpha-0123456789' },
     beta: { kind: 'vllm', baseUrl: `${simulator}/v1` },
     claude: { kind: 'anthropic', baseUrl: simulator, apiKey: 'sk-test-claude-0123456789' },
+    openai: { baseUrl: `${simulator}/v1`, apiKey: 'sk-test-openai-0123456789' },
   },
   // Short waits: the scenarios are seconds, not minutes.
   retries: { attempts: 2, baseDelay: '5ms', maxDelay: '20ms', budget: 1 },
   breaker: { failures: 6, openFor: '300ms', unhealthyFor: '300ms' },
+  // Stays shut for as long as the scenarios last.
+  targets: { 'dead-alone': { provider: 'alpha', model: 'dead-alone', breaker: { failures: 6, openFor: '10m' } } },
   prices: { 'sim-*': { input: 1, cacheRead: 0.1, output: 4 }, 'dead-*': { input: 1, output: 4 } },
   routes: {
     healthy: ['alpha/sim-fast', 'beta/sim-fast'],
@@ -46,8 +49,10 @@ export const documentOf = (simulator: string): Document => ({
     flaky: { targets: ['alpha/sim-once'] },
     breaker: { targets: ['alpha/dead-breaker', 'beta/sim-fast'] },
     fallback: { targets: ['alpha/sim-error-503', 'beta/sim-fast'] },
-    dead: { targets: ['alpha/dead-alone'] },
+    dead: { targets: ['dead-alone'] },
     streams: { targets: ['alpha/sim-torn'] },
+    // The target that the shipped example of an alert on shares names.
+    dear: { targets: ['openai/gpt-4o'] },
     unpriced: { targets: ['beta/nobody-knows-the-price'] },
   },
   keys: [
@@ -115,7 +120,9 @@ const times = async (count: number, work: (index: number) => Promise<unknown>): 
 /** By name; each may be played again and again. */
 export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
   healthy: (scene) =>
-    times(12, (index) => scene.chat(index % 4 === 0 ? 'translated' : 'healthy', { stream: index % 2 === 0 })),
+    times(12, (index) =>
+      scene.chat(['translated', 'healthy', 'dear', 'healthy'][index % 4]!, { stream: index % 2 === 0 }),
+    ),
   'errors of clients and strangers': async (scene) => {
     await times(3, () => scene.chat('errors'))
     await scene.chat('no-such-route')

@@ -1,0 +1,16 @@
+// Every made file with its text: for whoever writes them, and for the test that they are fresh.
+import { type Dashboard, renderDashboard } from './dashboard.ts'
+import { money } from './money.ts'
+import { overview } from './overview.ts'
+import { reliability } from './reliability.ts'
+import { renderRuleTests } from './ruleTests.ts'
+
+export const dashboards: readonly Dashboard[] = [overview, reliability, money]
+
+/** By path from the root of the repository. */
+export function made(): Map<string, string> {
+  return new Map([
+    ...[...renderRuleTests()].map(([name, text]) => [`grafana/prometheus/tests/${name}`, text] as const),
+    ...dashboards.map((dashboard) => [`grafana/dashboards/${dashboard.uid}.json`, renderDashboard(dashboard)] as const),
+  ])
+}

@@ -1,0 +1,170 @@
+// What it costs: by model, key, team and route; tokens by class; what has no price.
+import { type Dashboard, rate, routeVariable, targetVariable, where, whereRoute, whereTarget } from './dashboard.ts'
+
+const spent = (counter: string, selector: string, by: readonly string[], range: string): string =>
+  `sum by (${by.join(', ')}) (increase(${counter}{${selector}}[${range}]))`
+
+export const money: Dashboard = {
+  uid: 'turnout-money',
+  title: 'Turnout / Money',
+  description:
+    'Spend by model, key, team and route, tokens by class, what cannot be priced. The ledger is the exact record; this is its picture.',
+  variables: [routeVariable, targetVariable],
+  sections: [
+    {
+      title: 'Sums',
+      panels: [
+        {
+          title: 'Last hour',
+          description: 'USD. Red: see below who asks for it, and lower what the key or route may.',
+          type: 'stat',
+          unit: 'currencyUSD',
+          width: 6,
+          queries: [{ expr: `sum(increase(turnout_cost_usd_total{${whereTarget}}[1h]))`, legend: 'last hour' }],
+          thresholds: ['green', [10, 'yellow'], [50, 'red']],
+        },
+        {
+          title: 'Last 24 hours',
+          description: 'USD. Red: more than a day may cost by the shipped alert; set your own number there.',
+          type: 'stat',
+          unit: 'currencyUSD',
+          width: 6,
+          queries: [{ expr: `sum(increase(turnout_cost_usd_total{${whereTarget}}[1d]))`, legend: 'last day' }],
+          thresholds: ['green', [50, 'yellow'], [100, 'red']],
+        },
+        {
+          title: 'In the time shown',
+          description: 'USD in the time range of this dashboard, as far as prices are known.',
+          type: 'stat',
+          unit: 'currencyUSD',
+          width: 6,
+          queries: [{ expr: `sum(increase(turnout_cost_usd_total{${whereTarget}}[$__range]))`, legend: 'spent' }],
+        },
+        {
+          title: 'Calls without a price',
+          description:
+            'In the time shown. Above 0: their money is missing everywhere here; give the model a price under `prices`, or run `turnout prices`.',
+          type: 'stat',
+          unit: 'short',
+          decimals: 0,
+          width: 6,
+          queries: [
+            { expr: `sum(increase(turnout_unpriced_attempts_total{${whereTarget}}[$__range]))`, legend: 'unpriced' },
+          ],
+          thresholds: ['green', [1, 'red']],
+        },
+      ],
+    },
+    {
+      title: 'Who and what',
+      panels: [
+        {
+          title: 'By target',
+          description:
+            'USD an hour by provider and model. A target that should be the exception on top: look for fallbacks, or a changed route.',
+          unit: 'currencyUSD',
+          stack: true,
+          queries: [
+            { expr: `${rate('turnout_cost_usd_total', whereTarget, ['target'])} * 3600`, legend: '{{target}}' },
+          ],
+        },
+        {
+          title: 'By route',
+          description: 'USD an hour by what apps ask for.',
+          unit: 'currencyUSD',
+          stack: true,
+          queries: [
+            { expr: `${rate('turnout_request_cost_usd_total', whereRoute, ['route'])} * 3600`, legend: '{{route}}' },
+          ],
+        },
+        {
+          title: 'By key',
+          description:
+            'USD an hour by key. One that leaps: a loop in an app, or a stolen key; give it a limit or switch it off.',
+          unit: 'currencyUSD',
+          stack: true,
+          queries: [
+            { expr: `${rate('turnout_request_cost_usd_total', whereRoute, ['key'])} * 3600`, legend: '{{key}}' },
+          ],
+        },
+        {
+          title: 'By team',
+          description: 'USD in the time shown, by team.',
+          type: 'bargauge',
+          unit: 'currencyUSD',
+          queries: [
+            { expr: spent('turnout_request_cost_usd_total', whereRoute, ['team'], '$__range'), legend: '{{team}}' },
+          ],
+        },
+        {
+          title: 'Cost of a request',
+          description:
+            'USD for each request that reached a target, by route, over an hour. Rising without a change of the route: prompts grow, or the cache of the vendor no longer hits.',
+          unit: 'currencyUSD',
+          decimals: 5,
+          queries: [
+            {
+              expr: `${spent('turnout_request_cost_usd_total', whereRoute, ['route'], '1h')} / ${spent('turnout_requests_total', `${whereRoute}, target!=""`, ['route'], '1h')}`,
+              legend: '{{route}}',
+            },
+          ],
+        },
+        {
+          title: 'Dearest keys and routes',
+          description:
+            'USD in the time shown, twenty lines. The ledger has the exact numbers: `turnout spend --by key,route`.',
+          type: 'table',
+          unit: 'currencyUSD',
+          queries: [
+            {
+              expr: `topk(20, ${spent('turnout_request_cost_usd_total', whereRoute, ['key', 'team', 'route'], '$__range')})`,
+              legend: '{{key}} {{team}} {{route}}',
+            },
+          ],
+        },
+      ],
+    },
+    {
+      title: 'Tokens',
+      panels: [
+        {
+          title: 'Tokens by class',
+          description:
+            'Tokens a second; the classes do not overlap. reasoning that leaps: an effort was raised. cache_write without cache_read: prompts change where they should not.',
+          unit: 'short',
+          stack: true,
+          queries: [{ expr: `${rate('turnout_tokens_total', whereTarget, ['class'])} > 0`, legend: '{{class}}' }],
+        },
+        {
+          title: "Prompt tokens read from the vendor's cache",
+          description:
+            'Share of prompt tokens at the lower price. A fall after a deployment: the beginning of the prompt has changed.',
+          unit: 'percentunit',
+          min: 0,
+          max: 1,
+          queries: [
+            {
+              expr: `sum by (target) (rate(turnout_tokens_total{${whereTarget}, class="cache_read"}[$__rate_interval])) / sum by (target) (rate(turnout_tokens_total{${whereTarget}, class=~"input|cache_.*"}[$__rate_interval]))`,
+              legend: '{{target}}',
+            },
+          ],
+        },
+        {
+          title: 'Tokens by target',
+          description: 'Tokens a second of all classes.',
+          unit: 'short',
+          stack: true,
+          queries: [{ expr: rate('turnout_tokens_total', whereTarget, ['target']), legend: '{{target}}' }],
+        },
+        {
+          title: 'Calls without a price, by target',
+          description: 'A second. Each of these targets needs a price: budgets do not count what has none.',
+          unit: 'reqps',
+          queries: [
+            { expr: `${rate('turnout_unpriced_attempts_total', where, ['target'])} > 0`, legend: '{{target}}' },
+          ],
+        },
+      ],
+    },
+  ],
+}

@@ -1,0 +1,363 @@
+// For each alert: series with which it must fire, what it then says, and series just short of it.
+
+export interface RuleCase {
+  readonly alert: string
+  /** In promtool's notation, a value a minute: `0+6x30` rises by 6 a minute for 30 minutes. */
+  readonly fires: Readonly<Record<string, string>>
+  /** Of what fires, beside those of the rule. */
+  readonly labels: Readonly<Record<string, string>>
+  /** `$value` as the annotations show it. */
+  readonly value: string
+  readonly quiet: Readonly<Record<string, string>>
+  /** When to look; 30 minutes in unless given. */
+  readonly at?: string
+}
+
+const chat = { job: 'turnout', route: 'chat' }
+const here = { job: 'turnout', instance: 'gw:4000' }
+const target = { job: 'turnout', target: 'openai/gpt-4.1-mini' }
+
+const series = (name: string, labels: Readonly<Record<string, string>>): string =>
+  `${name}{${Object.entries(labels)
+    .map(([label, value]) => `${label}="${value}"`)
+    .join(',')}}`
+
+const requests = series('turnout_requests_total', { ...chat, ...target, status: '2xx', outcome: 'ok' })
+const refused = series('turnout_requests_total', { ...chat, ...target, status: '4xx', outcome: 'refused' })
+const left = series('turnout_requests_total', { ...chat, ...target, status: 'none', outcome: 'client_disconnected' })
+const errors = (blame: string): string =>
+  series('turnout_request_errors_total', { ...chat, blame, cause: blame === 'client' ? 'bad_request' : 'server_error' })
+
+/** A histogram whose observations all lie between two bounds; the p95 is then 95 % of the way between them. */
+const histogram = (
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  below: string,
+  above: string,
+): Record<string, string> => ({
+  [series(`${name}_bucket`, { ...labels, le: below })]: '0x60',
+  [series(`${name}_bucket`, { ...labels, le: above })]: '0+60x60',
+  [series(`${name}_bucket`, { ...labels, le: '+Inf' })]: '0+60x60',
+})
+
+const durations = (below: string, above: string) =>
+  histogram('turnout_request_duration_seconds', { ...chat, stream: 'false' }, below, above)
+
+const mean = (seconds: number): Record<string, string> => ({
+  [series('turnout_request_duration_seconds_sum', { ...chat, stream: 'false' })]: `0+${60 * seconds}x60`,
+  [series('turnout_request_duration_seconds_count', { ...chat, stream: 'false' })]: '0+60x60',
+})
+
+/** An hour or more of steady spending. */
+const spending = (usdPerMinute: number, minutes = 1500): Record<string, string> => ({
+  [series('turnout_cost_usd_total', target)]: `0+${usdPerMinute}x${minutes}`,
+})
+
+const gauge = (name: string, labels: Readonly<Record<string, string>>, value: string): Record<string, string> => ({
+  [series(name, labels)]: value,
+})
+
+/** Nothing for ten minutes, then one, then nothing more. */
+const once = '0x10 1x60'
+
+const share = (name: string): string =>
+  series('turnout_requests_total', { ...chat, target: name, status: '2xx', outcome: 'ok' })
+
+export const ruleCases: readonly RuleCase[] = [
+  {
+    alert: 'TurnoutDown',
+    fires: gauge('up', here, '1x10 0x60'),
+    labels: here,
+    value: '0',
+    quiet: gauge('up', here, '1x60'),
+  },
+  {
+    alert: 'TurnoutErrorRateHigh',
+    fires: { [requests]: '0+100x60', [errors('upstream')]: '0+6x60' },
+    labels: chat,
+    value: '6%',
+    // Twice as many by the clients' own doing, and as many as the threshold by ours.
+    quiet: { [requests]: '0+100x60', [errors('upstream')]: '0+5x60', [errors('client')]: '0+20x60' },
+  },
+  {
+    alert: 'TurnoutErrorRateCritical',
+    fires: { [requests]: '0+100x60', [errors('gateway')]: '0+11x60' },
+    labels: chat,
+    value: '11%',
+    quiet: { [requests]: '0+100x60', [errors('upstream')]: '0+10x60' },
+  },
+  {
+    alert: 'TurnoutSuccessLow',
+    fires: { [requests]: '0+80x60', [refused]: '0+20x60' },
+    labels: chat,
+    value: '80%',
+    // Clients that leave are no failure.
+    quiet: { [requests]: '0+80x60', [refused]: '0+5x60', [left]: '0+15x60' },
+  },
+  {
+    alert: 'TurnoutLatencyAverageHigh',
+    fires: mean(6),
+    labels: chat,
+    value: '6s',
+    quiet: mean(4.9),
+  },
+  {
+    alert: 'TurnoutLatencyP95High',
+    fires: durations('5', '10'),
+    labels: chat,
+    value: '9.75s',
+    quiet: durations('2.5', '5'),
+  },
+  {
+    alert: 'TurnoutLatencyP95Critical',
+    fires: durations('10', '20'),
+    labels: chat,
+    value: '19.5s',
+    quiet: durations('5', '10'),
+  },
+  {
+    alert: 'TurnoutFirstTokenSlow',
+    fires: histogram('turnout_time_to_first_token_seconds', chat, '5', '10'),
+    labels: chat,
+    value: '9.75s',
+    quiet: histogram('turnout_time_to_first_token_seconds', chat, '2.5', '5'),
+  },
+  {
+    alert: 'TurnoutTargetShareHigh',
+    fires: { [share('openai/gpt-4o')]: '0+20x60', [share('openai/gpt-4.1-mini')]: '0+80x60' },
+    labels: { ...chat, target: 'openai/gpt-4o' },
+    value: '20%',
+    quiet: { [share('openai/gpt-4o')]: '0+9x60', [share('openai/gpt-4.1-mini')]: '0+91x60' },
+  },
+  {
+    alert: 'TurnoutCostPerHourHigh',
+    fires: spending(0.2),
+    labels: { job: 'turnout' },
+    value: '12.00',
+    quiet: spending(0.16),
+    at: '2h',
+  },
+  {
+    alert: 'TurnoutCostPerHourCritical',
+    fires: spending(1),
+    labels: { job: 'turnout' },
+    value: '60.00',
+    quiet: spending(0.8),
+    at: '2h',
+  },
+  {
+    alert: 'TurnoutCostPerDayHigh',
+    fires: spending(0.005),
+    labels: { job: 'turnout' },
+    value: '7.20',
+    quiet: spending(0.003),
+    at: '24h10m',
+  },
+  {
+    alert: 'TurnoutCostPerDayCritical',
+    fires: spending(0.1),
+    labels: { job: 'turnout' },
+    value: '144.00',
+    quiet: spending(0.06),
+    at: '24h10m',
+  },
+  {
+    alert: 'TurnoutCostPerRequestHigh',
+    fires: {
+      [series('turnout_request_cost_usd_total', { ...chat, key: 'app', team: '' })]: '0+0.12x120',
+      [requests]: '0+60x120',
+    },
+    labels: chat,
+    value: '0.0020',
+    quiet: {
+      [series('turnout_request_cost_usd_total', { ...chat, key: 'app', team: '' })]: '0+0.048x120',
+      [requests]: '0+60x120',
+    },
+    at: '2h',
+  },
+  {
+    alert: 'TurnoutCostSpike',
+    // A cent a minute for seven hours, then ten.
+    fires: {
+      [series('turnout_cost_usd_total', target)]: '0+0.01x419 4.29+0.1x120',
+      ...gauge('process_start_time_seconds', here, '0x600'),
+    },
+    labels: { job: 'turnout' },
+    value: '4',
+    // The same in the first hours of a process that has no past to compare with.
+    quiet: {
+      [series('turnout_cost_usd_total', target)]: '0+0.01x419 4.29+0.1x120',
+      ...gauge('process_start_time_seconds', here, '18000x600'),
+    },
+    at: '8h',
+  },
+  {
+    alert: 'TurnoutUnknownPrice',
+    fires: gauge('turnout_unpriced_attempts_total', target, '0x20 1x60'),
+    labels: target,
+    value: '1',
+    // An hour ago.
+    quiet: gauge('turnout_unpriced_attempts_total', target, once),
+  },
+  {
+    alert: 'TurnoutBreakerOpen',
+    // Between two openings it is half open for a while: that is no recovery.
+    fires: {
+      [series('turnout_breaker_state', { ...here, ...target, state: 'open' })]: '1x4 0x1 1x4 0x1 1x40',
+      [series('turnout_breaker_state', { ...here, ...target, state: 'half_open' })]: '0x4 1x1 0x4 1x1 0x40',
+      [series('turnout_breaker_state', { ...here, ...target, state: 'closed' })]: '0x60',
+    },
+    labels: { ...here, ...target },
+    value: '1',
+    quiet: {
+      [series('turnout_breaker_state', { ...here, ...target, state: 'open' })]: '0x24 1x2 0x40',
+      [series('turnout_breaker_state', { ...here, ...target, state: 'half_open' })]: '0x60',
+      [series('turnout_breaker_state', { ...here, ...target, state: 'disabled' })]: '0x60',
+    },
+  },
+  {
+    alert: 'TurnoutNoHealthyTarget',
+    fires: gauge('turnout_route_healthy_targets', { ...here, ...chat }, '2x10 0x60'),
+    labels: { ...here, ...chat },
+    value: '0',
+    quiet: gauge('turnout_route_healthy_targets', { ...here, ...chat }, '2x10 1x60'),
+  },
+  {
+    alert: 'TurnoutConsecutiveFailures',
+    fires: gauge('turnout_target_consecutive_failures', { ...here, ...target }, '0x10 6x60'),
+    labels: { ...here, ...target },
+    value: '6',
+    quiet: gauge('turnout_target_consecutive_failures', { ...here, ...target }, '0x10 5x60'),
+  },
+  {
+    alert: 'TurnoutFallbackShareHigh',
+    fires: {
+      [series('turnout_fallbacks_total', { ...chat, target: 'groq/llama', reason: 'overloaded' })]: '0+12x60',
+      [requests]: '0+60x60',
+    },
+    labels: chat,
+    value: '20%',
+    quiet: {
+      [series('turnout_fallbacks_total', { ...chat, target: 'groq/llama', reason: 'overloaded' })]: '0+6x60',
+      [requests]: '0+60x60',
+    },
+  },
+  {
+    alert: 'TurnoutStreamsBreak',
+    fires: {
+      [series('turnout_stream_faults_total', { ...target, fault: 'cut' })]: '0+3x60',
+      [series('turnout_upstream_attempts_total', { ...target, outcome: 'ok' })]: '0+100x60',
+    },
+    labels: target,
+    value: '3%',
+    quiet: {
+      [series('turnout_stream_faults_total', { ...target, fault: 'cut' })]: '0+2x60',
+      [series('turnout_upstream_attempts_total', { ...target, outcome: 'ok' })]: '0+100x60',
+    },
+  },
+  {
+    alert: 'TurnoutMemoryHigh',
+    fires: {
+      ...gauge('process_resident_memory_bytes', here, '850x60'),
+      ...gauge('turnout_memory_limit_bytes', here, '1000x60'),
+    },
+    labels: here,
+    value: '85%',
+    quiet: {
+      ...gauge('process_resident_memory_bytes', here, '800x60'),
+      ...gauge('turnout_memory_limit_bytes', here, '1000x60'),
+    },
+  },
+  {
+    alert: 'TurnoutMemoryCritical',
+    fires: {
+      ...gauge('process_resident_memory_bytes', here, '960x60'),
+      ...gauge('turnout_memory_limit_bytes', here, '1000x60'),
+    },
+    labels: here,
+    value: '96%',
+    quiet: {
+      ...gauge('process_resident_memory_bytes', here, '950x60'),
+      ...gauge('turnout_memory_limit_bytes', here, '1000x60'),
+    },
+  },
+  {
+    alert: 'TurnoutEventLoopLag',
+    fires: gauge('turnout_event_loop_lag_seconds', { ...here, quantile: '0.99' }, '0.2x60'),
+    labels: { ...here, quantile: '0.99' },
+    value: '200ms',
+    // A single long pause is another quantile.
+    quiet: {
+      ...gauge('turnout_event_loop_lag_seconds', { ...here, quantile: '0.99' }, '0.1x60'),
+      ...gauge('turnout_event_loop_lag_seconds', { ...here, quantile: '1' }, '3x60'),
+    },
+  },
+  {
+    alert: 'TurnoutLedgerFailing',
+    fires: gauge('turnout_ledger_failures_total', { ...here, kind: 'full' }, '0+5x60'),
+    labels: here,
+    value: '25',
+    quiet: gauge('turnout_ledger_failures_total', { ...here, kind: 'full' }, once),
+  },
+  {
+    alert: 'TurnoutLedgerRowsWait',
+    fires: gauge('turnout_ledger_kept_rows', here, '0x10 7x60'),
+    labels: here,
+    value: '7',
+    quiet: gauge('turnout_ledger_kept_rows', here, '0x26 7x2 0x60'),
+  },
+  {
+    alert: 'TurnoutLedgerRowsLost',
+    fires: gauge('turnout_ledger_lost_total', here, once),
+    labels: here,
+    value: '1',
+    quiet: gauge('turnout_ledger_lost_total', here, '3x60'),
+  },
+  {
+    alert: 'TurnoutDiskLow',
+    fires: {
+      ...gauge('turnout_ledger_disk_free_bytes', here, '9x60'),
+      ...gauge('turnout_ledger_disk_size_bytes', here, '100x60'),
+    },
+    labels: here,
+    value: '9%',
+    quiet: {
+      ...gauge('turnout_ledger_disk_free_bytes', here, '10x60'),
+      ...gauge('turnout_ledger_disk_size_bytes', here, '100x60'),
+    },
+  },
+  {
+    alert: 'TurnoutDiskCritical',
+    fires: {
+      ...gauge('turnout_ledger_disk_free_bytes', here, '1x60'),
+      ...gauge('turnout_ledger_disk_size_bytes', here, '100x60'),
+    },
+    labels: here,
+    value: '1%',
+    quiet: {
+      ...gauge('turnout_ledger_disk_free_bytes', here, '2x60'),
+      ...gauge('turnout_ledger_disk_size_bytes', here, '100x60'),
+    },
+  },
+  {
+    alert: 'TurnoutConfigRefused',
+    fires: gauge('turnout_config_swaps_total', { ...here, result: 'refused' }, '0x20 1x60'),
+    labels: { ...here, result: 'refused' },
+    value: '1',
+    quiet: gauge('turnout_config_swaps_total', { ...here, result: 'swapped' }, '0x20 1x60'),
+  },
+  {
+    alert: 'TurnoutBypassOn',
+    fires: gauge('turnout_bypass', here, '0x10 1x60'),
+    labels: here,
+    value: '1',
+    quiet: gauge('turnout_bypass', here, '0x20 1x60'),
+  },
+  {
+    alert: 'TurnoutLogFailing',
+    fires: gauge('turnout_log_failures_total', here, '0x20 4x60'),
+    labels: here,
+    value: '4',
+    quiet: gauge('turnout_log_failures_total', here, '4x60'),
+  },
+]
