@@ -3,9 +3,10 @@ import { type Dashboard, renderDashboard } from './dashboard.ts'
 import { money } from './money.ts'
 import { overview } from './overview.ts'
 import { reliability } from './reliability.ts'
+import { rollouts } from './rollouts.ts'
 import { renderRuleTests } from './ruleTests.ts'
 
-export const dashboards: readonly Dashboard[] = [overview, reliability, money]
+export const dashboards: readonly Dashboard[] = [overview, rollouts, money, reliability]
 
 /** By path from the root of the repository. */
 export function made(): Map<string, string> {

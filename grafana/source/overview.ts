@@ -137,6 +137,14 @@ export const overview: Dashboard = {
           ],
         },
         {
+          title: 'Not let in',
+          description:
+            'Requests with a key or token that was not taken, by reason, the admin API included. Many of unknown: a key was rotated, or somebody guesses.',
+          unit: 'reqps',
+          stack: true,
+          queries: [{ expr: rate('turnout_auth_failures_total', where, ['reason']), legend: '{{reason}}' }],
+        },
+        {
           title: 'Clients that leave',
           description:
             'Requests whose client went away, by whether something had been sent. Rising with the first token: they lose patience. Suddenly: a client with a timeout that is too short.',

@@ -197,6 +197,33 @@ export const reliability: Dashboard = {
       ],
     },
     {
+      title: 'Messages to others',
+      panels: [
+        {
+          title: 'Deliveries to webhooks',
+          description:
+            'Attempts by webhook and outcome. failed: tried again later. dead: given up, the receiver was unreachable or refused for too long.',
+          unit: 'reqps',
+          queries: [
+            {
+              expr: rate('turnout_webhook_deliveries_total', where, ['webhook', 'outcome']),
+              legend: '{{webhook}} {{outcome}}',
+            },
+          ],
+        },
+        {
+          title: 'Messages that are not delivered',
+          description:
+            'waiting: they will be tried again. dead: nobody heard of them; repair the receiver and send them again (docs/admin.md, alerts and webhooks).',
+          unit: 'short',
+          thresholds: ['green', [1, 'yellow']],
+          queries: [
+            { expr: `max by (webhook, state) (turnout_webhook_messages{${where}})`, legend: '{{webhook}} {{state}}' },
+          ],
+        },
+      ],
+    },
+    {
       title: 'Ledger and log',
       panels: [
         {

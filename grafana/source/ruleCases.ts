@@ -354,6 +354,13 @@ export const ruleCases: readonly RuleCase[] = [
     quiet: gauge('turnout_bypass', here, '0x20 1x60'),
   },
   {
+    alert: 'TurnoutWebhookDead',
+    fires: gauge('turnout_webhook_messages', { ...here, webhook: 'ops', state: 'dead' }, '0x10 2x60'),
+    labels: { job: 'turnout', webhook: 'ops' },
+    value: '2',
+    quiet: gauge('turnout_webhook_messages', { ...here, webhook: 'ops', state: 'waiting' }, '0x10 2x60'),
+  },
+  {
     alert: 'TurnoutLogFailing',
     fires: gauge('turnout_log_failures_total', here, '0x20 4x60'),
     labels: here,

@@ -53,6 +53,19 @@ export const assignments = ['hash', 'override', 'pinned'] as const
 /** `none`: it was not there before. */
 export const transitionPhases = ['none', ...phases] as const
 export const transitionCauses = causes
+/** Those that are shown before they happen: what people do, what a rollout does by itself, and every way in which it is taken back. */
+const transitionsShown: readonly (readonly string[])[] = [
+  ...['operator', 'file'].map((cause) => ['none', 'stepping', cause]),
+  ...['operator', 'step'].flatMap((cause) =>
+    ['stepping', 'awaiting', 'completed'].map((to) => ['stepping', to, cause]),
+  ),
+  ...['stepping', 'paused', 'awaiting'].flatMap((from) => causes.map((cause) => [from, 'rolled_back', cause])),
+  ...causes.map((cause) => ['stepping', 'paused', cause]),
+  ['stepping', 'stopped', 'operator'],
+  ['stopped', 'stepping', 'operator'],
+  ['paused', 'stepping', 'operator'],
+  ['awaiting', 'stepping', 'operator'],
+]
 
 /** What a limit is counted by; `everything` = all together, `several` = a combination. */
 export const limitScopeNames = ['everything', 'key', 'team', 'route', 'user', 'ip', 'several'] as const
@@ -298,6 +311,7 @@ export const metricTable = {
       ['to', transitionPhases],
       ['reason', transitionCauses],
     ],
+    shown: transitionsShown,
   },
   ledgerEntries: {
     kind: 'counter',

@@ -41,12 +41,12 @@ export function showRollouts(
   }))
   const requests = metrics.counter('rolloutRequests')
   const rows = new Map<string, Float64Array>()
-  const transitions = metrics.counter('rolloutTransitions').row()
+  const transitions = metrics.counter('rolloutTransitions').seed()
   return {
     assigned(rollout, arm, assignment) {
       let row = rows.get(rollout)
       if (!row) {
-        row = requests.row(rollout)
+        row = requests.seed(rollout)
         rows.set(rollout, row)
       }
       row[indexOf(rolloutArms, arm) * assignments.length + indexOf(assignments, assignment)]!++

@@ -38,6 +38,8 @@ export const documentOf = (simulator: string): Document => ({
   // Short waits: the scenarios are seconds, not minutes.
   retries: { attempts: 2, baseDelay: '5ms', maxDelay: '20ms', budget: 1 },
   breaker: { failures: 6, openFor: '300ms', unhealthyFor: '300ms' },
+  // Nobody listens there.
+  webhooks: { ops: { url: 'http://127.0.0.1:9/', secret: 'test-hook-secret-0123456789', attempts: 1 } },
   // Stays shut for as long as the scenarios last.
   targets: { 'dead-alone': { provider: 'alpha', model: 'dead-alone', breaker: { failures: 6, openFor: '10m' } } },
   prices: { 'sim-*': { input: 1, cacheRead: 0.1, output: 4 }, 'dead-*': { input: 1, output: 4 } },
@@ -51,6 +53,7 @@ export const documentOf = (simulator: string): Document => ({
     fallback: { targets: ['alpha/sim-error-503', 'beta/sim-fast'] },
     dead: { targets: ['dead-alone'] },
     streams: { targets: ['alpha/sim-torn'] },
+    moved: ['alpha/sim-fast'],
     // The target that the shipped example of an alert on shares names.
     dear: { targets: ['openai/gpt-4o'] },
     unpriced: { targets: ['beta/nobody-knows-the-price'] },
@@ -155,6 +158,18 @@ export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>
     await sent.response
     sent.request.destroy()
     await sent.done
+  },
+  'traffic moved by percent': async (scene) => {
+    const move = (percent: number) =>
+      scene.admin('PUT', '/routes/moved/canary', {
+        target: 'claude/sim-fast',
+        percent,
+        unit: 'request',
+        reason: 'rehearsal',
+      })
+    await move(50)
+    await times(12, () => scene.chat('moved'))
+    await move(0)
   },
   'unknown prices, swaps and the bypass': async (scene) => {
     await scene.chat('unpriced')
