@@ -166,6 +166,42 @@ export const overview: Dashboard = {
       ],
     },
     {
+      title: 'Limits',
+      panels: [
+        {
+          title: 'Refused by limits',
+          description:
+            'By what the limit is counted by, and what ran out: requests, tokens, concurrency. Wanted, unless its owner says otherwise: then raise that limit (docs/limits.md).',
+          unit: 'reqps',
+          stack: true,
+          width: 8,
+          queries: [
+            { expr: rate('turnout_limit_refusals_total', where, ['scope', 'kind']), legend: '{{scope}}: {{kind}}' },
+          ],
+        },
+        {
+          title: 'Turned away at the door',
+          description:
+            'By a list of addresses, a block after wrong keys, or pages asked for too often. Many at once: somebody tries keys; docs/limits.md says how to see whom.',
+          unit: 'reqps',
+          stack: true,
+          width: 8,
+          queries: [{ expr: rate('turnout_door_refusals_total', where, ['reason']), legend: '{{reason}}' }],
+        },
+        {
+          title: 'Waiting for their turn',
+          description:
+            'Requests that wait for room in a limit, and keys, users, addresses that limits remember. Waiting for long: the limit is too small for its traffic.',
+          unit: 'short',
+          width: 8,
+          queries: [
+            { expr: `turnout_limit_waiting{${where}}`, legend: '{{instance}} waiting' },
+            { expr: `turnout_limit_entities{${where}}`, legend: '{{instance}} remembered' },
+          ],
+        },
+      ],
+    },
+    {
       title: 'How fast',
       panels: [
         {

@@ -8,6 +8,7 @@ import { type Exchange, get, post, send } from './exchange.ts'
 
 export const adminKey = 'sk-test-admin-0123456789'
 export const keyOfRed = 'sk-test-red-01234567890'
+const keyOfTight = 'sk-test-tight-0123456789'
 const keyOfBlue = 'sk-test-blue-0123456789'
 
 export interface Scene {
@@ -58,7 +59,9 @@ export const documentOf = (simulator: string): Document => ({
     dear: { targets: ['openai/gpt-4o'] },
     unpriced: { targets: ['beta/nobody-knows-the-price'] },
   },
+  limits: { tight: { per: 'key', only: { key: 'tight' }, requests: 2 } },
   keys: [
+    { name: 'tight', key: keyOfTight },
     { name: 'red', team: 'reds', key: keyOfRed },
     { name: 'blue', team: 'blues', key: keyOfBlue },
     { name: 'admin', key: adminKey, role: 'admin' },
@@ -133,6 +136,7 @@ export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>
     // A parameter that Anthropic does not have.
     await scene.chat('translated', { logit_bias: { 50256: -100 } }, keyOfBlue)
   },
+  'a limit is reached': (scene) => times(4, () => scene.chat('healthy', {}, keyOfTight)),
   'slow streams': (scene) => times(3, () => scene.chat('slow', { stream: true }, keyOfBlue)),
   retries: async (scene) => {
     scene.simulator.script('sim-once', scripts['sim-once'])
