@@ -200,6 +200,29 @@ export const reliability: Dashboard = {
       title: 'Messages to others',
       panels: [
         {
+          title: "Turnout's own alerts that fire",
+          description:
+            'Keys, teams, routes, targets or budgets for which an alert of the configuration fires. `turnout alerts` and docs/alerts.md say for which, and what was told.',
+          unit: 'short',
+          min: 0,
+          thresholds: ['green', [1, 'red']],
+          queries: [
+            { expr: `max by (alert, severity) (turnout_alerts_firing{${where}})`, legend: '{{alert}} ({{severity}})' },
+          ],
+        },
+        {
+          title: 'What alerts have said',
+          description:
+            'Messages of the last hour, firing and resolved. One that does both all the time: raise its threshold or its cooldown.',
+          unit: 'short',
+          queries: [
+            {
+              expr: `sum by (alert, state) (increase(turnout_alert_messages_total{${where}}[1h]))`,
+              legend: '{{alert}} {{state}}',
+            },
+          ],
+        },
+        {
           title: 'Deliveries to webhooks',
           description:
             'Attempts by webhook and outcome. failed: tried again later. dead: given up, the receiver was unreachable or refused for too long.',

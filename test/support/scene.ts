@@ -41,6 +41,7 @@ export const documentOf = (simulator: string): Document => ({
   breaker: { failures: 6, openFor: '300ms', unhealthyFor: '300ms' },
   // Nobody listens there.
   webhooks: { ops: { url: 'http://127.0.0.1:9/', secret: 'test-hook-secret-0123456789', attempts: 1 } },
+  alerts: { dear: { kind: 'spend', usd: 100 } },
   // Stays shut for as long as the scenarios last.
   targets: { 'dead-alone': { provider: 'alpha', model: 'dead-alone', breaker: { failures: 6, openFor: '10m' } } },
   prices: { 'sim-*': { input: 1, cacheRead: 0.1, output: 4 }, 'dead-*': { input: 1, output: 4 } },
