@@ -29,7 +29,7 @@ function run(events: Events, { r0 = 1, factors = harmFactors, restarts = false }
   return process
 }
 const evidenceOf = (events: Events): number => Math.exp(run(events).logEvidence())
-const weight = fc.double({ min: 1e-6, max: 1, noNaN: true })
+const weight = fc.integer({ min: 1, max: million - 1 }).map((ppm) => ppm / million)
 const ratio = fc.double({ min: 0.01, max: 100, noNaN: true })
 
 describe('the evidence of one bad event', () => {
@@ -45,9 +45,10 @@ describe('the evidence of one bad event', () => {
           const q = (w * rho) / (w * rho + 1 - w)
           return q * Math.exp(increment(r, r0, w, true)) + (1 - q) * Math.exp(increment(r, r0, w, false))
         }
-        expect(Math.abs(expected(r0) - 1)).toBeLessThan(1e-12 * Math.max(1, r / r0))
+        expect(Math.abs(expected(r0) - 1)).toBeLessThan(1e-12 * Math.max(1, r / r0, r0 / r))
+        const slack = 1e-12 * Math.max(1, r / r0, r0 / r)
         const isFar = r > r0 ? truth <= r0 : truth >= r0
-        if (isFar) expect(expected(truth)).toBeLessThanOrEqual(1 + 1e-12 * Math.max(1, r / r0))
+        if (isFar) expect(expected(truth)).toBeLessThanOrEqual(1 + slack)
       }),
       { numRuns: 2000 },
     )
@@ -166,37 +167,50 @@ describe('counts', () => {
 })
 
 describe('the share of clean units', () => {
-  it('is the weight while all are clean, or all alike', () => {
+  const canary = 0
+  const stable = 2 ** 32 - 1
+
+  it('is the weight before anything is known, and what comes after', () => {
     const share = new CleanShare()
     expect(share.share(10_000)).toBe(10_000)
     const draw = drawOf(7)
-    for (let i = 0; i < 5000; i++) share.push(draw() < 0.5, draw() < 0.5)
-    expect(Math.abs(share.share(500_000) - 500_000)).toBeLessThan(60_000)
-  })
-
-  it('sinks with the arm that loses its clean units', () => {
-    const share = new CleanShare()
-    share.share(500_000)
-    for (let i = 0; i < 1000; i++) {
-      share.push(true, i % 4 === 0)
-      share.push(false, i % 2 === 0)
+    for (let i = 0; i < 40_000; i++) share.push(Math.floor(draw() * 2 ** 32))
+    for (const ppm of [500, 10_000, 50_000, 500_000, 990_000]) {
+      const small = Math.min(ppm, million - ppm)
+      expect(Math.abs(share.share(ppm) - ppm) / small).toBeLessThan(0.4)
     }
-    // A quarter of one against a half of the other.
-    expect(share.share(500_000)).toBeGreaterThan(320_000)
-    expect(share.share(500_000)).toBeLessThan(350_000)
     expect(share.share(million)).toBe(million)
     expect(share.share(0)).toBe(0)
   })
 
-  it('takes a canary that has just grown to be as clean as stable', () => {
+  it('sinks with the arm that loses its clean units, over the last requests alone', () => {
+    const share = new CleanShare()
+    share.share(500_000)
+    for (let i = 0; i < 2000; i++) share.push(i % 4 === 0 ? canary : stable)
+    expect(share.share(500_000)).toBe(260_000)
+    for (let i = 0; i < 500; i++) share.push(i % 2 === 0 ? canary : stable)
+    expect(share.share(500_000)).toBe(500_000)
+  })
+
+  it('is that of the new weight at once when the weight changes', () => {
+    const share = new CleanShare()
+    // Bad events have emptied the lowest buckets, which were the canary's first.
+    for (let i = 0; i < 3000; i++) {
+      share.share(50_000)
+      share.push(Math.floor((0.05 + (i % 95) / 100) * 2 ** 32) + 1)
+    }
+    expect(share.share(50_000)).toBeLessThan(6000)
+    expect(share.share(250_000)).toBeGreaterThan(200_000)
+    expect(share.share(250_000)).toBeLessThan(220_000)
+    share.push(canary)
+  })
+
+  it('looks back further at small weights', () => {
     const share = new CleanShare()
     share.share(10_000)
-    for (let i = 0; i < 500; i++) {
-      share.push(true, false)
-      share.push(false, true)
-    }
-    expect(share.share(10_000)).toBeLessThan(500)
-    expect(share.share(250_000)).toBe(250_000)
+    for (let i = 0; i < 20_000; i++) share.push(i < 10_000 || i % 50 === 0 ? canary : stable)
+    // The last 10,000 requests, 200 of them the canary's, and 1,000 more at 1 %.
+    expect(share.share(10_000)).toBe(19_100)
   })
 })
 

@@ -1,5 +1,8 @@
-// The chance that the next first bad event of a unit is the canary's, given who is still without one.
-import { million } from './assignment.ts'
+// The canary's share among requests of units that had no bad event yet: what a first bad event of a unit is judged by.
+import { million, thresholdOf } from './assignment.ts'
+
+/** Most requests that are looked back on. */
+const longest = 2 ** 15
 
 /**
  * Errors come in clusters by user while the arms are assigned by user, so only the first bad event of a unit counts. And once the arms
@@ -7,75 +10,54 @@ import { million } from './assignment.ts'
  * the canary's: in the end every unit has had one, and the ratio drifts to 1. What counts is the share among those still clean, as the
  * risk set does in a log-rank test (Mantel, 1966; anytime-valid: Grünwald, Ly, Pérez-Ortiz, ter Schure, 2021).
  *
- * With c = the part of an arm's last requests that came from clean units, the share is w·c_canary / (w·c_canary + (1−w)·c_stable). The
- * windows hold what came before the request in question. Counting the canary's clean requests among the last 500 of both arms instead
- * fails at small weights: at 0.1 % that window has no canary in it most of the time, and then every bad event of it looks like a miracle.
+ * It is taken over the last requests of clean units before the one in question, so it is known beforehand: 500 of them, more at small
+ * weights so that the smaller arm has a hundred in it, and as many more at the assigned weight as give that arm ten. Buckets are kept
+ * instead of arms: when the weight changes, the window tells at once what the share is under the new one.
+ *
+ * What is tried and worse: the assigned weight times the part of each arm that is clean. It leaves out how many users the canary happens
+ * to have, and finds harmful canaries harmless in 10 % of runs where 5 % are allowed.
  */
 export class CleanShare {
-  readonly #stable: Part
-  readonly #canary: Part
-  readonly #pseudo: number
+  readonly #buckets = new Uint32Array(longest)
+  #pushed = 0
+  /** Requests that count, and those of them that are the canary's. */
+  #length = 0
+  #canary = 0
   #weightPpm = -1
-
-  /** @param pseudo requests with the common part of clean ones that are added to each arm, so that a small window says nothing rash */
-  constructor(window = 500, pseudo = 20) {
-    this.#stable = new Part(window)
-    this.#canary = new Part(window)
-    this.#pseudo = pseudo
-  }
+  #threshold = 0
+  #window = 0
+  #pseudo = 0
 
   /** Parts per million, for a request that is assigned at this weight. */
   share(weightPpm: number): number {
-    if (weightPpm !== this.#weightPpm) {
-      // Most units of a canary that has just grown come from stable, and are as clean as those there.
-      if (this.#weightPpm !== -1) this.#canary.clear()
-      this.#weightPpm = weightPpm
-    }
-    const { clean, count } = this.#stable
-    const other = this.#canary
-    if (clean === count && other.clean === other.count) return weightPpm
+    if (weightPpm !== this.#weightPpm) this.#weigh(weightPpm)
     if (weightPpm === 0 || weightPpm === million) return weightPpm
-    const common = (clean + other.clean) / (count + other.count)
-    const w = (weightPpm / million) * this.#cleanOf(other, common)
-    const rest = (1 - weightPpm / million) * this.#cleanOf(this.#stable, common)
-    // Where hardly anybody is clean in either arm, the windows say nothing of the few who are.
-    return common === 0 ? weightPpm : rounded(Math.round((w / (w + rest)) * million))
+    const w = weightPpm / million
+    return rounded(Math.round(((this.#canary + this.#pseudo * w) / (this.#length + this.#pseudo)) * million))
   }
 
-  /** @param isClean its unit had no bad event when it came */
-  push(canary: boolean, isClean: boolean): void {
-    ;(canary ? this.#canary : this.#stable).push(isClean)
+  /** A request of a clean unit. */
+  push(bucket: number): void {
+    const last = longest - 1
+    if (this.#length >= this.#window) {
+      if (this.#buckets[(this.#pushed - this.#length) & last]! < this.#threshold) this.#canary--
+    } else this.#length++
+    this.#buckets[this.#pushed & last] = bucket
+    this.#pushed++
+    if (bucket < this.#threshold) this.#canary++
   }
 
-  #cleanOf({ clean, count }: Part, common: number): number {
-    return (clean + this.#pseudo * common) / (count + this.#pseudo)
-  }
-}
-
-/** How many of an arm's last requests were clean. */
-class Part {
-  readonly #ring: Uint8Array
-  #next = 0
-  count = 0
-  clean = 0
-
-  constructor(window: number) {
-    this.#ring = new Uint8Array(window)
-  }
-
-  push(isClean: boolean): void {
-    const { length } = this.#ring
-    if (this.count === length) this.clean -= this.#ring[this.#next]!
-    else this.count++
-    this.#ring[this.#next] = isClean ? 1 : 0
-    if (isClean) this.clean++
-    this.#next = this.#next + 1 === length ? 0 : this.#next + 1
-  }
-
-  clear(): void {
-    this.#next = 0
-    this.count = 0
-    this.clean = 0
+  #weigh(weightPpm: number): void {
+    this.#weightPpm = weightPpm
+    this.#threshold = thresholdOf(weightPpm)
+    const small = Math.max(1, Math.min(weightPpm, million - weightPpm)) / million
+    this.#window = Math.min(longest, Math.max(500, Math.round(100 / small)))
+    this.#pseudo = 10 / small
+    this.#length = Math.min(this.#pushed, this.#window)
+    this.#canary = 0
+    for (let i = 1; i <= this.#length; i++) {
+      if (this.#buckets[(this.#pushed - i) & (longest - 1)]! < this.#threshold) this.#canary++
+    }
   }
 }
 

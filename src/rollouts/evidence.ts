@@ -10,7 +10,7 @@ import { ShareCheck } from './shareCheck.ts'
 import { SizeRoom } from './sizeRoom.ts'
 import type { Count } from './tally.ts'
 import { type Arrival, type EvidenceRecord, Ticket } from './ticket.ts'
-import { UnitTable } from './unitTable.ts'
+import { type UnitId, UnitTable } from './unitTable.ts'
 import { Watermark } from './watermark.ts'
 
 /** Why the canary has to go. */
@@ -114,7 +114,7 @@ export class Evidence {
     const known = unit ? this.units.add(unit.high, unit.low, 1) : 0
     const isForgotten = unit !== undefined && known === 0 && this.units.isFull
     const isFirst = known === 0 && !isForgotten
-    const shares = this.#isSticky ? this.#sharesOf(weightPpm, canary, known, isForgotten) : undefined
+    const shares = this.#isSticky ? this.#sharesOf(bucket, weightPpm, known, isForgotten) : undefined
     const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
     const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, shares, thresholds)
     if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
@@ -201,6 +201,12 @@ export class Evidence {
     return { epoch, ppm, canary, seen: marks, bad: faulty, shares: judged }
   }
 
+  /** What is known of a unit from the record of one of its requests, after a restart. */
+  remember(unit: UnitId, record: EvidenceRecord): void {
+    const guards = (1 << this.guards.length) - 1
+    this.units.add(unit.high, unit.low, 1 | ((record.bad & guards) << 1))
+  }
+
   /** All that was counted. Whole numbers; adding those of several processes gives those of all. */
   counts(): Count[] {
     return [
@@ -233,16 +239,15 @@ export class Evidence {
     for (const guard of this.guards) if (guard.isHarm()) this.#accuse(guard)
   }
 
-  #sharesOf(weightPpm: number, canary: boolean, known: number, isForgotten: boolean): number[] {
+  #sharesOf(bucket: number, weightPpm: number, known: number, isForgotten: boolean): number[] {
     const shares: number[] = []
     for (let g = 0; g < this.#clean.length; g++) {
       const window = this.#clean[g]
       if (!window) shares.push(weightPpm)
-      else if (isForgotten) shares.push(unobserved)
+      else if (isForgotten || known & (2 << g)) shares.push(unobserved)
       else {
-        const isClean = (known & (2 << g)) === 0
-        shares.push(isClean ? window.share(weightPpm) : unobserved)
-        window.push(canary, isClean)
+        shares.push(window.share(weightPpm))
+        window.push(bucket)
       }
     }
     return shares
