@@ -7,6 +7,8 @@ import { createGatekeeper } from './gateway/admit.ts'
 import { createAlerting } from './gateway/alerting.ts'
 import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
+import { dropCanary } from './gateway/cacheDrop.ts'
+import { showCache } from './gateway/cacheMetrics.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
@@ -25,6 +27,7 @@ import { createPriceBook } from './pricing/book.ts'
 import { loadLayers } from './pricing/layers.ts'
 import type { AlertMemory } from './state/alerts/alert.ts'
 import type { Transition } from './state/breaker.ts'
+import { createResponseCache, type ResponseCache } from './state/cache/responseCache.ts'
 import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
 import type { Limits } from './state/limits/limit.ts'
@@ -83,6 +86,7 @@ export interface Turnout {
   readonly health: Health
   readonly rollouts: Rollouts | undefined
   readonly limits: Limits
+  readonly cache: ResponseCache
   /** Tells the configured webhooks of an event. */
   readonly notify: Notify
   /** Where `/metrics` is, if it has a port of its own and that is open. */
@@ -123,6 +127,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   const random = options.random ?? Math.random
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   showLive(metrics, { snapshot: () => snapshot, health, pools, log })
+  const cache = createResponseCache({ settings: snapshot.cache })
+  showCache(metrics, cache)
   const latencies = createLatencies()
   const admission = createAdmission({
     snapshot: () => snapshot,
@@ -167,11 +173,13 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       hashUnit: unitHasher(options.rollouts!.secret),
       random,
     },
+    cache,
     started: () => metrics.requestStarted(),
     tokenGaps: metrics.tokenGaps,
     settled(call) {
       for (const { target, startedAt, endedAt } of call.attempts)
         if (endedAt !== undefined) latencies.observe(target.id, endedAt - startedAt)
+      if (call.cache) cache.ended(call.route!.name, call.cache)
       const recorded = settle(call)
       watching?.settled(call)
       return recorded
@@ -221,6 +229,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         const { text, from, to, cause, data, type } = presentTransition(transition)
         log.warn(text, { event: 'rollout', route: transition.live.definition.route })
         shown?.changed(from, to, cause)
+        if (type === 'rollout.aborted') dropCanary(cache, transition.live, snapshot)
         notify({ type, at: transition.event.at, data })
       },
     })
@@ -232,6 +241,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)
     admission.swapped(next)
+    cache.configure(next.cache)
     metrics.setConfiguration(configuredIn(next))
     void rollouts?.follow(next)
     alerting.use(next)
@@ -247,6 +257,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     health,
     rollouts,
     limits: admission.limits,
+    cache,
     notify,
     get scrapeUrl() {
       return scrapes?.url
@@ -277,6 +288,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       await pools.close()
       health.close()
       alerting.close()
+      cache.close()
       return cut
     },
   }

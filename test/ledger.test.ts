@@ -215,6 +215,9 @@ describe('rows', () => {
       clean_share_ppm: 990_000,
       served_arm: 'stable',
       shadow_of: id - 64,
+      cache: null,
+      cache_age_s: null,
+      cache_saved: null,
     })
     const [first, second] = store.db.prepare('SELECT * FROM attempts ORDER BY id').all() as Record<string, unknown>[]
     expect(first).toMatchObject({

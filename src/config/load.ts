@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { buildAlerts } from './alertSettings.ts'
+import { buildCache } from './cacheSettings.ts'
 import { buildClientJwt } from './clientJwtSettings.ts'
 import { defaults } from './defaults.ts'
 import { readDocument } from './document.ts'
@@ -190,6 +191,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     ...buildSeen(settings, server, report),
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
+    cache: buildCache(settings.cache),
     prices: settings.prices ?? {},
     providers,
     targets: new Map([...plans].map(([id, plan]) => [id, plan.target])),

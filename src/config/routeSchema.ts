@@ -1,6 +1,7 @@
 // The part of the schema that says what can be called: targets, routes, and how they survive failures.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import { z } from 'zod'
+import { routeCache } from './cacheSchema.ts'
 import { defaults } from './defaults.ts'
 import { routeRules } from './limitSchema.ts'
 import { canary } from './rolloutSchema.ts'
@@ -132,6 +133,7 @@ export const route = z.union(
       canary: canary
         .optional()
         .describe('Another model that gets a percentage of this route, moved while it runs: see docs/rollouts.md.'),
+      cache: routeCache,
       ...routeRules,
     }),
   ],

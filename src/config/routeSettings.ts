@@ -1,5 +1,6 @@
 // Makes targets and routes of their settings: shorthand spelled out, limits inherited, names looked up.
 import { providerKinds } from '../providers/index.ts'
+import { buildRouteCache } from './cacheSettings.ts'
 import { flattenChain, routePrefix, spellOut } from './chain.ts'
 import { defaults } from './defaults.ts'
 import { buildOwnRules } from './limitSettings.ts'
@@ -114,6 +115,7 @@ export function buildRoute(name: string, settings: RouteSettings, parts: RoutePa
     clientModels: block?.clientModels ?? false,
     strict: block?.strict ?? false,
     canary,
+    cache: buildRouteCache(block?.cache),
     ...buildOwnRules(block ?? {}, { kind: 'route', name, path, routes: parts.routeNames }, parts.report),
   })
 }
@@ -192,6 +194,7 @@ function makeRoute(name: string, targets: readonly Target[], more: Partial<Route
     clientModels: false,
     strict: false,
     canary: undefined,
+    cache: undefined,
     limits: [],
     budgets: [],
     implicit: false,

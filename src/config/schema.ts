@@ -5,6 +5,7 @@ import { pricesSchema } from '../pricing/priceSchema.ts'
 import { neverPassed } from '../providers/provider.ts'
 import { alertSections } from './alertSchema.ts'
 import { auth } from './authSchema.ts'
+import { cacheSection } from './cacheSchema.ts'
 import { defaults } from './defaults.ts'
 import { limitSections, ownRules } from './limitSchema.ts'
 import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
@@ -186,6 +187,7 @@ export const configSchema = strict({
   ...limitSections,
   ...alertSections,
   ...seenSections,
+  cache: cacheSection,
   directModels: z
     .boolean()
     .optional()

@@ -3,6 +3,7 @@ import type { DialectName, Quirk } from '../dialects/dialect.ts'
 import type { Prices } from '../pricing/priceSchema.ts'
 import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
+import type { CacheSettings, RouteCache } from './cacheSettings.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
 import type { CanarySetting } from './rolloutTypes.ts'
 import type { MetricsSettings } from './seenTypes.ts'
@@ -100,6 +101,8 @@ export interface Route {
   readonly usageCost: boolean
   /** Where a percentage of it goes unless an operator has said otherwise. */
   readonly canary: CanarySetting | undefined
+  /** Undefined = answers are not kept. */
+  readonly cache: RouteCache | undefined
   /** Its own, beside the snapshot's. */
   readonly limits: readonly LimitSettings[]
   readonly budgets: readonly BudgetSettings[]
@@ -207,6 +210,7 @@ export interface Snapshot {
   readonly metrics: MetricsSettings
   readonly dataDir: string
   readonly ledger: LedgerSettings
+  readonly cache: CacheSettings
   /** The operator's own prices, which win over all others. */
   readonly prices: Prices
   readonly providers: ReadonlyMap<string, Provider>

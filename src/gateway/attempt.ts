@@ -3,7 +3,7 @@ import type { Target } from '../config/snapshot.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
 import type { Books } from './books.ts'
-import { type Attempt, type Call, ClientGone } from './call.ts'
+import { type Attempt, type Call, ClientGone, isAbandoned } from './call.ts'
 import { Exchange } from './exchange.ts'
 import { modelFor, requestHeaders } from './headers.ts'
 import { laneFor } from './lanes.ts'
@@ -95,7 +95,7 @@ export async function tryTarget(
     attempt.endedAt = performance.now()
     if (attempt.facts && attempt.facts.contentBytes > 0) attempt.firstTokenAt = attempt.endedAt
     call.upstreamMs += attempt.endedAt - attempt.startedAt
-    if (call.gone) exchange.abort()
+    if (isAbandoned(call)) exchange.abort()
     if (exchange.ended) clearTimeout(deadline)
     else exchange.deadline = deadline
   }
@@ -104,7 +104,7 @@ export async function tryTarget(
 type Wire = [path: string, body: Buffer, headers: string[]]
 
 function waitForGood(call: Call, attempt: Attempt, exchange: Exchange, pools: Pools, wire: Wire): Promise<void> {
-  if (call.gone) return Promise.reject(new ClientGone())
+  if (isAbandoned(call)) return Promise.reject(new ClientGone())
   attempt.sent = true
   const [path, body, headers] = wire
   const { target } = attempt

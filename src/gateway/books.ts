@@ -6,6 +6,7 @@ import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
 import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
 import { type Attempt, type Call, overheadOf } from './call.ts'
+import { cacheFacts } from './cacheTurn.ts'
 
 export interface Books {
   nextId(): number
@@ -93,6 +94,7 @@ function requestRow(call: Call, now: number, user: string | undefined): RequestR
     firstTokenMs: call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt,
     overheadMs: overheadOf(call, now),
     rollout: rolloutFacts(call),
+    cache: cacheFacts(call),
   }
 }
 

@@ -10,6 +10,7 @@ import { printId } from '../store/ledgerId.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
 import type { Assigned } from './arm.ts'
 import type { Bill } from './bill.ts'
+import type { CacheTurn } from './cacheTurn.ts'
 
 /** How a request ended. `partial`: content was sent, then the upstream failed. */
 export type Outcome = 'ok' | 'refused' | 'failed' | 'partial' | 'client_disconnected'
@@ -53,6 +54,8 @@ export interface Call {
   readonly res: ServerResponse
   /** Headers that the door wants on the reply (CORS). */
   readonly doorHeaders: readonly string[]
+  /** Made by ourselves: its reply goes to nobody. */
+  readonly background: boolean
   /** Passed the door: from here on the request is recorded. */
   admitted: boolean
   key: ApiKey | undefined
@@ -65,6 +68,8 @@ export interface Call {
   /** The request in the hub's words, decoded for the first target that needs it. */
   chat: Chat | undefined
   readonly attempts: Attempt[]
+  /** What the response cache has to do with it, on routes that have one. */
+  cache: CacheTurn | undefined
   /** What it holds of its limits, once one concerns it. */
   lease: Lease | undefined
   /** Milliseconds spent waiting for its turn, and for upstreams. */
@@ -94,12 +99,35 @@ export class ClientGone extends Error {
   }
 }
 
-export function openCall(
-  req: IncomingMessage,
-  res: ServerResponse,
-  from: { number: number; now: number; snapshot: Snapshot; dialect: Dialect; doorHeaders: readonly string[] },
-): Call {
-  const call: Call = {
+interface Opening {
+  number: number
+  now: number
+  snapshot: Snapshot
+  dialect: Dialect
+  doorHeaders: readonly string[]
+}
+
+export function openCall(req: IncomingMessage, res: ServerResponse, from: Opening): Call {
+  const call = blankCall(req, res, from)
+  res.on('close', () => {
+    if (res.writableFinished || call.gone) return
+    call.gone = true
+    call.cache?.flight?.leaderLeft()
+    if (isAbandoned(call)) call.onGone?.()
+  })
+  return call
+}
+
+/** A call of our own for what another one asked, whose client has its answer already. Nobody reads what comes of it. */
+export function openTwin(of: Call, number: number): Call {
+  const { req, res, snapshot, dialect } = of
+  const call = blankCall(req, res, { number, now: performance.now(), snapshot, dialect, doorHeaders: [] })
+  const { key, inspected, route, signatures, chat } = of
+  return Object.assign(call, { admitted: true, background: true, key, inspected, route, signatures, chat })
+}
+
+function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Call {
+  return {
     number: from.number,
     id: printId(from.number),
     startedAt: from.now,
@@ -108,6 +136,7 @@ export function openCall(
     req,
     res,
     doorHeaders: from.doorHeaders,
+    background: false,
     admitted: false,
     key: undefined,
     inspected: undefined,
@@ -118,6 +147,7 @@ export function openCall(
     attempts: [],
     lease: undefined,
     queuedMs: 0,
+    cache: undefined,
     upstreamMs: 0,
     firstTokenAt: undefined,
     gone: false,
@@ -128,16 +158,15 @@ export function openCall(
     outcome: undefined,
     settled: false,
   }
-  res.on('close', () => {
-    if (res.writableFinished || call.gone) return
-    call.gone = true
-    call.onGone?.()
-  })
-  return call
 }
 
 /** Milliseconds of a request that were Turnout's own work, as of `now`. */
 export const overheadOf = (call: Call, now: number): number => now - call.startedAt - call.queuedMs - call.upstreamMs
+/** Somebody reads the reply. */
+export const isHeard = (call: Call): boolean => !call.gone && !call.background
+
+/** Nobody waits for its answer any more: neither its client nor others that asked the same. */
+export const isAbandoned = (call: Call): boolean => call.gone && call.cache?.flight?.wanted !== true
 
 /** The client wants the cost in the reply's usage, and so the usage of a stream too. */
 export const asksForCost = (call: Call): boolean => call.req.headers['x-turnout-usage'] === 'cost'

@@ -7,7 +7,7 @@ import type { RetryBudget } from '../state/retryBudget.ts'
 import type { AttemptReason } from '../store/ledgerRow.ts'
 import { type Good, type Means, tryTarget } from './attempt.ts'
 import { backoff } from './backoff.ts'
-import { type Call, ClientGone } from './call.ts'
+import { type Call, ClientGone, isAbandoned } from './call.ts'
 import { countHops } from './hops.ts'
 import { type Plan, reachable, refusesFallback } from './plan.ts'
 
@@ -151,7 +151,7 @@ async function tryWithPermit(
 
 /** @throws ClientGone when the client does not wait as long */
 function pause(call: Call, ms: number): Promise<void> {
-  if (call.gone) return Promise.reject(new ClientGone())
+  if (isAbandoned(call)) return Promise.reject(new ClientGone())
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, ms)
     call.onGone = () => {

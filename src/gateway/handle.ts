@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import type { ResponseCache } from '../state/cache/responseCache.ts'
 import type { Health } from '../state/health.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
 import { createSignatures } from '../state/signatures.ts'
@@ -13,13 +14,14 @@ import type { Assigning } from './arm.ts'
 import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
 import type { Books } from './books.ts'
+import { type Caching, createCaching } from './cache.ts'
 import { type Call, ClientGone, openCall } from './call.ts'
 import { degrade } from './degrade.ts'
 import type { Door } from './door.ts'
 import { echo, wantsEcho } from './echo.ts'
 import { firstGood, type Survival } from './firstGood.ts'
 import { type LimitGate, settleLimits } from './limitGate.ts'
-import { makePlan } from './plan.ts'
+import { makePlan, type Plan } from './plan.ts'
 import type { Pools } from './pools.ts'
 import { refuse } from './refuse.ts'
 import { relay } from './relay.ts'
@@ -35,6 +37,7 @@ export interface Gateway {
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
+  readonly cache: ResponseCache
   random(): number
   /** Moves traffic by percent; without it nothing does. */
   readonly assigning?: Assigning | undefined
@@ -71,6 +74,35 @@ export function createHandle(gateway: Gateway): Handle {
     random: gateway.random,
     worth: (call, attempt) => worthOf(call, attempt, gateway.rates(call.snapshot)),
   }
+  /** The rest of the journey of a call that has a plan. */
+  const fetch = async (call: Call, plan: Plan): Promise<void> => {
+    const good = await firstGood(call, plan, survival)
+    await relay(call, good, settle, gateway.tokenGaps(call.route!.name))
+  }
+  const end = (call: Call): void => {
+    call.onGone = undefined
+    call.cache?.flight?.fail()
+    call.lease?.release()
+    // Nobody waits for the record of a request that had no reply; its failures are the ledger's to report.
+    settle(call)?.catch(() => {})
+  }
+  const caching = createCaching({
+    cache: gateway.cache,
+    settle,
+    random: gateway.random,
+    now: Date.now,
+    nextId: () => gateway.books.nextId(),
+    async fetch(call, plan) {
+      gateway.started(call)
+      try {
+        await fetch(call, plan)
+      } catch (error) {
+        await conclude(call, error, gateway, settle)
+      } finally {
+        end(call)
+      }
+    },
+  })
   return async (req, res, dialect, doorHeaders) => {
     const call = openCall(req, res, {
       number: gateway.books.nextId(),
@@ -93,15 +125,13 @@ export function createHandle(gateway: Gateway): Handle {
       if (queued) await queued
       const plan = makePlan(call, gateway.random(), gateway.assigning)
       if (wantsEcho(call)) return echo(call, plan)
-      const good = await firstGood(call, plan, survival)
-      await relay(call, good, settle, gateway.tokenGaps(call.route!.name))
+      if (call.route!.cache !== undefined && (await caching.serve(call, plan))) return
+      await fetch(call, plan)
     } catch (error) {
+      if (await isRescued(call, error, caching)) return
       await conclude(call, error, gateway, settle)
     } finally {
-      call.onGone = undefined
-      call.lease?.release()
-      // Nobody waits for the record of a request that had no reply; its failures are the ledger's to report.
-      settle(call)?.catch(() => {})
+      end(call)
     }
   }
 }
@@ -114,6 +144,13 @@ function inspect(call: Call, body: Buffer): void {
   call.route = routeOf(call.snapshot, model)
   requireRoute(call.key, model, call.route)
   if (call.route.toolArguments === 'check') inbound!.checkHistory(call.inspected.wire)
+}
+
+/** A stale answer in place of a failure. @throws nothing: what goes wrong with it is not what went wrong */
+async function isRescued(call: Call, error: unknown, caching: Caching): Promise<boolean> {
+  if (call.cache?.fallback === undefined || call.gone || call.res.headersSent) return false
+  if (!(error instanceof Refusal || error instanceof UpstreamFault) || !isNobodysButOurs(error)) return false
+  return caching.rescue(call).catch(() => false)
 }
 
 async function conclude(
@@ -137,6 +174,7 @@ async function conclude(
   call.outcome = cause instanceof Refusal ? 'refused' : 'failed'
   const degraded = call.route?.onAllFailed === 'message' && isNobodysButOurs(cause)
   call.status = degraded ? 200 : cause instanceof Refusal ? cause.status : cause.clientStatus
+  if (call.background) return
   try {
     await settle(call)
   } catch (unrecorded) {

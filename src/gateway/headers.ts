@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Provider, Target } from '../config/snapshot.ts'
 import type { Loss } from '../dialects/chat.ts'
+import { type CacheTurn, tellCache } from './cacheTurn.ts'
 import type { Attempt, Call } from './call.ts'
 import { HOPS_HEADER } from './hops.ts'
 import type { Lane } from './lane.ts'
@@ -120,10 +121,33 @@ function connectionListed(upstream: UpstreamHeaders): Set<string> | undefined {
 export function ownHeaders(call: Call): string[] {
   const headers = [...call.doorHeaders, 'x-request-id', call.id, 'x-turnout-config', String(call.snapshot.version)]
   const attempt = call.attempts.at(-1)
-  if (attempt) pushAttempt(headers, call, attempt)
+  if (call.cache) pushCache(headers, call, call.cache, attempt)
+  else if (attempt) pushAttempt(headers, call, attempt)
   if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
   if (call.lease) headers.push(...call.lease.headers())
   return headers
+}
+
+/** An answer out of the cache names whom it came from, and what that target was not told. */
+function pushCache(headers: string[], call: Call, turn: CacheTurn, attempt: Attempt | undefined): void {
+  headers.push('x-turnout-cache', tellCache(turn))
+  const { entry } = turn
+  if (!entry) {
+    if (attempt) pushAttempt(headers, call, attempt)
+    return
+  }
+  const { target, provider, model, dropped } = entry
+  headers.push(
+    'x-turnout-target',
+    headerText(target),
+    'x-turnout-provider',
+    headerText(provider),
+    'x-turnout-model',
+    headerText(model),
+    'x-turnout-attempts',
+    String(call.attempts.length),
+  )
+  if (dropped !== '') headers.push('x-turnout-dropped-params', dropped)
 }
 
 function pushAttempt(headers: string[], call: Call, attempt: Attempt): void {
@@ -140,7 +164,7 @@ function pushAttempt(headers: string[], call: Call, attempt: Attempt): void {
     'x-turnout-attempts',
     String(call.attempts.length),
   )
-  if (attempt.losses.length > 0) headers.push('x-turnout-dropped-params', headerText(lossNames(attempt.losses)))
+  if (attempt.losses.length > 0) headers.push('x-turnout-dropped-params', lossNames(attempt.losses))
 }
 
 /** The model that a target is asked for: `*` passes the client's own word on, less the provider's name before it. */
@@ -169,4 +193,5 @@ function encodeOdd(text: string): string {
 }
 
 /** The parameters that a target was not told of: names alone, each once, in the order found. */
-const lossNames = (losses: readonly Loss[]): string => [...new Set(losses.map(({ param }) => param))].join(', ')
+export const lossNames = (losses: readonly Loss[]): string =>
+  losses.length === 0 ? '' : headerText([...new Set(losses.map(({ param }) => param))].join(', '))

@@ -39,7 +39,7 @@ export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Out
 }
 
 /** The client or the route wants a 400 rather than a parameter that is silently less than it says. */
-const isStrict = (call: Call): boolean => call.route!.strict || call.req.headers['x-turnout-strict'] === 'true'
+export const isStrict = (call: Call): boolean => call.route!.strict || call.req.headers['x-turnout-strict'] === 'true'
 
 function refuseLosses(lane: Lane, target: Target): void {
   const [first] = lane.losses

@@ -3,12 +3,12 @@ import { errorOf, Refusal, type UpstreamFault } from '../dialects/errors.ts'
 import { formatUsd } from '../pricing/decimal.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Good } from './attempt.ts'
-import { asksForCost, type Call, ClientGone, overheadOf } from './call.ts'
+import { asksForCost, type Call, ClientGone, isAbandoned, isHeard, overheadOf } from './call.ts'
 import { ownHeaders, passedHeaders } from './headers.ts'
 import { withoutSecrets } from './refuse.ts'
 import { costOf } from './settle.ts'
 
-type Settle = (call: Call) => Promise<void> | undefined
+export type Settle = (call: Call) => Promise<void> | undefined
 
 /**
  * @param gaps where the times between the pieces of a stream are observed, in seconds
@@ -19,14 +19,17 @@ export async function relay(call: Call, good: Good, settle: Settle, gaps: Histog
   else await relayWhole(call, good, settle)
 }
 
-async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promise<void> {
+async function relayWhole(call: Call, good: Good, settle: Settle): Promise<void> {
   const { res } = call
+  const { exchange } = good
   call.status = exchange.status
-  call.outcome = 'ok'
+  call.outcome = call.gone ? 'client_disconnected' : 'ok'
   call.firstTokenAt = performance.now()
   const settled = settle(call)
   if (settled) await settled
+  call.cache?.flight?.land(good, contentType(call, exchange.headers), [exchange.body!])
   if (call.gone) throw new ClientGone()
+  if (call.background) return
   const { stream } = call.inspected!.ask
   const body = wantsCost(call) ? withCost(call, exchange.body!, stream) : exchange.body!
   const overhead = overheadOf(call, performance.now())
@@ -44,24 +47,35 @@ async function relayWhole(call: Call, { exchange }: Good, settle: Settle): Promi
   res.end(body)
 }
 
-function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle, gaps: HistogramRow): Promise<void> {
+function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow): Promise<void> {
   const { res } = call
+  const { exchange, attempt } = good
   const stream = exchange.stream!
+  const flight = call.cache?.flight
+  const type = contentType(call, exchange.headers)
   call.status = exchange.status
-  res.writeHead(exchange.status, [
-    ...passedHeaders(exchange.headers, call),
-    ...ownHeaders(call),
-    'content-type',
-    contentType(call, exchange.headers),
-    'cache-control',
-    'no-cache',
-    'x-accel-buffering',
-    'no',
-  ])
+  if (isHeard(call))
+    res.writeHead(exchange.status, [
+      ...passedHeaders(exchange.headers, call),
+      ...ownHeaders(call),
+      'content-type',
+      type,
+      'cache-control',
+      'no-cache',
+      'x-accel-buffering',
+      'no',
+    ])
+  flight?.begin(type, stream.facts)
   return new Promise((resolve, reject) => {
     let waiting = false
     let told = 0
     let toldAt = 0
+    const resume = (): void => {
+      waiting = false
+      exchange.resume()
+    }
+    // Others may wait for what a client that has gone does not take any more.
+    if (flight) res.once('close', () => waiting && resume())
     const send = (): void => {
       if (stream.progress !== told) {
         told = stream.progress
@@ -70,13 +84,15 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle, ga
         toldAt = now
       }
       if (call.firstTokenAt === undefined && stream.good) call.firstTokenAt = performance.now()
-      if (writeAll(call, stream.ready) || waiting) return
+      flight?.push(stream.ready)
+      if (flight?.congested) {
+        exchange.pause()
+        flight.onRoom = () => exchange.resume()
+      }
+      if (writeAll(call, stream.ready) || waiting || flight?.runsAhead) return
       waiting = true
       exchange.pause()
-      res.once('drain', () => {
-        waiting = false
-        exchange.resume()
-      })
+      res.once('drain', resume)
     }
     const end = async (broken: UpstreamFault | undefined): Promise<void> => {
       let fault: UpstreamFault | Refusal | undefined = broken
@@ -86,7 +102,7 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle, ga
       attempt.fault = broken
       attempt.firstTokenAt ??= call.firstTokenAt
       call.error = broken
-      call.outcome = broken ? 'partial' : 'ok'
+      call.outcome = call.gone ? 'client_disconnected' : broken ? 'partial' : 'ok'
       send()
       try {
         await settle(call)
@@ -95,7 +111,10 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle, ga
         if (!(error instanceof Refusal)) throw error
         fault = error
       }
+      if (fault) flight?.break(fault)
+      else flight?.land(good, type, stream.held)
       if (call.gone) throw new ClientGone()
+      if (call.background) return
       if (broken && fault === broken && stream.errorFrame) {
         writeAll(call, stream.held)
         res.end(withoutSecrets(call, stream.errorFrame))
@@ -113,7 +132,7 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle, ga
       attempt.facts = stream.facts
       reject(new ClientGone())
     }
-    if (call.gone) return call.onGone()
+    if (isAbandoned(call)) return call.onGone()
     exchange.onBytes = send
     exchange.onFinished = (fault) => void end(fault).then(resolve, reject)
     if (exchange.ended) exchange.onFinished(exchange.fault)
@@ -122,16 +141,16 @@ function relayStream(call: Call, { exchange, attempt }: Good, settle: Settle, ga
 }
 
 /** `x-turnout-cost-usd` in decimal, all attempts; `x-turnout-cost: unknown` where no list has the price. */
-function costHeaders(call: Call): string[] {
+export function costHeaders(call: Call): string[] {
   const nano = costOf(call)
   return nano === null ? ['x-turnout-cost', 'unknown'] : ['x-turnout-cost-usd', formatUsd(nano)]
 }
 
-const wantsCost = (call: Call): boolean => call.route!.usageCost || asksForCost(call)
+export const wantsCost = (call: Call): boolean => call.route!.usageCost || asksForCost(call)
 
-const withCost = (call: Call, ending: Buffer, stream: boolean): Buffer => {
+export const withCost = (call: Call, ending: Buffer, stream: boolean): Buffer => {
   const nano = costOf(call)
-  const bill = call.attempts.at(-1)!.bill
+  const bill = call.attempts.at(-1)?.bill
   return call.dialect.inbound!.addCost(ending, stream, {
     usd: nano === null ? undefined : formatUsd(nano),
     source: bill?.priceSource,
@@ -143,7 +162,7 @@ const withCost = (call: Call, ending: Buffer, stream: boolean): Buffer => {
 /** Writes and empties the list. False when the client's buffer is full. */
 function writeAll(call: Call, pieces: Buffer[]): boolean {
   let room = true
-  for (const piece of pieces) room = call.res.write(piece)
+  if (isHeard(call)) for (const piece of pieces) room = call.res.write(piece)
   pieces.length = 0
   return room
 }

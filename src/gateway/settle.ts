@@ -104,6 +104,7 @@ function note(call: Call, now: number, { log, address }: Witnesses): void {
     limit: limitOf(call),
     refusal: call.error && 'code' in call.error && call.outcome === 'refused' ? call.error.code : undefined,
     attempts: call.attempts.length,
+    cache: call.cache?.status,
     durationMs: rounded(now - call.startedAt),
     firstTokenMs: rounded(firstTokenMs(call)),
     overheadMs: ask?.stream ? undefined : rounded(overheadOf(call, now)),

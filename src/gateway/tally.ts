@@ -73,7 +73,8 @@ export function createTally(metrics: Metrics): (call: Call) => void {
     if (call.outcome === 'client_disconnected') {
       const row = metrics.counter('disconnects').row(labels.route(call.route?.name ?? ''))
       bump(row, call.res.headersSent ? 1 : 0)
-    } else if (call.outcome === 'partial' && call.error instanceof UpstreamFault) {
+      // One that shared another's call has no attempt of its own: the stream that broke is counted there.
+    } else if (call.outcome === 'partial' && call.error instanceof UpstreamFault && attempts.length > 0) {
       const row = metrics.counter('streamFaults').row(labels.target(attempts.at(-1)!.target.id))
       const kind = streamFaultKinds.indexOf(call.error.kind as never)
       bump(row, kind === -1 ? streamFaultKinds.length - 1 : kind)

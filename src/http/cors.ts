@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 
 const EXPOSED =
-  'x-request-id, retry-after, x-turnout-target, x-turnout-provider, x-turnout-model, x-turnout-lane, x-turnout-attempts, x-turnout-config, x-turnout-cost-usd, x-turnout-cost, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens'
+  'x-request-id, retry-after, x-turnout-target, x-turnout-provider, x-turnout-model, x-turnout-lane, x-turnout-attempts, x-turnout-config, x-turnout-cache, x-turnout-cost-usd, x-turnout-cost, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens'
 
 /** Flat name-value list for the reply; empty where the page's origin is not allowed. */
 export function corsHeaders(req: IncomingMessage, snapshot: Snapshot): string[] {

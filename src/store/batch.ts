@@ -1,7 +1,7 @@
 // Writes a group of ledger rows in one transaction: all of it, or nothing.
 import type { Sqlite, Statement } from './driver.ts'
 import { dayOf } from './ledgerId.ts'
-import type { AttemptRow, Intent, RequestRow, RolloutFacts } from './ledgerRow.ts'
+import type { AttemptRow, CacheFacts, Intent, RequestRow, RolloutFacts } from './ledgerRow.ts'
 import { makeNames } from './names.ts'
 import { makeRollup, type RollupKey } from './rollup.ts'
 
@@ -82,6 +82,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
   const insertIntent = prepareInsert(db, 'intent', 18)
   const insertRequest = prepareInsert(db, 'request', 20)
   const insertRollout = prepareInsert(db, 'request_rollout', 13)
+  const insertCache = prepareInsert(db, 'request_cache', 4)
   const insertAttempt = prepareInsert(db, 'attempt', 26)
   const deleteIntent: Statement = db.prepare('DELETE FROM intent WHERE id = ?')
   /** Attempts whose intents can go: written in this transaction, and in earlier ones. */
@@ -139,6 +140,10 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       idOf(facts.servedArm),
       facts.shadowOf ?? null,
     )
+  }
+
+  function writeCache(id: number, { status, age, saved }: CacheFacts): void {
+    insertCache.run(id, idOf(status), age ?? null, saved)
   }
 
   /** Returns the key of the last attempt's sum. */
@@ -212,6 +217,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       )
       if (changes === 0) return false
       if (request.rollout) writeRollout(request.id, request.rollout)
+      if (request.cache) writeCache(request.id, request.cache)
       rollup.addRequest(writeAttempts(request.id, route, key, team, attempts), request.outcome !== 'ok')
       return true
     },

@@ -65,7 +65,8 @@ function present(row: Row): Row {
     else if (name === 'cost') {
       line.cost_nano_usd = value
       line.cost_usd = value === null ? null : formatUsd(value as number)
-    } else if ((name === 'tags' || name === 'losses') && value !== null) line[name] = JSON.parse(value as string)
+    } else if (name === 'cache_saved') line.cache_saved_nano_usd = value
+    else if ((name === 'tags' || name === 'losses') && value !== null) line[name] = JSON.parse(value as string)
     else line[name] = value === '' ? null : value
   }
   // An attempt has no printed id of its own: it is the request's, and its number.
@@ -78,9 +79,12 @@ function columnsOf(db: Sqlite, rows: 'requests' | 'attempts'): string[] {
     .prepare(`SELECT * FROM ${rows}`)
     .columns()
     .map((column) => column.name)
-  return names
-    .filter((name) => rows === 'requests' || name !== 'id')
-    .flatMap((name) => (name === 'cost' ? ['cost_nano_usd', 'cost_usd'] : [name]))
+  return names.filter((name) => rows === 'requests' || name !== 'id').flatMap((name) => shownAs[name] ?? [name])
+}
+
+const shownAs: Readonly<Record<string, string[]>> = {
+  cost: ['cost_nano_usd', 'cost_usd'],
+  cache_saved: ['cache_saved_nano_usd'],
 }
 
 function csvLine(columns: readonly string[], line: Row): string {

@@ -75,6 +75,16 @@ export interface RequestRow {
   firstTokenMs?: number | undefined
   overheadMs?: number | undefined
   rollout?: RolloutFacts | undefined
+  cache?: CacheFacts | undefined
+}
+
+/** What the response cache did for a request. */
+export interface CacheFacts {
+  status: 'hit' | 'stale' | 'coalesced' | 'refresh'
+  /** Whole seconds. */
+  age?: number | undefined
+  /** Integer nano-USD; null when it is not known. */
+  saved: number | null
 }
 
 /** What is needed to replay the decisions of a rollout offline. */
@@ -158,6 +168,7 @@ export function checkRows(request: RequestRow, attempts: readonly AttemptRow[]):
   checkInteger('id', request.id)
   if (request.id % 64 !== 0) throw invalid(`${request.id} is not the id of a request`)
   checkInteger('status', request.status)
+  if (request.cache) checkInteger('saved', request.cache.saved ?? 0)
   let cost = 0
   for (const attempt of attempts) {
     if (attempt.id - request.id < 1 || attempt.id - request.id > 63) {

@@ -38,6 +38,10 @@ export interface StoredRequest {
   clean_share_ppm: number | null
   served_arm: string | null
   shadow_of: number | null
+  /** What the response cache did, the seconds since its answer was new, and the nano-USD that this saved. */
+  cache: string | null
+  cache_age_s: number | null
+  cache_saved: number | null
 }
 
 /** A row of the view `attempts`. */

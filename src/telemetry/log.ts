@@ -31,6 +31,8 @@ export interface RequestLine {
   /** How long it waited for its turn. */
   queuedMs?: number | undefined
   attempts?: number | undefined
+  /** What the response cache did: hit, miss, stale, coalesced, bypass. */
+  cache?: string | undefined
   durationMs: number
   firstTokenMs?: number | undefined
   overheadMs?: number | undefined
@@ -105,6 +107,7 @@ const requestFields = [
   'limit',
   'queuedMs',
   'attempts',
+  'cache',
   'durationMs',
   'firstTokenMs',
   'overheadMs',

@@ -1,7 +1,9 @@
 // Every metric there is, declared once: name, help, labels. Later features add rows here and nothing elsewhere.
+
 import { faultRules } from '../dialects/errors.ts'
 import { lossLabels } from '../dialects/loss.ts'
 import { causes, phases } from '../rollouts/machine.ts'
+import { cacheTable } from './cacheTable.ts'
 import { journeyMetrics } from './journeyTable.ts'
 
 /** How a request ended. `partial`: content was sent and then the upstream failed. `refused`: Turnout itself said no. */
@@ -380,6 +382,7 @@ export const metricTable = {
     labels: ['alert'],
     closed: [['state', ['firing', 'resolved']]],
   },
+  ...cacheTable,
   webhookAttempts: {
     kind: 'counter',
     name: 'turnout_webhook_deliveries_total',

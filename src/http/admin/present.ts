@@ -29,6 +29,8 @@ export function presentRequest(row: StoredRequest) {
     estimated: row.estimated === 1,
     ...costOf(row.cost),
     rollout: row.rollout === null ? null : rolloutOf(row),
+    cache:
+      row.cache === null ? null : { status: row.cache, age_seconds: row.cache_age_s, saved_nano_usd: row.cache_saved },
   }
 }
 

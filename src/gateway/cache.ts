@@ -1,0 +1,221 @@
+// The cache's part of the journey: finds an answer, joins a call for the same one, or lets the request fetch it for all.
+import type { Target } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
+import type { CacheEntry } from '../state/cache/entry.ts'
+import { exactly } from '../state/cache/pack.ts'
+import type { ResponseCache } from '../state/cache/responseCache.ts'
+import type { Good } from './attempt.ts'
+import { Flight, Flights, type Room } from './cacheFlight.ts'
+import { follow } from './cacheFollow.ts'
+import { unfitness, unkept } from './cacheJudge.ts'
+import { keyOf, tenantOf } from './cacheKey.ts'
+import { replay } from './cacheReplay.ts'
+import { framingOf, openTurn } from './cacheTurn.ts'
+import { readWishes, type Wishes } from './cacheWishes.ts'
+import { type Call, openTwin } from './call.ts'
+import { lossNames, modelFor } from './headers.ts'
+import { isStrict } from './lanes.ts'
+import { type Plan, reachable } from './plan.ts'
+import type { Settle } from './relay.ts'
+import { costOf } from './settle.ts'
+
+/** What a request asks of the cache. */
+interface Asked {
+  readonly key: string
+  /** Who is asked first. */
+  readonly target: Target
+  readonly wishes: Wishes
+}
+
+export interface Caching {
+  /**
+   * True when the request was answered out of the cache, or along with another one. Else it has to be fetched.
+   * @throws Refusal `not_cached` where the client wants no other answer; `invalid_value` for headers that mean nothing; ClientGone
+   */
+  serve(call: Call, plan: Plan): Promise<boolean>
+  /** Answers a request whose targets all failed with a stale answer, if there is one that may be used. */
+  rescue(call: Call): Promise<boolean>
+}
+
+export interface CachingParts {
+  readonly cache: ResponseCache
+  readonly settle: Settle
+  /** Uniform in [0, 1). */
+  random(): number
+  /** Unix milliseconds. */
+  now(): number
+  nextId(): number
+  /** Goes the rest of the way with a call of ours, and settles it. Never rejects. */
+  fetch(call: Call, plan: Plan): Promise<void>
+}
+
+/** How often a request joins another's call. When none of them comes to anything it tries for itself, alone. */
+const MAX_JOINS = 2
+/** Largest share of its life that an answer loses by chance, so that those of one moment do not all end at one moment. */
+const JITTER = 0.1
+
+export function createCaching(parts: CachingParts): Caching {
+  const { cache, settle, random, now } = parts
+  const flights = new Flights()
+  /** Keys whose answers are being fetched anew. */
+  const refreshing = new Set<string>()
+  const room: Room = { held: 0, tally: cache, limit: () => cache.size / 2 }
+
+  /** An answer that the request may have. A stale one is given while a new one is fetched, or remembered for when all targets fail. */
+  async function fromStore(call: Call, plan: Plan, asked: Asked): Promise<boolean> {
+    const { key, wishes } = asked
+    const found = cache.store.get(key)
+    const entry = found instanceof Promise ? await found : found
+    if (!entry) return false
+    const time = now()
+    if (time - entry.storedAt > wishes.maxAge) return false
+    if (time < entry.expiresAt) return replay(call, entry, { status: 'hit' }, settle)
+    if (time - entry.expiresAt < call.route!.cache!.staleWhileRevalidate) {
+      if (wishes.write && !refreshing.has(key) && !flights.find(key, 'json')) refresh(call, plan, asked)
+      return replay(call, entry, { status: 'stale', reason: 'revalidating' }, settle)
+    }
+    call.cache!.fallback = entry
+    return false
+  }
+
+  /** Fetches the answer anew, for the cache alone. */
+  function refresh(call: Call, plan: Plan, asked: Asked): void {
+    const twin = openTwin(call, parts.nextId())
+    twin.cache = openTurn('refresh')
+    refreshing.add(asked.key)
+    lead(twin, asked)
+    void parts.fetch(twin, plan).finally(() => refreshing.delete(asked.key))
+  }
+
+  function lead(call: Call, { key, target, wishes }: Asked): void {
+    const settings = call.route!.cache!
+    const flight = new Flight({
+      key,
+      framing: framingOf(call),
+      target,
+      leader: call,
+      ttl: Math.min(settings.ttl, wishes.ttl),
+      maxBytes: settings.maxEntryBytes,
+      room,
+      closed: (done) => flights.remove(done),
+      born: cache.epoch,
+      landed: keep,
+    })
+    call.cache!.flight = flight
+    if (settings.coalesce) flights.add(flight)
+  }
+
+  /** Makes an entry of a whole answer, and keeps it if it is good enough. Without pieces it was too long to be held. */
+  function keep(flight: Flight, good: Good, contentType: string, pieces: readonly Buffer[] | undefined) {
+    const entry = pieces && entryOf(flight, good, contentType, pieces)
+    const reason = entry ? judge(flight, good, entry) : 'too_large'
+    const { leader } = flight
+    leader.cache!.reason = reason
+    if (entry && reason === undefined) cache.stored(entry)
+    else cache.unkept(leader.route!.name, reason!)
+    return entry
+  }
+
+  function judge(flight: Flight, { attempt, exchange }: Good, { framing, body, target }: CacheEntry) {
+    const { leader } = flight
+    // The next one asks whom this one wanted to ask.
+    if (target !== flight.target.id) return 'fallback'
+    const { key, born } = flight
+    if (cache.wasRemoved({ key, target, route: leader.route!.name }, born)) return 'dropped'
+    if (exchange.stream && !exchange.stream.complete) return 'unfinished'
+    const answer = { framing, body, facts: attempt.facts!, status: exchange.status }
+    return unkept(answer, leader.inspected!.ask, leader.dialect, leader.route!.cache!)
+  }
+
+  function entryOf(flight: Flight, { attempt }: Good, contentType: string, pieces: readonly Buffer[]): CacheEntry {
+    const { leader: call, framing, ttl } = flight
+    const facts = attempt.facts!
+    const body = exactly(...pieces)
+    const storedAt = now()
+    const life = Math.ceil(ttl * (1 - JITTER * random()))
+    const settings = call.route!.cache!
+    return {
+      key: flight.key,
+      route: call.route!.name,
+      target: attempt.target.id,
+      provider: attempt.target.provider.name,
+      model: attempt.model,
+      framing,
+      contentType,
+      body,
+      packed: false,
+      replyId: facts.id,
+      usage: facts.usage,
+      cost: costOf(call),
+      dropped: lossNames(attempt.losses),
+      storedAt,
+      expiresAt: storedAt + life,
+      deadAt: storedAt + life + Math.max(settings.staleIfError, settings.staleWhileRevalidate),
+    }
+  }
+
+  return {
+    async serve(call, plan) {
+      const turn = openTurn()
+      call.cache = turn
+      const route = call.route!
+      const settings = route.cache!
+      const wishes = readWishes(call.req.headers)
+      const [target] = reachable(call, plan.targets)
+      if (!target) return false
+      turn.reason =
+        !wishes.read && !wishes.write && !wishes.only
+          ? 'skip'
+          : call.snapshot.bypass
+            ? 'switched_off'
+            : unfitness(call.inspected!.wire, target, settings)
+      if (turn.reason !== undefined) {
+        turn.status = 'bypass'
+        if (wishes.only) throw notCached(turn.reason)
+        return false
+      }
+      const key = keyOf(
+        {
+          tenant: tenantOf(call.key, settings.scope),
+          route: route.name,
+          dialect: call.dialect.name,
+          target,
+          model: modelFor(target, call),
+          headers: passedHeaders(call, target),
+          strict: isStrict(call),
+        },
+        call.inspected!,
+      )
+      const asked = { key, target, wishes }
+      for (let joins = 0; wishes.read; joins++) {
+        if (await fromStore(call, plan, asked)) return true
+        if (wishes.only) break
+        const flight = joins < MAX_JOINS && settings.coalesce ? flights.find(key, framingOf(call)) : undefined
+        if (!flight) break
+        if (await follow(call, flight, settle)) return true
+      }
+      if (wishes.only) throw notCached()
+      if (wishes.write) lead(call, asked)
+      return false
+    },
+    async rescue(call) {
+      const entry = call.cache?.fallback
+      if (!entry || now() - entry.expiresAt >= call.route!.cache!.staleIfError) return false
+      return replay(call, entry, { status: 'stale', reason: 'error' }, settle)
+    },
+  }
+}
+
+/** What the client's headers say to the target. */
+function passedHeaders({ req }: Call, { provider }: Target): string[] {
+  if (provider.passHeaders.length === 0) return noHeaders
+  return provider.passHeaders.map((name) => String(req.headers[name] ?? ''))
+}
+
+const noHeaders: string[] = []
+
+const notCached = (reason?: string): Refusal =>
+  new Refusal(
+    'not_cached',
+    `The cache has no answer to this request${reason === undefined ? '' : ` (${reason})`}, and the client wants no other.`,
+  )

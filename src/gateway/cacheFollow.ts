@@ -1,0 +1,160 @@
+// Follows another request's call: what has come of its answer, then the rest as it comes.
+import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
+import type { CacheEntry } from '../state/cache/entry.ts'
+import type { Ending, Flight, Follower } from './cacheFlight.ts'
+import { newId, replay, withId, withoutExposure } from './cacheReplay.ts'
+import { type Call, ClientGone } from './call.ts'
+import { ownHeaders } from './headers.ts'
+import { type Settle, wantsCost, withCost } from './relay.ts'
+
+/**
+ * True when the request was answered; false when it has to try for itself, because nothing came of the call that it can use.
+ * @throws ClientGone; Refusal when the request cannot be recorded
+ */
+export async function follow(call: Call, flight: Flight, settle: Settle): Promise<boolean> {
+  const since = performance.now()
+  const { stream } = call.inspected!.ask
+  if (stream && (await followStream(call, flight, settle, since))) return true
+  if (stream) return false
+  const entry = await landing(call, flight)
+  call.upstreamMs += performance.now() - since
+  return entry !== undefined && replay(call, entry, { status: 'coalesced' }, settle)
+}
+
+/** The answer when it is whole; undefined when there will be none. */
+function landing(call: Call, flight: Flight): Promise<CacheEntry | undefined> {
+  return new Promise((resolve, reject) => {
+    const leave = flight.join({
+      taken: Infinity,
+      wake: () => {},
+      end: (ending) => resolve(ending.kind === 'landed' ? ending.entry : undefined),
+    })
+    goneOr(call, leave, reject)
+  })
+}
+
+function goneOr(call: Call, leave: () => void, reject: (error: Error) => void): void {
+  call.onGone = () => {
+    leave()
+    reject(new ClientGone())
+  }
+  if (call.gone) call.onGone()
+}
+
+function followStream(call: Call, flight: Flight, settle: Settle, since: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const live = new LiveFollower(call, flight, since)
+    live.end = (ending) => void live.conclude(ending, settle).then(resolve, reject)
+    goneOr(call, flight.join(live), reject)
+    live.wake()
+  })
+}
+
+class LiveFollower implements Follower {
+  taken: number
+  end!: (ending: Ending) => void
+  readonly #call: Call
+  readonly #flight: Flight
+  readonly #since: number
+  readonly #id: Buffer
+  #begun = false
+  #full = false
+  #over = false
+
+  constructor(call: Call, flight: Flight, since: number) {
+    this.#call = call
+    this.#flight = flight
+    this.#since = since
+    this.#id = newId(call)
+    this.taken = flight.first
+  }
+
+  readonly wake = (): void => {
+    if (this.#flight.contentType === undefined || this.#call.gone) return
+    this.#begin(this.#flight.contentType)
+    this.#write()
+  }
+
+  #begin(contentType: string): void {
+    if (this.#begun) return
+    const call = this.#call
+    this.#begun = true
+    call.upstreamMs += performance.now() - this.#since
+    const turn = call.cache!
+    turn.status = 'coalesced'
+    turn.age = 0
+    withoutExposure(call)
+    call.status = 200
+    call.res.writeHead(200, [
+      ...ownHeaders(call),
+      'content-type',
+      contentType,
+      'cache-control',
+      'no-cache',
+      'x-accel-buffering',
+      'no',
+    ])
+  }
+
+  /** As much as the client takes; at the end of the stream all of it. */
+  #write(): void {
+    const { res } = this.#call
+    const { pieces, first } = this.#flight
+    while ((!this.#full || this.#over) && this.taken < first + pieces.length) {
+      this.#call.firstTokenAt ??= performance.now()
+      this.#full = !res.write(this.#mine(pieces[this.taken++ - first]!))
+    }
+    if (!this.#full || this.#over) return
+    res.once('drain', () => {
+      this.#full = false
+      if (this.#over) return
+      this.#write()
+      this.#flight.trim()
+    })
+  }
+
+  #mine(piece: Buffer): Buffer {
+    return withId(piece, this.#flight.token, this.#id)
+  }
+
+  async conclude(ending: Ending, settle: Settle): Promise<boolean> {
+    const call = this.#call
+    if (ending.kind === 'landed' && !this.#begun && ending.entry) {
+      call.upstreamMs += performance.now() - this.#since
+      return replay(call, ending.entry, { status: 'coalesced' }, settle)
+    }
+    if (!this.#begun) {
+      call.upstreamMs += performance.now() - this.#since
+      return false
+    }
+    this.#over = true
+    this.#write()
+    const turn = call.cache!
+    turn.saved = ending.kind === 'landed' ? ending.cost : null
+    let fault = faultOf(ending)
+    call.error = fault
+    call.outcome = fault ? 'partial' : 'ok'
+    try {
+      await settle(call)
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      fault = error
+    }
+    if (call.gone) throw new ClientGone()
+    if (fault) {
+      call.res.end(call.dialect.inbound!.errorFrame(errorOf(fault)))
+      return true
+    }
+    const held = ending.kind === 'landed' ? ending.held : []
+    const rest = this.#mine(Buffer.concat(held))
+    call.res.end(wantsCost(call) ? withCost(call, rest, true) : rest)
+    return true
+  }
+}
+
+function faultOf(ending: Ending): UpstreamFault | Refusal | undefined {
+  if (ending.kind === 'landed') return undefined
+  return ending.kind === 'broken'
+    ? ending.fault
+    : new UpstreamFault('cut', 'The call that this request shared broke off.')
+}

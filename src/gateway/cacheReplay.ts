@@ -1,0 +1,103 @@
+// Answers a request with an answer that another one got: in the client's own framing, with an id of its own.
+import type { ChatEvent } from '../dialects/chat.ts'
+import type { CacheEntry } from '../state/cache/entry.ts'
+import { unpack } from '../state/cache/pack.ts'
+import type { CacheStatus } from '../state/cache/responseCache.ts'
+import { idToken } from './cacheFlight.ts'
+import { eventsOf } from './cacheJudge.ts'
+import { type CacheReason, framingOf } from './cacheTurn.ts'
+import { asksForCost, type Call, ClientGone, overheadOf } from './call.ts'
+import { ownHeaders } from './headers.ts'
+import { costHeaders, type Settle, wantsCost, withCost } from './relay.ts'
+
+/** How an answer out of the cache is marked. */
+export interface Mark {
+  readonly status: CacheStatus
+  readonly reason?: CacheReason | undefined
+}
+
+/**
+ * Answers with the entry. False where the client's framing cannot be made of it; nothing has happened then.
+ * @throws ClientGone; Refusal when the request cannot be recorded
+ */
+export async function replay(call: Call, entry: CacheEntry, mark: Mark, settle: Settle): Promise<boolean> {
+  const unpacked = unpack(entry)
+  const whole = unpacked instanceof Promise ? await unpacked : unpacked
+  const framing = framingOf(call)
+  const same = framing === entry.framing
+  let body = same ? withId(whole, idToken(entry.replyId), newId(call)) : reframe(call, entry, whole)
+  if (!body) return false
+  const turn = call.cache!
+  turn.status = mark.status
+  turn.reason = mark.reason ?? (same ? undefined : 'reframed')
+  turn.age = Math.max(0, Math.floor((Date.now() - entry.storedAt) / 1000))
+  turn.entry = entry
+  turn.saved = entry.cost
+  withoutExposure(call)
+  call.status = 200
+  call.outcome = 'ok'
+  call.firstTokenAt = performance.now()
+  const settled = settle(call)
+  if (settled) await settled
+  if (call.gone) throw new ClientGone()
+  const { stream } = call.inspected!.ask
+  if (wantsCost(call)) body = withCost(call, body, stream)
+  const overhead = overheadOf(call, performance.now())
+  call.res.writeHead(200, [
+    ...ownHeaders(call),
+    ...costHeaders(call),
+    'x-turnout-overhead-ms',
+    overhead.toFixed(3),
+    'content-type',
+    same ? entry.contentType : stream ? 'text/event-stream; charset=utf-8' : 'application/json',
+    ...(stream ? ['cache-control', 'no-cache', 'x-accel-buffering', 'no'] : []),
+    'content-length',
+    String(body.length),
+  ])
+  call.res.end(body)
+  return true
+}
+
+/** Whoever is answered without a call of its own tells nothing about the arm that it was assigned to. */
+export function withoutExposure(call: Call): void {
+  if (call.attempts.length === 0) call.assigned = undefined
+}
+
+/** An id that no other request has. */
+export const newId = (call: Call): Buffer => Buffer.from(`"chatcmpl-${call.id}"`)
+
+/**
+ * A copy with each id replaced. Within a text the quotes around it would be escaped, so that only whole values are found.
+ * @param token the id that it has, with its quotes
+ * @param id the other one, with its quotes
+ */
+export function withId(bytes: Buffer, token: Buffer | undefined, id: Buffer): Buffer {
+  if (!token) return bytes
+  const pieces: Buffer[] = []
+  let from = 0
+  for (let at = bytes.indexOf(token); at !== -1; at = bytes.indexOf(token, from)) {
+    pieces.push(bytes.subarray(from, at), id)
+    from = at + token.length
+  }
+  if (from === 0) return bytes
+  pieces.push(bytes.subarray(from))
+  return Buffer.concat(pieces)
+}
+
+/** JSON from a stream, a stream from JSON, a stream with or without usage: by way of the hub's events. */
+function reframe(call: Call, entry: CacheEntry, body: Buffer): Buffer | undefined {
+  const inbound = call.dialect.inbound!
+  const { wire, ask } = call.inspected!
+  // The deprecated `functions` have a form of their own, which depends on the request.
+  if (!inbound.reply || !inbound.stream || (wire as { functions?: unknown }).functions != null) return undefined
+  const events = eventsOf(call.dialect, entry.framing, body)
+  if (!events) return undefined
+  const id = `chatcmpl-${call.id}`
+  const told: ChatEvent[] = events.map((event) => (event.type === 'start' ? { ...event, id } : event))
+  if (entry.usage && !told.some(({ type }) => type === 'usage'))
+    told.splice(-1, 0, { type: 'usage', usage: entry.usage })
+  const context = { id, created: Math.floor(entry.storedAt / 1000) }
+  if (!ask.stream) return Buffer.from(inbound.reply(told, ask, context))
+  const write = inbound.stream(asksForCost(call) ? { ...ask, includeUsage: true } : ask, context)
+  return Buffer.from(told.map(write).join(''))
+}

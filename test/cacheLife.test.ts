@@ -1,0 +1,176 @@
+// What becomes of answers that are kept: rows and sums, staleness, compression, removal, rollouts, memory.
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
+import { ask, CHAT, reply } from './support/chatBodies.ts'
+import { post } from './support/exchange.ts'
+import { sendJson } from './support/fakeUpstream.ts'
+import { appKey, bearer, startLedgerGateway } from './support/ledgerGateway.ts'
+
+const content = (text: string): string => JSON.parse(text).choices[0].message.content
+
+describe('a hit in the books', () => {
+  it('costs nothing, says what it saved, and is a row like any other', async () => {
+    const it = await startLedgerGateway({ routes: { m: { targets: ['sim/sim-text'], cache: true } } })
+    onTestFinished(() => it.close())
+    const chat = (more: object = {}) =>
+      post(it.url + CHAT, ask('m', { temperature: 0, ...more }), { ...bearer(appKey), 'x-turnout-usage': 'cost' })
+    const first = await chat()
+    const second = await chat()
+    expect([markOf(first), markOf(second)]).toEqual(['miss', 'hit'])
+    expect(JSON.parse(second.text).usage).toMatchObject({ cost: 0, cost_details: { attempts: 0 } })
+    expect(second.headers['x-turnout-cost-usd']).toBe('0')
+    await it.ledger.flush()
+    const rows = it.store.db.prepare('SELECT * FROM requests ORDER BY id').all() as Record<string, unknown>[]
+    expect(rows[0]).toMatchObject({ attempts: 1, cache: null, cache_saved: null })
+    expect(rows[0]!.cost).toBeGreaterThan(0)
+    expect(rows[1]).toMatchObject({
+      attempts: 0,
+      cost: 0,
+      key: 'web',
+      outcome: 'ok',
+      cache: 'hit',
+      cache_age_s: 0,
+      cache_saved: rows[0]!.cost,
+    })
+    expect(it.gateway.lines.map(({ cache }) => cache)).toEqual(['miss', 'hit'])
+    const { body } = await it.gateway.metrics.expose()
+    expect(body).toContain('turnout_cache_requests_total{route="m",status="hit"} 1')
+    expect(body).toContain('turnout_cache_requests_total{route="m",status="miss"} 1')
+    expect(body).toContain(`turnout_cache_saved_usd_total{route="m"} ${Number(rows[0]!.cost) / 1e9}`)
+    expect(body).toContain('turnout_cache_entries{route="m"} 1')
+  })
+
+  it('of many that shared a call one carries its cost', async () => {
+    const it = await startLedgerGateway({ routes: { m: { targets: ['sim/sim-text'], cache: true } } })
+    onTestFinished(() => it.close())
+    const asked = Array.from({ length: 20 }, (_, n) =>
+      post(it.url + CHAT, ask('m', { temperature: 0, stream: n % 2 === 1 }), bearer(appKey)),
+    )
+    await Promise.all(asked)
+    await it.ledger.flush()
+    const rows = it.store.db.prepare('SELECT attempts, cost, cache, cache_saved FROM requests').all() as {
+      attempts: number
+      cost: number
+      cache: string | null
+      cache_saved: number | null
+    }[]
+    expect(rows).toHaveLength(20)
+    const paid = rows.filter(({ attempts }) => attempts > 0)
+    expect(paid.length).toBe(it.simulator.totals().requests)
+    expect(paid.length).toBeLessThanOrEqual(2)
+    for (const row of rows.filter(({ attempts }) => attempts === 0)) {
+      expect(row.cost).toBe(0)
+      expect(row.cache).toMatch(/^(hit|coalesced)$/)
+      expect(row.cache_saved).toBe(paid[0]!.cost)
+    }
+  })
+})
+
+describe('time', () => {
+  /** A gateway whose answers are over soon. */
+  const brief = { ttl: '40ms' }
+  const later = (ms = 60): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+  it('an answer is over after its time, and a client may ask for less of it', async () => {
+    const { chat } = await startCacheGateway(brief)
+    await chat()
+    await later()
+    expect(markOf(await chat())).toBe('miss')
+    const hour = await startCacheGateway()
+    await hour.chat({}, { 'x-turnout-cache-ttl': '0.04s' })
+    await later()
+    expect(markOf(await hour.chat())).toBe('miss')
+    await later(20)
+    expect(markOf(await hour.chat({}, { 'cache-control': 'max-age=0' }))).toBe('miss')
+    expect((await hour.chat()).headers['x-turnout-cache']).toMatch(/^hit; age=\d+$/)
+  })
+
+  it('a stale one is given, marked, when all targets fail, and only as long as the route says', async () => {
+    let fails = false
+    const { gateway, chat } = await startCacheGateway({ ...brief, staleIfError: '1h' }, (req, res, raw, n) =>
+      fails ? sendJson(res, 503, { error: { message: 'busy' } }) : speak()(req, res, raw, n),
+    )
+    await chat()
+    await later()
+    fails = true
+    const stale = await chat()
+    expect([stale.status, content(stale.text)]).toEqual([200, 'answer 1'])
+    expect(stale.headers['x-turnout-cache']).toMatch(/^stale; age=\d+; reason=error$/)
+    expect(markOf(await chat({ stream: true }))).toBe('stale; reason=error')
+    expect((await chat({}, { 'cache-control': 'no-cache' })).status).toBe(503)
+    expect((await chat({ seed: 2 })).status).toBe(503)
+    expect(gateway.lines.map(({ outcome }) => outcome)).toEqual(['ok', 'ok', 'ok', 'failed', 'failed'])
+    const never = await startCacheGateway(brief, (req, res, raw, n) =>
+      n > 1 ? sendJson(res, 503, { error: { message: 'busy' } }) : speak()(req, res, raw, n),
+    )
+    await never.chat()
+    await later()
+    expect((await never.chat()).status).toBe(503)
+  })
+
+  it('a stale one is given while a new one is fetched, once, with a row of its own', async () => {
+    let release = (): void => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const { gateway, upstream, chat } = await startCacheGateway(
+      { ttl: '100ms', staleWhileRevalidate: '1h' },
+      async (req, res, raw, n) => {
+        if (n === 2) await held
+        await speak()(req, res, raw, n)
+      },
+    )
+    await chat()
+    await later(110)
+    const stale = await Promise.all([chat(), chat(), chat()])
+    expect(stale.map(markOf)).toEqual(Array(3).fill('stale; reason=revalidating'))
+    expect(stale.map(({ text }) => content(text))).toEqual(Array(3).fill('answer 1'))
+    await upstream.waitFor(() => upstream.requests.length === 2)
+    release()
+    const lines = await gateway.settled(5)
+    expect(lines.filter(({ cache }) => cache === 'refresh')).toMatchObject([
+      { outcome: 'ok', status: 200, attempts: 1 },
+    ])
+    const next = await chat()
+    expect(content(next.text)).toBe('answer 2')
+    expect(upstream.requests).toHaveLength(2)
+  })
+})
+
+describe('memory', () => {
+  it('large answers are kept compressed and come back as they were', async () => {
+    const text = 'All work and no play makes a long text. '.repeat(4000)
+    const { gateway, upstream, chat } = await startCacheGateway(true, (_, res) => sendJson(res, 200, reply(text)))
+    const { cache } = gateway.turnout
+    const first = await chat()
+    while (cache.bytes > 20_000) await turn()
+    const again = await chat()
+    expect(markOf(again)).toBe('hit')
+    expect(content(again.text)).toBe(text)
+    expect({ ...JSON.parse(again.text), id: '' }).toEqual({ ...JSON.parse(first.text), id: '' })
+    expect(upstream.requests).toHaveLength(1)
+  })
+
+  it('removal reaches answers that are on their way', async () => {
+    let release = (): void => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const { gateway, upstream, chat } = await startCacheGateway(true, async (req, res, raw, n) => {
+      if (n === 2) await held
+      await speak()(req, res, raw, n)
+    })
+    const { cache } = gateway.turnout
+    await chat({ seed: 1 })
+    const slow = chat({ seed: 2 })
+    await upstream.waitFor(() => upstream.requests.length === 2)
+    expect(cache.dropTarget('p/other')).toBe(0)
+    expect(cache.dropTarget('p/m')).toBe(1)
+    release()
+    expect(markOf(await slow)).toBe('miss; reason=dropped')
+    expect(cache.entries).toBe(0)
+    expect(markOf(await chat({ seed: 2 }))).toBe('miss')
+    expect(markOf(await chat({ seed: 2 }))).toBe('hit')
+  })
+})
