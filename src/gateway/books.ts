@@ -5,8 +5,8 @@ import { attemptId, makeIdSource } from '../store/ledgerId.ts'
 import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
 import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
-import { type Attempt, type Call, overheadOf } from './call.ts'
 import { cacheFacts } from './cacheTurn.ts'
+import { type Attempt, type Call, overheadOf } from './call.ts'
 
 export interface Books {
   nextId(): number
