@@ -241,7 +241,10 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)
     admission.swapped(next)
-    cache.configure(next.cache)
+    cache.configure(
+      next.cache,
+      [...next.routes.values()].flatMap((route) => (route.cache ? [route.name] : [])),
+    )
     metrics.setConfiguration(configuredIn(next))
     void rollouts?.follow(next)
     alerting.use(next)

@@ -166,5 +166,76 @@ export const money: Dashboard = {
         },
       ],
     },
+    {
+      title: 'Response cache',
+      panels: [
+        {
+          title: 'Answered from the cache',
+          description:
+            'Share of the requests on routes with a cache that made no call of their own. Near 0: the requests differ in something, or are not deterministic; docs/cache.md says what counts.',
+          unit: 'percentunit',
+          min: 0,
+          max: 1,
+          queries: [
+            {
+              expr: `sum by (route) (rate(turnout_cache_requests_total{${whereRoute}, status=~"hit|stale|coalesced"}[$__rate_interval])) / sum by (route) (rate(turnout_cache_requests_total{${whereRoute}, status!="refresh"}[$__rate_interval]))`,
+              legend: '{{route}}',
+            },
+          ],
+        },
+        {
+          title: 'Saved by the cache',
+          description: 'USD an hour that requests did not cost, by route, as far as prices are known.',
+          unit: 'currencyUSD',
+          stack: true,
+          queries: [
+            { expr: `${rate('turnout_cache_saved_usd_total', whereRoute, ['route'])} * 3600`, legend: '{{route}}' },
+          ],
+        },
+        {
+          title: 'What the cache did',
+          description:
+            'Requests a second by what the cache did. bypass that leads: apps ask with a temperature, see deterministicOnly. stale that leaps: targets fail.',
+          unit: 'reqps',
+          stack: true,
+          queries: [{ expr: rate('turnout_cache_requests_total', whereRoute, ['status']), legend: '{{status}}' }],
+        },
+        {
+          title: 'Answers taken in, and not',
+          description:
+            'A second. stored: new answers that are kept. Otherwise why one was not: truncated answers are not worth keeping, tool_calls needs toolCalls on the route.',
+          unit: 'reqps',
+          queries: [
+            { expr: rate('turnout_cache_stored_total', whereRoute, ['route']), legend: 'stored {{route}}' },
+            { expr: rate('turnout_cache_unkept_total', whereRoute, ['reason']), legend: '{{reason}}' },
+          ],
+        },
+        {
+          title: 'Memory of the cache',
+          description: 'Bytes that answers take, by route, and all that they may take: cache.size.',
+          unit: 'bytes',
+          queries: [
+            { expr: `sum by (route) (turnout_cache_bytes{${whereRoute}})`, legend: '{{route}}' },
+            { expr: `max(turnout_cache_size_bytes{${where}})`, legend: 'size' },
+          ],
+        },
+        {
+          title: 'Answers in the cache',
+          description:
+            'Answers by route, and requests that wait for the call of another one. Many that wait: one slow target, asked the same by all.',
+          unit: 'short',
+          queries: [
+            { expr: `sum by (route) (turnout_cache_entries{${whereRoute}})`, legend: '{{route}}' },
+            { expr: `sum(turnout_cache_followers{${where}})`, legend: 'waiting' },
+          ],
+        },
+        {
+          title: 'Answers that left the cache',
+          description: 'A second, by why. room: a larger cache.size would keep them longer.',
+          unit: 'reqps',
+          queries: [{ expr: rate('turnout_cache_removed_total', where, ['reason']), legend: '{{reason}}' }],
+        },
+      ],
+    },
   ],
 }

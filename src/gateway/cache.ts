@@ -46,7 +46,7 @@ export interface CachingParts {
   now(): number
   nextId(): number
   /** Goes the rest of the way with a call of ours, and settles it. Never rejects. */
-  fetch(call: Call, plan: Plan): Promise<void>
+  travel(call: Call, plan: Plan): Promise<void>
 }
 
 /** How often a request joins another's call. When none of them comes to anything it tries for itself, alone. */
@@ -84,7 +84,7 @@ export function createCaching(parts: CachingParts): Caching {
     twin.cache = openTurn('refresh')
     refreshing.add(asked.key)
     lead(twin, asked)
-    void parts.fetch(twin, plan).finally(() => refreshing.delete(asked.key))
+    void parts.travel(twin, plan).finally(() => refreshing.delete(asked.key))
   }
 
   function lead(call: Call, { key, target, wishes }: Asked): void {

@@ -17,7 +17,7 @@ export function showCache(metrics: Metrics, cache: ResponseCache): void {
   metrics.gauge('cacheStored', () => each(({ stored: value }, route) => [{ labels: { route }, value }]))
   metrics.gauge('cacheUnkept', () =>
     each(({ unkept }, route) =>
-      Object.entries(unkept).flatMap(([reason, value]) => (value === 0 ? [] : [{ labels: { route, reason }, value }])),
+      Object.entries(unkept).map(([reason, value]) => ({ labels: { route, reason }, value })),
     ),
   )
   metrics.gauge('cacheSaved', () => each(({ saved }, route) => [{ labels: { route }, value: saved / NANO }]))

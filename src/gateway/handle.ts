@@ -75,7 +75,7 @@ export function createHandle(gateway: Gateway): Handle {
     worth: (call, attempt) => worthOf(call, attempt, gateway.rates(call.snapshot)),
   }
   /** The rest of the journey of a call that has a plan. */
-  const fetch = async (call: Call, plan: Plan): Promise<void> => {
+  const travel = async (call: Call, plan: Plan): Promise<void> => {
     const good = await firstGood(call, plan, survival)
     await relay(call, good, settle, gateway.tokenGaps(call.route!.name))
   }
@@ -92,10 +92,10 @@ export function createHandle(gateway: Gateway): Handle {
     random: gateway.random,
     now: Date.now,
     nextId: () => gateway.books.nextId(),
-    async fetch(call, plan) {
+    async travel(call, plan) {
       gateway.started(call)
       try {
-        await fetch(call, plan)
+        await travel(call, plan)
       } catch (error) {
         await conclude(call, error, gateway, settle)
       } finally {
@@ -126,7 +126,7 @@ export function createHandle(gateway: Gateway): Handle {
       const plan = makePlan(call, gateway.random(), gateway.assigning)
       if (wantsEcho(call)) return echo(call, plan)
       if (call.route!.cache !== undefined && (await caching.serve(call, plan))) return
-      await fetch(call, plan)
+      await travel(call, plan)
     } catch (error) {
       if (await isRescued(call, error, caching)) return
       await conclude(call, error, gateway, settle)

@@ -49,6 +49,7 @@ export const documentOf = (simulator: string): Document => ({
     healthy: ['alpha/sim-fast', 'beta/sim-fast'],
     translated: ['claude/sim-reasoning'],
     errors: ['alpha/sim-error-400'],
+    cached: { targets: ['alpha/sim-fast'], cache: true },
     slow: { targets: ['alpha/sim-paced'] },
     flaky: { targets: ['alpha/sim-once'] },
     breaker: { targets: ['alpha/dead-breaker', 'beta/sim-fast'] },
@@ -126,10 +127,12 @@ const times = async (count: number, work: (index: number) => Promise<unknown>): 
 
 /** By name; each may be played again and again. */
 export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>> = {
-  healthy: (scene) =>
-    times(12, (index) =>
+  healthy: async (scene) => {
+    await times(12, (index) =>
       scene.chat(['translated', 'healthy', 'dear', 'healthy'][index % 4]!, { stream: index % 2 === 0 }),
-    ),
+    )
+    for (const temperature of [0, 0, 1]) await scene.chat('cached', { temperature })
+  },
   'errors of clients and strangers': async (scene) => {
     await times(3, () => scene.chat('errors'))
     await scene.chat('no-such-route')

@@ -52,8 +52,8 @@ export interface ResponseCache {
   readonly epoch: number
   /** Whether such an answer was removed since. What was asked before may be what somebody wants to be rid of. */
   wasRemoved(answer: Required<EntryFilter>, since: number): boolean
-  /** Other bounds, at once. */
-  configure(limits: CacheLimits): void
+  /** Other bounds, at once; and the routes that have a cache now, which are counted from the start. */
+  configure(limits: CacheLimits, routes: Iterable<string>): void
   close(): void
 }
 
@@ -144,7 +144,8 @@ export function createResponseCache({ settings, now = Date.now }: ResponseCacheO
       if (since < epoch - removals.length) return true
       return removals.slice(since - epoch).some((filter) => fits(filter, answer))
     },
-    configure(limits) {
+    configure(limits, routes) {
+      for (const route of routes) countsOf(route)
       ;({ size, compressAbove } = limits)
       store.sweep()
     },
