@@ -192,7 +192,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     keyring,
     gatekeeper,
     rollouts,
-    door: admission.door,
+    admission,
     log,
     control: options.control,
     alerts: options.sender && { sender: options.sender, list: alerting.list },

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { addAlertsCommand } from './alerts.ts'
 import { addBackupCommands } from './backup.ts'
+import { addBlocksCommand } from './blocks.ts'
 import { addCanaryCommand } from './canary.ts'
 import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
@@ -20,6 +21,7 @@ export function addOtherCommands(program: Command): void {
   addPricesCommand(program)
   addOperateCommands(program)
   addAlertsCommand(program)
+  addBlocksCommand(program)
   addCanaryCommand(program)
   addSpendCommand(program)
   addLedgerCommand(program)

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
-import { type Blocks, createBlocks } from '../state/limits/blocks.ts'
+import { type Blocks, blockKinds, createBlocks } from '../state/limits/blocks.ts'
 import type { LimitRefusal, Limits } from '../state/limits/limit.ts'
 import { createLimits, type LimitOptions } from '../state/limits/limits.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -77,6 +77,13 @@ export function createAdmission(parts: AdmissionParts): Admission {
   })
   metrics.gauge('limitWaiting', () => [{ labels: {}, value: limits.size.waiting }])
   metrics.gauge('limitEntities', () => [{ labels: {}, value: limits.size.entities }])
+  metrics.gauge('blocks', () => {
+    const inForce = blocks.list()
+    return blockKinds.map((kind) => ({
+      labels: { kind },
+      value: inForce.reduce((sum, block) => sum + (block.kind === kind ? 1 : 0), 0),
+    }))
+  })
   const swapped = (next: Snapshot): void =>
     limits.prune([...next.limits, ...[...next.routes.values()].flatMap((route) => route.limits)])
   const sweep = setInterval(() => swapped(snapshot()), SWEEP).unref()

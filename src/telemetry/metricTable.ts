@@ -219,6 +219,12 @@ export const metricTable = {
     help: 'Keys, addresses, users and so on that limits remember at the moment.',
     labels: [],
   },
+  blocks: {
+    kind: 'gauge',
+    name: 'turnout_blocks',
+    help: 'Blocks in force, by what is kept out: ip, user or key.',
+    labels: ['kind'],
+  },
   doorRefusals: {
     kind: 'counter',
     name: 'turnout_door_refusals_total',

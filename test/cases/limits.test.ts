@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/index.ts'
+import type { LimitState } from '../../src/state/limits/limit.ts'
 import { ask, CHAT } from '../support/chatBodies.ts'
 import { type Exchange, get, post, send } from '../support/exchange.ts'
 import { type GatewayOptions, startGateway, type TestGateway, upstreamAt } from '../support/gateway.ts'
@@ -231,8 +232,12 @@ describe('limits of every scope', () => {
 })
 
 describe('C32 concurrency slots', () => {
-  /** With nothing but slots, what limits remember are the slots in use. */
-  const slots = (): number => gateway.turnout.limits.size.entities
+  /** Those in use. */
+  const slots = (): number => {
+    const { snapshot, limits } = gateway.turnout
+    const [{ limit, remaining }] = limits.states([{ setting: snapshot.limits[0]!, entity: 'limited' }]) as [LimitState]
+    return limit - remaining
+  }
   const one = { limits: { each: { per: 'key', concurrency: 1 } } }
 
   it('C32 come back after success, errors, refusals, streams, cuts and clients that leave', async () => {
@@ -308,10 +313,17 @@ describe('C32 concurrency slots', () => {
 
   it('C32 are as many as the limit says, however many ask at once', async () => {
     await start({ limits: { each: { per: 'key', concurrency: 7 } } })
-    const replies = await times(60, () => chat('up/slow'))
-    expect(statuses(replies)).toEqual({ 200: 7, 429: 53 })
-    for (const { headers } of replies.filter(({ status }) => status === 429)) expect(headers['retry-after']).toBe('1')
-    expect(slots()).toBe(0)
+    const all = Array.from({ length: 60 }, () => send('POST', gateway.url + CHAT, ask('up/held'), bearer()))
+    const replies: Exchange[] = []
+    for (const { done } of all) void done.then((reply) => replies.push(reply))
+    while (replies.length < 53) await new Promise((resolve) => setImmediate(resolve))
+    expect(slots()).toBe(7)
+    expect(statuses(replies)).toEqual({ 429: 53 })
+    for (const { headers } of replies) expect(headers['retry-after']).toBe('1')
+    for (const { request } of all) request.destroy()
+    await Promise.all(all.map(({ done }) => done))
+    while (slots() > 0) await new Promise((resolve) => setImmediate(resolve))
+    expect((await chat()).status).toBe(200)
   })
 })
 

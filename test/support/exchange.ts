@@ -38,7 +38,10 @@ export function send(method: string, url: string, body?: unknown, headers: Recor
     headersMs: 0,
     endMs: 0,
   }
-  const sent = request(url, { method, agent: false, headers: { 'content-type': 'application/json', ...headers } })
+  // Node's client does not frame the body of a DELETE by itself.
+  const framed = method === 'DELETE' && payload !== undefined ? { 'content-length': Buffer.byteLength(payload) } : {}
+  const all = { 'content-type': 'application/json', ...framed, ...headers }
+  const sent = request(url, { method, agent: false, headers: all })
   const response = new Promise<IncomingMessage>((resolve, reject) => {
     sent.once('response', resolve)
     sent.once('error', reject)

@@ -31,7 +31,7 @@ export function createAdmin(
   // Before any route is looked for: who may not come in learns nothing of what there is.
   app.use(async (req, res, next) => {
     const shown = () => deps.gatekeeper.counted(req, () => keyOf(req, deps))
-    res.locals.key = await (deps.door ? deps.door.enter(req, shown) : shown())
+    res.locals.key = await (deps.admission ? deps.admission.door.enter(req, shown) : shown())
     next()
   })
   const router = Router({ caseSensitive: true, strict: true })

@@ -2,8 +2,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
 import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
+import type { Admission } from '../../gateway/admission.ts'
 import type { Gatekeeper } from '../../gateway/admit.ts'
-import type { Door } from '../../gateway/door.ts'
 import type { Keyring } from '../../state/keyring.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import type { Keeper } from '../../store/keeper.ts'
@@ -26,7 +26,7 @@ export interface AdminDeps {
   /** Without one every route that needs it answers 503. */
   readonly ledger: AdminLedger | undefined
   /** Who may come in at all; without it everybody with a good key. */
-  readonly door?: Door | undefined
+  readonly admission?: Pick<Admission, 'blocks' | 'door' | 'hashUser'> | undefined
   /** Virtual keys; without a database there are none. */
   readonly keyring?: Keyring | undefined
   readonly gatekeeper: Pick<Gatekeeper, 'operator' | 'counted'>

@@ -1,6 +1,7 @@
 // All routes of the control plane. What is not in this table does not exist; each row says who may call it.
 import { actOnAlerts, showAlerts } from './alerts.ts'
 import { listAudit } from './auditTrail.ts'
+import { addBlock, listBlocks, removeBlock } from './blocks.ts'
 import { listCanaries, setAllCanaries, setCanary, showCanary } from './canary.ts'
 import { diffVersions, listVersions, rollBack, showConfig, showVersion, writeConfig } from './configuration.ts'
 import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from './keys.ts'
@@ -47,6 +48,9 @@ export const adminRoutes: readonly AdminRoute[] = [
   deleteKey,
   showAlerts,
   actOnAlerts,
+  listBlocks,
+  addBlock,
+  removeBlock,
   listAudit,
   describeRoutes(() => adminRoutes),
 ]
