@@ -191,12 +191,13 @@ export const overview: Dashboard = {
         {
           title: 'Waiting for their turn',
           description:
-            'Requests that wait for room in a limit, and keys, users, addresses that limits remember. Waiting for long: the limit is too small for its traffic.',
+            'Requests that wait for room in a limit, keys, users, addresses that limits remember, and how many are blocked. Waiting for long: the limit is too small for its traffic.',
           unit: 'short',
           width: 8,
           queries: [
             { expr: `turnout_limit_waiting{${where}}`, legend: '{{instance}} waiting' },
             { expr: `turnout_limit_entities{${where}}`, legend: '{{instance}} remembered' },
+            { expr: `sum by (kind) (turnout_blocks{${where}})`, legend: 'blocked: {{kind}}' },
           ],
         },
       ],
