@@ -1,5 +1,4 @@
 // Times single functions of the hot path in process: where a change of one of them shows first.
-import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { parseConfig } from '../src/config/load.ts'
@@ -10,8 +9,8 @@ import { scanFields } from '../src/dialects/splice.ts'
 import { FrameSplitter } from '../src/dialects/sse.ts'
 import { createLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
-import { benchKey } from './contenders/contender.ts'
 import { makeFolder } from './folders.ts'
+import { keyCases } from './keyCases.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { timeFunction } from './measure/timing.ts'
 import { type Case, survivalCases, translateCases } from './microCases.ts'
@@ -59,7 +58,6 @@ const { snapshot } = parseConfig(
 )
 const metrics = createMetrics()
 const log = createLog({ level: 'info', file: join(makeFolder('micro'), 'log.txt') })
-const headers = { authorization: `Bearer ${benchKey}` }
 
 const cases: Case[] = [
   ...bodies.flatMap(({ kilobytes, body }): Case[] => {
@@ -85,10 +83,7 @@ const cases: Case[] = [
   { name: 'split and tap, per event', work: () => tap(pieces(plain), false), per: 200 },
   { name: 'split and tap with "usage":null passed, per event', work: () => tap(pieces(asked), false), per: 200 },
   { name: 'split and tap with usage stripped, per event', work: () => tap(pieces(asked), true), per: 200 },
-  {
-    name: 'key lookup (SHA-256 and a map)',
-    work: () => snapshot.keys.get(createHash('sha256').update(headers.authorization.slice(7)).digest('hex')),
-  },
+  ...keyCases(snapshot),
   { name: 'route lookup among 200', work: () => resolveModel(snapshot, 'route-150') },
   {
     name: 'metrics of one request',

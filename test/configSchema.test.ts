@@ -27,6 +27,7 @@ const env = {
   BATCH_KEY: `${secret}2`,
   OPERATIONS_KEY: `${secret}3`,
   TURNOUT_WEBHOOK_SECRET: `${secret}4`,
+  END_USER_SECRET: `${secret}5-and-long-enough-for-hs256`,
 }
 
 test('is fresh: `npm run schema` would change nothing', () => {

@@ -19,6 +19,7 @@ beforeAll(async () => {
     jwks: ${issuer.url}
     claims: { key: turnout_key, team: department }
     standAlone: { name: people, routes: [chat] }
+access: { failuresPerMinute: 0 }
 `),
   })
 })
@@ -148,6 +149,30 @@ it('a client that leaves while its token is judged is let go, and opens no call'
   } finally {
     await open.close()
     await slow.close()
+  }
+})
+
+it('tokens that were good and have expired shut nobody out; forged ones do, but not those who were in before', async () => {
+  const careful = await startGateway({
+    providers: { up: upstreamAt(gateway.simulator.url) },
+    routes: { chat: 'up/sim-text' },
+    keys: [{ name: 'web', key: 'sk-test-web-0123456789' }],
+    access: { failuresPerMinute: 3 },
+    auth: { jwt: { jwks: issuer.url, standAlone: {} } },
+  })
+  const show = async (token: string): Promise<number> =>
+    (await post(careful.url + CHAT, ask('chat'), { authorization: `Bearer ${token}` })).status
+  try {
+    const old = await sign(key, { lasts: -60 })
+    const good = await sign(key)
+    for (let n = 0; n < 6; n++) expect(await show(old)).toBe(401)
+    expect(await show(good)).toBe(200)
+    const statuses = []
+    for (let n = 0; n < 5; n++) statuses.push(await show(`${good.slice(0, -8)}AAAAAAA${n}`))
+    expect(statuses).toEqual([401, 401, 401, 429, 429])
+    expect([await show(good), await show('sk-test-web-0123456789')]).toEqual([200, 429])
+  } finally {
+    await careful.close()
   }
 })
 

@@ -73,7 +73,7 @@ function keeper() {
       throw error
     }
   }
-  return { clock, keyring, looked, reasons, admit, snapshot }
+  return { clock, keyring, looked, reasons, admit, gatekeeper, snapshot }
 }
 
 describe('a key that was shown before', () => {
@@ -133,6 +133,26 @@ describe('a key that was shown before', () => {
     const next = createKeyring(makeKeyStore(store), Buffer.alloc(32, 7), { now: () => clock.at + 60_000 })
     expect([third, fourth].map(({ secret }) => next.find(secret)?.key.name)).toEqual([undefined, 'turning'])
   })
+})
+
+it('what was shown in one header opens nothing in the other, or without its scheme', async () => {
+  const { keyring, admit, gatekeeper, snapshot } = keeper()
+  const { secret } = await keyring.create({ name: 'placed', disabled: false })
+  expect(admit(secret)).toBe('placed')
+  const show = (headers: Record<string, string>) => () => gatekeeper.admit({ headers } as never, snapshot)
+  for (let n = 0; n < 2; n++) {
+    expect(show({ 'x-api-key': secret })()).toMatchObject({ name: 'placed' })
+    expect(show({ authorization: `bearer  ${secret}` })()).toMatchObject({ name: 'placed' })
+    expect(show({ authorization: 'Basic eDp5', 'x-api-key': secret })()).toMatchObject({ name: 'placed' })
+    const strange: Record<string, string>[] = [
+      { 'x-api-key': `Bearer ${secret}` },
+      { authorization: secret },
+      { authorization: 'Basic eDp5' },
+      { authorization: `Bearer ${secret} ${secret}` },
+      { authorization: 'Bearer nobody', 'x-api-key': secret },
+    ]
+    for (const headers of strange) expect(show(headers), JSON.stringify(headers)).toThrow(Denied)
+  }
 })
 
 it('strangers are looked up each time and remembered never', () => {

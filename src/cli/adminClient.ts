@@ -39,7 +39,7 @@ export function findServer(flags: ServerFlags): Server {
 /** The answer's JSON, which has the route's shape. Throws Error with what the gateway said, or why it could not be reached. */
 export async function askServer<Answer>(
   { url, key }: Server,
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   path: string,
   body?: unknown,
 ): Promise<Answer> {

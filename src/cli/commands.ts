@@ -7,6 +7,7 @@ import { addCanaryCommand } from './canary.ts'
 import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
+import { addKeysCommand } from './keys.ts'
 import { addLedgerCommand } from './ledger.ts'
 import { addOperateCommands } from './operate.ts'
 import { addPricesCommand } from './prices.ts'
@@ -20,6 +21,7 @@ export function addOtherCommands(program: Command): void {
   addDoctorCommand(program)
   addPricesCommand(program)
   addOperateCommands(program)
+  addKeysCommand(program)
   addAlertsCommand(program)
   addBlocksCommand(program)
   addCanaryCommand(program)

@@ -53,22 +53,34 @@ const forgetAfter = 300_000
  */
 export function createGatekeeper(parts: GatekeeperParts): Gatekeeper {
   const { insecure, keyring, tokens, failed, now = Date.now } = parts
-  const seen = createFreshMap<FoundKey>(remembered, forgetAfter, now)
+  /** By the whole header: a part of it would be another text, to be hashed for each request. */
+  const seen = {
+    authorization: createFreshMap<FoundKey>(remembered, forgetAfter, now),
+    'x-api-key': createFreshMap<FoundKey>(remembered, forgetAfter, now),
+  }
   let seenIn: Snapshot | undefined
   let seenAt = 0
 
-  const find = (shown: string, snapshot: Snapshot): FoundKey | undefined => {
+  /** The key of the credential that a request shows; undefined for one that nobody has. @throws Denied without any */
+  const find = (req: IncomingMessage, snapshot: Snapshot): FoundKey | undefined => {
     const revision = keyring?.revision ?? 0
     if (seenIn !== snapshot || seenAt !== revision) {
-      seen.clear()
+      seen.authorization.clear()
+      seen['x-api-key'].clear()
       seenIn = snapshot
       seenAt = revision
     }
-    let found = seen.get(shown)
-    if (found) return found.until === undefined || found.until > now() ? found : undefined
+    const { headers } = req
+    const name = headers.authorization === undefined ? 'x-api-key' : 'authorization'
+    const header = headers[name] as string | undefined
+    const known = header === undefined ? undefined : seen[name].get(header)
+    if (known) return known.until === undefined || known.until > now() ? known : undefined
+    const shown = credentialOf(req)
+    if (shown === undefined) throw missing()
     const own = snapshot.keys.get(createHash('sha256').update(shown).digest('hex'))
-    found = own ? { key: own, until: undefined } : keyring?.find(shown)
-    if (found) seen.set(shown, found)
+    const found = own ? { key: own, until: undefined } : keyring?.find(shown)
+    // Not where the key stood in the other header, beside an `authorization` that is none.
+    if (found && (name === 'x-api-key' || bearerOf(header!) !== undefined)) seen[name].set(header!, found)
     return found
   }
 
@@ -79,45 +91,45 @@ export function createGatekeeper(parts: GatekeeperParts): Gatekeeper {
     return key
   }
 
-  const counted = <Result>(req: IncomingMessage, work: () => Result): Result => {
-    const count = (error: unknown): never => {
-      if (error instanceof Denied) failed?.(error.reason, req)
-      throw error
-    }
-    try {
-      const result = work()
-      return result instanceof Promise ? (result.catch(count) as Result) : result
-    } catch (error) {
-      return count(error)
-    }
+  const count = (req: IncomingMessage, error: unknown): never => {
+    if (error instanceof Denied) failed?.(error.reason, req)
+    throw error
   }
 
-  const admit = (req: IncomingMessage, snapshot: Snapshot): ApiKey | undefined | Promise<ApiKey> => {
-    const takesTokens = tokens !== undefined && snapshot.clientJwt !== undefined
-    if (snapshot.keys.size === 0 && !keyring?.size && !takesTokens) {
-      refuseStrangers(req, snapshot, insecure)
-      if (req.method === 'POST') requireJson(req)
-      return undefined
-    }
-    const shown = credentialOf(req)
-    if (shown === undefined) throw missing()
-    const found = find(shown, snapshot)
-    if (found) return check(found.key)
-    if (!takesTokens || !looksSigned(shown)) throw unknown()
-    const key = tokens.find(shown, snapshot)
-    return key instanceof Promise ? key.then(check) : check(key)
+  const operator = (req: IncomingMessage, snapshot: Snapshot): ApiKey => {
+    const found = find(req, snapshot)
+    if (!found) throw unknown()
+    return check(found.key)
   }
 
   return {
-    admit: (req, snapshot) => counted(req, () => admit(req, snapshot)),
-    operator(req, snapshot) {
-      const shown = credentialOf(req)
-      if (shown === undefined) throw missing()
-      const found = find(shown, snapshot)
-      if (!found) throw unknown()
-      return check(found.key)
+    admit(req, snapshot) {
+      try {
+        const takesTokens = tokens !== undefined && snapshot.clientJwt !== undefined
+        if (snapshot.keys.size === 0 && !takesTokens && !keyring?.size) {
+          refuseStrangers(req, snapshot, insecure)
+          if (req.method === 'POST') requireJson(req)
+          return undefined
+        }
+        const found = find(req, snapshot)
+        if (found) return check(found.key)
+        const shown = credentialOf(req)!
+        if (!takesTokens || !looksSigned(shown)) throw unknown()
+        const key = tokens.find(shown, snapshot)
+        return key instanceof Promise ? key.then(check).catch((error) => count(req, error)) : check(key)
+      } catch (error) {
+        return count(req, error)
+      }
     },
-    counted,
+    operator,
+    counted(req, work) {
+      try {
+        const result = work()
+        return result instanceof Promise ? (result.catch((error) => count(req, error)) as typeof result) : result
+      } catch (error) {
+        return count(req, error)
+      }
+    },
   }
 }
 
@@ -130,14 +142,18 @@ const missing = (): Denied =>
 
 const unknown = (): Denied => new Denied('unknown', 'invalid_api_key', 'Incorrect API key provided.')
 
+function bearerOf(authorization: string): string | undefined {
+  const space = authorization.indexOf(' ')
+  return space > 0 && authorization.slice(0, space).toLowerCase() === 'bearer'
+    ? authorization.slice(space + 1).trim()
+    : undefined
+}
+
 /** The credential of a request, whatever it may hold. */
 function credentialOf(req: IncomingMessage): string | undefined {
-  const authorization = req.headers.authorization
-  if (authorization !== undefined) {
-    const space = authorization.indexOf(' ')
-    if (space > 0 && authorization.slice(0, space).toLowerCase() === 'bearer')
-      return authorization.slice(space + 1).trim()
-  }
+  const { authorization } = req.headers
+  const bearer = authorization === undefined ? undefined : bearerOf(authorization)
+  if (bearer !== undefined) return bearer
   const header = req.headers['x-api-key']
   return typeof header === 'string' && header !== '' ? header : undefined
 }

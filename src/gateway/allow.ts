@@ -19,11 +19,16 @@ function testOf(list: readonly string[]): Test {
   return test
 }
 
+/** Whether the key may ask for a name that leads to the route. */
+export function mayAsk(key: ApiKey | undefined, asked: string, route: Route): boolean {
+  if (!key?.routes) return true
+  const test = testOf(key.routes)
+  return test(asked) || test(route.name)
+}
+
 /** @throws Refusal `model_not_allowed` when the key may not ask for the model under that name */
 export function requireRoute(key: ApiKey | undefined, asked: string, route: Route): void {
-  if (!key?.routes) return
-  const test = testOf(key.routes)
-  if (test(asked) || test(route.name)) return
+  if (mayAsk(key, asked, route)) return
   throw new Refusal('model_not_allowed', `This API key may not use the model '${asked.slice(0, 128)}'.`, 'model')
 }
 

@@ -38,6 +38,8 @@ async function readInflated(req: IncomingMessage, encoding: string, limit: numbe
 
 function collect(req: IncomingMessage, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    // Gone while its token was judged or it waited for its turn: no event of a closed request comes again.
+    if (req.destroyed) return reject(new ClientGone())
     let first: Buffer | undefined
     let chunks: Buffer[] | undefined
     let size = 0

@@ -116,8 +116,6 @@ export function createHandle(gateway: Gateway): Handle {
       const key = gateway.door.enter(req, () => gateway.gatekeeper.admit(req, call.snapshot))
       call.key = key instanceof Promise ? await key : key
       call.admitted = true
-      // While a token was judged: a body that is closed already would never end.
-      if (call.gone) throw new ClientGone()
       call.signatures = signatures.of(call.key?.name ?? '')
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       inspect(call, body)

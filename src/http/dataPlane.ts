@@ -1,6 +1,6 @@
 // The doors of the data plane: which path and method leads where. Plain node:http; nothing else stands on the hot path.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Snapshot } from '../config/snapshot.ts'
+import type { ApiKey, Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
 import { type Gatekeeper, refuseStrangers } from '../gateway/admit.ts'
@@ -43,6 +43,9 @@ type Open = (
   headers: readonly string[],
 ) => void | Promise<void>
 
+/** As `Open`, for whoever showed this key. */
+type Serve = (...args: [...Parameters<Open>, key: ApiKey | undefined]) => void | Promise<void>
+
 /**
  * How a route is admitted; the functions of these names below make it so. `journey`: by the steps of a chat request. `caller`: with a key,
  * as a request of its limits. `account`: with a key, as often as an address may. `page`: without a key, as often as an address may.
@@ -60,8 +63,8 @@ export interface DataRoute {
 /** All routes but those of the control plane, by path. What is not in it does not exist. */
 export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
   const chat = journey((req, res, _rest, headers) => plane.handle(req, res, dialects.get('openai-chat')!, headers))
-  const models = caller(plane, ['GET', 'HEAD'], (req, res, _rest, headers) =>
-    listModels(plane.snapshot(), req, res, headers),
+  const models = caller(plane, ['GET', 'HEAD'], (req, res, _rest, headers, key) =>
+    listModels(plane.snapshot(), key, req, res, headers),
   )
   const live = probe((req, res) => plane.status.live(req, res))
   return new Map<string, DataRoute>([
@@ -71,12 +74,14 @@ export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
     ['/models', models],
     [
       '/v1/models/*',
-      caller(plane, ['GET', 'HEAD'], (req, res, rest, headers) => showModel(plane.snapshot(), rest, req, res, headers)),
+      caller(plane, ['GET', 'HEAD'], (req, res, rest, headers, key) =>
+        showModel(plane.snapshot(), key, rest, req, res, headers),
+      ),
     ],
     [
       '/v1/tokens/count',
-      caller(plane, ['POST'], (req, res, _rest, headers) =>
-        countTokens(plane.snapshot(), plane.tokens, req, res, headers),
+      caller(plane, ['POST'], (req, res, _rest, headers, key) =>
+        countTokens(plane.snapshot(), plane.tokens, key, req, res, headers),
       ),
     ],
     ['/v1/limits', account(plane)],
@@ -194,17 +199,17 @@ const account = (plane: DataPlane): DataRoute => ({
   },
 })
 
-const caller = (plane: DataPlane, methods: readonly string[], open: Open): DataRoute => ({
+const caller = (plane: DataPlane, methods: readonly string[], serve: Serve): DataRoute => ({
   methods,
   admission: 'caller',
   async open(req, res, rest, headers) {
     const key = await keyOf(plane, req)
     const entered = await plane.limits.enter({ snapshot: plane.snapshot(), key, req }, res)
-    if (!entered) return open(req, res, rest, headers)
+    if (!entered) return serve(req, res, rest, headers, key)
     const { lease, refusal } = entered
     try {
       if (refusal) sendRefusal(req, res, refusal, [...headers, ...lease.headers()])
-      else await open(req, res, rest, [...headers, ...lease.headers()])
+      else await serve(req, res, rest, [...headers, ...lease.headers()], key)
     } finally {
       lease.release()
     }

@@ -1,8 +1,9 @@
 // POST /v1/tokens/count: how many tokens a prompt has, without sending it anywhere. Counted beside the event loop.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Snapshot } from '../config/snapshot.ts'
+import type { ApiKey, Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { syntaxErrorOf } from '../dialects/json.ts'
+import { requireRoute } from '../gateway/allow.ts'
 import { readBody } from '../gateway/body.ts'
 import { wireModel } from '../gateway/headers.ts'
 import { routeOf } from '../gateway/route.ts'
@@ -13,11 +14,12 @@ type Fields = Readonly<Record<string, unknown>>
 
 /**
  * Answers `{ tokens, method, encoding?, uncounted? }`. A route is counted as its first target's model; `counted_as` says which.
- * @throws Refusal for bodies that cannot be counted, and models that are not configured
+ * @throws Refusal for bodies that cannot be counted, and models that are not configured or not for the key
  */
 export async function countTokens(
   snapshot: Snapshot,
   tokens: TokenCounter,
+  key: ApiKey | undefined,
   req: IncomingMessage,
   res: ServerResponse,
   headers: readonly string[],
@@ -26,7 +28,9 @@ export async function countTokens(
   const { model, tools } = body
   if (typeof model !== 'string' || model === '') throw invalid('model', 'the name of a model', model)
   if (tools !== undefined && !Array.isArray(tools)) throw invalid('tools', 'a list', tools)
-  const target = routeOf(snapshot, model).targets[0]!
+  const route = routeOf(snapshot, model)
+  requireRoute(key, model, route)
+  const target = route.targets[0]!
   const counted = wireModel(target, model)
   const ask = askOf(body, counted, snapshot.server.maxMessages)
   const { uncounted = 0, ...count } = await tokens.count(ask)
