@@ -16,6 +16,7 @@ import { timeFunction } from './measure/timing.ts'
 import { type Case, survivalCases, translateCases } from './microCases.ts'
 import { showNumber } from './report/sections.ts'
 import { showTable } from './report/terminal.ts'
+import { rolloutCases } from './rolloutCases.ts'
 import { makeBody, makeFrames, makeReply } from './wire.ts'
 
 const { values } = parseArgs({ options: { only: { type: 'string', multiple: true, default: [] } } })
@@ -127,6 +128,7 @@ const cases: Case[] = [
       }),
   },
   ...survivalCases(),
+  ...rolloutCases(),
   ...translateCases(),
 ]
 

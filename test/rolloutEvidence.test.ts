@@ -208,6 +208,39 @@ describe('the order of things', () => {
     expect(guardOf(one.evidence, 'late_error').tally.badCanary).toBe(1)
   })
 
+  it('is patient where stable itself takes long to begin, for both arms alike', () => {
+    const one = drive(policyOf())
+    const wait = (canary: boolean, ms: number) => {
+      const ticket = one.arrive(canary)
+      one.wait(ms)
+      one.evidence.begin(ticket, one.now(), undefined)
+      one.settle(ticket)
+      return ticket
+    }
+    for (let i = 0; i < 100; i++) wait(false, 8000)
+    const slow = guardOf(one.evidence, 'slow_start').tally
+    const { badStable } = slow
+    expect(badStable).toBeGreaterThan(49)
+    expect(badStable).toBeLessThan(80)
+    for (let i = 0; i < 20; i++) wait(i % 2 === 0, 16_000)
+    expect(slow).toMatchObject({ badCanary: 0, badStable })
+    expect(slow.seenCanary).toBe(10)
+    wait(true, 30_000)
+    expect(slow.badCanary).toBe(1)
+    const hanging = one.arrive(true)
+    one.wait(59_999)
+    one.evidence.tick(one.now())
+    expect(slow.badCanary).toBe(1)
+    one.wait(1)
+    one.evidence.tick(one.now())
+    expect(slow.badCanary).toBe(2)
+    one.settle(hanging)
+    expect(guardOf(one.evidence, 'first_attempt_error').tally.badCanary).toBe(0)
+    const again = new Evidence(one.evidence.policy, noon)
+    again.merge(countsOf(one.evidence.policy, one.records))
+    expect(again.counts()).toEqual(one.evidence.counts())
+  })
+
   it('takes the epoch of the arrival', () => {
     const one = drive()
     one.wait(599_000)
@@ -354,6 +387,29 @@ describe('after a restart', () => {
       ),
       { numRuns: 30 },
     )
+  })
+
+  it('the shares of clean units are known again from the rows', () => {
+    const policy: RolloutPolicy = { ...errorsOnly, unit: 'user' }
+    const one = new Evidence(policy, noon)
+    const again = new Evidence(policy, noon)
+    const ask = (evidence: Evidence, name: string, isBad: boolean): EvidenceRecord => {
+      const unit = unitIdOf('seed', name)
+      const ticket = evidence.admit({ now: noon, bucket: unit.high, weightPpm: 250_000, unit })
+      if (isBad) evidence.fail(ticket, noon, error, 'server_error')
+      else evidence.begin(ticket, noon, 100)
+      evidence.end(ticket, noon, { bits: 0 })
+      return evidence.recordOf(ticket)
+    }
+    for (let i = 0; i < 1000; i++) {
+      const name = `u${i % 200}`
+      const isLow = unitIdOf('seed', name).high < 2 ** 30
+      again.recall(ask(one, name, i % 3 === 0 && isLow), unitIdOf('seed', name))
+    }
+    expect([...again.units.entries()]).toEqual([...one.units.entries()])
+    const next = ask(one, 'new', true)
+    expect(next.shares![0]).toBeLessThan(100_000)
+    expect(ask(again, 'new', true)).toEqual(next)
   })
 
   it('goes on where it was', () => {

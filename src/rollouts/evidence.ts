@@ -8,6 +8,7 @@ import type { RolloutPolicy } from './policy.ts'
 import { RateCheck } from './rateCheck.ts'
 import { ShareCheck } from './shareCheck.ts'
 import { SizeRoom } from './sizeRoom.ts'
+import { SizeWindow } from './sizeWindow.ts'
 import type { Count } from './tally.ts'
 import { type Arrival, type EvidenceRecord, Ticket } from './ticket.ts'
 import { type UnitId, UnitTable } from './unitTable.ts'
@@ -31,6 +32,8 @@ const lateError = badEvents.late_error.bit
 /** Endings of which nothing else can be told: not how long the whole would have taken, nor how it would have ended. */
 const broken = lateError | badEvents.client_abort.bit
 const slowStart = badEvents.slow_start.bit
+/** A start is slow when it takes so many times the 95 % quantile of stable's: replies that come whole, and models that think first, take their time. */
+const patience = 3
 /** Instead of a share: the unit had its first bad event before, or is one of too many. */
 const unobserved = -1
 
@@ -56,10 +59,17 @@ export class Evidence {
   readonly #plans: readonly GuardPlan[]
   readonly #startPlans: readonly number[]
   readonly #endPlans: readonly number[]
+  /** Of `slow_start`, and the rest of those at the start. */
+  readonly #slowPlans: readonly number[]
+  readonly #promptPlans: readonly number[]
   readonly #clean: readonly (CleanShare | undefined)[]
   readonly #hard: HardRule
   readonly #start: Watermark
   readonly #end: Watermark
+  /** How long stable took to begin, lately, and how long is too long for that. */
+  readonly #starts = new SizeWindow()
+  #sinceStart = 0
+  #patience: number
   #harm: Harm | undefined
 
   /** @param startedAt of the attempt, Unix milliseconds: the same in all processes */
@@ -73,6 +83,9 @@ export class Evidence {
     const numbers = (at: 'start' | 'end') => this.#plans.flatMap((plan, number) => (plan.at === at ? [number] : []))
     this.#startPlans = numbers('start')
     this.#endPlans = numbers('end')
+    this.#slowPlans = this.#startPlans.filter((number) => this.#plans[number]!.bit === slowStart)
+    this.#promptPlans = this.#startPlans.filter((number) => !this.#slowPlans.includes(number))
+    this.#patience = policy.slowStart
     this.#isSticky = policy.unit !== 'request'
     this.#clean = this.#plans.map((plan) => (this.#isSticky && !plan.size ? new CleanShare() : undefined))
     this.sizes = new SizeRoom(this.#plans)
@@ -117,6 +130,7 @@ export class Evidence {
     const shares = this.#isSticky ? this.#sharesOf(bucket, weightPpm, known, isForgotten) : undefined
     const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
     const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, shares, thresholds)
+    ticket.patience = this.#patience
     if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
     this.#start.push(ticket)
     this.#end.push(ticket)
@@ -125,7 +139,9 @@ export class Evidence {
 
   /** The first attempt has shown something good. @param ttft milliseconds; undefined = not to be compared */
   begin(ticket: Ticket, now: number, ttft: number | undefined): void {
+    if (!ticket.canary) this.#learnPatience(now - ticket.at)
     this.#expire(ticket, now)
+    if (ticket.isSlow && !ticket.isEnded) this.#seeLateStart(ticket, now - ticket.at >= ticket.patience)
     if (!ticket.isStarted) {
       ticket.isStarted = true
       ticket.isLearnt = true
@@ -147,7 +163,10 @@ export class Evidence {
       ticket.isLearnt = true
       ticket.fault = kind
       this.#see(ticket, this.#startPlans, bits)
-    } else if (!ticket.isEnded) this.#see(ticket, this.#endPlans, lateError, lateError)
+    } else if (!ticket.isEnded) {
+      this.#seeLateStart(ticket, now - ticket.at >= ticket.patience)
+      this.#see(ticket, this.#endPlans, lateError, lateError)
+    }
     ticket.isEnded = true
     this.tick(now)
   }
@@ -161,6 +180,7 @@ export class Evidence {
       this.#measure(ticket, 'ttft', now - ticket.at, true)
     }
     if (!ticket.isEnded && bits !== 0) this.#see(ticket, this.#endPlans, bits, bits)
+    if (now - ticket.at >= ticket.patience) this.#seeLateStart(ticket, true)
     ticket.isEnded = true
     this.tick(now)
   }
@@ -201,10 +221,16 @@ export class Evidence {
     return { epoch, ppm, canary, seen: marks, bad: faulty, shares: judged }
   }
 
-  /** What is known of a unit from the record of one of its requests, after a restart. */
-  remember(unit: UnitId, record: EvidenceRecord): void {
-    const guards = (1 << this.guards.length) - 1
-    this.units.add(unit.high, unit.low, 1 | ((record.bad & guards) << 1))
+  /**
+   * Takes up what a row says of its unit, after a restart: which bad events it has had, and that it was clean before. In order of arrival;
+   * the counts come by `merge`. @param unit undefined = the request was drawn by itself
+   */
+  recall(record: EvidenceRecord, unit: UnitId | undefined): void {
+    if (!this.#isSticky) return
+    const all = (1 << this.guards.length) - 1
+    if (unit) this.units.add(unit.high, unit.low, 1 | ((record.bad & all) << 1))
+    const bucket = unit?.high ?? (record.canary ? 0 : 2 ** 32 - 1)
+    for (const [g, window] of this.#clean.entries()) if (record.seen & (1 << g)) window?.push(bucket)
   }
 
   /** All that was counted. Whole numbers; adding those of several processes gives those of all. */
@@ -278,10 +304,8 @@ export class Evidence {
     if (!isLeast) this.sizes.push(size, ticket.canary, value)
     const { thresholds } = ticket
     if (!thresholds) return
-    for (let g = 0; g < this.#plans.length; g++) {
-      const plan = this.#plans[g]!
-      if (plan.size !== size) continue
-      const isBad = (ticket.canary ? value / plan.margin : value) > thresholds[g]!
+    for (const g of this.sizes.guardsOf(size)) {
+      const isBad = (ticket.canary ? value / this.#plans[g]!.margin : value) > thresholds[g]!
       if (isLeast && !isBad) continue
       ticket.seen |= 1 << g
       if (isBad) ticket.bad |= 1 << g
@@ -298,17 +322,37 @@ export class Evidence {
     ticket.isStarted = true
     ticket.isLearnt = true
     ticket.isSlow = true
-    this.#see(ticket, this.#startPlans, slowStart)
+    this.#see(ticket, this.#isPatient(ticket) ? this.#promptPlans : this.#startPlans, slowStart)
     this.#measure(ticket, 'ttft', this.policy.slowStart)
   }
 
+  /** Whether `slow_start` is decided later than the order of the others can wait, because stable itself takes long to begin. */
+  #isPatient(ticket: Ticket): boolean {
+    return ticket.patience > this.policy.slowStart
+  }
+
+  /** Of one that was given up, and of which more is known by now. */
+  #seeLateStart(ticket: Ticket, isBad: boolean): void {
+    if (!ticket.isSlow || ticket.isStartSeen || !this.#isPatient(ticket)) return
+    ticket.isStartSeen = true
+    this.#see(ticket, this.#slowPlans, isBad ? slowStart : 0)
+  }
+
+  #learnPatience(wait: number): void {
+    this.#starts.push(wait)
+    if (++this.#sinceStart < 16 || this.#starts.count < 50) return
+    this.#sinceStart = 0
+    this.#patience = Math.max(this.policy.slowStart, patience * this.#starts.quantile(0.95))
+  }
+
   #giveUpEnd(ticket: Ticket): void {
+    this.#seeLateStart(ticket, true)
     ticket.isEnded = true
     this.#measure(ticket, 'latency', this.policy.lateEnd)
   }
 
   #releaseStart(ticket: Ticket): void {
-    this.#count(ticket, this.#startPlans)
+    this.#count(ticket, this.#isPatient(ticket) ? this.#promptPlans : this.#startPlans)
     if (!ticket.isLearnt) return
     if (ticket.canary) this.canary++
     else this.stable++
@@ -321,6 +365,7 @@ export class Evidence {
 
   #releaseEnd(ticket: Ticket): void {
     this.#count(ticket, this.#endPlans)
+    if (this.#isPatient(ticket)) this.#count(ticket, this.#slowPlans)
   }
 
   #count(ticket: Ticket, numbers: readonly number[]): void {

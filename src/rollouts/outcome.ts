@@ -7,7 +7,7 @@
 export const badEvents = {
   /** The first attempt failed before anything good came, or the arm could not be asked because its breaker was open. */
   first_attempt_error: { bit: 1, at: 'start' },
-  /** Nothing came within `slowStart`, whatever came later. */
+  /** Nothing came within `slowStart`, or three times what stable takes where that is more; whatever came later. */
   slow_start: { bit: 2, at: 'start' },
   /** The first attempt was turned away with a 429. */
   rate_limited: { bit: 4, at: 'start' },

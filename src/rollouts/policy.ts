@@ -39,7 +39,10 @@ export interface RolloutPolicy {
   readonly sloErrorRate: number | undefined
   /** What the check of the shares may spend. */
   readonly srmAlpha: number
-  /** Milliseconds after which a request without a first byte is decided to be bad (`slow_start`), in both arms. */
+  /**
+   * Milliseconds after which a request without a first byte is waited for no longer, and is bad (`slow_start`) unless stable itself takes
+   * that long: then three times stable's 95 % quantile is the bound. The same in both arms.
+   */
   readonly slowStart: number
   /** Milliseconds after which nothing more is learnt from a reply that is not over. */
   readonly lateEnd: number

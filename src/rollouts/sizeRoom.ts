@@ -1,12 +1,20 @@
 // The sizes that the arms have shown lately, and the thresholds that follow from stable's.
 import type { GuardPlan } from './guard.ts'
-import type { Size } from './outcome.ts'
+import { type Size, sizes } from './outcome.ts'
 import { SizeWindow } from './sizeWindow.ts'
 
 /** Sizes of stable before any is compared. */
 const fewest = 50
-/** Sizes of stable after which the thresholds are taken anew. */
-const renewal = 16
+/** Sizes of stable after which its thresholds are taken anew. */
+const renewal = 25
+
+interface Shelf {
+  readonly stable: SizeWindow
+  readonly canary: SizeWindow
+  /** Numbers of the guards that compare it. */
+  readonly guards: readonly number[]
+  fresh: number
+}
 
 /**
  * A threshold is a quantile of what stable has shown before the request in question came. However stale or rough it is, it is known
@@ -14,43 +22,47 @@ const renewal = 16
  */
 export class SizeRoom {
   readonly #plans: readonly GuardPlan[]
-  readonly #stable = new Map<Size, SizeWindow>()
-  readonly #canary = new Map<Size, SizeWindow>()
+  readonly #shelves: Readonly<Record<Size, Shelf | undefined>>
   /** By guard; NaN, which nothing exceeds, where too little is known. Never changed: tickets hold on to it. */
   #thresholds: Float64Array
-  #sincePush = 0
 
   constructor(plans: readonly GuardPlan[]) {
     this.#plans = plans
     this.#thresholds = new Float64Array(plans.length).fill(Number.NaN)
-    for (const { size } of plans) {
-      if (!size || this.#stable.has(size)) continue
-      this.#stable.set(size, new SizeWindow())
-      this.#canary.set(size, new SizeWindow())
-    }
+    const shelves = (Object.keys(sizes) as Size[]).map((size) => {
+      const guards = plans.flatMap((plan, number) => (plan.size === size ? [number] : []))
+      const shelf =
+        guards.length > 0 ? { stable: new SizeWindow(), canary: new SizeWindow(), guards, fresh: 0 } : undefined
+      return [size, shelf] as const
+    })
+    this.#shelves = Object.fromEntries(shelves) as Record<Size, Shelf | undefined>
   }
 
   get thresholds(): Float64Array {
     return this.#thresholds
   }
 
+  /** Numbers of the guards that compare a size. */
+  guardsOf(size: Size): readonly number[] {
+    return this.#shelves[size]?.guards ?? []
+  }
+
   push(size: Size, canary: boolean, value: number): void {
-    const window = (canary ? this.#canary : this.#stable).get(size)
-    if (!window) return
-    window.push(value)
-    if (!canary && ++this.#sincePush >= renewal) this.#renew()
+    const shelf = this.#shelves[size]
+    if (!shelf) return
+    if (canary) return shelf.canary.push(value)
+    shelf.stable.push(value)
+    if (++shelf.fresh >= renewal && shelf.stable.count >= fewest) this.#renew(shelf)
   }
 
   /** The last sizes of an arm; undefined where no guard compares them. */
   window(size: Size, arm: 'stable' | 'canary'): SizeWindow | undefined {
-    return (arm === 'canary' ? this.#canary : this.#stable).get(size)
+    return this.#shelves[size]?.[arm]
   }
 
-  #renew(): void {
-    this.#sincePush = 0
-    this.#thresholds = Float64Array.from(this.#plans, ({ size, quantile }) => {
-      const window = size && this.#stable.get(size)
-      return window && window.count >= fewest ? window.quantile(quantile) : Number.NaN
-    })
+  #renew(shelf: Shelf): void {
+    shelf.fresh = 0
+    this.#thresholds = this.#thresholds.slice()
+    for (const g of shelf.guards) this.#thresholds[g] = shelf.stable.quantile(this.#plans[g]!.quantile)
   }
 }

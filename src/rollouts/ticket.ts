@@ -36,8 +36,11 @@ export class Ticket {
   isLearnt = false
   fault: string | undefined = undefined
 
-  /** Given up before anything came. */
+  /** Nothing came within `slowStart`. */
   isSlow = false
+  /** Milliseconds without a first byte that are a bad event; where more than `slowStart`, that is seen at its end. */
+  patience = 0
+  isStartSeen = false
 
   constructor(
     at: number,
