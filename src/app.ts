@@ -40,8 +40,10 @@ import { countAuthFailures } from './telemetry/authFailures.ts'
 import { createLatencies } from './telemetry/latency.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Metrics } from './telemetry/metrics.ts'
+import { createPseudonyms } from './telemetry/pseudonym.ts'
 import { showRollouts } from './telemetry/rolloutMetrics.ts'
 import type { TokenCounter } from './telemetry/tokens/counter.ts'
+import type { SpanExporter } from './telemetry/trace/exporter.ts'
 import type { Notify } from './telemetry/webhook/notify.ts'
 import type { Sender } from './telemetry/webhook/sender.ts'
 import { version } from './version.ts'
@@ -75,6 +77,8 @@ export interface TurnoutOptions {
   rollouts?: { readonly keeper: RolloutKeeper; readonly secret: Buffer } | undefined
   /** The clock of limits; tests hand in their own. */
   clock?: Pick<LimitOptions, 'now' | 'later'>
+  /** Where spans of kept traces go. Closed by whoever made it. */
+  exporter?: SpanExporter | undefined
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
 }
@@ -139,6 +143,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     hashUser,
     clock: options.clock,
   })
+  const pseudonyms = createPseudonyms(() => snapshot.log, hashUser)
   const settle = createSettle({
     metrics,
     log,
@@ -146,6 +151,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     health,
     rates,
     assigned: shown?.assigned,
+    pseudonym: pseudonyms.of,
+    exporter: options.exporter,
     address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
   })
   const gatekeeper = createGatekeeper({

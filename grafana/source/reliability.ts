@@ -331,6 +331,20 @@ export const reliability: Dashboard = {
           queries: [{ expr: `turnout_ledger_file_bytes{${where}}`, legend: '{{instance}}' }],
         },
         {
+          title: 'Spans for the collector',
+          description:
+            'Only where `trace.otlp` is configured. failed: the collector is away or refuses. dropped: too many waited; traces stay in the database all the same.',
+          unit: 'short',
+          width: 24,
+          height: 6,
+          queries: [
+            {
+              expr: rate('turnout_trace_spans_total', where, ['instance', 'outcome']),
+              legend: '{{instance}} {{outcome}}',
+            },
+          ],
+        },
+        {
           title: 'Orphans, and lines lost by the log',
           description:
             'Calls of a run that died, settled by estimate at the last start; and failed writes of the log in an hour. Orphans: the process was killed. Log: its disk or pipe.',

@@ -13,6 +13,7 @@ import { addOperateCommands } from './operate.ts'
 import { addPricesCommand } from './prices.ts'
 import { addSimulateCommand } from './simulate.ts'
 import { addSpendCommand } from './spend.ts'
+import { addTraceCommand } from './trace.ts'
 
 export function addOtherCommands(program: Command): void {
   addDemoCommand(program)
@@ -26,6 +27,7 @@ export function addOtherCommands(program: Command): void {
   addBlocksCommand(program)
   addCanaryCommand(program)
   addSpendCommand(program)
+  addTraceCommand(program)
   addLedgerCommand(program)
   addBackupCommands(program)
 }

@@ -11,23 +11,38 @@ export interface Retention {
 }
 
 export interface RetentionOptions {
-  keeper: Pick<Keeper, 'retain'>
+  keeper: Pick<Keeper, 'retain'> & Partial<Pick<Keeper, 'retainTraces'>>
   /** Days that rows are kept; 0 = for ever. Asked before each pass, so that a reload counts. */
   days(): number
+  /** Hours that traces are kept; 0 = as long as the rows. */
+  traceHours?(): number
   log: Log
   /** Milliseconds between passes. */
   every?: number
   now?: () => number
 }
 
-export function startRetention({ keeper, days, log, every = 3_600_000, now = Date.now }: RetentionOptions): Retention {
+export function startRetention({
+  keeper,
+  days,
+  traceHours,
+  log,
+  every = 3_600_000,
+  now = Date.now,
+}: RetentionOptions): Retention {
   const stopped = new AbortController()
   let running: Promise<void> | undefined
 
   async function pass(): Promise<void> {
     const kept = days()
-    if (kept === 0) return
+    const hours = traceHours?.() ?? 0
     try {
+      if (hours > 0) {
+        const forgotten = await keeper.retainTraces?.(firstIdOf(now() - hours * 3_600_000), stopped.signal)
+        if (forgotten)
+          log.info(`traces older than ${hours} hours were deleted`, { event: 'retention', count: forgotten })
+      }
+      if (kept === 0) return
       // Whole UTC days, as the daily sums have them: at least so many days stay.
       const before = (Math.floor(now() / dayMs) - kept) * dayMs
       const count = await keeper.retain(firstIdOf(before), { signal: stopped.signal })

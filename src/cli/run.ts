@@ -21,6 +21,7 @@ import { showLedger } from '../telemetry/ledgerMetrics.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createTokenCounter } from '../telemetry/tokens/counter.ts'
+import { createSpanExporter, type SpanExporter } from '../telemetry/trace/exporter.ts'
 import { createSender, type Sender } from '../telemetry/webhook/sender.ts'
 import { showWebhooks } from '../telemetry/webhook/webhookMetrics.ts'
 import { version } from '../version.ts'
@@ -67,7 +68,9 @@ export async function run(options: RunOptions): Promise<Running> {
   const { snapshot } = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
   const refusal = checkBinding(snapshot, { insecure: options.insecure ?? false })
   if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
-  const log = createLog({ level: snapshot.log.level })
+  const { level, file: logFile, format } = snapshot.log
+  const pretty = logFile === undefined && (format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true))
+  const log = createLog({ level, file: logFile, pretty })
   const metrics = createMetrics({ version })
   const commitTimes = metrics.histogram('ledgerCommit').row()
   const tokens = createTokenCounter()
@@ -76,6 +79,7 @@ export async function run(options: RunOptions): Promise<Running> {
   let reader: Reader | undefined
   let retention: Retention | undefined
   let watch: Watch | undefined
+  let exporter: SpanExporter | undefined
   let sender: Sender | undefined
   let alertMemory: SavedAlerts | undefined
   // The readers first: a database is closed last by whoever writes to it.
@@ -84,6 +88,7 @@ export async function run(options: RunOptions): Promise<Running> {
     await watch?.stop()
     await retention?.stop()
     await sender?.stop()
+    await exporter?.close()
     await alertMemory?.settled()
     await reader?.close()
     await ledger?.close()
@@ -136,6 +141,18 @@ export async function run(options: RunOptions): Promise<Running> {
       unreadable: ({ name }) =>
         log.error(`the limits of key ${name} cannot be read: it is not let in`, { event: 'key', key: name }),
     })
+    const spans = metrics.counter('traceSpans').row()
+    const { otlp } = live.snapshot.trace
+    exporter =
+      otlp &&
+      createSpanExporter({
+        ...otlp,
+        version,
+        counted: (outcome, count) => {
+          spans[['exported', 'failed', 'dropped'].indexOf(outcome)]! += count
+        },
+        trouble: (error) => log.warn('spans could not be sent to the collector', { event: 'trace', error }),
+      })
     const turnout: Turnout = createTurnout({
       snapshot: live.snapshot,
       log,
@@ -150,6 +167,7 @@ export async function run(options: RunOptions): Promise<Running> {
       sender,
       rollouts: { keeper: openRollouts(store), secret },
       alertMemory,
+      exporter,
       onTransition: (target, { to, reason, until }) =>
         void saved
           .save({ target, state: to, reason, until })
@@ -168,6 +186,7 @@ export async function run(options: RunOptions): Promise<Running> {
     retention = startRetention({
       keeper: ledger.keeper,
       days: () => turnout.snapshot.ledger.retentionDays,
+      traceHours: () => turnout.snapshot.trace.retentionHours,
       log,
     })
     log.info('listening', {

@@ -4,6 +4,8 @@ import type { Timeouts } from './snapshot.ts'
 export const defaults = {
   dataDir: './data',
   logLevel: 'info',
+  trace: { sample: 1, slow: 30_000, retentionHours: 168 },
+  log: { format: 'auto', user: 'none', userSaltTime: 86_400_000 },
   jwtAudience: 'turnout',
   clientJwt: { audience: 'turnout-clients', clockTolerance: 5_000, user: 'sub', name: 'jwt' },
   ledger: { mode: 'process', onFailure: 'refuse', retentionDays: 90 },

@@ -34,7 +34,11 @@ export const legacyRows: readonly LegacyRow[] = [
   { name: 'GATEWAY_MAX_RETRIES', unit: 'retries', path: ['retries', 'attempts'] },
   { name: 'GATEWAY_RETRY_DELAY', unit: 'seconds', path: ['retries', 'baseDelay'] },
   { name: 'GATEWAY_FALLBACK_ENABLED', unit: 'flag', path: ['fallback'] },
-  { name: 'GATEWAY_TRACE_SAMPLING_RATE', unit: 'any', absent: 'this version has no traces' },
+  {
+    name: 'GATEWAY_TRACE_SAMPLING_RATE',
+    unit: 'any',
+    absent: 'the share of traces that is kept is `trace.sample` of the file',
+  },
   {
     name: 'GATEWAY_METRICS_RETENTION_HOURS',
     unit: 'any',

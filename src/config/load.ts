@@ -21,7 +21,7 @@ import { buildProvider, discoverableVariables, discoverProviders } from './provi
 import { canaryOfEnv, readCanaryPercent } from './rolloutSettings.ts'
 import { buildRoute, buildTargets, mergeOver } from './routeSettings.ts'
 import type { Settings } from './schema.ts'
-import { buildSeen } from './seenSettings.ts'
+import { buildLog, buildSeen } from './seenSettings.ts'
 import { buildLogLevel, buildServer, type Overrides } from './serverSettings.ts'
 import { checkShape, type Shape } from './shape.ts'
 import type { BreakerSettings, LedgerSettings, Provider, RetrySettings, Route, Snapshot } from './snapshot.ts'
@@ -187,7 +187,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     server,
     jwt,
     clientJwt: buildClientJwt(settings.auth, { admin: jwt, keyNames, routes: routeNames, report }),
-    log: { level, clientAddress: settings.log?.clientAddress ?? false },
+    log: buildLog(settings.log, level),
     ...buildSeen(settings, server, report),
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),

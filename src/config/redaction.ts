@@ -80,6 +80,7 @@ function isSecret({ path, value }: { path: Path; value: unknown }): boolean {
   const last = String(path.findLast((step) => typeof step === 'string') ?? '')
   if (section === 'keys') return field === 'key'
   if (section === 'metrics') return last === 'token'
+  if (section === 'trace') return path.includes('headers')
   if (section === 'admin' || section === 'auth') return field === 'secret'
   // The address of a webhook is often a secret by itself.
   if (section === 'webhooks') return field === 'secret' || field === 'headers' || field === 'url'

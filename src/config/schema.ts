@@ -10,7 +10,7 @@ import { defaults } from './defaults.ts'
 import { limitSections, ownRules } from './limitSchema.ts'
 import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
 import { block, count, duration, emptyRecord, id, size, strict, text } from './schemaField.ts'
-import { seenSections } from './seenSchema.ts'
+import { logFields, seenSections } from './seenSchema.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, { error: 'not a header name' })
 
@@ -119,6 +119,7 @@ const log = block({
     .describe('Least severe level that is logged.')
     .meta({ default: defaults.logLevel }),
   clientAddress: z.boolean().optional().describe("Put the client's address on request lines.").meta({ default: false }),
+  ...logFields,
 })
 
 const ledger = block({

@@ -1,16 +1,39 @@
-// Makes the settings of metrics out of what is written.
+// Makes the settings of log and metrics out of what is written.
+import { resolve } from 'node:path'
+import { defaults } from './defaults.ts'
 import type { Report } from './problem.ts'
 import type { Settings } from './schema.ts'
-import type { MetricsSettings } from './seenTypes.ts'
+import type { LogSettings, MetricsSettings, TraceSettings } from './seenTypes.ts'
 import type { ServerSettings } from './snapshot.ts'
 
 export interface Seen {
   readonly metrics: MetricsSettings
+  readonly trace: TraceSettings
+}
+
+export function buildLog(settings: Settings['log'], level: string): LogSettings {
+  const { clientAddress = false, file, format, user, userSaltTime } = settings ?? {}
+  return {
+    level,
+    clientAddress,
+    file: file === undefined ? undefined : resolve(file),
+    format: format ?? defaults.log.format,
+    user: user ?? defaults.log.user,
+    userSaltTime: userSaltTime ?? defaults.log.userSaltTime,
+  }
 }
 
 export function buildSeen(settings: Settings, server: ServerSettings, report: Report): Seen {
   const { token, port, host = server.host } = settings.metrics ?? {}
   if (port !== undefined && port !== 0 && port === server.port)
     report(['metrics', 'port'], `is the port of the server itself (${port}): leave it out, or choose another`)
-  return { metrics: { token, port, host } }
+  const { enabled = true, sample, slow, retentionHours, otlp } = settings.trace ?? {}
+  const trace: TraceSettings = {
+    enabled,
+    sample: sample ?? defaults.trace.sample,
+    slow: slow ?? defaults.trace.slow,
+    retentionHours: retentionHours ?? defaults.trace.retentionHours,
+    otlp: otlp && { url: otlp.url, headers: otlp.headers ?? {} },
+  }
+  return { metrics: { token, port, host }, trace }
 }

@@ -1,5 +1,30 @@
 // How a configuration says that Turnout is watched, resolved.
 
+export interface LogSettings {
+  readonly level: string
+  /** Whether request lines carry the client's address. */
+  readonly clientAddress: boolean
+  /** Undefined = standard output. */
+  readonly file: string | undefined
+  readonly format: 'auto' | 'json' | 'pretty'
+  /** How the end user is named in the log and in traces. */
+  readonly user: 'none' | 'ledger' | 'rotating'
+  /** Milliseconds that a rotating salt lasts. */
+  readonly userSaltTime: number
+}
+
+export interface TraceSettings {
+  /** Undefined ids, no header, no row: as if there were no traces. */
+  readonly enabled: boolean
+  /** Share of traces that is kept, from 0 to 1. */
+  readonly sample: number
+  /** Milliseconds from which on a request is kept in any case. */
+  readonly slow: number
+  /** 0 = as long as the ledger. */
+  readonly retentionHours: number
+  readonly otlp: { readonly url: string; readonly headers: Readonly<Record<string, string>> } | undefined
+}
+
 export interface MetricsSettings {
   /** Undefined = whoever reaches the port may scrape. */
   readonly token: string | undefined

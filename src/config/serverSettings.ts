@@ -52,13 +52,14 @@ export function buildServer(
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
 
-/** Least severe level that is logged. Tells of a TURNOUT_LOG_LEVEL that is none. */
+/** Least severe level that is logged. Tells of a variable that names none. */
 export function buildLogLevel(settings: Settings['log'], env: Env, overrides: Overrides, report: Report): string {
   const written = overrides.logLevel ?? settings?.level
   if (written !== undefined) return written
-  const found = firstSet(env, ['TURNOUT_LOG_LEVEL'])?.value.toLowerCase()
-  if (found === undefined) return defaults.logLevel
-  if (!logLevels.includes(found)) report(['TURNOUT_LOG_LEVEL'], `expected one of ${logLevels.join(', ')}`)
+  const variable = firstSet(env, ['TURNOUT_LOG_LEVEL', 'LOG_LEVEL'])
+  if (variable === undefined) return defaults.logLevel
+  const found = variable.value.toLowerCase()
+  if (!logLevels.includes(found)) report([variable.name], `expected one of ${logLevels.join(', ')}`)
   return found
 }
 

@@ -6,7 +6,7 @@ import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { CacheSettings, RouteCache } from './cacheSettings.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
 import type { CanarySetting } from './rolloutTypes.ts'
-import type { MetricsSettings } from './seenTypes.ts'
+import type { LogSettings, MetricsSettings, TraceSettings } from './seenTypes.ts'
 
 /** A configured provider: a kind plus address and credentials. */
 export interface Provider {
@@ -205,9 +205,9 @@ export interface Snapshot {
   readonly jwt: JwtSettings | undefined
   /** The same for clients. */
   readonly clientJwt: ClientJwtSettings | undefined
-  /** `clientAddress`: whether request lines carry the client's address. */
-  readonly log: { readonly level: string; readonly clientAddress: boolean }
+  readonly log: LogSettings
   readonly metrics: MetricsSettings
+  readonly trace: TraceSettings
   readonly dataDir: string
   readonly ledger: LedgerSettings
   readonly cache: CacheSettings

@@ -8,6 +8,7 @@ import { Exchange } from './exchange.ts'
 import { modelFor, requestHeaders } from './headers.ts'
 import { laneFor } from './lanes.ts'
 import type { Pools } from './pools.ts'
+import { traceHeaders } from './tracing.ts'
 
 /** A good reply: whole, or a stream that has begun well. */
 export interface Good {
@@ -83,7 +84,10 @@ export async function tryTarget(
     await waitForGood(call, attempt, exchange, means.pools, [
       lane.path,
       lane.body,
-      requestHeaders(call.req, target, lane, ask.stream, hops),
+      [
+        ...requestHeaders(call.req, target, lane, ask.stream, hops),
+        ...traceHeaders(call, attempt.n, target.provider.passHeaders),
+      ],
     ])
     return { attempt, exchange }
   } catch (error) {

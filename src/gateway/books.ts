@@ -7,6 +7,7 @@ import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
 import { cacheFacts } from './cacheTurn.ts'
 import { type Attempt, type Call, overheadOf } from './call.ts'
+import { keptTrace } from './tracing.ts'
 
 export interface Books {
   nextId(): number
@@ -79,6 +80,7 @@ export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): B
 
 function requestRow(call: Call, now: number, user: string | undefined): RequestRow {
   return {
+    trace: keptTrace(call, now),
     id: call.number,
     route: call.route?.name,
     key: call.key?.name,

@@ -8,6 +8,7 @@ import type { Permit } from '../state/breaker.ts'
 import type { Lease } from '../state/limits/limit.ts'
 import { printId } from '../store/ledgerId.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
+import { beginTrace, type TraceContext } from '../telemetry/trace/context.ts'
 import type { Assigned } from './arm.ts'
 import type { Bill } from './bill.ts'
 import type { CacheTurn } from './cacheTurn.ts'
@@ -58,6 +59,11 @@ export interface Call {
   readonly background: boolean
   /** Passed the door: from here on the request is recorded. */
   admitted: boolean
+  /** Undefined where traces are off. */
+  trace: TraceContext | undefined
+  /** When the body had been read, and when it was decided whom to ask. */
+  bodyAt: number | undefined
+  planAt: number | undefined
   key: ApiKey | undefined
   inspected: Inspected | undefined
   route: Route | undefined
@@ -127,17 +133,21 @@ export function openTwin(of: Call, number: number): Call {
 }
 
 function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Call {
+  const { snapshot } = from
   return {
     number: from.number,
     id: printId(from.number),
     startedAt: from.now,
-    snapshot: from.snapshot,
+    snapshot,
     dialect: from.dialect,
     req,
     res,
     doorHeaders: from.doorHeaders,
     background: false,
     admitted: false,
+    trace: snapshot.trace.enabled ? beginTrace(from.number, req.headers, snapshot.trace.sample) : undefined,
+    bodyAt: undefined,
+    planAt: undefined,
     key: undefined,
     inspected: undefined,
     route: undefined,

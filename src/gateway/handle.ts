@@ -118,10 +118,12 @@ export function createHandle(gateway: Gateway): Handle {
       call.admitted = true
       call.signatures = signatures.of(call.key?.name ?? '')
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
+      call.bodyAt = performance.now()
       inspect(call, body)
       const queued = gateway.limits.admit(call)
       if (queued) await queued
       const plan = makePlan(call, gateway.random(), gateway.assigning)
+      call.planAt = performance.now()
       if (wantsEcho(call)) return echo(call, plan)
       if (call.route!.cache !== undefined && (await caching.serve(call, plan))) return
       await travel(call, plan)

@@ -120,6 +120,7 @@ function connectionListed(upstream: UpstreamHeaders): Set<string> | undefined {
 /** What every reply of ours carries, as far as it is known. */
 export function ownHeaders(call: Call): string[] {
   const headers = [...call.doorHeaders, 'x-request-id', call.id, 'x-turnout-config', String(call.snapshot.version)]
+  if (call.trace) headers.push('x-turnout-trace', call.trace.traceId)
   const attempt = call.attempts.at(-1)
   if (call.cache) pushCache(headers, call, call.cache, attempt)
   else if (attempt) pushAttempt(headers, call, attempt)

@@ -5,10 +5,12 @@ import { lossLabel } from '../dialects/loss.ts'
 import type { Health } from '../state/health.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { SpanExporter } from '../telemetry/trace/exporter.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import { type Attempt, type Call, overheadOf } from './call.ts'
 import { createTally } from './tally.ts'
+import { exportTrace, keptTrace } from './tracing.ts'
 
 export interface Witnesses {
   readonly metrics: Metrics
@@ -21,6 +23,10 @@ export interface Witnesses {
   assigned?(rollout: string, arm: string, assignment: string): void
   /** The client's address, where the operator wants it in the log. */
   readonly address?: (call: Call) => string | undefined
+  /** Where spans of kept traces go. */
+  readonly exporter?: SpanExporter | undefined
+  /** Another name for an end user, where the operator wants one in the log. */
+  readonly pseudonym?: (user: string) => string | undefined
 }
 
 /** Returns the settling of one call; a promise means that the end of the reply has to wait for it. */
@@ -36,6 +42,8 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
     const { assigned } = call
     if (assigned) witnesses.assigned?.(assigned.live.name, assigned.arm, assigned.assignment)
     note(call, now, witnesses)
+    if (witnesses.exporter && call.admitted && keptTrace(call, now))
+      exportTrace(call, now, witnesses.exporter, witnesses.pseudonym)
     return witnesses.books.settle(call, now)
   }
 }
@@ -82,11 +90,12 @@ function firstTokenMs(call: Call): number | undefined {
   return call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt
 }
 
-function note(call: Call, now: number, { log, address }: Witnesses): void {
+function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): void {
   const attempt = call.attempts.at(-1)
   const facts = attempt?.facts
   const bill = attempt?.bill
   const ask = call.inspected?.ask
+  const user = call.key?.user ?? ask?.user
   log.request({
     id: call.id,
     route: call.route?.name ?? '',
@@ -117,6 +126,8 @@ function note(call: Call, now: number, { log, address }: Witnesses): void {
     rollout: call.assigned?.live.name,
     arm: call.assigned?.arm,
     address: address?.(call),
+    user: user === undefined ? undefined : pseudonym?.(user),
+    trace: call.trace?.traceId,
   })
 }
 

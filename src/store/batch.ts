@@ -1,7 +1,7 @@
 // Writes a group of ledger rows in one transaction: all of it, or nothing.
 import type { Sqlite, Statement } from './driver.ts'
 import { dayOf } from './ledgerId.ts'
-import type { AttemptRow, CacheFacts, Intent, RequestRow, RolloutFacts } from './ledgerRow.ts'
+import type { AttemptRow, CacheFacts, Intent, RequestRow, RolloutFacts, TraceRow } from './ledgerRow.ts'
 import { makeNames } from './names.ts'
 import { makeRollup, type RollupKey } from './rollup.ts'
 
@@ -84,6 +84,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
   const insertRollout = prepareInsert(db, 'request_rollout', 13)
   const insertCache = prepareInsert(db, 'request_cache', 4)
   const insertAttempt = prepareInsert(db, 'attempt', 26)
+  const insertTrace = prepareInsert(db, 'trace', 6)
   const deleteIntent: Statement = db.prepare('DELETE FROM intent WHERE id = ?')
   /** Attempts whose intents can go: written in this transaction, and in earlier ones. */
   const settledNow: number[] = []
@@ -144,6 +145,17 @@ export function makeRowWriter(db: Sqlite): RowWriter {
 
   function writeCache(id: number, { status, age, saved }: CacheFacts): void {
     insertCache.run(id, idOf(status), age ?? null, saved)
+  }
+
+  function writeTrace(id: number, { trace, parent, sampled, bodyMs, planMs }: TraceRow): void {
+    insertTrace.run(
+      id,
+      Buffer.from(trace, 'hex'),
+      parent === undefined ? null : Buffer.from(parent, 'hex'),
+      sampled ? 1 : 0,
+      toMicroseconds(bodyMs),
+      toMicroseconds(planMs),
+    )
   }
 
   /** Returns the key of the last attempt's sum. */
@@ -218,6 +230,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       if (changes === 0) return false
       if (request.rollout) writeRollout(request.id, request.rollout)
       if (request.cache) writeCache(request.id, request.cache)
+      if (request.trace) writeTrace(request.id, request.trace)
       rollup.addRequest(writeAttempts(request.id, route, key, team, attempts), request.outcome !== 'ok')
       return true
     },

@@ -7,6 +7,7 @@ import type { Checkpoint } from './upkeep.ts'
 export type KeeperAsk = { id: number } & (
   | { verb: 'checkpoint' }
   | { verb: 'retain'; before: number; limit: number }
+  | { verb: 'retainTraces'; before: number; limit: number }
   | { verb: 'erase'; user: string; limit: number }
   | { verb: 'close' }
 )
@@ -22,6 +23,8 @@ export interface Keeper {
   checkpoint(): Promise<Checkpoint>
   /** Deletes all requests with ids below `before`, in short steps with pauses. Returns the number deleted. */
   retain(before: number, options?: { batch?: number; signal?: AbortSignal }): Promise<number>
+  /** As `retain`, for traces alone. */
+  retainTraces(before: number, signal?: AbortSignal): Promise<number>
   /** Takes a user's hash out of all rows. Returns the number of requests changed. */
   erase(user: string): Promise<number>
   close(): Promise<void>
@@ -61,6 +64,8 @@ export function makeKeeper(file: string): Keeper {
       const limit = options.batch ?? stepSize
       return repeat(() => ask({ verb: 'retain', before, limit }), limit, options.signal)
     },
+    retainTraces: (before, signal) =>
+      repeat(() => ask({ verb: 'retainTraces', before, limit: stepSize }), stepSize, signal),
     erase: (user) => repeat(() => ask({ verb: 'erase', user, limit: stepSize }), stepSize),
     async close() {
       await remote?.close()

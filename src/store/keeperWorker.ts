@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { loadDriver, type Sqlite } from './driver.ts'
 import type { KeeperAnswer, KeeperAsk } from './keeper.ts'
-import { checkpoint, deleteBefore, eraseUser } from './upkeep.ts'
+import { checkpoint, deleteBefore, deleteTraces, eraseUser } from './upkeep.ts'
 
 const port = parentPort
 if (!port) throw new Error('keeperWorker runs as a worker thread')
@@ -39,6 +39,8 @@ function act(ask: KeeperAsk): unknown {
       return checkpoint(open())
     case 'retain':
       return deleteBefore(open(), ask.before, ask.limit)
+    case 'retainTraces':
+      return deleteTraces(open(), ask.before, ask.limit)
     case 'erase':
       return eraseUser(open(), ask.user, ask.limit)
     case 'close':

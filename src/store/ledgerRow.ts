@@ -76,6 +76,7 @@ export interface RequestRow {
   overheadMs?: number | undefined
   rollout?: RolloutFacts | undefined
   cache?: CacheFacts | undefined
+  trace?: TraceRow | undefined
 }
 
 /** What the response cache did for a request. */
@@ -85,6 +86,19 @@ export interface CacheFacts {
   age?: number | undefined
   /** Integer nano-USD; null when it is not known. */
   saved: number | null
+}
+
+/** What a trace has that its request has not. */
+export interface TraceRow {
+  /** 32 hex digits. */
+  trace: string
+  /** The client's span, 16 hex digits. */
+  parent: string | undefined
+  /** False: kept because something went wrong or took long. */
+  sampled: boolean
+  /** From the arrival until the body was read, and until it was decided whom to ask. */
+  bodyMs: number | undefined
+  planMs: number | undefined
 }
 
 /** What is needed to replay the decisions of a rollout offline. */

@@ -7,6 +7,7 @@ import { makeRemote, type Remote } from './remote.ts'
 import type { PageAsk, StoredAttempt, StoredRequest } from './requestRead.ts'
 import type { SpendAsk, SpendReport } from './spend.ts'
 import { startThread } from './thread.ts'
+import type { TraceAsk, TracedRequest } from './traceRead.ts'
 import type { Verification } from './verify.ts'
 
 export type ReaderAsk = { id: number } & (
@@ -17,6 +18,8 @@ export type ReaderAsk = { id: number } & (
   | { verb: 'export'; ask: ExportAsk }
   | { verb: 'alertSpend'; ask: AlertSpendAsk }
   | { verb: 'firstRecord' }
+  | { verb: 'traces'; ask: TraceAsk }
+  | { verb: 'trace'; ask: { trace?: string; request?: number } }
   | { verb: 'verify' }
   | { verb: 'backup'; to: string }
   | { verb: 'close' }
@@ -33,6 +36,10 @@ export interface Reader {
   /** Newest first. */
   requests(ask?: PageAsk): Promise<{ rows: StoredRequest[]; next: number | undefined }>
   request(id: number): Promise<{ request: StoredRequest; attempts: StoredAttempt[] } | undefined>
+  /** Requests whose trace was kept, newest first. */
+  traces(ask: TraceAsk): Promise<{ rows: TracedRequest[]; next: number | undefined }>
+  /** The requests of one trace, oldest first. */
+  trace(ask: { trace?: string | undefined; request?: number | undefined }): Promise<TracedRequest[]>
   /** The last `limit` requests, by their end, and then each one as it is settled, until `signal`. */
   tail(options: { limit?: number; signal?: AbortSignal; every?: number }): AsyncGenerator<StoredRequest>
   /** Text in pieces; the next one is read when it is asked for. */
@@ -98,6 +105,9 @@ export function openReader(file: string): Reader {
       ask({ verb: 'page', ask: question }) as Promise<{ rows: StoredRequest[]; next: number | undefined }>,
     request: (request) =>
       ask({ verb: 'request', request }) as Promise<{ request: StoredRequest; attempts: StoredAttempt[] } | undefined>,
+    traces: (question) =>
+      ask({ verb: 'traces', ask: question }) as Promise<{ rows: TracedRequest[]; next: number | undefined }>,
+    trace: (question) => ask({ verb: 'trace', ask: question }) as Promise<TracedRequest[]>,
     tail,
     async *export(question) {
       for (let after = question.after; ; ) {

@@ -7,6 +7,7 @@ import { exportPiece } from './export.ts'
 import type { ReaderAnswer, ReaderAsk } from './reader.ts'
 import { readPage, readRequest, readSettled } from './requestRead.ts'
 import { readSpend } from './spend.ts'
+import { readTrace, readTraces } from './traceRead.ts'
 import { verifyLedger } from './verify.ts'
 
 const port = parentPort
@@ -49,6 +50,10 @@ function act(ask: ReaderAsk): unknown {
       return readAlertSpend(open(), ask.ask)
     case 'firstRecord':
       return readFirstRecord(open())
+    case 'traces':
+      return readTraces(open(), ask.ask)
+    case 'trace':
+      return readTrace(open(), ask.ask)
     case 'verify':
       return verifyLedger(open())
     case 'backup':

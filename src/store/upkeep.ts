@@ -52,10 +52,17 @@ export function deleteBefore(db: Sqlite, before: number, limit: number): number 
     const { changes } = db.prepare('DELETE FROM request WHERE id < ?').run(end)
     db.prepare('DELETE FROM request_rollout WHERE id < ?').run(end)
     db.prepare('DELETE FROM request_cache WHERE id < ?').run(end)
+    db.prepare('DELETE FROM trace WHERE id < ?').run(end)
     attempts.run(end)
     return changes
   })
   return deleteAll.immediate()
+}
+
+/** Deletes up to `limit` traces of requests with ids below `before`; the requests stay. Returns the number deleted. */
+export function deleteTraces(db: Sqlite, before: number, limit: number): number {
+  const forget = db.prepare('DELETE FROM trace WHERE id IN (SELECT id FROM trace WHERE id < ? ORDER BY id LIMIT ?)')
+  return db.transaction(() => forget.run(before, limit).changes).immediate()
 }
 
 /** Takes a user's hash out of up to `limit` requests. Returns the number changed. Sums are not per user: they stay as they are. */

@@ -56,6 +56,7 @@ export function seedRows(
   }
   for (const webhook of webhooks) counter('webhookAttempts').seed(webhook)
   counter('configSwaps').seed()
+  counter('traceSpans').seed()
   counter('limitRefusals').seed()
   counter('doorRefusals').seed()
   counter('errors').seed('')

@@ -184,6 +184,13 @@ export const journeyMetrics = {
     help: 'Sockets and requests per upstream origin: open sockets, those of them that idle, calls that run, calls that wait for a socket.',
     labels: ['origin', 'state'],
   },
+  traceSpans: {
+    kind: 'counter',
+    name: 'turnout_trace_spans_total',
+    help: 'Spans for the OTLP collector: exported, failed (the collector did not take them), dropped (too many waited).',
+    labels: [],
+    closed: [['outcome', ['exported', 'failed', 'dropped']]],
+  },
   memoryLimit: {
     kind: 'gauge',
     name: 'turnout_memory_limit_bytes',

@@ -2,12 +2,15 @@
 import { mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Logger, pino } from 'pino'
+import { prettyLine } from './prettyLine.ts'
 
 export interface LogOptions {
   /** pino's levels, or `silent`. */
   level: string
   /** Standard output when absent. */
   file?: string | undefined
+  /** For human eyes in place of JSON. Standard output only. */
+  pretty?: boolean | undefined
 }
 
 /** What is said of a request. Names, numbers and kinds: never text of a prompt or an answer. Times in milliseconds. */
@@ -46,6 +49,9 @@ export interface RequestLine {
   rollout?: string | undefined
   arm?: string | undefined
   address?: string | undefined
+  /** The end user, under another name. */
+  user?: string | undefined
+  trace?: string | undefined
   finish?: string | undefined
 }
 
@@ -120,6 +126,8 @@ const requestFields = [
   'rollout',
   'arm',
   'address',
+  'user',
+  'trace',
   'finish',
 ] as const satisfies readonly (keyof RequestLine)[]
 
@@ -158,7 +166,9 @@ export function createLog(options: LogOptions): Log {
     // Not 0, with which a flush would not wait.
     minLength: 1,
   } as Parameters<typeof pino.destination>[0])
-  return makeLog(pino(settings(options.level), destination), destination)
+  // A terminal is read as it is written: line by line, at no great speed.
+  const shown = options.pretty ? { write: (line: string) => void destination.write(prettyLine(line)) } : destination
+  return makeLog(pino(settings(options.level), shown), destination)
 }
 
 function openFile(file: string): number {

@@ -17,7 +17,7 @@ export interface Scene {
   readonly url: string
   readonly folder: string
   /** One chat request. */
-  chat(model: string, more?: Record<string, unknown>, key?: string): Promise<Exchange>
+  chat(model: string, more?: Record<string, unknown>, key?: string, headers?: Record<string, string>): Promise<Exchange>
   admin(method: string, path: string, body?: unknown): Promise<Exchange>
   /** Series of the page by name with labels, as they are written there. */
   scrape(): Promise<Map<string, number>>
@@ -95,11 +95,11 @@ export async function startScene(change: (document: Document) => void = () => {}
     simulator,
     url,
     folder,
-    chat: (model, more = {}, key = keyOfRed) =>
+    chat: (model, more = {}, key = keyOfRed, headers = {}) =>
       post(
         `${url}/v1/chat/completions`,
         { model, messages: [{ role: 'user', content: 'hello' }], ...more },
-        bearer(key),
+        { ...bearer(key), ...headers },
       ),
     admin: (method, path, body) => send(method, `${url}/admin${path}`, body, bearer(adminKey)).done,
     scrape: async () => seriesOf((await get(`${running.turnout.scrapeUrl ?? url}/metrics`)).text),

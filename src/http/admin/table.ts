@@ -11,6 +11,7 @@ import { listRequests, showRequest } from './requests.ts'
 import type { AdminRoute } from './route.ts'
 import { spend } from './spend.ts'
 import { disableTarget, enableTarget, resetTarget } from './targets.ts'
+import { listTraces, showTrace } from './traces.ts'
 import { reload, setPrimary, switchBypass } from './traffic.ts'
 import { eraseUser, eraseUserQuietly, exportUser } from './users.ts'
 
@@ -37,6 +38,8 @@ export const adminRoutes: readonly AdminRoute[] = [
   spend,
   listRequests,
   showRequest,
+  listTraces,
+  showTrace,
   exportUser,
   eraseUser,
   eraseUserQuietly,

@@ -1,0 +1,114 @@
+// GET /admin/traces and /admin/traces/{id}: what happened in a request, step by step.
+import { z } from 'zod'
+import { Refusal } from '../../dialects/errors.ts'
+import { parseId } from '../../store/ledgerId.ts'
+import type { TracedRequest } from '../../store/traceRead.ts'
+import { requestIn } from '../../telemetry/trace/context.ts'
+import { presentAttempt, presentRequest } from './present.ts'
+import { withLedger } from './reading.ts'
+import { defineRoute } from './route.ts'
+
+const whole = (least: number, most: number) =>
+  z.coerce.number({ error: 'expected a number' }).int().min(least).max(most).optional()
+
+const query = z.strictObject({
+  hours: whole(1, 876_000),
+  route: z.string().min(1).max(512).optional(),
+  status: z
+    .union([z.enum(['ok', 'error']), z.coerce.number().int().min(0).max(999)], {
+      error: 'expected ok, error, or the status of an HTTP reply',
+    })
+    .optional(),
+  limit: whole(1, 1000),
+  before: z
+    .string()
+    .transform((id) => parseId(id))
+    .refine((id) => id !== undefined, { error: 'expected the `next_before` of the page before' })
+    .optional(),
+})
+
+export const listTraces = defineRoute({
+  method: 'GET',
+  path: '/traces',
+  role: 'viewer',
+  summary: 'Traces, newest first: of the last `hours` (24), with a `status` (ok, error, or a number), of a `route`.',
+  query,
+  async answer({ query: { hours = 24, status, route, limit = 50, before }, deps }) {
+    const { rows, next } = await withLedger(deps, ({ reader }) =>
+      reader.traces({
+        from: Date.now() - hours * 3_600_000,
+        route,
+        ok: typeof status === 'string' ? status === 'ok' : undefined,
+        status: typeof status === 'number' ? status : undefined,
+        before,
+        limit,
+      }),
+    )
+    const data = rows.map((row) => ({ ...summaryOf(row), attempts: undefined }))
+    return {
+      json: {
+        object: 'list',
+        data,
+        has_more: next !== undefined,
+        next_before: next === undefined ? null : rows.at(-1) && summaryOf(rows.at(-1)!).id,
+      },
+    }
+  },
+})
+
+export const showTrace = defineRoute({
+  method: 'GET',
+  path: '/traces/:id',
+  role: 'viewer',
+  summary: 'One trace by its id or that of a request, with its steps and upstream calls on one line of time.',
+  async answer({ params, deps }) {
+    const id = params.id!
+    const request = parseId(id)
+    if (request === undefined && !/^[0-9a-f]{32}$/.test(id))
+      throw new Refusal(
+        'invalid_value',
+        "'id': expected a trace of 32 hex digits, or a request such as req_0123456789a.",
+        'id',
+      )
+    const ask = request === undefined ? { trace: id, request: requestIn(id) } : { request }
+    const rows = await withLedger(deps, ({ reader }) => reader.trace(ask))
+    const [first] = rows
+    if (!first) throw new Refusal('not_found', 'There is no such trace: it was not kept, or not any more.', 'id')
+    return { json: { object: 'trace', trace_id: first.trace.trace, requests: rows.map(detailOf) } }
+  },
+})
+
+const milliseconds = (us: number | null): number | null => (us === null ? null : us / 1000)
+
+function summaryOf({ trace, request }: TracedRequest) {
+  return {
+    trace_id: trace.trace,
+    parent_span_id: trace.parent,
+    sampled: trace.sampled === 1,
+    ...presentRequest(request),
+  }
+}
+
+function detailOf(row: TracedRequest) {
+  return { ...summaryOf(row), steps: stepsOf(row), attempts: row.attempts.map(presentAttempt) }
+}
+
+/** What the time of a request went into, in milliseconds from its arrival; gaps between calls are waits before the next one. */
+export function stepsOf({ trace, request, attempts }: TracedRequest) {
+  const end = milliseconds(request.latency_us)
+  const steps: { name: string; start_ms: number; end_ms: number | null }[] = []
+  const body = milliseconds(trace.body_us)
+  const plan = milliseconds(trace.plan_us)
+  steps.push({ name: 'receive', start_ms: 0, end_ms: body ?? end })
+  if (body !== null) steps.push({ name: 'admit and plan', start_ms: body, end_ms: plan ?? end })
+  let at = plan
+  for (const { n, target, reason, started_us, latency_us } of attempts) {
+    const start = milliseconds(started_us) ?? at ?? 0
+    if (at !== null && start - at > 0.5) steps.push({ name: n === 1 ? 'record' : 'wait', start_ms: at, end_ms: start })
+    at = start + (milliseconds(latency_us) ?? 0)
+    steps.push({ name: `call ${n}: ${target} (${reason})`, start_ms: start, end_ms: at })
+  }
+  if (at !== null && end !== null && attempts.length > 0)
+    steps.push({ name: 'settle', start_ms: at, end_ms: Math.max(at, end) })
+  return steps
+}
