@@ -244,6 +244,13 @@ export function createTurnout(options: TurnoutOptions): Turnout {
 
   function swap(next: Snapshot): void {
     snapshot = next
+    for (const { name } of next.keys.values()) {
+      if (keyring?.named(name))
+        log.warn(`a key of the file and a virtual key are both called ${name}: they share limits and budgets`, {
+          event: 'key',
+          key: name,
+        })
+    }
     rates(next)
     health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)

@@ -130,6 +130,30 @@ describe('a signed token', () => {
   })
 })
 
+it('C43 two people whose tokens stand for one key share no cached answer', async () => {
+  const cached = await startGateway({
+    providers: { up: upstreamAt(gateway.simulator.url) },
+    routes: { chat: { targets: ['up/sim-text'], cache: true } },
+    auth: { jwt: { jwks: issuer.url, standAlone: {} } },
+  })
+  const from = async (sub: string): Promise<unknown> => {
+    const token = await sign(key, { claims: { sub } })
+    const reply = await post(cached.url + CHAT, ask('chat', { temperature: 0 }), { authorization: `Bearer ${token}` })
+    expect(reply.status).toBe(200)
+    return String(reply.headers['x-turnout-cache']).split(';')[0]
+  }
+  try {
+    expect([await from('ada'), await from('ada'), await from('bob'), await from('bob')]).toEqual([
+      'miss',
+      'hit',
+      'miss',
+      'hit',
+    ])
+  } finally {
+    await cached.close()
+  }
+})
+
 it('a client that leaves while its token is judged is let go, and opens no call', async () => {
   const slow = await startIssuer(key)
   slow.mood = 'hang'

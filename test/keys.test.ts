@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseConfig } from '../src/config/load.ts'
 import { type Simulator, startSimulator } from '../src/simulator/index.ts'
 import { createKeyring } from '../src/state/keyring.ts'
 import { makeKeyStore } from '../src/store/keys.ts'
@@ -129,6 +130,26 @@ describe('a virtual key', () => {
     expect(reply.status).toBe(400)
     expect(reply.text).toContain(field)
   })
+})
+
+it('a file that brings a key of the same name is told of', async () => {
+  await make({ name: 'double' })
+  const text = JSON.stringify({
+    providers: { up: upstreamAt(simulator.url) },
+    routes: { chat: 'up/a' },
+    keys: [
+      { name: 'boss', key: master, role: 'admin' },
+      { name: 'double', key: 'sk-test-double-0123456789' },
+    ],
+  })
+  const before = gateway.turnout.snapshot
+  gateway.turnout.swap(parseConfig(text, { env: {}, version: 2 }).snapshot)
+  try {
+    expect(JSON.stringify(gateway.notes.at(-1))).toContain('both called double')
+    expect(await chat('sk-test-double-0123456789')).toEqual([200, 'up/a'])
+  } finally {
+    gateway.turnout.swap(before)
+  }
 })
 
 describe('C34 allow-lists', () => {

@@ -40,11 +40,13 @@ export function keyOf(parts: KeyParts, { raw, fields }: Pick<Inspected, 'raw' | 
   return canonical.of(prefix, raw, fields.open, ignored)
 }
 
-/** Who shares answers with whom. Names of keys and of teams never meet: each begins with its kind. */
+/** Who shares answers with whom. Names of keys, teams and users never meet: each begins with its kind. */
 export function tenantOf(key: ApiKey | undefined, scope: 'key' | 'team' | 'global'): string {
   if (scope === 'global') return 'global'
   if (scope === 'team' && key?.team !== undefined) return `team:${key.team}`
-  return key === undefined ? 'nobody' : `key:${key.name}`
+  if (key === undefined) return 'nobody'
+  // Tokens of end users may all stand for one key: they are other people all the same.
+  return key.user === undefined ? `key:${key.name}` : `user:${text(key.name)}${key.user}`
 }
 
 /** With its length before it, so that two texts cannot be cut in another place. */
