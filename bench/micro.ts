@@ -11,6 +11,7 @@ import { createLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { makeFolder } from './folders.ts'
 import { keyCases } from './keyCases.ts'
+import { limitCases } from './limitCases.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { timeFunction } from './measure/timing.ts'
 import { type Case, survivalCases, translateCases } from './microCases.ts'
@@ -129,6 +130,7 @@ const cases: Case[] = [
   },
   ...survivalCases(),
   ...rolloutCases(),
+  ...limitCases(),
   ...translateCases(),
 ]
 

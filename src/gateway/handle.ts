@@ -117,6 +117,7 @@ export function createHandle(gateway: Gateway): Handle {
       call.key = key instanceof Promise ? await key : key
       call.admitted = true
       call.signatures = signatures.of(call.key?.name ?? '')
+      gateway.limits.screen(call)
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       call.bodyAt = performance.now()
       inspect(call, body)

@@ -41,6 +41,11 @@ export type Entry = { readonly lease: Lease; readonly refusal?: Refusal | undefi
 
 export interface LimitGate {
   /**
+   * Refuses a large body before it is read, where its key or address has no request left in any case: reading costs more than refusing.
+   * @throws Refusal `rate_limit_exceeded`
+   */
+  screen(call: Call): void
+  /**
    * Takes room for a chat request whose route is known, and puts the lease on the call. A promise where it has to wait for its turn.
    * @throws Refusal `rate_limit_exceeded`, `blocked`; ClientGone when the client did not wait
    */
@@ -84,6 +89,14 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
   }
 
   return {
+    screen(call) {
+      if (Number(call.req.headers['content-length']) <= SMALL) return
+      const applied = appliedTo(callerOf(call))
+      // Where it might wait for its turn its body may as well come meanwhile.
+      if (applied === undefined || applied.some(({ setting }) => setting.queueMs > 0)) return
+      const lack = limits.check(applied)
+      if (lack?.kind === 'requests') take(call, judged({ ok: false, refusal: lack }, applied))
+    },
     admit(call) {
       const caller = callerOf(call)
       if (blocks.holds('user') && caller.user !== undefined) {
@@ -92,14 +105,7 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
       }
       const applied = appliedTo(caller)
       if (applied === undefined) return undefined
-      const verdict = limits.admit(applied, {
-        ...demandOf(call, applied, parts),
-        flow: flowOf(caller, parts),
-        waits(giveUp) {
-          call.onGone = giveUp
-          if (call.gone) giveUp()
-        },
-      })
+      const verdict = limits.admit(applied, new CallAsk(call, applied, parts))
       if (!(verdict instanceof Promise)) {
         take(call, judged(verdict, applied))
         return undefined
@@ -180,26 +186,51 @@ class CallerFacts implements ScopeFacts {
   }
 }
 
+/** Bytes of a body that is read before anything is asked: most are smaller. */
+const SMALL = 64 * 1024
+
 /** Milliseconds beyond the route's own deadline after which a slot that nobody gave back counts as lost. */
 const GRACE = 60_000
 
-/**
- * The prompt by its bytes, as many for each token as this model's prompts have had lately, and the answers' caps. Media are bytes that
- * are no text, whose tokens nobody knows before: they are reserved as far as there is room.
- */
-function demandOf(call: Call, applied: readonly AppliedLimit[], { rates }: LimitGateParts): LimitAsk {
-  const { ask } = call.inspected!
-  const lastsMs = call.route!.timeouts.total + GRACE
-  if (!applied.some(({ setting }) => setting.tokens !== undefined)) return { tokens: 0, lastsMs }
-  const [target] = call.route!.targets
-  const prompt = rates(call.snapshot).tokens.estimate(target ? modelFor(target, call) : ask.model, ask.bytes, 'prompt')
-  const answers = ask.maxTokens === undefined ? 0 : ask.maxTokens * ask.n
-  const hasMedia = ask.media.images + ask.media.audio + ask.media.files > 0
-  return {
-    tokens: hasMedia ? answers : prompt + answers,
-    atMost: hasMedia ? prompt : undefined,
-    openAnswers: ask.maxTokens === undefined ? ask.n : undefined,
-    lastsMs,
+const asksTokens = ({ setting }: AppliedLimit): boolean => setting.tokens !== undefined
+
+/** What a chat request asks of its limits. A class, because one is made for every request. */
+class CallAsk implements LimitAsk {
+  readonly tokens: number
+  readonly atMost: number | undefined
+  readonly openAnswers: number | undefined
+  readonly lastsMs: number
+  readonly #call: Call
+  readonly #parts: LimitGateParts
+
+  /**
+   * The prompt by its bytes, as many for each token as this model's prompts have had lately, and the answers' caps. Media are bytes that
+   * are no text, whose tokens nobody knows before: they are reserved as far as there is room.
+   */
+  constructor(call: Call, applied: readonly AppliedLimit[], parts: LimitGateParts) {
+    this.#call = call
+    this.#parts = parts
+    this.lastsMs = call.route!.timeouts.total + GRACE
+    this.tokens = 0
+    if (!applied.some(asksTokens)) return
+    const { ask } = call.inspected!
+    const [target] = call.route!.targets
+    const model = target ? modelFor(target, call) : ask.model
+    const prompt = parts.rates(call.snapshot).tokens.estimate(model, ask.bytes, 'prompt')
+    const answers = ask.maxTokens === undefined ? 0 : ask.maxTokens * ask.n
+    const hasMedia = ask.media.images + ask.media.audio + ask.media.files > 0
+    this.tokens = hasMedia ? answers : prompt + answers
+    this.atMost = hasMedia ? prompt : undefined
+    this.openAnswers = ask.maxTokens === undefined ? ask.n : undefined
+  }
+
+  get flow(): string {
+    return flowOf(callerOf(this.#call), this.#parts)
+  }
+
+  waits(giveUp: () => void): void {
+    this.#call.onGone = giveUp
+    if (this.#call.gone) giveUp()
   }
 }
 

@@ -59,6 +59,8 @@ export interface LimitAsk {
 export interface Limits {
   /** Counts the request on all limits, or on none. Answers at once unless it has to wait in a queue (or for a shared store). */
   admit(applied: readonly AppliedLimit[], ask: LimitAsk): LimitVerdict | Promise<LimitVerdict>
+  /** What a request that asks no tokens would be refused by at this moment, without counting anything and whether or not it could wait. */
+  check(applied: readonly AppliedLimit[]): LimitRefusal | undefined
   /** What is left, without counting anything. */
   states(applied: readonly AppliedLimit[]): LimitState[]
   /** As a lease's: for requests that got none. */

@@ -42,6 +42,38 @@ interface Queue {
   cancelWake: (() => void) | undefined
 }
 
+interface Desk {
+  settle(holding: Holding, tokens: number): void
+  release(holding: Holding): void
+  headers(applied: readonly AppliedLimit[]): string[]
+}
+
+/** A class, because one is made for every request. */
+class HeldLease implements Lease {
+  readonly #holding: Holding
+  readonly #desk: Desk
+  #settled = false
+
+  constructor(holding: Holding, desk: Desk) {
+    this.#holding = holding
+    this.#desk = desk
+  }
+
+  settle(tokens: number): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#desk.settle(this.#holding, tokens)
+  }
+
+  release(): void {
+    this.#desk.release(this.#holding)
+  }
+
+  headers(): string[] {
+    return this.#desk.headers(this.#holding.applied)
+  }
+}
+
 const kinds: readonly LimitKind[] = ['requests', 'tokens', 'concurrency']
 
 /** Everything is in memory and happens in one turn of the event loop: between check and booking there is nothing. */
@@ -52,21 +84,18 @@ export function createLimits(options: LimitOptions = {}): Limits {
   let waiting = 0
   let closed = false
 
-  function leaseOf(holding: Holding): Lease {
-    let settled = false
-    return {
-      settle(tokens) {
-        if (settled) return
-        settled = true
-        counters.settle(holding, tokens, now())
-        if (waiting > 0) wakeAll(holding.applied, 'tokens')
-      },
-      release() {
-        if (counters.release(holding) && waiting > 0) wakeAll(holding.applied, 'concurrency')
-      },
-      headers: () => headersOf(holding.applied),
-    }
+  /** What leases do with what they hold. */
+  const desk: Desk = {
+    settle(holding, tokens) {
+      counters.settle(holding, tokens, now())
+      if (waiting > 0) wakeAll(holding.applied, 'tokens')
+    },
+    release(holding) {
+      if (counters.release(holding) && waiting > 0) wakeAll(holding.applied, 'concurrency')
+    },
+    headers: headersOf,
   }
+  const leaseOf = (holding: Holding): Lease => new HeldLease(holding, desk)
 
   function statesOf(applied: readonly AppliedLimit[]): LimitState[] {
     const at = now()
@@ -225,6 +254,10 @@ export function createLimits(options: LimitOptions = {}): Limits {
       const tooLarge = got.kind === 'tokens' && got.waitMs === undefined && !waitedFor
       if (got.applied.setting.queueMs > 0 && !tooLarge && !closed) return wait(applied, ask, got)
       return { ok: false, refusal: refusalOf(got, 'limit') }
+    },
+    check(applied) {
+      const shortage = counters.check(applied, { tokens: 0 }, now())
+      return shortage && refusalOf(shortage, 'limit')
     },
     states: statesOf,
     headers: headersOf,
