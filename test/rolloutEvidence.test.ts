@@ -225,7 +225,10 @@ describe('the order of things', () => {
     for (let i = 0; i < 20; i++) wait(i % 2 === 0, 16_000)
     expect(slow).toMatchObject({ badCanary: 0, badStable })
     expect(slow.seenCanary).toBe(10)
+    // Three times stable's, and 1.3 times that where a canary may be 1.3 times as slow.
     wait(true, 30_000)
+    expect(slow.badCanary).toBe(0)
+    wait(true, 33_000)
     expect(slow.badCanary).toBe(1)
     const hanging = one.arrive(true)
     one.wait(59_999)

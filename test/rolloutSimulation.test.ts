@@ -5,6 +5,7 @@ import { eventScenarios, lateDelay } from './rollouts/events.ts'
 import { quantileOf, quick, type Scenario, simulate, valuesOf } from './rollouts/scenario.ts'
 import { stickyScenarios } from './rollouts/sticky.ts'
 import { latencyDelay, timedScenarios } from './rollouts/timed.ts'
+import { wholeScenarios } from './rollouts/whole.ts'
 import { isAbortedWith, wrongScenarios } from './rollouts/wrong.ts'
 import { drawOf } from './support/draws.ts'
 
@@ -17,6 +18,7 @@ const hold = (scenarios: readonly Scenario[]) =>
 describe('bad events', () => hold(eventScenarios))
 describe('time', () => hold(timedScenarios))
 describe('units that stay on their arm', () => hold(stickyScenarios))
+describe('the default policy as a whole', () => hold(wholeScenarios))
 describe('methods known to be wrong are found out', () => hold(wrongScenarios))
 
 describe('how long it takes', () => {

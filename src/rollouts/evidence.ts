@@ -70,6 +70,8 @@ export class Evidence {
   readonly #starts = new SizeWindow()
   #sinceStart = 0
   #patience: number
+  /** So many times slower is all right, by the guards of times. */
+  readonly #tolerance: number
   #harm: Harm | undefined
 
   /** @param startedAt of the attempt, Unix milliseconds: the same in all processes */
@@ -86,6 +88,8 @@ export class Evidence {
     this.#slowPlans = this.#startPlans.filter((number) => this.#plans[number]!.bit === slowStart)
     this.#promptPlans = this.#startPlans.filter((number) => !this.#slowPlans.includes(number))
     this.#patience = policy.slowStart
+    const times = this.#plans.filter(({ size }) => size === 'ttft' || size === 'latency')
+    this.#tolerance = Math.max(1, ...times.map(({ margin }) => margin))
     this.#isSticky = policy.unit !== 'request'
     this.#clean = this.#plans.map((plan) => (this.#isSticky && !plan.size ? new CleanShare() : undefined))
     this.sizes = new SizeRoom(this.#plans)
@@ -130,7 +134,8 @@ export class Evidence {
     const shares = this.#isSticky ? this.#sharesOf(bucket, weightPpm, known, isForgotten) : undefined
     const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
     const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, shares, thresholds)
-    ticket.patience = this.#patience
+    ticket.patience =
+      this.#patience > this.policy.slowStart && canary ? this.#patience * this.#tolerance : this.#patience
     if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
     this.#start.push(ticket)
     this.#end.push(ticket)

@@ -41,7 +41,7 @@ export interface RolloutPolicy {
   readonly srmAlpha: number
   /**
    * Milliseconds after which a request without a first byte is waited for no longer, and is bad (`slow_start`) unless stable itself takes
-   * that long: then three times stable's 95 % quantile is the bound. The same in both arms.
+   * that long: then three times stable's 95 % quantile is the bound, for the canary times what its guards of times allow.
    */
   readonly slowStart: number
   /** Milliseconds after which nothing more is learnt from a reply that is not over. */

@@ -5,6 +5,7 @@ import { eventScenarios, lateDelay } from './events.ts'
 import { nightly, type Outcome, quantileOf, quick, simulate, valuesOf } from './scenario.ts'
 import { frailScenario, stickyScenarios } from './sticky.ts'
 import { latencyDelay, timedScenarios } from './timed.ts'
+import { wholeScenarios } from './whole.ts'
 import { wrongScenarios } from './wrong.ts'
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } })
@@ -24,7 +25,7 @@ const show = (outcome: Outcome, asserted = true): void => {
 }
 
 const began = performance.now()
-const all = [...eventScenarios, ...timedScenarios, ...stickyScenarios, ...wrongScenarios]
+const all = [...eventScenarios, ...timedScenarios, ...stickyScenarios, ...wholeScenarios, ...wrongScenarios]
 for (const scenario of all) if (!values.only || scenario.name.includes(values.only)) show(simulate(scenario, sizes))
 if (!values.only) {
   show(simulate(frailScenario, sizes), false)

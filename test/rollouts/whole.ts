@@ -1,0 +1,77 @@
+// Scenarios of the whole default policy at once: nine guards, conversations, errors and endings and sizes together.
+import { bitOf, defaultPolicy, drawBucket, Evidence, million, type RolloutPolicy } from '../../src/rollouts/index.ts'
+import { alpha } from './events.ts'
+import { type Draw, normal, type Scenario } from './scenario.ts'
+import { open } from './sticky.ts'
+
+const error = bitOf('first_attempt_error')
+const late = bitOf('late_error')
+const truncated = bitOf('truncated')
+const refused = bitOf('refused')
+
+/** How the canary differs, each as a multiple of stable's. */
+interface Difference {
+  readonly slower?: number
+  readonly truncations?: number
+}
+
+interface Traffic {
+  readonly unit: RolloutPolicy['unit']
+  /** Milliseconds to the first byte, in the median. Whole replies take all their time to it. */
+  readonly start: number
+  readonly isWhole: boolean
+}
+
+function isAborted(
+  draw: Draw,
+  { unit: kindOfUnit, start, isWhole }: Traffic,
+  { slower = 1, truncations = 1 }: Difference,
+): boolean {
+  const evidence = new Evidence({ ...defaultPolicy, unit: kindOfUnit, alpha }, 0)
+  const population = open(draw)
+  const perStep = 3000
+  for (let n = 0; n < 4 * perStep; n++) {
+    const now = n * 1000
+    const weightPpm = [0.01, 0.05, 0.25, 0.5][Math.floor(n / perStep)]! * million
+    const unit = kindOfUnit === 'request' ? undefined : population.next(draw)
+    const ticket = evidence.admit({ now, bucket: unit?.high ?? drawBucket(draw()), weightPpm, unit })
+    const took = start * Math.exp(0.5 * normal(draw)) * (ticket.canary ? slower : 1)
+    const kind = draw()
+    if (kind < 0.01) evidence.fail(ticket, now + took / 10, error, 'server_error')
+    else {
+      evidence.begin(ticket, now + took, isWhole ? undefined : took)
+      const latency = isWhole ? took : 4 * took
+      const isTruncated = draw() < 0.03 * (ticket.canary ? truncations : 1)
+      const bits = kind < 0.015 ? late : isTruncated ? truncated : kind > 0.99 ? refused : 0
+      evidence.end(ticket, now + latency, { bits, latency })
+    }
+    if (evidence.harm) return true
+  }
+  return false
+}
+
+const scenario = (
+  name: string,
+  traffic: Traffic,
+  difference: Difference,
+  expect: Scenario['expect'] = 'atMost',
+  limit = alpha,
+): Scenario => ({
+  name: `default policy, ${traffic.unit === 'request' ? 'requests' : 'conversations'}, ramp, ${name}`,
+  level: 'request',
+  expect,
+  limit,
+  run: (draw) => isAborted(draw, traffic, difference),
+})
+
+const quick = { unit: 'conversation', start: 400, isWhole: false } as const
+/** Whole replies of three seconds: many of them have no first byte within five. */
+const long = { unit: 'request', start: 3000, isWhole: true } as const
+
+export const wholeScenarios: readonly Scenario[] = [
+  scenario('A/A', quick, {}),
+  scenario('A/A, whole replies of 3 s', long, {}),
+  scenario('1.2 times slower where 1.3 is allowed, whole replies of 3 s', long, { slower: 1.2 }),
+  scenario('twice as slow', quick, { slower: 2 }, 'atLeast', 0.5),
+  scenario('4 times the truncations', quick, { truncations: 4 }, 'atLeast', 0.9),
+]
