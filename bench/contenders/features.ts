@@ -54,10 +54,31 @@ export const features: readonly Feature[] = [
       config.log.level = 'silent'
     },
   },
+  {
+    name: 'trace',
+    title: 'a trace of every request, kept in the database',
+    on: (config) => {
+      config.trace = { sample: 1 }
+    },
+    off: (config) => {
+      config.trace = { enabled: false }
+    },
+  },
 ]
 
 /** What is off unless somebody wants it: measured on top of everything, and no part of it. */
 export const extras: readonly Feature[] = [
+  {
+    // In place of all of them: the difference is what the rows of the other 99 % cost.
+    name: 'trace-one-percent',
+    title: 'ids for every request, one trace in a hundred kept',
+    on: (config) => {
+      config.trace = { sample: 0.01 }
+    },
+    off: (config) => {
+      config.trace = { enabled: false }
+    },
+  },
   {
     // The ledger itself cannot be switched off: its default mode, `process`, is in every contender.
     name: 'ledger-relaxed',

@@ -63,6 +63,14 @@ const once = '0x10 1x60'
 const share = (name: string): string =>
   series('turnout_requests_total', { ...chat, target: name, status: '2xx', outcome: 'ok' })
 
+const cache = (hits: number, misses: number): Record<string, string> => ({
+  [series('turnout_cache_requests_total', { ...chat, status: 'hit' })]: `0+${hits}x120`,
+  [series('turnout_cache_requests_total', { ...chat, status: 'miss' })]: `0+${misses}x120`,
+  // Neither are requests that ask the cache.
+  [series('turnout_cache_requests_total', { ...chat, status: 'bypass' })]: '0+100x120',
+  [series('turnout_cache_requests_total', { ...chat, status: 'refresh' })]: '0+100x120',
+})
+
 export const ruleCases: readonly RuleCase[] = [
   {
     alert: 'TurnoutDown',
@@ -190,6 +198,23 @@ export const ruleCases: readonly RuleCase[] = [
       ...gauge('process_start_time_seconds', here, '18000x600'),
     },
     at: '8h',
+  },
+  {
+    alert: 'TurnoutCacheHitsLow',
+    fires: cache(40, 60),
+    labels: chat,
+    value: '40%',
+    quiet: cache(60, 40),
+    at: '2h',
+  },
+  {
+    alert: 'TurnoutCacheHitsVeryLow',
+    fires: cache(10, 90),
+    labels: chat,
+    value: '10%',
+    // Hardly anybody asks: three requests an hour say nothing.
+    quiet: { ...cache(0, 0), [series('turnout_cache_requests_total', { ...chat, status: 'miss' })]: '0+0.05x120' },
+    at: '2h',
   },
   {
     alert: 'TurnoutUnknownPrice',
