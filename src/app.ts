@@ -1,5 +1,6 @@
 // Puts Turnout together: no globals, everything handed in. What `turnout serve`, embedders and tests mount.
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { RolloutKeeper } from './config/rolloutTypes.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import { createAdmission } from './gateway/admission.ts'
@@ -298,6 +299,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     swap,
     async close() {
       draining = true
+      if (snapshot.server.drainDelay > 0) await pause(snapshot.server.drainDelay)
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
       admission.close()
       // Last, so that the drain can be watched.

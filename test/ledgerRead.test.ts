@@ -366,6 +366,16 @@ describe('threads', () => {
     expect(readdirSync(folder).filter((name) => /^other\.db-/.test(name))).toEqual([])
   })
 
+  it('are started anew when they have ended', async () => {
+    const later = join(folder, 'later.db')
+    const early = openReader(later)
+    await expect(early.verify()).rejects.toThrow(/unable to open/)
+    const made = openStore({ file: later })
+    made.close()
+    expect(await early.verify()).toMatchObject({ ok: true, requests: 0 })
+    await early.close()
+  })
+
   it('answer with the reason when they fail, and go on', async () => {
     await expect(openReader(join(folder, 'absent.db')).verify()).rejects.toThrow(/unable to open/)
     await expect(reader.spend({ by: ['day'], to: '31.1.2026' })).rejects.toThrow('31.1.2026')

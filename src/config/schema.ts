@@ -96,6 +96,9 @@ const server = block({
   ),
   headersTimeout: duration(defaults.server.headersTimeout).describe("Longest wait for a request's headers."),
   bodyTimeout: duration(defaults.server.bodyTimeout).describe("Longest wait for a request's body."),
+  drainDelay: duration().describe(
+    'On SIGTERM: how long it goes on taking requests while it says that it is not ready, until balancers have noticed. Not at all unless given.',
+  ),
   drainTimeout: duration(defaults.server.drainTimeout).describe(
     'On SIGTERM: how long running requests may take to end.',
   ),

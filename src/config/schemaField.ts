@@ -23,7 +23,7 @@ export const block = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
     .transform((value) => value ?? undefined)
 
 const durationText = 'milliseconds, or text such as 500ms, 30s, 10m, 1h'
-export const duration = (fallback: number) =>
+export const duration = (fallback?: number) =>
   z
     .union(
       [z.number().nonnegative(), z.string().regex(durationPattern, { error: `expected a duration: ${durationText}` })],
@@ -32,7 +32,10 @@ export const duration = (fallback: number) =>
     .transform((value) => readDuration(value)!)
     .refine((value) => value >= 1 && value <= maxDuration, { error: 'a duration must be between 1ms and 24 days' })
     .optional()
-    .meta({ default: showDuration(fallback), examples: ['500ms', '30s', '10m'] })
+    .meta({
+      ...(fallback === undefined ? {} : { default: showDuration(fallback) }),
+      examples: ['500ms', '30s', '10m'],
+    })
 
 const sizeText = 'bytes, or text such as 512KB, 20MB'
 export const size = (fallback: number) =>

@@ -170,6 +170,7 @@ export interface ServerSettings {
   readonly keepAliveTimeout: number
   readonly headersTimeout: number
   readonly bodyTimeout: number
+  readonly drainDelay: number
   readonly drainTimeout: number
   /** CIDR ranges whose `x-forwarded-for` is believed. */
   readonly trustedProxies: readonly string[]

@@ -40,6 +40,8 @@ export const faultRules = {
   in_band: upstream(502),
   overloaded: upstream(503),
   server_error: upstream(502),
+  // A gateway behind us found itself in a circle: asking again would multiply with every turn of it.
+  loop: upstream(508, { scope: 'target', breaker: 'none', bad: false, type: 'gateway_error' }),
   rate_limited: upstream(429, { type: 'rate_limit_error' }),
   quota_exhausted: upstream(429, { scope: 'target', breaker: 'hard', type: 'insufficient_quota' }),
   auth_failed: upstream(401, { scope: 'target', breaker: 'hard', type: 'authentication_error' }),
@@ -64,6 +66,7 @@ const statusFaults: Readonly<Record<number, FaultKind>> = {
   425: 'conflict',
   429: 'rate_limited',
   503: 'overloaded',
+  508: 'loop',
   529: 'overloaded',
 }
 

@@ -7,8 +7,9 @@ import { idToken } from './cacheFlight.ts'
 import { eventsOf } from './cacheJudge.ts'
 import { type CacheReason, framingOf } from './cacheTurn.ts'
 import { asksForCost, type Call, ClientGone, overheadOf } from './call.ts'
+import { costHeaders } from './costHeaders.ts'
 import { ownHeaders } from './headers.ts'
-import { costHeaders, type Settle, wantsCost, withCost } from './relay.ts'
+import { type Settle, wantsCost, withCost } from './relay.ts'
 
 /** How an answer out of the cache is marked. */
 export interface Mark {

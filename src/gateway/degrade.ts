@@ -1,6 +1,7 @@
 // The answer that a route gives when all its targets failed and its operator prefers words to an error. Always marked as one.
 import type { ChatEvent } from '../dialects/chat.ts'
 import type { Call } from './call.ts'
+import { costHeaders } from './costHeaders.ts'
 import { ownHeaders } from './headers.ts'
 
 /** Writes the route's failure message as a reply in the client's dialect, with `x-turnout-degraded`. */
@@ -19,6 +20,7 @@ export function degrade(call: Call): void {
   const body = ask.stream ? events.map(inbound.stream!(ask, context)).join('') : inbound.reply!(events, ask, context)
   call.res.writeHead(200, [
     ...ownHeaders(call),
+    ...(call.attempts.length > 0 ? costHeaders(call) : []),
     'x-turnout-degraded',
     'true',
     'content-type',

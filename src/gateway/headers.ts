@@ -99,7 +99,7 @@ export function passedHeaders(upstream: UpstreamHeaders, call: Call): string[] {
     if (value === undefined) continue
     let text = typeof value === 'string' ? value : value.join(', ')
     for (const secret of hidden) if (text.includes(secret)) text = text.replaceAll(secret, '***')
-    headers.push(clientName(name, call), headerText(text))
+    headers.push(clientName(name, call), printable(text))
   }
   return headers
 }
@@ -124,6 +124,7 @@ export function ownHeaders(call: Call): string[] {
   const attempt = call.attempts.at(-1)
   if (call.cache) pushCache(headers, call, call.cache, attempt)
   else if (attempt) pushAttempt(headers, call, attempt)
+  if (call.snapshot.bypass) headers.push('x-turnout-bypass', 'on')
   if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
   if (call.lease) headers.push(...call.lease.headers())
   return headers
@@ -182,10 +183,11 @@ export function wireModel(target: Target, asked: string): string {
 
 /** A value that no header check refuses: other characters are percent-encoded, and it is cut at 256 characters. */
 export function headerText(value: string): string {
-  if (value.length <= 256 && /^[\x20-\x7e]*$/.test(value)) return value
-  const cut = value.slice(0, 256).replace(/[^\x20-\x7e]+/g, (odd) => encodeOdd(odd))
-  return cut.slice(0, 768)
+  return value.length <= 256 ? printable(value) : printable(value.slice(0, 256)).slice(0, 768)
 }
+
+const printable = (value: string): string =>
+  /^[\x20-\x7e]*$/.test(value) ? value : value.replace(/[^\x20-\x7e]+/g, (odd) => encodeOdd(odd))
 
 function encodeOdd(text: string): string {
   return Array.from(Buffer.from(text, 'utf8'), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(

@@ -1,6 +1,7 @@
 // Answers a request that gets no reply: our own refusals, and upstream failures after the last target.
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Call } from './call.ts'
+import { costHeaders } from './costHeaders.ts'
 import { ownHeaders, passedHeaders, secretsOf } from './headers.ts'
 
 /** Writes the error reply in the client's own shape. A vendor's own error body passes as it is, less our credentials. */
@@ -18,6 +19,7 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   const body = withoutSecrets(call, vendors ?? Buffer.from(call.dialect.inbound!.error(error)))
   const headers = [
     ...ownHeaders(call),
+    ...(call.attempts.length > 0 ? costHeaders(call) : []),
     'content-type',
     'application/json',
     'content-length',

@@ -4,6 +4,7 @@ import { formatUsd } from '../pricing/decimal.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Good } from './attempt.ts'
 import { asksForCost, type Call, ClientGone, isAbandoned, isHeard, overheadOf } from './call.ts'
+import { costHeaders } from './costHeaders.ts'
 import { ownHeaders, passedHeaders } from './headers.ts'
 import { withoutSecrets } from './refuse.ts'
 import { costOf } from './settle.ts'
@@ -56,7 +57,7 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
   call.status = exchange.status
   if (isHeard(call))
     res.writeHead(exchange.status, [
-      ...passedHeaders(exchange.headers, call),
+      ...passedHeaders({ ...exchange.headers, 'cache-control': undefined }, call),
       ...ownHeaders(call),
       'content-type',
       type,
@@ -138,12 +139,6 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
     if (exchange.ended) exchange.onFinished(exchange.fault)
     else send()
   })
-}
-
-/** `x-turnout-cost-usd` in decimal, all attempts; `x-turnout-cost: unknown` where no list has the price. */
-export function costHeaders(call: Call): string[] {
-  const nano = costOf(call)
-  return nano === null ? ['x-turnout-cost', 'unknown'] : ['x-turnout-cost-usd', formatUsd(nano)]
 }
 
 export const wantsCost = (call: Call): boolean => call.route!.usageCost || asksForCost(call)

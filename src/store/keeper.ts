@@ -38,7 +38,7 @@ const stepPause = 10
 export function makeKeeper(file: string): Keeper {
   let remote: Remote | undefined
   const ask = (question: Record<string, unknown>): Promise<unknown> => {
-    remote ??= makeRemote(startThread('keeperWorker', { file }))
+    if (!remote || remote.ended) remote = makeRemote(startThread('keeperWorker', { file }))
     return remote.ask(question)
   }
   let running: Promise<Checkpoint> | undefined

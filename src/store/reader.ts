@@ -63,7 +63,7 @@ const longest = 600_000
 export function openReader(file: string): Reader {
   let remote: Remote | undefined
   const ask = (question: Record<string, unknown>): Promise<unknown> => {
-    remote ??= makeRemote(startThread('readerWorker', { file }))
+    if (!remote || remote.ended) remote = makeRemote(startThread('readerWorker', { file }))
     return remote.ask(question)
   }
 

@@ -11,6 +11,8 @@ interface Answer {
 export interface Remote {
   /** Resolves with the thread's answer; rejects with its error, or when the thread ends. */
   ask(question: Record<string, unknown>): Promise<unknown>
+  /** Nobody answers any more: a new thread is needed. */
+  readonly ended: boolean
   /** Lets the thread finish what it was asked before, and end. */
   close(): Promise<void>
 }
@@ -50,6 +52,9 @@ export function makeRemote(worker: Worker): Remote {
 
   return {
     ask,
+    get ended() {
+      return ended !== undefined
+    },
     async close() {
       if (ended) return
       const gone = once(worker, 'exit')

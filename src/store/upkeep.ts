@@ -75,6 +75,8 @@ export function eraseUser(db: Sqlite, user: string, limit: number): number {
       request.run(id)
       rollout.run(id)
     }
+    // Those of requests that run, or whose rows have just been written.
+    db.prepare('UPDATE intent SET user = NULL WHERE user = ?').run(user)
     return ids.length
   })
   return erase.immediate()

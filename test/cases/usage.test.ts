@@ -355,7 +355,7 @@ describe('C24 a price that nobody knows', () => {
     expect((await books.reader.spend({ by: ['model'] })).lines).toMatchObject([{ requests: 2, unpriced: 2, cost: 0n }])
     const page = (await get(`${books.url}/metrics`)).text
     expect(page).toMatch(/^turnout_unpriced_attempts_total\{target="p\/unheard-of"\} 2$/m)
-    expect(page).not.toMatch(/^turnout_cost_usd_total\{target="p\/unheard-of"\}/m)
+    expect(page).toMatch(/^turnout_cost_usd_total\{target="p\/unheard-of"\} 0$/m)
   })
 
   it('C24 a list with a nonsense in it does not replace the last good one: the next start charges by that', {

@@ -16,6 +16,7 @@ const words: Record<FaultKind, string> = {
   cut: 'the connection broke, or the stream ended, in the middle of the reply',
   garbage: 'a reply that is no JSON, no events, no HTTP',
   empty: '"stop" with nothing generated and no usage',
+  loop: 'a gateway behind this one that finds itself in a circle (508)',
   too_large: 'a reply larger than `maxReplyBytes`',
   redirect: 'a 3xx: never followed',
   in_band: 'an error inside a 200 that says no more',
