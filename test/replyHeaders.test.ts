@@ -83,7 +83,7 @@ it('asks a gateway that found itself in a circle once, and then the next target'
 it('goes on answering for a while after it said that it is not ready', async () => {
   const simulator = keep(await startSimulator({}))
   const gateway = await startGateway({
-    server: { drainDelay: '400ms' },
+    server: { drainDelay: '3s' },
     providers: { up: upstreamAt(simulator.url) },
     routes: { chat: 'up/a' },
   })
