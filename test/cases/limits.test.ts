@@ -217,6 +217,23 @@ describe('limits of every scope', () => {
     expect(Number(seen.headers['x-ratelimit-remaining-tokens'])).toBeGreaterThan(9_000)
   })
 
+  it('count an answer of the cache as a request that used no tokens', async () => {
+    await start({
+      routes: { kept: { targets: ['up/sim-fast'], cache: true } },
+      limits: { each: { per: 'key', requests: 3, tokens: 10_000, concurrency: 1 } },
+    })
+    const ask0 = () => chat('kept', KEY, { temperature: 0 })
+    const bought = await ask0()
+    expect(bought.headers['x-turnout-cache']).toMatch(/^miss/)
+    for (const left of ['1', '0']) {
+      const { headers } = await ask0()
+      expect(headers['x-turnout-cache']).toMatch(/^hit/)
+      expect(headers['x-ratelimit-remaining-requests']).toBe(left)
+      expect(headers['x-ratelimit-remaining-tokens']).toBe(bought.headers['x-ratelimit-remaining-tokens'])
+    }
+    expect((await ask0()).status).toBe(429)
+  })
+
   it('hold at once when the configuration changes, and count on where they were', async () => {
     const clock = makeClock()
     const requests = (most: number) => ({ limits: { each: { per: 'key', requests: most } } })
