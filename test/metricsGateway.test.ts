@@ -116,6 +116,14 @@ describe('after the ten scenarios', () => {
     expect(of('fallback', 'upstream', 'overloaded')).toBe(0)
   })
 
+  it('does not take a probe of the only target for a fallback', () => {
+    const toItself = [...series].filter(
+      ([name]) => name.startsWith('turnout_fallbacks_total') && name.includes('dead-alone'),
+    )
+    expect(toItself.length).toBeGreaterThan(0)
+    expect(toItself.every(([, count]) => count === 0)).toBe(true)
+  })
+
   it('counts what breakers went through', () => {
     const of = (from: string, to: string): number | undefined =>
       series.get(`turnout_breaker_transitions_total{from="${from}",to="${to}",target="alpha/dead-breaker"}`)

@@ -307,3 +307,7 @@ export const quantile = (of: number, histogram: string, selector: string, by: re
 
 export const rate = (counter: string, selector: string, by: readonly string[]): string =>
   `sum by (${by.join(', ')}) (rate(${counter}{${selector}}[$__rate_interval]))`
+
+/** A name for the series without one: Grafana would show its whole query in the legend. */
+export const named = (label: string, query: string): string =>
+  `label_replace(${query}, "${label}", "(none)", "${label}", "")`

@@ -1,5 +1,14 @@
 // What it costs: by model, key, team and route; tokens by class; what has no price.
-import { type Dashboard, rate, routeVariable, targetVariable, where, whereRoute, whereTarget } from './dashboard.ts'
+import {
+  type Dashboard,
+  named,
+  rate,
+  routeVariable,
+  targetVariable,
+  where,
+  whereRoute,
+  whereTarget,
+} from './dashboard.ts'
 
 const spent = (counter: string, selector: string, by: readonly string[], range: string): string =>
   `sum by (${by.join(', ')}) (increase(${counter}{${selector}}[${range}]))`
@@ -74,7 +83,10 @@ export const money: Dashboard = {
           unit: 'currencyUSD',
           stack: true,
           queries: [
-            { expr: `${rate('turnout_request_cost_usd_total', whereRoute, ['route'])} * 3600`, legend: '{{route}}' },
+            {
+              expr: named('route', `${rate('turnout_request_cost_usd_total', whereRoute, ['route'])} * 3600`),
+              legend: '{{route}}',
+            },
           ],
         },
         {
@@ -84,7 +96,10 @@ export const money: Dashboard = {
           unit: 'currencyUSD',
           stack: true,
           queries: [
-            { expr: `${rate('turnout_request_cost_usd_total', whereRoute, ['key'])} * 3600`, legend: '{{key}}' },
+            {
+              expr: named('key', `${rate('turnout_request_cost_usd_total', whereRoute, ['key'])} * 3600`),
+              legend: '{{key}}',
+            },
           ],
         },
         {
@@ -93,7 +108,10 @@ export const money: Dashboard = {
           type: 'bargauge',
           unit: 'currencyUSD',
           queries: [
-            { expr: spent('turnout_request_cost_usd_total', whereRoute, ['team'], '$__range'), legend: '{{team}}' },
+            {
+              expr: named('team', spent('turnout_request_cost_usd_total', whereRoute, ['team'], '$__range')),
+              legend: '{{team}}',
+            },
           ],
         },
         {

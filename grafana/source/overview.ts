@@ -1,5 +1,5 @@
 // The first dashboard that somebody opens who was woken: what broke, since when, who is affected, how fast, where traffic goes.
-import { type Dashboard, quantile, rate, routeVariable, where, whereRoute } from './dashboard.ts'
+import { type Dashboard, named, quantile, rate, routeVariable, where, whereRoute } from './dashboard.ts'
 
 const errors = `turnout_request_errors_total`
 const waited = `${whereRoute}, outcome!="client_disconnected"`
@@ -105,7 +105,10 @@ export const overview: Dashboard = {
           min: 0,
           queries: [
             {
-              expr: `${rate(errors, `${whereRoute}, blame=~"upstream|gateway"`, ['route'])} / ${rate('turnout_requests_total', whereRoute, ['route'])}`,
+              expr: named(
+                'route',
+                `${rate(errors, `${whereRoute}, blame=~"upstream|gateway"`, ['route'])} / ${rate('turnout_requests_total', whereRoute, ['route'])}`,
+              ),
               legend: '{{route}}',
             },
           ],
@@ -142,7 +145,7 @@ export const overview: Dashboard = {
             'Requests with a key or token that was not taken, by reason, the admin API included. Many of unknown: a key was rotated, or somebody guesses.',
           unit: 'reqps',
           stack: true,
-          queries: [{ expr: rate('turnout_auth_failures_total', where, ['reason']), legend: '{{reason}}' }],
+          queries: [{ expr: `${rate('turnout_auth_failures_total', where, ['reason'])} > 0`, legend: '{{reason}}' }],
         },
         {
           title: 'Clients that leave',
@@ -151,7 +154,7 @@ export const overview: Dashboard = {
           unit: 'reqps',
           queries: [
             {
-              expr: rate('turnout_client_disconnects_total', whereRoute, ['route', 'phase']),
+              expr: `${rate('turnout_client_disconnects_total', whereRoute, ['route', 'phase'])} > 0`,
               legend: '{{route}} {{phase}}',
             },
           ],
@@ -176,7 +179,10 @@ export const overview: Dashboard = {
           stack: true,
           width: 8,
           queries: [
-            { expr: rate('turnout_limit_refusals_total', where, ['scope', 'kind']), legend: '{{scope}}: {{kind}}' },
+            {
+              expr: `${rate('turnout_limit_refusals_total', where, ['scope', 'kind'])} > 0`,
+              legend: '{{scope}}: {{kind}}',
+            },
           ],
         },
         {
@@ -258,7 +264,9 @@ export const overview: Dashboard = {
             'What apps ask for. A route that vanishes: its app is down, or asks for another name (see model_not_found above).',
           unit: 'reqps',
           stack: true,
-          queries: [{ expr: rate('turnout_requests_total', whereRoute, ['route']), legend: '{{route}}' }],
+          queries: [
+            { expr: named('route', rate('turnout_requests_total', whereRoute, ['route'])), legend: '{{route}}' },
+          ],
         },
         {
           title: 'Requests by target',

@@ -8,11 +8,9 @@ const rolloutVariable: Variable = {
 }
 const whereRollout = `${where}, rollout=~"$rollout"`
 
-/** Leaves of a query by target those that are the stable or the canary side of a chosen rollout. */
+/** Leaves of a query by target those that have served a route with a chosen rollout: both sides, and what was fallen back to. */
 const ofRollouts = (query: string): string =>
-  `(${query}) and on (target) (${['canary', 'stable']
-    .map((side) => `label_replace(turnout_rollout_info{${whereRollout}}, "target", "$1", "${side}", "([^,]+).*")`)
-    .join(' or ')})`
+  `(${query}) and on (target) (sum by (route, target) (increase(turnout_requests_total{${where}}[1h])) > 0 and on (route) turnout_rollout_info{${whereRollout}})`
 
 const attempts = 'turnout_upstream_attempts_total'
 
@@ -110,7 +108,7 @@ export const rollouts: Dashboard = {
           width: 24,
           queries: [
             {
-              expr: `sum by (from, to, reason) (increase(turnout_rollout_transitions_total{${where}}[1h]))`,
+              expr: `sum by (from, to, reason) (increase(turnout_rollout_transitions_total{${where}}[1h])) > 0`,
               legend: '{{from}} to {{to}}: {{reason}}',
             },
           ],

@@ -52,7 +52,7 @@ export function createTally(metrics: Metrics): (call: Call) => void {
       const target = labels.target(attempt.target.id)
       if (attempt.reason === 'retry')
         bump(metrics.counter('retries').row(target), retryReasons.indexOf(before?.fault?.kind as never))
-      else if (before ? attempt.reason === 'fallback' : call.passedOver !== undefined) {
+      else if (attempt.reason === (before ? 'fallback' : 'first') && (before || call.passedOver !== undefined)) {
         const reason = before?.fault?.kind ?? call.passedOver ?? 'refused'
         bump(metrics.counter('fallbacks').row(route, target), fallbackReasons.indexOf(reason as never))
       }
