@@ -8,6 +8,8 @@ import { createGatekeeper } from './gateway/admit.ts'
 import { createAlerting } from './gateway/alerting.ts'
 import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
+import { type BudgetKeeping, createBudgetKeeping } from './gateway/budgetKeeping.ts'
+import { showBudgets, tellBudgets } from './gateway/budgetTelling.ts'
 import { dropCanary } from './gateway/cacheDrop.ts'
 import { showCache } from './gateway/cacheMetrics.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
@@ -28,6 +30,7 @@ import { createPriceBook } from './pricing/book.ts'
 import { loadLayers } from './pricing/layers.ts'
 import type { AlertMemory } from './state/alerts/alert.ts'
 import type { Transition } from './state/breaker.ts'
+import type { BudgetEvent } from './state/budgets/budget.ts'
 import { createResponseCache, type ResponseCache } from './state/cache/responseCache.ts'
 import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
@@ -68,6 +71,8 @@ export interface TurnoutOptions {
   control?: AdminControl | undefined
   /** Told of each transition of a breaker, after the log. */
   onTransition?: (target: string, transition: Transition) => void
+  /** Told when a budget passes 50, 80 and 100 percent, and of the first request that it refuses in a window, after the log. */
+  onBudget?: ((event: BudgetEvent) => void) | undefined
   /** Sends alerts and transitions to the configured webhooks. */
   sender?: Sender | undefined
   /** What was told of alerts before this process. */
@@ -92,6 +97,7 @@ export interface Turnout {
   readonly rollouts: Rollouts | undefined
   readonly limits: Limits
   readonly cache: ResponseCache
+  readonly budgets: BudgetKeeping
   /** Tells the configured webhooks of an event. */
   readonly notify: Notify
   /** Where `/metrics` is, if it has a port of its own and that is open. */
@@ -130,6 +136,15 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   const rollouts = options.rollouts && openRollouts(options.rollouts.keeper)
   const shown = rollouts && showRollouts(metrics, () => shownRollouts(rollouts, snapshot))
   const random = options.random ?? Math.random
+  const budgets = createBudgetKeeping({
+    rates,
+    hashUser,
+    read: ledger && reader ? (question) => reader.budgetSpend(question) : undefined,
+    servesUnrecorded: ledger?.onLedgerFailure === 'serve',
+    virtualKeys: () => keyring?.list().flatMap(({ name }) => keyring.named(name) ?? []) ?? [],
+    ...tellBudgets(log, metrics, options.onBudget ?? (() => {})),
+  })
+  showBudgets(metrics, budgets)
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   showLive(metrics, { snapshot: () => snapshot, health, pools, log })
   const cache = createResponseCache({ settings: snapshot.cache })
@@ -149,6 +164,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     metrics,
     log,
     books,
+    budgets: budgets.gate,
     health,
     rates,
     assigned: shown?.assigned,
@@ -172,6 +188,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     door: admission.door,
     limits: admission.gate,
     books,
+    budgets: budgets.gate,
     health,
     rates,
     random,
@@ -204,6 +221,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     log,
     control: options.control,
     alerts: options.sender && { sender: options.sender, list: alerting.list },
+    budgets,
     facts: { health, latencies, prices: (of) => rates(of).prices },
   })
   const listener = createDataPlane({
@@ -253,6 +271,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         })
     }
     rates(next)
+    budgets.use(next)
     health.prune(new Set(next.targets.keys()))
     isTrusted = trustRanges(next.server.trustedProxies)
     admission.swapped(next)
@@ -276,6 +295,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     rollouts,
     limits: admission.limits,
     cache,
+    budgets,
     notify,
     get scrapeUrl() {
       return scrapes?.url

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { addAlertsCommand } from './alerts.ts'
 import { addBackupCommands } from './backup.ts'
 import { addBlocksCommand } from './blocks.ts'
+import { addBudgetsCommand } from './budgets.ts'
 import { addCanaryCommand } from './canary.ts'
 import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
@@ -20,6 +21,7 @@ export function addOtherCommands(program: Command): void {
   addSimulateCommand(program)
   addConfigCommand(program)
   addDoctorCommand(program)
+  addBudgetsCommand(program)
   addPricesCommand(program)
   addOperateCommands(program)
   addKeysCommand(program)

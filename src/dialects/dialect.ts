@@ -22,7 +22,8 @@ export interface Ask {
   /** Length of the body in bytes. */
   bytes: number
   tools: number
-  media: { images: number; audio: number; files: number }
+  /** `bytes`: how much of the body's length is their content in base64, which is text to nobody. */
+  media: { images: number; audio: number; files: number; bytes?: number | undefined }
   /** The client's end-user id, unhashed: goes no further than the HMAC. */
   user: string | undefined
 }
@@ -162,6 +163,21 @@ export interface HubAids {
   replyId?: string | undefined
 }
 
+/** What bounds the cost of a request, as it is sent. */
+export interface CostBounds {
+  /** Cap on the output tokens of each answer; undefined = none. */
+  maxTokens: number | undefined
+  /** Answers asked for. */
+  n: number
+  serviceTier: string | undefined
+  /** Tools are offered: vendors add a prompt of their own. */
+  tools: boolean
+  /** Output beyond the answer may be billed, up to the length of a prediction. */
+  predicts: boolean
+  /** Something is asked for that no number of tokens bounds: the vendor's own tools, state that lies there, a model of its choice. */
+  unbounded: boolean
+}
+
 /** An upstream request of the hub lane: what to send, what it could not say, and headers that it depends on (lower case). */
 export interface Encoded {
   wire: unknown
@@ -202,6 +218,8 @@ export interface HubLane {
 export interface Outbound extends Partial<IdentityLane>, Partial<HubLane> {
   /** Path under the provider's base URL, with the query that the call needs. */
   path(model: string, stream: boolean): string
+  /** Reads what bounds the cost of a request from its body. */
+  bounds(wire: unknown): CostBounds
   /** Classifies a reply whose status is not 2xx. */
   fault(status: number, headers: Readonly<Record<string, string | string[] | undefined>>, body: Buffer): UpstreamFault
 }

@@ -2,7 +2,9 @@
 import type { Target } from '../config/snapshot.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
+import { costsNothing } from './bill.ts'
 import type { Books } from './books.ts'
+import type { BudgetGate } from './budgetGate.ts'
 import { type Attempt, type Call, ClientGone, isAbandoned } from './call.ts'
 import { Exchange } from './exchange.ts'
 import { modelFor, requestHeaders } from './headers.ts'
@@ -20,6 +22,8 @@ export interface Good {
 export interface Means {
   readonly pools: Pools
   readonly books: Books
+  /** Undefined where no budgets are kept. */
+  readonly budgets: BudgetGate | undefined
   /** Milliseconds since 1970 as of which prices are asked; the bound that the intent books if this process dies. */
   worth(call: Call, attempt: Attempt): Estimate | undefined
 }
@@ -34,7 +38,11 @@ export async function tryTarget(
 ): Promise<Good> {
   const { ask } = call.inspected!
   const route = call.route!
-  const { lane, outbound } = laneFor(call, target)
+  const known = means.budgets?.ready(call)
+  if (known) await known
+  let { lane, outbound } = laneFor(call, target)
+  const held = means.budgets?.hold(call, target, lane)
+  if (held?.cap !== undefined) ({ lane, outbound } = laneFor(call, target, held.cap))
   const attempt: Attempt = {
     n: call.attempts.length + 1,
     target,
@@ -49,13 +57,19 @@ export async function tryTarget(
     fault: undefined,
     facts: undefined,
     worth: undefined,
+    held,
     sent: false,
     permit: undefined,
     bill: undefined,
   }
-  attempt.worth = means.worth(call, attempt)
-  const intended = means.books.intend(call, attempt)
-  if (intended) await intended
+  try {
+    attempt.worth = means.worth(call, attempt)
+    const intended = means.books.intend(call, attempt)
+    if (intended) await intended
+  } catch (error) {
+    means.budgets?.release(held)
+    throw error
+  }
   call.attempts.push(attempt)
   attempt.startedAt = performance.now()
   const exchange = new Exchange({
@@ -99,6 +113,11 @@ export async function tryTarget(
     attempt.endedAt = performance.now()
     if (attempt.facts && attempt.facts.contentBytes > 0) attempt.firstTokenAt = attempt.endedAt
     call.upstreamMs += attempt.endedAt - attempt.startedAt
+    if (held && attempt.fault && costsNothing(attempt)) {
+      // Another target may need the room at once. First in the books: what is held and what is booked never exceed a limit together.
+      means.books.free(call, attempt)
+      means.budgets?.release(held)
+    }
     if (isAbandoned(call)) exchange.abort()
     if (exchange.ended) clearTimeout(deadline)
     else exchange.deadline = deadline

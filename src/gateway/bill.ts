@@ -46,7 +46,7 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const { facts, target } = attempt
   const ask = call.inspected!.ask
   // Nothing was asked of anybody, or the vendor worked for nobody: that costs nothing at any price, known or not.
-  if (!facts?.usage && isFree(attempt)) return nothing
+  if (costsNothing(attempt)) return nothing
   const told = facts?.usage && toldInFull(attempt, facts.usage, rates.tokens)
   const usage = told ?? estimate(call, attempt, rates.tokens)
   // Only what was told of a whole reply teaches anything.
@@ -72,7 +72,9 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
 
 const nothing: Bill = { usage: noUsage(), nanoUsd: 0, priceSource: undefined, priceVersion: undefined }
 
-function isFree({ sent, facts, fault }: Attempt): boolean {
+/** Whether an ended attempt is certain to be charged nothing. */
+export function costsNothing({ sent, facts, fault }: Attempt): boolean {
+  if (facts?.usage) return false
   return !sent || ((facts?.contentBytes ?? 0) === 0 && fault !== undefined && free.has(fault.kind))
 }
 
@@ -104,12 +106,17 @@ export function worthOf(call: Call, attempt: Attempt, rates: Rates): Estimate {
   usage.input = rates.tokens.estimate(attempt.model, ask.bytes, 'prompt')
   usage.output = Math.min(ask.maxTokens ?? LOST_OUTPUT, LOST_OUTPUT)
   const priced = rates.prices.price(attempt.target.provider.name, attempt.model, usage)
+  const source = { priceSource: priced.priceSource ?? undefined, priceVersion: priced.priceVersion ?? undefined }
+  // A hard budget has to hold although this process dies: then all counts that the vendor may have charged.
+  if (attempt.held?.reservation.hard && !attempt.held.reservation.unbounded) {
+    const { promptTokens: inputTokens, outputTokens, reservation } = attempt.held
+    return { inputTokens, outputTokens, cost: reservation.amount, ...source }
+  }
   return {
     inputTokens: usage.input,
     outputTokens: usage.output,
     cost: priced.nanoUsd,
-    priceSource: priced.priceSource ?? undefined,
-    priceVersion: priced.priceVersion ?? undefined,
+    ...source,
   }
 }
 

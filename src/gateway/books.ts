@@ -13,6 +13,8 @@ export interface Books {
   nextId(): number
   /** Waited for before the upstream is called. Rejects with a `Refusal` where the operator refuses to serve without a record. */
   intend(call: Call, attempt: Attempt): Promise<void> | undefined
+  /** An attempt that was announced has cost nothing: so it is if this process dies now. */
+  free(call: Call, attempt: Attempt): void
   /** Waited for before the end of the reply is released. Rejects in the same way. */
   settle(call: Call, now: number): Promise<void> | undefined
 }
@@ -20,7 +22,7 @@ export interface Books {
 /** Books that keep nothing: for embedding and for measuring what the ledger costs. */
 export function noBooks(): Books {
   const ids = makeIdSource(0)
-  return { nextId: () => ids.next(), intend: () => undefined, settle: () => undefined }
+  return { nextId: () => ids.next(), intend: () => undefined, free: () => {}, settle: () => undefined }
 }
 
 /** @param hashUser the installation's hash of an end user's id: the id itself is never written */
@@ -65,6 +67,7 @@ export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): B
         })
         .catch(unlessServing)
     },
+    free: (call, { n }) => ledger.free(attemptId(call.number, n)),
     settle(call, now) {
       // Strangers at the door are counted, not recorded: they must not fill the disk.
       if (!call.admitted) return undefined

@@ -11,6 +11,7 @@ import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
 import { beginTrace, type TraceContext } from '../telemetry/trace/context.ts'
 import type { Assigned } from './arm.ts'
 import type { Bill } from './bill.ts'
+import type { Held } from './budgetGate.ts'
 import type { CacheTurn } from './cacheTurn.ts'
 
 /** How a request ended. `partial`: content was sent, then the upstream failed. */
@@ -37,6 +38,8 @@ export interface Attempt {
   facts: ReplyFacts | undefined
   /** What is booked if this process dies before the attempt is settled. */
   worth: Estimate | undefined
+  /** What it holds of its budgets. */
+  held: Held | undefined
   /** The breaker's permit, once the attempt was judged good: what fails later counts apart. */
   permit: Permit | undefined
   /** Set when the request is settled. */
@@ -69,6 +72,10 @@ export interface Call {
   route: Route | undefined
   /** Its place in the rollout that moves the route, if one does. */
   assigned: Assigned | undefined
+  /** The route that was asked for, where a budget sent the request down to another. */
+  degradedFrom: string | undefined
+  /** The route that a budget without room names in its own place. */
+  cheaperRoute: string | undefined
   /** What vendors must get back although clients cannot carry it. */
   signatures: SignatureStore | undefined
   /** The request in the hub's words, decoded for the first target that needs it. */
@@ -152,6 +159,8 @@ function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Ca
     inspected: undefined,
     route: undefined,
     assigned: undefined,
+    degradedFrom: undefined,
+    cheaperRoute: undefined,
     signatures: undefined,
     chat: undefined,
     attempts: [],

@@ -14,12 +14,14 @@ import type { Assigning } from './arm.ts'
 import { type Rates, worthOf } from './bill.ts'
 import { readBody } from './body.ts'
 import type { Books } from './books.ts'
+import type { BudgetGate } from './budgetGate.ts'
 import { type Caching, createCaching } from './cache.ts'
 import { type Call, ClientGone, openCall } from './call.ts'
+import { firstAffordable } from './cheaperRoute.ts'
 import { degrade } from './degrade.ts'
 import type { Door } from './door.ts'
 import { echo, wantsEcho } from './echo.ts'
-import { firstGood, type Survival } from './firstGood.ts'
+import type { Survival } from './firstGood.ts'
 import { type LimitGate, settleLimits } from './limitGate.ts'
 import { makePlan, type Plan } from './plan.ts'
 import type { Pools } from './pools.ts'
@@ -34,6 +36,7 @@ export interface Gateway {
   readonly door: Door
   readonly limits: LimitGate
   readonly books: Books
+  readonly budgets: BudgetGate | undefined
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
@@ -69,14 +72,16 @@ export function createHandle(gateway: Gateway): Handle {
   const survival: Survival = {
     pools: gateway.pools,
     books: gateway.books,
+    budgets: gateway.budgets,
     health: gateway.health,
     retryBudget: createRetryBudget(),
     random: gateway.random,
     worth: (call, attempt) => worthOf(call, attempt, gateway.rates(call.snapshot)),
   }
+  const planFor = (call: Call): Plan => makePlan(call, gateway.random(), gateway.assigning)
   /** The rest of the journey of a call that has a plan. */
   const travel = async (call: Call, plan: Plan): Promise<void> => {
-    const good = await firstGood(call, plan, survival)
+    const good = await firstAffordable(call, plan, survival, planFor)
     await relay(call, good, settle, gateway.tokenGaps(call.route!.name))
   }
   const end = (call: Call): void => {
@@ -123,7 +128,7 @@ export function createHandle(gateway: Gateway): Handle {
       inspect(call, body)
       const queued = gateway.limits.admit(call)
       if (queued) await queued
-      const plan = makePlan(call, gateway.random(), gateway.assigning)
+      const plan = planFor(call)
       call.planAt = performance.now()
       if (wantsEcho(call)) return echo(call, plan)
       if (call.route!.cache !== undefined && (await caching.serve(call, plan))) return

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Provider, Target } from '../config/snapshot.ts'
 import type { Loss } from '../dialects/chat.ts'
+import type { Held } from './budgetGate.ts'
 import { type CacheTurn, tellCache } from './cacheTurn.ts'
 import type { Attempt, Call } from './call.ts'
 import { HOPS_HEADER } from './hops.ts'
@@ -127,6 +128,7 @@ export function ownHeaders(call: Call): string[] {
   if (call.snapshot.bypass) headers.push('x-turnout-bypass', 'on')
   if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
   if (call.lease) headers.push(...call.lease.headers())
+  if (call.degradedFrom !== undefined) headers.push('x-turnout-degraded-from', headerText(call.degradedFrom))
   return headers
 }
 
@@ -167,6 +169,15 @@ function pushAttempt(headers: string[], call: Call, attempt: Attempt): void {
     String(call.attempts.length),
   )
   if (attempt.losses.length > 0) headers.push('x-turnout-dropped-params', lossNames(attempt.losses))
+  if (attempt.held) pushHeld(headers, attempt.held)
+}
+
+/** What budgets did to the request: the cap that they gave it, soft ones that it may take over, and whether its cost has no bound. */
+function pushHeld(headers: string[], { cap, reservation }: Held): void {
+  if (cap !== undefined) headers.push('x-turnout-max-tokens', String(cap))
+  if (reservation.exceeded.length > 0)
+    headers.push('x-turnout-budget-exceeded', headerText(reservation.exceeded.join(', ')))
+  if (reservation.unbounded) headers.push('x-turnout-budget-unbounded', 'true')
 }
 
 /** The model that a target is asked for: `*` passes the client's own word on, less the provider's name before it. */

@@ -42,6 +42,7 @@ export function hubLane(
     body: Buffer.from(JSON.stringify(forced)),
     headers: headers ?? {},
     losses,
+    bounds: () => outbound.bounds(forced),
     stream: () => new HubStream(outbound, replying),
     whole: (body) => wholeReply(outbound, replying, body),
     restream: (body) => restream(outbound, replying, body),

@@ -20,6 +20,7 @@ export function identityLane(
   replying: Replying,
   target: Target,
   model: string,
+  params: Readonly<Record<string, unknown>> | undefined,
 ): Lane {
   const { ask } = inspected
   const { provider } = target
@@ -33,13 +34,26 @@ export function identityLane(
   return {
     name: 'identity',
     path: provider.kind.chatPath?.(encoded, { apiVersion: provider.apiVersion }) ?? outbound.path(model, ask.stream),
-    body: outbound.patch(inspected, { model, askUsage, params: target.params, drop: replying.drop }),
+    body: outbound.patch(inspected, { model, askUsage, params, drop: replying.drop }),
+    bounds: () => outbound.bounds(editedWire(inspected.wire, params, replying.drop)),
     stream: () => new IdentityStream(outbound.tap(edits)),
     headers: {},
     losses: [],
     whole: (body) => outbound.whole(body, edits),
     restream: (body) => restream(outbound, replying, body),
   }
+}
+
+/** What the upstream reads, parsed: the client's request with the parameters that are forced on it. */
+function editedWire(
+  wire: unknown,
+  params: Readonly<Record<string, unknown>> | undefined,
+  drop: readonly string[],
+): unknown {
+  if (params === undefined && drop.length === 0) return wire
+  const edited = { ...(wire as Record<string, unknown>) }
+  for (const name of drop) delete edited[name]
+  return Object.assign(edited, params)
 }
 
 class IdentityStream implements LaneStream {

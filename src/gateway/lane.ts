@@ -1,6 +1,6 @@
 // How a request reaches a target and its reply comes back: as bytes where both sides speak one dialect, else through the hub.
 import type { Loss } from '../dialects/chat.ts'
-import type { ReplyFacts } from '../dialects/dialect.ts'
+import type { CostBounds, ReplyFacts } from '../dialects/dialect.ts'
 import type { UpstreamFault } from '../dialects/errors.ts'
 
 /** One streamed reply on its way through a lane. */
@@ -36,6 +36,8 @@ export interface Lane {
   readonly headers: Readonly<Record<string, string>>
   /** What the target could not be told. */
   readonly losses: readonly Loss[]
+  /** What bounds the cost of the request as it is sent. */
+  bounds(): CostBounds
   stream(): LaneStream
   /** Judges a whole 2xx JSON reply. */
   whole(body: Buffer): { body: Buffer; facts: ReplyFacts } | UpstreamFault

@@ -9,8 +9,11 @@ import { hubLane, type Replying } from './hubLane.ts'
 import { identityLane } from './identityLane.ts'
 import type { Lane } from './lane.ts'
 
-/** @throws Refusal `no_target` when no lane leads to the target; those of `decode` and `encode` for content that it cannot take */
-export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Outbound } {
+/**
+ * @param cap the most output tokens of an answer, for a request that has no cap of its own
+ * @throws Refusal `no_target` when no lane leads to the target; those of `decode` and `encode` for content that it cannot take
+ */
+export function laneFor(call: Call, target: Target, cap?: number): { lane: Lane; outbound: Outbound } {
   const outbound = dialects.get(target.provider.dialect)?.outbound
   const inbound = call.dialect.inbound!
   const inspected = call.inspected!
@@ -25,18 +28,24 @@ export function laneFor(call: Call, target: Target): { lane: Lane; outbound: Out
   }
   if (outbound && hasHubLane(outbound)) {
     if (target.provider.dialect === call.dialect.name && hasIdentityLane(outbound)) {
-      return { lane: identityLane(outbound, inspected, replying, target, model), outbound }
+      const params = cap === undefined ? target.params : { [capName(target)]: cap, ...target.params }
+      return { lane: identityLane(outbound, inspected, replying, target, model, params), outbound }
     }
     if (inbound.decode) {
       call.chat ??= inbound.decode(inspected.wire)
       replying.context.chat = call.chat
-      const lane = hubLane(outbound, call.chat, replying, target, model)
+      const chat = cap === undefined ? call.chat : { ...call.chat, maxTokens: cap }
+      const lane = hubLane(outbound, chat, replying, target, model)
       if (isStrict(call)) refuseLosses(lane, target)
       return { lane, outbound }
     }
   }
   throw new Refusal('no_target', `No translation leads from ${call.dialect.name} to the target '${target.id}'.`)
 }
+
+/** OpenAI's newer models refuse `max_tokens`; most other servers know no other name. */
+const capName = ({ provider }: Target): string =>
+  provider.kind.name === 'openai' || provider.kind.name === 'azure' ? 'max_completion_tokens' : 'max_tokens'
 
 /** The client or the route wants a 400 rather than a parameter that is silently less than it says. */
 export const isStrict = (call: Call): boolean => call.route!.strict || call.req.headers['x-turnout-strict'] === 'true'

@@ -8,6 +8,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { SpanExporter } from '../telemetry/trace/exporter.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
+import type { BudgetGate } from './budgetGate.ts'
 import { type Attempt, type Call, overheadOf } from './call.ts'
 import { createTally } from './tally.ts'
 import { exportTrace, keptTrace } from './tracing.ts'
@@ -16,6 +17,7 @@ export interface Witnesses {
   readonly metrics: Metrics
   readonly log: Log
   readonly books: Books
+  readonly budgets: BudgetGate | undefined
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
@@ -36,6 +38,7 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
     const now = performance.now()
     const rates = witnesses.rates(call.snapshot)
     for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
+    witnesses.budgets?.settle(call)
     blameLate(call, witnesses.health)
     count(call, now, witnesses.metrics)
     tally(call)

@@ -73,3 +73,7 @@ export const scopeName = (per: readonly Scope[]): string => (per.length === 0 ? 
 
 /** An entity for people: its names with slashes between. */
 export const entityName = (entity: string): string => entity.replaceAll('\0', '/')
+
+/** What a setting counts by, for people: `key and route`; with names of its own and nothing to tell apart, what it is for: `route`. */
+export const scopeOf = ({ per, only }: Pick<Scoped, 'per' | 'only'>): string =>
+  scopeName(per.length > 0 ? per : (Object.keys(only) as Scope[]))

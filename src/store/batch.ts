@@ -8,6 +8,8 @@ import { makeRollup, type RollupKey } from './rollup.ts'
 export type Entry =
   | { kind: 'intent'; intent: Intent }
   | { kind: 'settle'; request: RequestRow; attempts: readonly AttemptRow[] }
+  /** An attempt with an intent has ended, and is certain to have cost nothing. */
+  | { kind: 'free'; attempt: number }
   | { kind: 'heartbeat'; at: number }
 
 export interface BatchWriter {
@@ -24,6 +26,8 @@ export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
   const rows = makeRowWriter(db)
   const heartbeat: Statement = db.prepare('UPDATE instance SET heartbeat_at = ? WHERE id = ?')
 
+  const free: Statement = db.prepare('UPDATE intent SET input = 0, output = 0, cost = 0 WHERE id = ?')
+
   function writeEntries(entries: readonly Entry[]): number[] {
     const doubles: number[] = []
     let intents = false
@@ -34,7 +38,8 @@ export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
         if (!rows.writeIntent(entry.intent)) doubles.push(i)
       } else if (entry.kind === 'settle') {
         if (!rows.writeSettled(entry.request, entry.attempts)) doubles.push(i)
-      } else heartbeat.run(entry.at, instance)
+      } else if (entry.kind === 'free') free.run(entry.attempt)
+      else heartbeat.run(entry.at, instance)
     }
     rows.finish(intents)
     return doubles

@@ -36,6 +36,11 @@ export interface Ledger {
   /** Resolves when the intent is durable as the mode says. Rejects with `LedgerError`: then nothing was written. */
   intend(intent: Intent): Promise<void>
   /**
+   * An attempt of this intent is certain to have cost nothing: if the process dies before the request is settled, nothing is booked for it.
+   * Written before every row that is handed over later.
+   */
+  free(attempt: number): void
+  /**
    * Resolves when the request and all its attempts are durable. Call once per request, with every attempt that had an intent.
    * Rejects with `LedgerError`; with `kept` the rows are held in memory and written as soon as it works again.
    */
@@ -281,6 +286,9 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     stats,
     keeper,
     intend: (intent) => enqueue({ kind: 'intent', intent }),
+    free(attempt) {
+      if (!closed && waiting.length < maxPending) push({ kind: 'free', attempt }, ignore, ignore)
+    },
     settle: (request, attempts) => enqueue({ kind: 'settle', request, attempts }),
     flush,
     async close() {

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { AlertSpend, AlertSpendAsk } from './alertSpend.ts'
 import type { BackupResult } from './backup.ts'
+import type { BudgetSpend, BudgetSpendAsk } from './budgetSpend.ts'
 import type { ExportAsk } from './export.ts'
 import { makeRemote, type Remote } from './remote.ts'
 import type { PageAsk, StoredAttempt, StoredRequest } from './requestRead.ts'
@@ -12,6 +13,7 @@ import type { Verification } from './verify.ts'
 
 export type ReaderAsk = { id: number } & (
   | { verb: 'spend'; ask: SpendAsk }
+  | { verb: 'budgetSpend'; ask: BudgetSpendAsk }
   | { verb: 'page'; ask: PageAsk }
   | { verb: 'request'; request: number }
   | { verb: 'settled'; since: number; window: number; limit: number }
@@ -33,6 +35,8 @@ export interface ReaderAnswer {
 
 export interface Reader {
   spend(ask: SpendAsk): Promise<SpendReport>
+  /** What budgets count, oldest first. */
+  budgetSpend(ask: BudgetSpendAsk): Promise<BudgetSpend[]>
   /** Newest first. */
   requests(ask?: PageAsk): Promise<{ rows: StoredRequest[]; next: number | undefined }>
   request(id: number): Promise<{ request: StoredRequest; attempts: StoredAttempt[] } | undefined>
@@ -101,6 +105,7 @@ export function openReader(file: string): Reader {
 
   return {
     spend: (question) => ask({ verb: 'spend', ask: question }) as Promise<SpendReport>,
+    budgetSpend: (question) => ask({ verb: 'budgetSpend', ask: question }) as Promise<BudgetSpend[]>,
     requests: (question = {}) =>
       ask({ verb: 'page', ask: question }) as Promise<{ rows: StoredRequest[]; next: number | undefined }>,
     request: (request) =>

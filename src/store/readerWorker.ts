@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { readAlertSpend, readFirstRecord } from './alertSpend.ts'
 import { backupTo } from './backup.ts'
+import { readBudgetSpend } from './budgetSpend.ts'
 import { loadDriver, type Sqlite } from './driver.ts'
 import { exportPiece } from './export.ts'
 import type { ReaderAnswer, ReaderAsk } from './reader.ts'
@@ -38,6 +39,8 @@ function act(ask: ReaderAsk): unknown {
   switch (ask.verb) {
     case 'spend':
       return readSpend(open(), ask.ask)
+    case 'budgetSpend':
+      return readBudgetSpend(open(), ask.ask)
     case 'page':
       return readPage(open(), ask.ask)
     case 'request':

@@ -76,6 +76,8 @@ export interface Facts {
   webhook?: string | undefined
   alert?: string | undefined
   severity?: string | undefined
+  budget?: string | undefined
+  percent?: number | undefined
   count?: number | undefined
   ms?: number | undefined
   problems?: readonly string[] | undefined
@@ -150,6 +152,8 @@ const factFields = [
   'webhook',
   'alert',
   'severity',
+  'budget',
+  'percent',
   'count',
   'ms',
 ] as const satisfies readonly (keyof Facts)[]

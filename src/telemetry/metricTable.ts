@@ -3,6 +3,7 @@
 import { faultRules } from '../dialects/errors.ts'
 import { lossLabels } from '../dialects/loss.ts'
 import { causes, phases } from '../rollouts/machine.ts'
+import { budgetMetrics } from './budgetTable.ts'
 import { cacheTable } from './cacheTable.ts'
 import { journeyMetrics } from './journeyTable.ts'
 
@@ -103,6 +104,7 @@ const overheadSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.
 
 export const metricTable = {
   ...journeyMetrics,
+  ...budgetMetrics,
   requests: {
     kind: 'counter',
     name: 'turnout_requests_total',

@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.ts'
+import { createKeyring, type Keyring } from '../../src/state/keyring.ts'
+import { makeKeyStore } from '../../src/store/keys.ts'
 import { type Ledger, type LedgerOptions, openLedger } from '../../src/store/ledger.ts'
 import { openStore, type Store } from '../../src/store/open.ts'
 import { openReader, type Reader } from '../../src/store/reader.ts'
@@ -28,6 +30,8 @@ export interface LedgerGateway {
   readonly store: Store
   readonly ledger: Ledger
   readonly reader: Reader
+  /** Empty at first. */
+  readonly keyring: Keyring
   hash(user: string): string
   close(): Promise<void>
 }
@@ -44,6 +48,7 @@ export async function startLedgerGateway(
   const reader = openReader(file)
   const secret = loadSecret(folder, {})
   const hash = (user: string): string => hashUser(secret, user)
+  const keyring = createKeyring(makeKeyStore(store), secret)
   const gateway = await startGateway(
     {
       providers: { sim: upstreamAt(simulator.url) },
@@ -56,7 +61,7 @@ export async function startLedgerGateway(
       ],
       ...config,
     },
-    { books: { ledger, reader, hashUser: hash } },
+    { books: { ledger, reader, hashUser: hash, keyring } },
   )
   return {
     gateway,
@@ -67,6 +72,7 @@ export async function startLedgerGateway(
     store,
     ledger,
     reader,
+    keyring,
     hash,
     async close() {
       await gateway.close()

@@ -1,5 +1,6 @@
 // The dialect `anthropic-messages`: POST /v1/messages, towards upstreams.
 import type { Dialect } from '../dialect.ts'
+import { boundsOf } from './bounds.ts'
 import { decodeFault } from './error.ts'
 import { decodeReply } from './reply.ts'
 import { encodeRequest } from './request.ts'
@@ -7,5 +8,12 @@ import { decodeStream } from './stream.ts'
 
 export const anthropicMessages: Dialect = {
   name: 'anthropic-messages',
-  outbound: { path: () => '/messages', encode: encodeRequest, events: decodeReply, decodeStream, fault: decodeFault },
+  outbound: {
+    path: () => '/messages',
+    bounds: boundsOf,
+    encode: encodeRequest,
+    events: decodeReply,
+    decodeStream,
+    fault: decodeFault,
+  },
 }

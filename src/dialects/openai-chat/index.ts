@@ -1,5 +1,6 @@
 // The dialect `openai-chat`: POST /v1/chat/completions, on both sides.
 import type { Dialect } from '../dialect.ts'
+import { boundsOf } from './bounds.ts'
 import { addCost } from './cost.ts'
 import { decodeReply } from './decodeReply.ts'
 import { decodeRequest } from './decodeRequest.ts'
@@ -28,6 +29,7 @@ export const openaiChat: Dialect = {
   },
   outbound: {
     path: () => '/chat/completions',
+    bounds: boundsOf,
     fault: faultOf,
     patch,
     tap,

@@ -7,6 +7,8 @@ import { type Fields, foldName, scanFields } from '../splice.ts'
 
 type Json = Record<string, unknown>
 
+type MediaCount = Ask['media'] & { bytes: number }
+
 /** The keys, at the top or in `stream_options`, that decide what is admitted, routed and paid for. */
 const inspected: ReadonlySet<string> = new Set([
   'model',
@@ -21,6 +23,10 @@ const inspected: ReadonlySet<string> = new Set([
   'tools',
   'user',
   'safety_identifier',
+  'service_tier',
+  'web_search_options',
+  'plugins',
+  'prediction',
 ])
 
 /**
@@ -81,7 +87,7 @@ function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
     throw wrongType('stream_options', 'an object')
   }
   const includeUsage = options ? optional(options as Json, 'include_usage', 'boolean', 'stream_options.') : undefined
-  const media = { images: 0, audio: 0, files: 0 }
+  const media = { images: 0, audio: 0, files: 0, bytes: 0 }
   const messages = messagesOf(wire, limits.maxMessages, media)
   return {
     model,
@@ -105,7 +111,7 @@ function modelsOf(value: unknown): string[] | undefined {
 }
 
 /** Checks each message's frame and counts media. Content is not read, only its type. */
-function messagesOf(wire: Json, max: number, media: Ask['media']): number {
+function messagesOf(wire: Json, max: number, media: MediaCount): number {
   const messages = wire.messages
   if (messages === undefined || messages === null) {
     throw new Refusal('missing_required_parameter', "Missing required parameter: 'messages'.", 'messages')
@@ -119,19 +125,38 @@ function messagesOf(wire: Json, max: number, media: Ask['media']): number {
     if (typeof message !== 'object' || message === null || Array.isArray(message)) {
       throw wrongType(`messages[${index}]`, 'an object')
     }
-    const content = (message as Json).content
+    const { content, audio } = message as Json
     if (Array.isArray(content)) countMedia(content, media)
+    // An earlier spoken answer, by its id.
+    if (audio) media.audio++
   }
   return messages.length
 }
 
-function countMedia(parts: unknown[], media: Ask['media']): void {
+function countMedia(parts: unknown[], media: MediaCount): void {
   for (const part of parts) {
-    const type = (part as Json | null)?.type
-    if (type === 'image_url') media.images++
-    else if (type === 'input_audio') media.audio++
-    else if (type === 'file') media.files++
+    const { type, image_url, input_audio, file } = (part ?? {}) as Record<string, Json | undefined> & { type?: unknown }
+    if (type === 'image_url') {
+      media.images++
+      media.bytes += embedded(image_url?.url)
+    } else if (type === 'input_audio') {
+      media.audio++
+      media.bytes += typeof input_audio?.data === 'string' ? input_audio.data.length : 0
+    } else if (type === 'file') {
+      media.files++
+      media.bytes += embedded(file?.file_data)
+    } else if (type !== 'text' && type !== 'refusal' && type !== undefined) {
+      // A video, a vendor's own kind: nobody knows what it holds.
+      media.files++
+    }
   }
+}
+
+/** Length of a data URL's content. An address is short, and text to some servers. */
+function embedded(url: unknown): number {
+  if (typeof url !== 'string' || !url.startsWith('data:')) return 0
+  const mark = url.slice(0, 256).indexOf(';base64,')
+  return mark === -1 ? 0 : url.length - mark - ';base64,'.length
 }
 
 /**

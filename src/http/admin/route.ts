@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
 import type { Admission } from '../../gateway/admission.ts'
 import type { Gatekeeper } from '../../gateway/admit.ts'
+import type { BudgetKeeping } from '../../gateway/budgetKeeping.ts'
 import type { Keyring } from '../../state/keyring.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import type { Keeper } from '../../store/keeper.ts'
@@ -36,6 +37,7 @@ export interface AdminDeps {
   /** Without it the configuration cannot be read or changed here. */
   readonly control?: AdminControl | undefined
   readonly facts?: AdminFacts | undefined
+  readonly budgets?: Pick<BudgetKeeping, 'known' | 'utilisation'> | undefined
   /** Webhooks and what is told to them. */
   readonly alerts?: AdminAlerts | undefined
 }

@@ -2,6 +2,7 @@
 import { actOnAlerts, showAlerts } from './alerts.ts'
 import { listAudit } from './auditTrail.ts'
 import { addBlock, listBlocks, removeBlock } from './blocks.ts'
+import { listBudgets } from './budgets.ts'
 import { listCanaries, setAllCanaries, setCanary, showCanary } from './canary.ts'
 import { diffVersions, listVersions, rollBack, showConfig, showVersion, writeConfig } from './configuration.ts'
 import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from './keys.ts'
@@ -36,6 +37,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   diffVersions,
   rollBack,
   spend,
+  listBudgets,
   listRequests,
   showRequest,
   listTraces,

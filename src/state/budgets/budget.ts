@@ -8,7 +8,7 @@ export type AppliedBudget = Applied<BudgetSettings>
 /** One budget of one entity. Money is integer nano-USD, times are Unix milliseconds. */
 export interface BudgetState {
   readonly name: string
-  /** `key`, `key and route`, `everything`. */
+  /** What it counts by or is for: `key`, `key and route`, `everything`. */
   readonly scope: string
   /** The key's name, say; `''` where all count together. */
   readonly entity: string
@@ -23,15 +23,17 @@ export interface BudgetState {
 }
 
 export interface BudgetRefusal extends BudgetState {
-  readonly reason: 'exhausted' | 'unknown_price'
+  /** `too_large`: it would not fit an untouched budget either. `unknown_price`: no bound of its cost is known. */
+  readonly reason: 'exhausted' | 'too_large' | 'unknown_price'
   /** What the call may cost at most; null when that is not known. */
   readonly needed: number | null
   /** What was left. */
   readonly room: number
   /** The route to take in its place. */
   readonly degradeTo: string | undefined
-  /** A smaller answer may fit: see `fitOutput`. */
+  /** A smaller answer may fit. */
   readonly fit: boolean
+  readonly applied: AppliedBudget
 }
 
 /** The part of a reservation that one budget holds back. */
@@ -45,8 +47,12 @@ export interface Hold {
 export interface Reservation {
   readonly amount: number
   readonly holds: readonly Hold[]
-  /** Budgets that would rather have known a bound, but only warn. */
-  readonly unbounded: readonly string[]
+  /** Soft budgets that it may take over their limit, by name. */
+  readonly exceeded: readonly string[]
+  /** A hard budget is among those that hold it. */
+  readonly hard: boolean
+  /** No bound of its cost is known: nothing is held back. */
+  readonly unbounded: boolean
   open: boolean
 }
 
@@ -62,6 +68,15 @@ export interface BudgetEvent extends BudgetState {
   readonly at: number
 }
 
+/** All entities of one budget together, nano-USD. */
+export interface BudgetTotal {
+  readonly entities: number
+  readonly spent: number
+  readonly reserved: number
+  /** What the entity that is nearest to its limit has spent. */
+  readonly most: number
+}
+
 export interface Budgets {
   /** Holds back `worst` on all budgets, or on none. `worst` null = no bound is known. */
   reserve(applied: readonly AppliedBudget[], worst: number | null): BudgetVerdict
@@ -74,12 +89,19 @@ export interface Budgets {
   release(reservation: Reservation): void
   /** What the tightest hard budget has left; Infinity without one. */
   room(applied: readonly AppliedBudget[]): number
+  /** A call was refused in the end, not only one of its targets: an operator wants to know of the first one of a window. */
+  tellRefused(refusal: BudgetRefusal): void
   states(applied: readonly AppliedBudget[]): BudgetState[]
-  /** Books what the ledger knows: spending of `at`, for one budget. Before traffic; tells no events. */
+  /** Every entity that has spent or reserved something, in the order in which they came. */
+  entities(budget: BudgetSettings): Iterable<BudgetState>
+  total(budget: BudgetSettings): BudgetTotal
+  /** Whether what was spent before this process is known. Not to be used before it is: see `restore`. */
+  isRestored(budget: BudgetSettings): boolean
+  /** Books what the ledger knows: spending of `at`, for one budget. Tells no events. */
   restore(budget: BudgetSettings, spent: { facts: ScopeFacts; at: number; nano: number }): void
-  /** Whether this process counts for a budget of this name, scope and window already. If not, read the ledger and `restore`. */
-  isKnown(budget: BudgetSettings): boolean
+  /** All that was spent before is restored. */
+  restored(budget: BudgetSettings): void
   /** Forgets budgets that are not among those in use, and accounts without money in their window. */
   prune(inUse: readonly BudgetSettings[]): void
-  readonly size: { readonly accounts: number }
+  readonly size: { readonly budgets: number; readonly accounts: number; readonly reserved: number }
 }

@@ -27,7 +27,23 @@ export const rollingSpans = {
  * `timezone` is an IANA name; throws RangeError for one that is none.
  */
 export function windowAt(window: BudgetWindow, timezone: string, at: number): Span {
-  if (window === 'lifetime') return { start: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY }
+  if (window === 'lifetime') return always
+  const id = `${window} ${timezone}`
+  const last = found.get(id)
+  if (last && at >= last.start && at < last.end) return last
+  const span = findWindow(window, timezone, at)
+  // All entities of a budget turn over at the same moment, and a calendar costs tens of microseconds.
+  if (found.size >= MAX_FOUND) found.clear()
+  found.set(id, span)
+  return span
+}
+
+const always: Span = { start: Number.NEGATIVE_INFINITY, end: Number.POSITIVE_INFINITY }
+const found = new Map<string, Span>()
+/** Kinds of windows times zones: few, but zones come from configurations. */
+const MAX_FOUND = 1_000
+
+function findWindow(window: Exclude<BudgetWindow, 'lifetime'>, timezone: string, at: number): Span {
   if (window === 'minute' || window === 'hour') {
     // Zones lie by whole minutes apart these days, and some by half hours: an hour begins when its clock says so.
     const length = window === 'minute' ? minute : hour

@@ -1,0 +1,55 @@
+// `turnout budgets`: what may still be spent of a running gateway's budgets.
+import type { Command } from 'commander'
+import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
+import { print, renderTable } from './output.ts'
+
+interface Budgets {
+  data: {
+    budget: string
+    scope: string
+    entity: string | null
+    hard: boolean
+    window: string
+    limit_usd: string
+    spent_usd: string
+    reserved_usd: string
+    left_usd: string
+    used_percent: number
+    resets_at: string | null
+  }[]
+}
+
+interface Flags extends ServerFlags {
+  budget?: string
+  entity?: string
+}
+
+/** Exit code 1 when the gateway cannot be reached or says no. */
+export function addBudgetsCommand(program: Command): void {
+  addServerOptions(
+    program
+      .command('budgets')
+      .description('show what is spent, held and left of each budget, fullest first')
+      .option('--budget <name>', 'only this budget')
+      .option('--entity <name>', 'only this key, team, route, …'),
+  ).action(async (flags: Flags) => {
+    const query = new URLSearchParams()
+    if (flags.budget !== undefined) query.set('budget', flags.budget)
+    if (flags.entity !== undefined) query.set('entity', flags.entity)
+    const answer = await askServer<Budgets>(findServer(flags), 'GET', `/budgets?${query}`)
+    await print(flags.json ? `${JSON.stringify(answer)}\n` : render(answer))
+  })
+}
+
+function render({ data }: Budgets): string {
+  const rows = data.map((one) => [
+    one.hard ? one.budget : `${one.budget} (soft)`,
+    one.entity ?? one.scope,
+    one.limit_usd,
+    one.spent_usd,
+    one.reserved_usd,
+    one.left_usd,
+    one.resets_at ?? 'never',
+  ])
+  return renderTable(['budget', 'of', 'limit', 'spent', 'held', 'left', 'resets'], rows)
+}

@@ -1,0 +1,203 @@
+// Budgets on the journey: each attempt reserves the most that it may cost before it is made, and is settled to what it cost.
+import type { BudgetSettings } from '../config/limitTypes.ts'
+import type { Target } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
+import type { PriceBook } from '../pricing/book.ts'
+import { createWorstCases, type WorstCase, type WorstCaseFacts, type WorstCases } from '../pricing/worstCase.ts'
+import type { AppliedBudget, BudgetRefusal, Budgets, Reservation } from '../state/budgets/budget.ts'
+import { findApplied, type ScopeFacts, scopeOf } from '../state/scope.ts'
+import { upperBoundPromptTokens } from '../telemetry/tokens/bound.ts'
+import type { Rates } from './bill.ts'
+import { budgetLists, SpenderFacts } from './budgetFacts.ts'
+import { BudgetExceeded } from './budgetRefusal.ts'
+import type { Attempt, Call } from './call.ts'
+import { modelFor } from './headers.ts'
+import type { Lane } from './lane.ts'
+
+/** What an attempt holds of its budgets. */
+export interface Held {
+  readonly reservation: Reservation
+  /** The bounds that it was reckoned with; 0 where none are known. */
+  readonly promptTokens: number
+  readonly outputTokens: number
+  /** The cap that its answer must have to fit: the request has to be made anew with it. */
+  readonly cap: number | undefined
+}
+
+/** What became of a request for want of money. */
+export type BudgetAction = 'refused' | 'degraded' | 'fitted' | 'overrun'
+
+export interface BudgetGate {
+  /** Undefined when all that was spent before is known; else to be waited for before `hold`. Rejects with a `Refusal`. */
+  ready(call: Call): Promise<void> | undefined
+  /** Undefined when no budget concerns the attempt. @throws BudgetExceeded when one has no room for it */
+  hold(call: Call, target: Target, lane: Lane): Held | undefined
+  /** Gives back what an attempt held that cost nothing. */
+  release(held: Held | undefined): void
+  /** Books what all attempts cost. Call when their bills are made. */
+  settle(call: Call): void
+  acted(action: BudgetAction, scope: string): void
+}
+
+export interface BudgetGateParts {
+  readonly budgets: Budgets
+  rates(call: Call): Rates
+  hashUser(user: string): string
+  /** Reads from the ledger what was spent before, for budgets that do not know it yet. Rejects when it cannot be read. */
+  restore(settings: readonly BudgetSettings[]): Promise<void>
+  /** Budgets that could not be read count from now on rather than refuse everything. */
+  readonly servesUnrecorded: boolean
+  /** Counted by scope. */
+  acted(action: BudgetAction, scope: string): void
+  /** A call cost more than was held for it: what the vendor charged is above what its price list and caps allow. */
+  overran(attempt: Attempt, nanoUsd: number): void
+}
+
+/** A shorter answer is of no use, and some vendors refuse to be asked for it. */
+const SHORTEST_ANSWER = 16
+
+/** The longest answer of a model of which nobody knows how long its answers may be: most refuse a cap beyond what they can do. */
+const UNKNOWN_ANSWER = 8_192
+
+export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
+  const { budgets } = parts
+  /** Prices change with the configuration, and what was found out about them with it. */
+  const found = new WeakMap<PriceBook, WorstCases>()
+  const worstCasesOf = ({ prices }: Rates): WorstCases => {
+    let cases = found.get(prices)
+    if (!cases) {
+      cases = createWorstCases(prices)
+      found.set(prices, cases)
+    }
+    return cases
+  }
+
+  /** A smaller answer, where all that refuse this one say that it will do, and nobody else has set a cap. */
+  function shorten(ask: Asked, applied: readonly AppliedBudget[], refusal: BudgetRefusal): Held | undefined {
+    const { call, target, worst, cases } = ask
+    if (isCapped(call, target) || !applied.some(({ setting }) => setting.fit)) return undefined
+    const others = applied.filter(({ setting }) => !setting.fit && setting.hard)
+    if (worst.nanoUsd !== null) {
+      if (budgets.room(others) < worst.nanoUsd) return undefined
+    } else if (worst.unknown !== 'output' || others.some(({ setting }) => setting.onUnknownPrice === 'refuse'))
+      return undefined
+    const room = budgets.room(applied)
+    const most = ask.facts.maxTokens ?? (worst.nanoUsd === null ? UNKNOWN_ANSWER : undefined)
+    const cap = cases.fit(target.provider.name, ask.model, ask.facts, room, { ...ask.options, most })
+    if (cap === undefined || cap < SHORTEST_ANSWER) return undefined
+    const smaller = cases.of(target.provider.name, ask.model, { ...ask.facts, maxTokens: cap }, ask.options)
+    if (smaller.nanoUsd === null) return undefined
+    const verdict = budgets.reserve(applied, smaller.nanoUsd)
+    if (!verdict.ok) return undefined
+    parts.acted('fitted', refusal.scope)
+    return heldOf(verdict.reservation, smaller, cap)
+  }
+
+  return {
+    ready(call) {
+      const lists = budgetLists(call)
+      if (lists === undefined) return undefined
+      let known = true
+      for (const list of lists) for (const setting of list ?? []) known &&= budgets.isRestored(setting)
+      if (known) return undefined
+      const settings = lists.flatMap((list) => list ?? []).filter((setting) => !budgets.isRestored(setting))
+      return parts.restore(settings).catch(() => {
+        if (!parts.servesUnrecorded)
+          throw new Refusal('ledger_unavailable', 'The gateway cannot read what was spent, and does not guess.', null, {
+            budgets: settings.map(({ name }) => name),
+          })
+      })
+    },
+    hold(call, target, lane) {
+      const lists = budgetLists(call)
+      if (lists === undefined) return undefined
+      const applied = findApplied(lists, factsOf(call, target, parts.hashUser))
+      if (applied.length === 0) return undefined
+      const ask = reckon(call, target, lane, worstCasesOf(parts.rates(call)))
+      const verdict = budgets.reserve(applied, ask.worst.nanoUsd)
+      if (verdict.ok) return heldOf(verdict.reservation, ask.worst, undefined)
+      const { refusal } = verdict
+      const fitted = shorten(ask, applied, refusal)
+      if (fitted) return fitted
+      call.cheaperRoute ??= refusal.degradeTo
+      throw new BudgetExceeded(refusal)
+    },
+    release(held) {
+      if (held) budgets.release(held.reservation)
+    },
+    settle(call) {
+      for (const attempt of call.attempts) {
+        if (!attempt.held?.reservation.open) continue
+        const rest = budgets.settle(attempt.held.reservation, attempt.bill?.nanoUsd ?? null)
+        if (rest < 0 && !attempt.held.reservation.unbounded) {
+          for (const { applied } of attempt.held.reservation.holds) parts.acted('overrun', scopeOf(applied.setting))
+          parts.overran(attempt, -rest)
+        }
+      }
+      if (!(call.error instanceof BudgetExceeded)) return
+      budgets.tellRefused(call.error.refusal)
+      parts.acted('refused', call.error.refusal.scope)
+    },
+    acted: parts.acted,
+  }
+}
+
+/** What an attempt asks for, in numbers. */
+interface Asked {
+  readonly call: Call
+  readonly target: Target
+  readonly model: string
+  readonly facts: WorstCaseFacts
+  readonly options: { serviceTier: string | undefined; lasts: number }
+  readonly cases: WorstCases
+  readonly worst: WorstCase
+}
+
+/** The most that the attempt may cost: its body as it is sent, the answers' caps, the dearest price that can apply. */
+function reckon(call: Call, target: Target, lane: Lane, cases: WorstCases): Asked {
+  const { ask } = call.inspected!
+  const bounds = lane.bounds()
+  const { images, audio, files, bytes = 0 } = ask.media
+  // A translation may have left media out: what is text in the client's own body is text there, too.
+  const text = Math.max(ask.bytes, lane.body.length) - bytes
+  const textTokens = upperBoundPromptTokens(text, { tools: bounds.tools })
+  const facts: WorstCaseFacts = {
+    textTokens,
+    maxTokens: bounds.maxTokens,
+    uncappedTokens: bounds.predicts ? textTokens : 0,
+    n: bounds.n,
+    images,
+    audio,
+    files,
+    unbounded: bounds.unbounded,
+  }
+  const model = modelFor(target, call)
+  const options = { serviceTier: bounds.serviceTier, lasts: target.timeouts.total }
+  return { call, target, model, facts, options, cases, worst: cases.of(target.provider.name, model, facts, options) }
+}
+
+function heldOf(reservation: Reservation, worst: WorstCase, cap: number | undefined): Held {
+  if (worst.nanoUsd === null) return { reservation, promptTokens: 0, outputTokens: 0, cap }
+  const { promptTokens, outputTokens } = worst
+  return { reservation, promptTokens, outputTokens, cap }
+}
+
+const capNames = ['max_tokens', 'max_completion_tokens', 'generationConfig']
+
+/** The client, or the operator for this target, has said how long an answer may be. */
+function isCapped(call: Call, { params }: Target): boolean {
+  if (call.inspected!.ask.maxTokens !== undefined) return true
+  return params !== undefined && capNames.some((name) => name in params)
+}
+
+const factsOf = (call: Call, target: Target, hashUser: (user: string) => string): ScopeFacts =>
+  new SpenderFacts(
+    {
+      snapshot: call.snapshot,
+      key: call.key,
+      route: call.route,
+      user: call.key?.user ?? call.inspected!.ask.user,
+      target: target.id,
+    },
+    hashUser,
+  )

@@ -1,0 +1,96 @@
+// Keeps the budgets of a gateway: their state across configurations, their past from the ledger, and what is told of them.
+import type { BudgetSettings } from '../config/limitTypes.ts'
+import type { ApiKey, Snapshot } from '../config/snapshot.ts'
+import type { BudgetEvent, BudgetState, BudgetTotal } from '../state/budgets/budget.ts'
+import { createBudgets } from '../state/budgets/budgets.ts'
+import { findApplied } from '../state/scope.ts'
+import type { Rates } from './bill.ts'
+import { allBudgets, budgetLists, type Spender, SpenderFacts } from './budgetFacts.ts'
+import { type BudgetAction, type BudgetGate, createBudgetGate } from './budgetGate.ts'
+import { createRestore, type ReadSpend } from './budgetRestore.ts'
+import type { Attempt } from './call.ts'
+
+export interface BudgetKeeping {
+  readonly gate: BudgetGate
+  /**
+   * Takes up the budgets of another configuration: those that stay keep what they count, new ones learn from the ledger what was spent,
+   * others are forgotten. Requests that come before all is known wait for their own budgets.
+   */
+  use(snapshot: Snapshot): void
+  /** Resolves when what was spent before is known, or could not be read. Never rejects. */
+  known(): Promise<void>
+  /** The budgets that concern whoever spends, with what is left. Those that count by a name which is not given are left out. */
+  statesOf(spender: Spender): BudgetState[]
+  /** Every entity of every budget that has spent or holds something, and each budget that counts all together. */
+  utilisation(): BudgetState[]
+  /** Each budget of the configuration with its entities summed up; those that virtual keys bring along are left out. */
+  totals(): { settings: BudgetSettings; total: BudgetTotal }[]
+  readonly size: { readonly budgets: number; readonly accounts: number; readonly reserved: number }
+}
+
+export interface BudgetKeepingParts {
+  rates(snapshot: Snapshot): Rates
+  /** Absent: raw names are used, and stay in memory. */
+  hashUser?: ((user: string) => string) | undefined
+  /** Absent: nothing is recorded, so there is no past. */
+  read?: ReadSpend | undefined
+  readonly servesUnrecorded?: boolean | undefined
+  /** Keys made at run time. */
+  virtualKeys(): readonly ApiKey[]
+  told(event: BudgetEvent): void
+  acted(action: BudgetAction, scope: string): void
+  overran(attempt: Attempt, nanoUsd: number): void
+  /** What was spent before could not be read. */
+  failed(error: unknown): void
+  /** Unix milliseconds. */
+  readonly now?: (() => number) | undefined
+}
+
+export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
+  const { read, now = Date.now, hashUser = (user: string) => user } = parts
+  const budgets = createBudgets({ now, told: parts.told, recorded: read !== undefined })
+  const restore = read === undefined ? async () => {} : createRestore(budgets, read, now)
+  let configured: readonly BudgetSettings[] = []
+  let known = Promise.resolve()
+  const inUse = (): BudgetSettings[] => [
+    ...new Set([...configured, ...parts.virtualKeys().flatMap((key) => key.budgets ?? [])]),
+  ]
+  return {
+    gate: createBudgetGate({
+      budgets,
+      hashUser,
+      restore: (settings) =>
+        restore(settings).catch((error) => {
+          parts.failed(error)
+          throw error
+        }),
+      rates: (call) => parts.rates(call.snapshot),
+      servesUnrecorded: parts.servesUnrecorded ?? false,
+      acted: parts.acted,
+      overran: parts.overran,
+    }),
+    use(snapshot) {
+      configured = allBudgets(snapshot)
+      const all = inUse()
+      budgets.prune(all)
+      known = restore(all).catch(parts.failed)
+    },
+    known: () => known,
+    statesOf(spender) {
+      const lists = budgetLists(spender)
+      return lists ? budgets.states(findApplied(lists, new SpenderFacts(spender, hashUser))) : []
+    },
+    utilisation() {
+      return inUse().flatMap((settings) => {
+        const found = [...budgets.entities(settings)]
+        return found.length === 0 && settings.per.length === 0
+          ? budgets.states([{ setting: settings, entity: '' }])
+          : found
+      })
+    },
+    totals: () => configured.map((settings) => ({ settings, total: budgets.total(settings) })),
+    get size() {
+      return budgets.size
+    },
+  }
+}

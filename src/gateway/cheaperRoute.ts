@@ -1,0 +1,68 @@
+// Answers by another route where the budget of the one that was asked for is used up and says so.
+import { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import { requireRoute } from './allow.ts'
+import type { Good } from './attempt.ts'
+import { costsNothing } from './bill.ts'
+import { BudgetExceeded } from './budgetRefusal.ts'
+import type { Call } from './call.ts'
+import { firstGood, type Survival } from './firstGood.ts'
+import type { Plan } from './plan.ts'
+
+/** Routes in a row that one request may be sent down to. */
+const MAX_STEPS = 4
+
+/**
+ * As `firstGood`. Where a budget refuses and names a route to take in its place, that one is tried, with its own targets and
+ * budgets; each route once. The key must be allowed to ask for it. Limits were those of the route that was asked for.
+ *
+ * @param planAgain the plan for the route that the call has by then
+ */
+export async function firstAffordable(
+  call: Call,
+  plan: Plan,
+  survival: Survival,
+  planAgain: (call: Call) => Plan,
+): Promise<Good> {
+  const seen = new Set([call.route!.name])
+  for (let current = plan; ; ) {
+    call.cheaperRoute = undefined
+    try {
+      return await firstGood(call, current, survival)
+    } catch (error) {
+      if (call.cheaperRoute === undefined || seen.size > MAX_STEPS || !isWorthIt(call, error)) throw error
+      const asked = call.route!.name
+      if (seen.has(call.cheaperRoute) || !take(call, call.cheaperRoute)) throw error
+      seen.add(call.route!.name)
+      call.degradedFrom ??= asked
+      survival.budgets?.acted('degraded', error instanceof BudgetExceeded ? error.refusal.scope : '')
+      // What another route answers is no evidence for a rollout of this one, and no answer for those who wait for this one's.
+      call.assigned = undefined
+      call.cache?.flight?.fail()
+      call.cache = undefined
+      current = planAgain(call)
+    }
+  }
+}
+
+/**
+ * Whether the request may still move: it was refused, or failed where others were too dear. What was spent on the way belongs to the
+ * route that it was spent on, and the ledger knows one route a request.
+ */
+function isWorthIt(call: Call, error: unknown): boolean {
+  const over = error instanceof BudgetExceeded || (error instanceof UpstreamFault && error.rule.scope !== 'request')
+  return over && !call.gone && call.attempts.every(costsNothing)
+}
+
+/** False when the route is not there or not for this key. */
+function take(call: Call, name: string): boolean {
+  const route = call.snapshot.routes.get(name)
+  if (!route) return false
+  try {
+    requireRoute(call.key, name, route)
+  } catch (error) {
+    if (error instanceof Refusal) return false
+    throw error
+  }
+  call.route = route
+  return true
+}

@@ -1,0 +1,54 @@
+// GET /admin/budgets: what may be spent, what is, what is held, and when there is more again.
+import { z } from 'zod'
+import { Refusal } from '../../dialects/errors.ts'
+import { formatUsd } from '../../pricing/decimal.ts'
+import type { BudgetState } from '../../state/budgets/budget.ts'
+import { defineRoute } from './route.ts'
+
+const name = z.string().max(600).optional()
+
+export const budgetsQuery = z.strictObject({
+  budget: name,
+  entity: name,
+  limit: z.coerce.number({ error: 'expected a number' }).int().min(1).max(10_000).default(1_000),
+})
+
+export const listBudgets = defineRoute({
+  method: 'GET',
+  path: '/budgets',
+  role: 'viewer',
+  summary: 'Limit, spending and reservations of each budget and each of those that it counts by, fullest first.',
+  query: budgetsQuery,
+  async answer({ query: { budget, entity, limit }, deps: { budgets } }) {
+    if (!budgets) throw new Refusal('not_available', 'This gateway keeps no budgets.')
+    await budgets.known()
+    const found = budgets
+      .utilisation()
+      .filter((state) => (budget === undefined || state.name === budget) && (entity ?? state.entity) === state.entity)
+      .sort((a, b) => shareOf(b) - shareOf(a))
+    return {
+      json: { object: 'list', data: found.slice(0, limit).map(presentBudget), has_more: found.length > limit },
+    }
+  },
+})
+
+/** A budget as it is shown, also to those whom it concerns. Sums are exact decimals of USD. */
+export function presentBudget(state: BudgetState) {
+  const { limit, spent, reserved, reset } = state
+  return {
+    budget: state.name,
+    scope: state.scope,
+    entity: state.entity === '' ? null : state.entity,
+    hard: state.hard,
+    window: state.window,
+    rolling: state.rolling,
+    limit_usd: formatUsd(limit),
+    spent_usd: formatUsd(spent),
+    reserved_usd: formatUsd(reserved),
+    left_usd: formatUsd(Math.max(0, limit - spent - reserved)),
+    used_percent: Math.floor((spent / limit) * 1000) / 10,
+    resets_at: reset === null ? null : new Date(reset).toISOString(),
+  }
+}
+
+const shareOf = ({ limit, spent, reserved }: BudgetState): number => (spent + reserved) / limit

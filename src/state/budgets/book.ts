@@ -1,0 +1,63 @@
+// The accounts of one budget: one an entity, and a shared one for entities beyond a bound.
+import type { BudgetSettings } from '../../config/limitTypes.ts'
+import { Account } from './account.ts'
+
+export class BudgetBook {
+  readonly settings: BudgetSettings
+  /** What was spent before this process is in it. */
+  restored: boolean
+  /** Forgotten: whoever still has a way to it must look for another. */
+  gone = false
+  readonly accounts = new Map<string, Account>()
+  readonly #maxAccounts: number
+  /** For entities beyond the bound: none of them gets more than the limit. */
+  readonly #shared: Account
+
+  constructor(settings: BudgetSettings, maxAccounts: number, restored: boolean) {
+    this.settings = settings
+    this.restored = restored
+    this.#maxAccounts = maxAccounts
+    this.#shared = new Account(settings)
+  }
+
+  /** Creates no account for an entity that has spent nothing. */
+  find(entity: string, at: number): Account | undefined {
+    const account = this.accounts.get(entity)
+    if (account) return account
+    return this.accounts.size >= this.#maxAccounts || !this.#shared.isIdle(at) ? this.#shared : undefined
+  }
+
+  take(entity: string, at: number): Account {
+    const account = this.accounts.get(entity)
+    if (account) return account
+    // Who shared the account in this window goes on sharing it, or would have the limit twice.
+    if (!this.#shared.isIdle(at)) return this.#shared
+    if (this.accounts.size >= this.#maxAccounts) this.forgetIdle(at)
+    if (this.accounts.size >= this.#maxAccounts) return this.#shared
+    const made = new Account(this.settings)
+    made.spent(at)
+    this.accounts.set(entity, made)
+    return made
+  }
+
+  forgetIdle(at: number): void {
+    for (const [entity, account] of this.accounts) if (account.isIdle(at)) this.accounts.delete(entity)
+  }
+
+  /** Nano-USD held back: requests of an older configuration may still run on it. */
+  get reserved(): number {
+    let sum = this.#shared.reserved
+    for (const { reserved } of this.accounts.values()) sum += reserved
+    return sum
+  }
+
+  /** Entities with their accounts; those that share one have none of their own: `undefined`. */
+  *entities(at: number): Generator<[entity: string | undefined, Account]> {
+    for (const [entity, account] of this.accounts) if (!account.isIdle(at)) yield [entity, account]
+    if (!this.#shared.isIdle(at)) yield [undefined, this.#shared]
+  }
+}
+
+/** What is the same budget: its limit and what it does may change at any time, another window or another scope is another count. */
+export const identityOf = ({ name, per, only, window, rolling, timezone }: BudgetSettings): string =>
+  JSON.stringify([name, per, Object.entries(only).sort(), window, rolling, timezone])

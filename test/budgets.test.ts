@@ -1,0 +1,285 @@
+// Budgets on the journey: what is held, what is booked, what is refused, and which other way a request may take.
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { parseConfig } from '../src/config/load.ts'
+import type { BudgetState } from '../src/state/budgets/budget.ts'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { type Exchange, post } from './support/exchange.ts'
+import { upstreamAt } from './support/gateway.ts'
+import { appKey, bearer, billOf, type LedgerGateway, otherKey, startLedgerGateway } from './support/ledgerGateway.ts'
+
+type Json = Record<string, unknown>
+
+async function open(config: Json, options: Parameters<typeof startLedgerGateway>[1] = {}): Promise<LedgerGateway> {
+  const books = await startLedgerGateway(config, options)
+  onTestFinished(() => books.close())
+  return books
+}
+
+const call = (
+  books: LedgerGateway,
+  body: Json = {},
+  headers: Record<string, string> = bearer(appKey),
+): Promise<Exchange> => post(books.url + CHAT, { ...ask('sim/sim-tokens-10'), max_tokens: 20, ...body }, headers)
+
+const errorOf = (reply: Exchange): Json => (JSON.parse(reply.text) as { error: Json }).error
+
+const stateOf = (books: LedgerGateway, name: string): BudgetState[] =>
+  books.gateway.turnout.budgets.utilisation().filter((state) => state.name === name)
+
+/** What the request may cost at most by the simulated prices: every byte a token, and the cap. */
+const worstOf = (body: Json, maxTokens: number): number =>
+  Buffer.byteLength(JSON.stringify(body)) * 400 + maxTokens * 1600
+
+describe('what is held and booked', () => {
+  it('holds the worst case while a call runs and books what it cost when it has ended', async () => {
+    const books = await open(
+      { budgets: { all: { usd: 1 } } },
+      { simulator: { scripts: { 'sim-waits': { headersDelayMs: 200, tokens: 10 } } } },
+    )
+    const body = { ...ask('sim/sim-waits'), max_tokens: 20 }
+    const running = post(books.url + CHAT, body, bearer(appKey))
+    await books.simulator.waitFor(({ model }) => model === 'sim-waits')
+    const [held] = stateOf(books, 'all')
+    const sent = { ...body, model: 'sim-waits' }
+    expect(held).toMatchObject({ spent: 0, hard: true, limit: 1_000_000_000, scope: 'everything', entity: '' })
+    expect(held!.reserved).toBeGreaterThanOrEqual(worstOf(sent, 20))
+    expect(held!.reserved).toBeLessThanOrEqual(worstOf(body, 20))
+    expect((await running).status).toBe(200)
+    const cost = Number(billOf(books.simulator.calls))
+    expect(stateOf(books, 'all')).toMatchObject([{ spent: cost, reserved: 0 }])
+    expect((await running).headers['x-turnout-cost-usd']).toBe((cost / 1e9).toString())
+  })
+
+  it('counts a budget for each of those that it counts by', async () => {
+    const books = await open({
+      budgets: {
+        'by-key': { per: 'key', usd: 1 },
+        'by-team-and-route': { per: ['team', 'route'], usd: 1 },
+        'by-target': { per: 'target', usd: 1 },
+        'only-data': { only: { team: 'data' }, usd: 1 },
+      },
+      routes: { chat: { targets: ['sim/sim-tokens-10'], budgets: { usd: 2 } } },
+      teams: { shop: { budgets: { usd: 3 } } },
+    })
+    await call(books, { model: 'chat' })
+    await call(books, { model: 'chat' })
+    await call(books, { model: 'chat' }, bearer(otherKey))
+    const each = Number(billOf(books.simulator.calls)) / 3
+    const found = Object.fromEntries(
+      books.gateway.turnout.budgets.utilisation().map(({ name, entity, spent }) => [`${name}: ${entity}`, spent]),
+    )
+    expect(found).toEqual({
+      'by-key: web': each * 2,
+      'by-key: batch': each,
+      'by-team-and-route: shop/chat': each * 2,
+      'by-team-and-route: data/chat': each,
+      'by-target: sim/sim-tokens-10': each * 3,
+      'only-data: data': each,
+      'route chat: chat': each * 3,
+      'team shop: shop': each * 2,
+    })
+  })
+
+  it('gives back what failed calls held, and books what they cost', async () => {
+    const books = await open({
+      budgets: { all: { usd: 1 } },
+      routes: { chat: { targets: ['sim/sim-error-503', 'sim/sim-cut', 'sim/sim-tokens-10'] } },
+    })
+    expect((await call(books, { model: 'chat' })).status).toBe(200)
+    const [state] = stateOf(books, 'all')
+    const { cost } = books.store.db.prepare('SELECT sum(cost) AS cost FROM attempt').get() as { cost: number }
+    expect(state).toMatchObject({ spent: cost, reserved: 0 })
+  })
+
+  it('says what soft budgets would have refused, and refuses nothing', async () => {
+    const books = await open({ budgets: { soft: { usd: '0.000001', hard: false } } })
+    const reply = await call(books)
+    expect(reply.status).toBe(200)
+    expect(reply.headers['x-turnout-budget-exceeded']).toBe('soft')
+    expect(stateOf(books, 'soft')[0]!.spent).toBeGreaterThan(1_000)
+    const told = books.gateway.notes.filter((note) => JSON.stringify(note).includes('"budget":"soft"'))
+    expect(told).toHaveLength(1)
+  })
+
+  it('costs nothing where no budget is configured', async () => {
+    const books = await open({})
+    const reply = await call(books)
+    expect(reply.status).toBe(200)
+    expect(books.gateway.turnout.budgets.size).toEqual({ budgets: 0, accounts: 0, reserved: 0 })
+  })
+})
+
+describe('what is refused', () => {
+  it('says whose budget has no room, what is spent of it and when it resets', async () => {
+    const books = await open({ budgets: { 'web-daily': { per: 'key', usd: '0.0001', window: 'day' } } })
+    const replies: Exchange[] = []
+    while (replies.at(-1)?.status !== 402 && replies.length < 10) replies.push(await call(books))
+    const refused = replies.at(-1)!
+    expect(refused.status).toBe(402)
+    expect(refused.headers['x-should-retry']).toBe('false')
+    expect(refused.headers['x-turnout-error']).toBe('budget_exceeded')
+    const error = errorOf(refused) as { code: string; message: string; metadata: Json }
+    const spent = Number(billOf(books.simulator.calls)) / 1e9
+    const midnight = new Date()
+    midnight.setUTCHours(24, 0, 0, 0)
+    expect(error.code).toBe('budget_exceeded')
+    expect(error.metadata).toMatchObject({
+      budget: 'web-daily',
+      scope: 'key',
+      reason: 'exhausted',
+      limit_usd: '0.0001',
+      spent_usd: String(spent),
+      reserved_usd: '0',
+      window: 'day',
+      reset: midnight.toISOString(),
+    })
+    expect(error.message).toContain(`It resets at ${midnight.toISOString()}.`)
+    // Nobody was asked for what was refused.
+    expect(books.simulator.calls).toHaveLength(replies.length - 1)
+    expect((await call(books, {}, bearer(otherKey))).status).toBe(200)
+    const { body } = await books.gateway.metrics.expose()
+    expect(body).toContain('turnout_budget_actions_total{scope="key",action="refused"} 1')
+    expect(body).toContain('turnout_budget_limit_usd{budget="web-daily"} 0.0001')
+  })
+
+  it('says that a call would not fit an untouched budget', async () => {
+    const books = await open({ budgets: { all: { usd: '0.0001' } } })
+    const error = errorOf(await call(books, { max_tokens: 1_000_000 }))
+    expect(error.metadata).toMatchObject({ reason: 'too_large', reset: null, spent_usd: '0' })
+  })
+
+  it('refuses what has no known bound, unless it is told to warn', async () => {
+    const config = { directModels: true, budgets: { all: { usd: 1 } } }
+    const strict = await open(config)
+    const error = errorOf(await call(strict, { model: 'sim/no-such-price' }))
+    expect(error).toMatchObject({ code: 'budget_exceeded', metadata: { reason: 'unknown_price', needed_usd: null } })
+    // A search at the vendor is billed by the call.
+    const searching = await call(strict, { web_search_options: {} })
+    expect(errorOf(searching)).toMatchObject({ metadata: { reason: 'unknown_price' } })
+    expect(strict.simulator.calls).toHaveLength(0)
+
+    const lenient = await open({ ...config, budgets: { all: { usd: 1, onUnknownPrice: 'warn' } } })
+    const reply = await call(lenient, { model: 'sim/no-such-price' })
+    expect(reply.status).toBe(200)
+    expect(reply.headers['x-turnout-budget-unbounded']).toBe('true')
+  })
+
+  it('counts forced parameters and the number of answers', async () => {
+    const books = await open({
+      budgets: { all: { usd: '0.0005' } },
+      targets: { forced: { provider: 'sim', model: 'sim-fast', params: { max_tokens: 4_000 } } },
+      routes: { forced: { targets: ['forced'] } },
+    })
+    expect((await call(books, { model: 'sim/sim-fast', max_tokens: 100 })).status).toBe(200)
+    expect((await call(books, { model: 'forced', max_tokens: 100 })).status).toBe(402)
+    expect((await call(books, { model: 'sim/sim-fast', max_tokens: 100, n: 10 })).status).toBe(402)
+    expect((await call(books, { model: 'sim/sim-fast', max_tokens: 10, max_completion_tokens: 4_000 })).status).toBe(
+      402,
+    )
+  })
+})
+
+describe('other ways', () => {
+  const dear = { 'sim-dear*': { input: 400, output: 1600 }, 'sim-*': { input: 0.4, cacheRead: 0.1, output: 1.6 } }
+
+  it('goes on to the next target where one is too dear', async () => {
+    const books = await open({
+      prices: dear,
+      budgets: { all: { usd: '0.01' } },
+      routes: { chat: { targets: ['sim/sim-dear', 'sim/sim-tokens-10'] } },
+    })
+    const reply = await call(books, { model: 'chat' })
+    expect(reply.status).toBe(200)
+    expect(reply.headers['x-turnout-target']).toBe('sim/sim-tokens-10')
+    expect(reply.headers['x-turnout-attempts']).toBe('1')
+  })
+
+  const routes = {
+    best: { targets: ['sim/sim-dear'], budgets: { usd: '0.01', onExhausted: 'route:good' } },
+    good: { targets: ['sim/sim-dear-too'], budgets: { usd: '0.01', onExhausted: 'route:plain' } },
+    plain: { targets: ['sim/sim-tokens-10'] },
+    circle: { targets: ['sim/sim-dear'], budgets: { usd: '0.01', onExhausted: 'route:back' } },
+    back: { targets: ['sim/sim-dear'], budgets: { usd: '0.01', onExhausted: 'route:circle' } },
+  }
+
+  it('takes the route that a budget names in its place, step by step', async () => {
+    const books = await open({ prices: dear, routes })
+    const reply = await call(books, { model: 'best' })
+    expect(reply.status).toBe(200)
+    expect(reply.headers['x-turnout-degraded-from']).toBe('best')
+    expect(reply.headers['x-turnout-target']).toBe('sim/sim-tokens-10')
+    expect(books.gateway.lines.at(-1)).toMatchObject({ route: 'plain', model: 'best' })
+    expect((await call(books, { model: 'good', stream: true })).status).toBe(200)
+    const { body } = await books.gateway.metrics.expose()
+    expect(body).toContain('turnout_budget_actions_total{scope="route",action="degraded"} 3')
+    expect(body).not.toMatch(/action="refused"\} [1-9]/)
+  })
+
+  it('does not run in circles', async () => {
+    const books = await open({ prices: dear, routes })
+    const reply = await call(books, { model: 'circle' })
+    expect(reply.status).toBe(402)
+    expect(errorOf(reply).metadata).toMatchObject({ budget: 'route back' })
+  })
+
+  it('takes no route that the key may not ask for', async () => {
+    const books = await open({ prices: dear, routes })
+    const { secret } = await books.keyring.create({ name: 'limited', routes: ['best'], disabled: false })
+    const reply = await call(books, { model: 'best' }, bearer(secret))
+    expect(reply.status).toBe(402)
+    expect(errorOf(reply).metadata).toMatchObject({ budget: 'route best' })
+  })
+
+  it('caps an answer without a cap so that it fits the rest, in the words of each vendor', async () => {
+    const books = await open(
+      { budgets: { all: { usd: '0.001', fit: true } }, routes: { chat: 'sim/sim-endless' } },
+      { simulator: { keepBodies: true, scripts: { 'sim-endless': { tokens: 5_000 } } } },
+    )
+    const reply = await call(books, { model: 'chat', max_tokens: undefined })
+    const cap = Number(reply.headers['x-turnout-max-tokens'])
+    expect(reply.status).toBe(200)
+    expect(cap).toBeGreaterThan(100)
+    expect(JSON.parse(String(books.simulator.calls[0]!.body))).toMatchObject({ max_completion_tokens: cap })
+    const usage = (JSON.parse(reply.text) as { usage: { completion_tokens: number } }).usage
+    expect(usage.completion_tokens).toBeLessThanOrEqual(cap)
+    const [state] = stateOf(books, 'all')
+    expect(state!.spent).toBeLessThanOrEqual(state!.limit)
+    // A cap of the client's own is its own.
+    expect((await call(books, { model: 'chat', max_tokens: 100_000 })).status).toBe(402)
+  })
+})
+
+describe('configurations come and go', () => {
+  const swap = (books: LedgerGateway, config: Json): void => {
+    const document = {
+      providers: { sim: upstreamAt(books.simulator.url) },
+      prices: { 'sim-*': { input: 0.4, cacheRead: 0.1, output: 1.6 } },
+      directModels: true,
+      keys: [{ name: 'web', key: appKey, team: 'shop' }],
+      ...config,
+    }
+    const env = {}
+    books.gateway.turnout.swap(parseConfig(JSON.stringify(document), { env, version: 2 }).snapshot)
+  }
+
+  it('keeps what was spent, and lets a raised limit hold at once', async () => {
+    const books = await open({ budgets: { all: { usd: '0.0001' } } })
+    while ((await call(books)).status === 200);
+    const [before] = stateOf(books, 'all')
+    swap(books, { budgets: { all: { usd: '0.0002', onExhausted: 'refuse' } } })
+    expect(stateOf(books, 'all')).toEqual([{ ...before, limit: 200_000 }])
+    expect((await call(books)).status).toBe(200)
+  })
+
+  it('knows of a new budget what was spent before it', async () => {
+    const books = await open({})
+    for (let i = 0; i < 3; i++) expect((await call(books)).status).toBe(200)
+    const spent = Number(billOf(books.simulator.calls))
+    swap(books, {
+      budgets: { late: { per: 'key', usd: '0.0001', window: 'hour' }, dated: { usd: 1, rolling: true, window: 'day' } },
+    })
+    expect((await call(books, { max_tokens: 200 })).status).toBe(402)
+    expect(stateOf(books, 'late')).toMatchObject([{ entity: 'web', spent, reserved: 0 }])
+    expect(stateOf(books, 'dated')).toMatchObject([{ spent, reserved: 0 }])
+  })
+})
