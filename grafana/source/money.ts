@@ -65,6 +65,46 @@ export const money: Dashboard = {
       ],
     },
     {
+      title: 'Budgets',
+      panels: [
+        {
+          title: 'Used of each budget',
+          description:
+            'Share of the limit that is spent, of whoever is nearest to it. At 1 a hard budget refuses: `turnout budgets` says whose, docs/budgets.md what to do.',
+          unit: 'percentunit',
+          min: 0,
+          width: 8,
+          queries: [{ expr: `max by (budget) (turnout_budget_used_ratio{${where}})`, legend: '{{budget}}' }],
+        },
+        {
+          title: 'Spent, held and allowed',
+          description:
+            'USD, all that a budget counts by together. Much held and little spent: requests without a cap on their answers; set `max_tokens`, or `fit`.',
+          unit: 'currencyUSD',
+          width: 8,
+          queries: [
+            { expr: `sum by (budget) (turnout_budget_spent_usd{${where}})`, legend: '{{budget}} spent' },
+            { expr: `sum by (budget) (turnout_budget_reserved_usd{${where}})`, legend: '{{budget}} held' },
+            { expr: `max by (budget) (turnout_budget_limit_usd{${where}})`, legend: '{{budget}} limit' },
+          ],
+        },
+        {
+          title: 'What budgets did',
+          description:
+            'Requests refused, sent to a cheaper route, given a cap. overrun: calls that cost more than was held for them; look into the log, a price or a cap is not what it seems.',
+          unit: 'reqps',
+          stack: true,
+          width: 8,
+          queries: [
+            {
+              expr: rate('turnout_budget_actions_total', where, ['scope', 'action']),
+              legend: '{{scope}}: {{action}}',
+            },
+          ],
+        },
+      ],
+    },
+    {
       title: 'Who and what',
       panels: [
         {

@@ -57,10 +57,12 @@ export const documentOf = (simulator: string): Document => ({
     dead: { targets: ['dead-alone'] },
     streams: { targets: ['alpha/sim-torn'] },
     moved: ['alpha/sim-fast'],
+    careful: ['alpha/sim-fast'],
     // The target that the shipped example of an alert on shares names.
     dear: { targets: ['openai/gpt-4o'] },
     unpriced: { targets: ['beta/nobody-knows-the-price'] },
   },
+  budgets: { careful: { only: { route: 'careful' }, usd: 1 } },
   limits: { tight: { per: 'key', only: { key: 'tight' }, requests: 2 } },
   keys: [
     { name: 'tight', key: keyOfTight },
@@ -141,6 +143,7 @@ export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>
     await scene.chat('translated', { logit_bias: { 50256: -100 } }, keyOfBlue)
   },
   'a limit is reached': (scene) => times(4, () => scene.chat('healthy', {}, keyOfTight)),
+  'a budget has no room': (scene) => times(4, (index) => scene.chat('careful', { max_tokens: index * 1_000_000 + 10 })),
   'slow streams': (scene) => times(3, () => scene.chat('slow', { stream: true }, keyOfBlue)),
   retries: async (scene) => {
     scene.simulator.script('sim-once', scripts['sim-once'])
