@@ -86,7 +86,7 @@ describe('a dead canary', () => {
     expect(one.evidence.harm?.cause).toBe('guard')
     const decision = judge(one.evidence, conditions)
     expect(decision).toMatchObject({ action: 'rollback', cause: 'guard', guard: 'first_attempt_error' })
-    // Half of the published 876.983: the mixture over restarts has spent half on the epochs to come.
+    // Half of the plain 876.983: the mixture over restarts has spent half on the epochs to come.
     expect(decision.reason).toBe(
       'first_attempt_error: 3 of 3 bad events on the canary at 5 % weight, observed ratio unbounded, for stable had none, allowed 1x; ' +
         'evidence 438 : 1, limit 250 : 1 (alpha 1 %, share 0.4)',
@@ -464,7 +464,7 @@ describe('the judgement', () => {
     expect(decision).toMatchObject({ action: 'hold', cause: 'inconclusive', guard: 'first_attempt_error' })
     expect(decision.reason).toMatch(/about \d+ more requests are needed, \d+ of them on the canary$/)
     const { requests } = decision.forecast!
-    // Two bad events in a hundred requests; published: 53 in the median at half of the traffic.
+    // Two bad events in a hundred requests; 53 of them in the median at half of the traffic.
     expect(requests).toBeGreaterThan(1000)
     expect(requests).toBeLessThan(4000)
     expect(judge(one.evidence, { ...asked, weightPpm: million }).reason).toContain('never will be')

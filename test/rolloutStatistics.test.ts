@@ -33,7 +33,7 @@ const weight = fc.integer({ min: 1, max: million - 1 }).map((ppm) => ppm / milli
 const ratio = fc.double({ min: 0.01, max: 100, noNaN: true })
 
 describe('the evidence of one bad event', () => {
-  it('has the published increments', () => {
+  it('has the known increments', () => {
     expect(increment(2, 1, 0.05, true)).toBeCloseTo(0.6443570163905132, 14)
     expect(increment(2, 1, 0.05, false)).toBeCloseTo(-0.04879016416943205, 14)
   })
@@ -73,7 +73,7 @@ describe('the evidence of one bad event', () => {
 })
 
 describe('evidence that is added up', () => {
-  it('has the published values', () => {
+  it('has the known values', () => {
     const bad = [true, 0.05] as const
     expect(evidenceOf([bad])).toBeCloseTo(5.931, 3)
     expect(evidenceOf([bad, bad])).toBeCloseTo(64.007, 3)
@@ -270,7 +270,7 @@ describe('intervals for show', () => {
     expect(ratioInterval([{ ppm: 50_000, badStable: 0, badCanary: 30 }], 0.05).upper).toBe(Number.POSITIVE_INFINITY)
   })
 
-  it('give the published ranks of quantiles', () => {
+  it('give the known ranks of quantiles', () => {
     const ranks = [100, 300, 1000, 5000, 20_000].map((n) => quantileRanks(n, 0.95, 0.05))
     expect(ranks.map((rank) => [rank!.lower, rank!.upper])).toEqual([
       [87, 100],

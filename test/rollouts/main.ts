@@ -30,10 +30,10 @@ for (const scenario of all) if (!values.only || scenario.name.includes(values.on
 if (!values.only) {
   show(simulate(frailScenario, sizes), false)
 
-  console.log('\nbad events until harm is found, alpha 1 %: median (published)')
-  for (const { weight, ratio, published, median, isNear } of measureDelays(sizes.delay)) {
+  console.log('\nbad events until harm is found, alpha 1 %: median (reference)')
+  for (const { weight, ratio, reference, median, isNear } of measureDelays(sizes.delay)) {
     if (!isNear) failures++
-    console.log(`${isNear ? 'ok  ' : 'FAIL'} weight ${weight * 100} %, ${ratio}x: ${median} (${published})`)
+    console.log(`${isNear ? 'ok  ' : 'FAIL'} weight ${weight * 100} %, ${ratio}x: ${median} (${reference})`)
   }
   const late = (restarts: boolean) =>
     quantileOf(
