@@ -256,7 +256,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         log.warn(text, { event: 'rollout', route: transition.live.definition.route })
         shown?.changed(from, to, cause)
         if (type === 'rollout.aborted') dropCanary(cache, transition.live, snapshot)
-        notify({ type, at: transition.event.at, data })
+        notify({ type, at: transition.event.at, data: { summary: text, ...data } })
       },
     })
   }

@@ -292,6 +292,7 @@ describe('budget', () => {
     spent: percent * usd,
     limit: 100 * usd,
     reset: start + day,
+    rolling: false,
     at: start,
     ...more,
   })
@@ -332,20 +333,51 @@ describe('budget', () => {
   })
 
   it('is over when the limit is raised, or the budget is gone', () => {
-    const { engine, clock, words } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
+    const { engine, clock, words, told } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
     engine.pass(passed(80))
     engine.pass(passed(100, { entity: 'batch' }))
     clock.at += hour
-    const states: Record<string, { spent: number; limit: number }> = {
-      'month: web': { spent: 80 * usd, limit: 100 * usd },
-      'month: batch': { spent: 100 * usd, limit: 100 * usd },
-    }
-    engine.review((entity) => states[entity])
+    const now = (entity: string, spent: number, limit: number) => ({
+      name: 'month',
+      entity,
+      spent: spent * usd,
+      limit: limit * usd,
+    })
+    engine.review(() => [now('web', 80, 100), now('batch', 100, 100)])
     expect(words()).toHaveLength(2)
-    states['month: web'] = { spent: 80 * usd, limit: 200 * usd }
-    delete states['month: batch']
-    engine.review((entity) => states[entity])
+    clock.at += minute
+    engine.review(() => [now('web', 80, 200)])
     expect(words().slice(2)).toEqual(['money month: web resolved', 'money month: batch resolved'])
+    expect(describeAlert(told[2]!).summary).toBe('The budget month: web has room again: $80.00 of $100.00 spent.')
+  })
+
+  it('follows a rolling window, which has no end', () => {
+    const { engine, clock, words } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
+    engine.pass(passed(80, { rolling: true, reset: start + hour }))
+    const at = (spent: number) => () => [{ name: 'month', entity: 'web', spent: spent * usd, limit: 100 * usd }]
+    clock.at += 2 * hour
+    engine.review(at(80))
+    expect(words()).toHaveLength(1)
+    clock.at += 2 * hour
+    engine.review(at(79))
+    expect(words().at(-1)).toBe('money month: web resolved')
+  })
+
+  it('tells when a budget refuses calls although it is not spent, and keeps to that', () => {
+    const { engine, clock, told } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
+    engine.pass(passed(100, { spent: 95 * usd }))
+    expect(describeAlert(told[0]!)).toMatchObject({
+      summary: 'The budget month: web refuses calls: $95.00 of $100.00 spent.',
+      scope: 'budget',
+      entity: 'month: web',
+      percent: 100,
+      value: '95',
+      limit: '100',
+      reset: '2026-02-01T12:00:00.000Z',
+    })
+    clock.at += hour
+    engine.review(() => [{ name: 'month', entity: 'web', spent: 95 * usd, limit: 100 * usd }])
+    expect(told).toHaveLength(1)
   })
 })
 

@@ -2,8 +2,10 @@
 import { writeFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { startSimulator } from '../src/simulator/server.ts'
 import { type ControlGateway, document, keys, startControl } from './support/control.ts'
 import { post } from './support/exchange.ts'
+import { startGateway, upstreamAt } from './support/gateway.ts'
 import { endTurnout, said, startTurnout } from './support/turnoutProcess.ts'
 import { startReceiver, type WebhookReceiver } from './support/webhookReceiver.ts'
 
@@ -169,6 +171,38 @@ describe('C53 kill -9', () => {
       Array(length + 1).fill(lost!.text),
     )
   })
+})
+
+it('writes one line into the log for each message, as loud as its severity, and none for an empty list of webhooks', async () => {
+  const upstream = await startSimulator()
+  const place = await startGateway({
+    providers: { sim: upstreamAt(upstream.url) },
+    routes: { chat: 'sim/sim-text' },
+    prices: { 'sim-*': { input: 0, output: 1_000_000 } },
+    alerts: {
+      loud: { kind: 'spend', usd: 0.5, severity: 'critical', channels: [] },
+      plain: { kind: 'spend', usd: 0.5, channels: [] },
+    },
+  })
+  try {
+    for (let n = 0; n < 3; n++)
+      await post(`${place.url}/v1/chat/completions`, {
+        model: 'chat',
+        messages: [{ role: 'user', content: 'Say hello' }],
+      })
+    const lines = (place.notes as { text: string; facts?: { event?: string } }[]).filter(
+      ({ facts }) => facts?.event === 'alert_firing',
+    )
+    expect(lines).toMatchObject(
+      [
+        { text: /^alert loud firing: All requests cost \$/, facts: { alert: 'loud', severity: 'critical' } },
+        { text: /^alert plain firing: All requests cost \$/, facts: { alert: 'plain', severity: 'warning' } },
+      ].map(({ text, facts }) => ({ text: expect.stringMatching(text), facts })),
+    )
+  } finally {
+    await place.close()
+    await upstream.close()
+  }
 })
 
 it('without rules nothing is watched', async () => {

@@ -45,6 +45,21 @@ export const features: readonly Feature[] = [
     },
   },
   {
+    name: 'alerts',
+    title: 'four rules watch the spending, by key, route and target',
+    on: (config) => {
+      config.alerts = {
+        hour: { kind: 'spend', per: 'key', usd: 1_000_000 },
+        day: { kind: 'average', per: 'route', window: 'day', usd: 1_000 },
+        share: { kind: 'share', route: 'bench-slow', percent: 100, minUsd: 1_000_000 },
+        spike: { kind: 'spike', per: 'target', times: 1000, minUsd: 1_000_000 },
+      }
+    },
+    off: (config) => {
+      delete config.alerts
+    },
+  },
+  {
     name: 'log',
     title: 'one log line per request, to a file',
     on: (config) => {

@@ -1,6 +1,6 @@
 // Watches the money for the operator: hands what requests cost to the rules, and what the rules say to log, metrics and webhooks.
 import type { Snapshot } from '../config/snapshot.ts'
-import type { AlertMemory, AlertMessage, AlertView, BudgetPassed } from '../state/alerts/alert.ts'
+import type { AlertMemory, AlertMessage, AlertView, BudgetNow, BudgetPassed } from '../state/alerts/alert.ts'
 import { createAlerts, type Past, type PastSpend } from '../state/alerts/alerts.ts'
 import { describeAlert } from '../state/alerts/message.ts'
 import type { AlertSpendAsk } from '../store/alertSpend.ts'
@@ -19,8 +19,8 @@ export interface AlertingParts {
   readonly past?:
     | { alertSpend(ask: AlertSpendAsk): Promise<PastSpend[]>; firstRecord(): Promise<number | undefined> }
     | undefined
-  /** The spending of a budget as it is now, by the entity that alerts know it by; undefined when nobody knows it any more. */
-  readonly budget?: ((entity: string) => { spent: number; limit: number } | undefined) | undefined
+  /** All budgets that are in use, as they are now. */
+  readonly budgets?: (() => Iterable<BudgetNow>) | undefined
   /** Unix milliseconds. */
   readonly now?: (() => number) | undefined
 }
@@ -105,7 +105,7 @@ export function createAlerting(parts: AlertingParts): Alerting {
   }
 
   function review(): void {
-    safely(() => alerts.review(parts.budget))
+    safely(() => alerts.review(parts.budgets))
   }
 
   return {

@@ -16,8 +16,10 @@ export interface AlertStatus {
   threshold: number
   /** Of budgets: the highest percent of the limit that was told. */
   level?: number | undefined
-  /** Of budgets: when the window ends; null = never by itself. */
+  /** Of budgets: when the window ends; null = no moment is known at which it is over. */
   reset?: number | null | undefined
+  /** Of budgets: the limit when it was told; not known after a restart. */
+  limit?: number | undefined
 }
 
 /** To be told now: the rule begins to hold for something, or does not hold any more. */
@@ -30,10 +32,7 @@ export interface AlertMessage {
 }
 
 /** What outlives the process: so that a restart neither repeats an alert nor forgets that one is to be taken back. */
-export type SavedAlert = { readonly rule: string } & Readonly<Omit<AlertStatus, 'value' | 'threshold'>> & {
-    readonly value: number
-    readonly threshold: number
-  }
+export type SavedAlert = { readonly rule: string } & Readonly<Omit<AlertStatus, 'limit'>>
 
 /** Where that is kept. `save` and `forget` may be called at any rate that people can be told things at; they do not throw. */
 export interface AlertMemory {
@@ -42,7 +41,7 @@ export interface AlertMemory {
   forget(rule: string, entity: string): void
 }
 
-/** What alerts have to know of a budget that passed a share of its limit. See `BudgetEvent`. */
+/** A budget that passed a share of its limit, or that refuses calls: then it has passed all of it. See `BudgetEvent`. */
 export interface BudgetPassed {
   readonly name: string
   readonly scope: string
@@ -51,8 +50,12 @@ export interface BudgetPassed {
   readonly spent: number
   readonly limit: number
   readonly reset: number | null
+  readonly rolling: boolean
   readonly at: number
 }
+
+/** A budget as it is now. */
+export type BudgetNow = Pick<BudgetPassed, 'name' | 'entity' | 'spent' | 'limit'>
 
 /** A rule and what it holds for, for those who look. */
 export interface AlertView {

@@ -1,6 +1,6 @@
 // The alerts of this process: counts what is spent, judges the rules that are concerned, and says what is to be told.
 import type { AlertScope, AlertSettings } from '../../config/alertTypes.ts'
-import type { AlertMemory, AlertMessage, AlertView, BudgetPassed, SavedAlert } from './alert.ts'
+import type { AlertMemory, AlertMessage, AlertView, BudgetNow, BudgetPassed, SavedAlert } from './alert.ts'
 import { spanOf } from './ring.ts'
 import { createStatuses, type Statuses } from './statuses.ts'
 import { countedBy, createWatch, namesFor, type SpendNames, type Watch } from './watch.ts'
@@ -50,10 +50,10 @@ export interface Alerts {
   /** A budget has passed a percentage of its limit. */
   pass(budget: BudgetPassed): void
   /**
-   * Ends what time alone has ended. To be called now and then. `budget`: the spending of a budget as it is now, by `budgetEntity`;
-   * undefined when nobody knows it any more.
+   * Ends what time alone has ended. To be called now and then. `budgets`: all that are in use, as they are now; asked at most once a
+   * minute, and only where a rule fires for one.
    */
-  review(budget?: (entity: string) => { spent: number; limit: number } | undefined): void
+  review(budgets?: () => Iterable<BudgetNow>): void
   /** What is to be read for rules that are new since the last call; undefined when there is nothing. */
   openPast(): Past | undefined
   list(): AlertView[]
@@ -100,6 +100,35 @@ export function createAlerts(options: AlertOptions): Alerts {
     for (const entity of entities) statuses.weigh(entity, watch.verdict(entity, at, recordsFrom), at)
   }
 
+  /** When budgets were looked at last. */
+  let lookedAt = Number.NEGATIVE_INFINITY
+
+  /** A window that is over, a limit that was raised and a budget that is gone all end it. */
+  function reviewBudgets(
+    rules: readonly Statuses[],
+    at: number,
+    budgets: (() => Iterable<BudgetNow>) | undefined,
+  ): void {
+    const firing = rules.flatMap((statuses) => statuses.firing().map((status) => ({ statuses, status })))
+    if (firing.length === 0) return
+    const looks = budgets !== undefined && at - lookedAt >= MINUTE
+    if (looks) lookedAt = at
+    const states = new Map(looks ? [...budgets()].map((one) => [budgetEntity(one), one]) : [])
+    for (const { statuses, status } of firing) {
+      const { entity, level = 0, reset = null } = status
+      const state = states.get(entity)
+      const threshold =
+        state && status.limit !== undefined && state.limit !== status.limit
+          ? (state.limit / 100) * level
+          : status.threshold
+      const value = state?.spent ?? (looks ? 0 : status.value)
+      const over = (reset !== null && at >= reset) || value < threshold
+      // Another window: the same percentages are told again.
+      if (over) status.level = 0
+      statuses.weigh(entity, { holds: !over, value, threshold }, at)
+    }
+  }
+
   /** Those whose past is being read, or was. */
   const asked = new WeakSet<Watch>()
 
@@ -141,14 +170,12 @@ export function createAlerts(options: AlertOptions): Alerts {
         if (level !== undefined) statuses.pass(budgetEntity(budget), budget, level)
       }
     },
-    review(budget) {
+    review(budgets) {
       const at = now()
-      for (const one of kept.values()) {
-        const { statuses, watch } = one
-        if (watch) judgeAgain(one, statuses.open(), at)
-        else reviewBudgets(statuses, at, budget)
-        statuses.prune(at)
-      }
+      for (const one of kept.values()) judgeAgain(one, one.statuses.open(), at)
+      const firing = [...kept.values()].flatMap(({ statuses, watch }) => (watch ? [] : statuses))
+      reviewBudgets(firing, at, budgets)
+      for (const { statuses } of kept.values()) statuses.prune(at)
     },
     openPast() {
       const watches = [...kept.values()].flatMap(({ watch }) =>
@@ -207,21 +234,3 @@ const MINUTE = 60_000
 /** A budget and whom it is of, as texts: `month`, `month: web-app`. */
 export const budgetEntity = ({ name, entity }: { name: string; entity: string }): string =>
   entity === '' ? name : `${name}: ${entity}`
-
-/** A window that is over, a limit that was raised and a budget that is gone all end it. */
-function reviewBudgets(
-  statuses: Statuses,
-  at: number,
-  budget: ((entity: string) => { spent: number; limit: number } | undefined) | undefined,
-): void {
-  for (const status of statuses.firing()) {
-    const state = budget?.(status.entity)
-    const threshold = state ? (state.limit / 100) * (status.level ?? 0) : status.threshold
-    const over = status.reset !== null && status.reset !== undefined && at >= status.reset
-    const value = state ? state.spent : budget || over ? 0 : status.value
-    // With nobody to ask, the end of the window decides.
-    const holds = budget ? value >= threshold && value > 0 : !over
-    if (!holds) status.level = 0
-    statuses.weigh(status.entity, { holds, value, threshold }, at)
-  }
-}

@@ -33,7 +33,7 @@ export function describeAlert({ rule, status, at, reason }: AlertMessage) {
     unit: rule.kind === 'share' ? 'percent' : 'usd',
     value,
     threshold,
-    ...(rule.kind === 'budget' ? { percent: status.level ?? 0, reset: timeOf(status.reset) } : {}),
+    ...(rule.kind === 'budget' ? { percent: status.level ?? 0, ...limitOf(status), reset: timeOf(status.reset) } : {}),
     since: new Date(status.since).toISOString(),
     at: new Date(at).toISOString(),
   }
@@ -65,10 +65,13 @@ function summarize(rule: AlertSettings, status: AlertStatus): string {
     case 'spike':
       return `${whose} cost ${seen} in the last hour, ${firing ? 'above' : 'not above'} ${limit}${ends} (${rule.times} times the same hour yesterday, and at least ${showUsd(rule.minNano)}).`
     case 'budget':
-      return firing
-        ? `The budget ${status.entity} has reached ${status.level} %: ${seen} spent.`
-        : `The budget ${status.entity} is below what was told of${ends}: ${seen} spent.`
+      return `The budget ${status.entity} ${budgetWords(status)}: ${seen}${status.limit === undefined ? '' : ` of ${showUsd(status.limit)}`} spent.`
   }
+}
+
+function budgetWords({ firing, level = 0, value, limit }: AlertStatus): string {
+  if (!firing) return 'has room again'
+  return level === 100 && limit !== undefined && value < limit ? 'refuses calls' : `has reached ${level} %`
 }
 
 /** Whom or what the rule is about, as the beginning of a sentence. */
@@ -88,6 +91,8 @@ function windowOf(rule: AlertSettings): string | null {
   if (rule.kind === 'budget') return null
   return rule.kind === 'spike' ? 'hour' : rule.window
 }
+
+const limitOf = ({ limit }: AlertStatus) => (limit === undefined ? {} : { limit: usdOf(limit) })
 
 const timeOf = (at: number | null | undefined): string | null =>
   at === null || at === undefined ? null : new Date(at).toISOString()

@@ -34,7 +34,8 @@ export function createStatuses(
     status.toldAt = at
     // Told first: a death in between makes one message too many, not one too few.
     tell({ rule: owner.rule, status: { ...status }, at, reason })
-    memory?.save({ rule: owner.rule.name, ...status })
+    const { limit: _, ...lasting } = status
+    memory?.save({ rule: owner.rule.name, ...lasting })
   }
 
   return {
@@ -54,11 +55,14 @@ export function createStatuses(
     pass(entity, budget, level) {
       const status = known.get(entity) ?? fresh(entity, budget.at)
       known.set(entity, status)
-      status.value = budget.spent
-      status.reset = budget.reset
       if (status.firing && (status.level ?? 0) >= level) return
       status.level = level
-      status.threshold = (budget.limit / 100) * level
+      status.value = budget.spent
+      status.limit = budget.limit
+      // A rolling window has no end: what was spent leaves it bit by bit.
+      status.reset = budget.rolling ? null : budget.reset
+      // One that refuses a large call may have spent less.
+      status.threshold = Math.min((budget.limit / 100) * level, budget.spent)
       change(this, status, true, budget.at)
     },
     open: () => [...known.keys()],
