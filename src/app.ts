@@ -119,7 +119,14 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let scrapes: ListeningServer | undefined
   const { ledger, reader, hashUser, keyring, tokens } = options
   const notify: Notify = options.notify ?? options.sender?.notify ?? (() => {})
-  const alerting = createAlerting({ log, metrics, notify, memory: options.alertMemory, past: ledger && reader })
+  const alerting = createAlerting({
+    log,
+    metrics,
+    notify,
+    memory: options.alertMemory,
+    past: ledger && reader,
+    budgets: () => budgets.utilisation(),
+  })
   /** Only while there are rules: a request without any costs this one look. */
   let watching: typeof alerting | undefined
   const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
@@ -142,7 +149,10 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     read: ledger && reader ? (question) => reader.budgetSpend(question) : undefined,
     servesUnrecorded: ledger?.onLedgerFailure === 'serve',
     virtualKeys: () => keyring?.list().flatMap(({ name }) => keyring.named(name) ?? []) ?? [],
-    ...tellBudgets(log, metrics, options.onBudget ?? (() => {})),
+    ...tellBudgets(log, metrics, (event) => {
+      alerting.passed(event)
+      options.onBudget?.(event)
+    }),
   })
   showBudgets(metrics, budgets)
   const pools = createPools(snapshot.server.connectionsPerOrigin)
@@ -283,6 +293,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     void rollouts?.follow(next)
     alerting.use(next)
     watching = next.alerts.length > 0 ? alerting : undefined
+    if (watching) void budgets.known().then(alerting.lookAtBudgets)
   }
   swap(snapshot)
 

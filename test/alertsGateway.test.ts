@@ -140,6 +140,52 @@ describe('a gateway with alerts', () => {
   })
 })
 
+describe('a rule on budgets', () => {
+  it('tells 50, 80 and 100 percent, repeats nothing after a restart, and takes it back when the limit is raised', {
+    timeout: 60_000,
+  }, async () => {
+    const place = await start('  none: { kind: spend, usd: 1000000 }')
+    await place.chat('chat')
+    const one = await spent(place)
+    const write = async (usd: number, more = ''): Promise<void> => {
+      writeFileSync(
+        place.file,
+        `${setUp(`  money: { kind: budget, budgets: [all], cooldown: 1ms }\n${more}`)}\nbudgets: { all: { usd: ${usd}, window: month, hard: false } }\n`,
+      )
+      await place.running.reload()
+    }
+    // 29, 57, 86 and 114 percent.
+    await write(one * 3.5)
+    await place.chat('chat')
+    await receiver.received(1)
+    await place.chat('chat')
+    await receiver.received(2)
+    await place.restart()
+    await ready(place)
+    await place.chat('chat')
+    const messages = await receiver.received(3)
+    expect(messages.map(({ body }) => [body.type, body.data.entity, body.data.percent])).toEqual([
+      ['alert.firing', 'all', 50],
+      ['alert.firing', 'all', 80],
+      ['alert.firing', 'all', 100],
+    ])
+    expect(messages[2]!.body.data).toMatchObject({
+      scope: 'budget',
+      unit: 'usd',
+      summary: expect.stringMatching(/^The budget all has reached 100 %: \$[\d.]+ of \$[\d.]+ spent\.$/),
+      reset: expect.stringMatching(/^\d{4}-\d\d-01T00:00:00\.000Z$/),
+    })
+    expect(Number(messages[2]!.body.data.value)).toBe(await spent(place))
+    // A rule that is new learns what was passed before it was there.
+    await write(one * 3.5, '  late: { kind: budget, at: [80] }')
+    const late = (await receiver.received(4))[3]!
+    expect(late.body.data).toMatchObject({ alert: 'late', state: 'firing', percent: 80 })
+    await write(one * 100, '  late: { kind: budget, at: [80], channels: [] }')
+    const over = (await receiver.received(5))[4]!
+    expect(over.body).toMatchObject({ type: 'alert.resolved', data: { alert: 'money', entity: 'all' } })
+  })
+})
+
 describe('C53 kill -9', () => {
   it('loses no alert and no money: the next process tells what the last one could not, and counts on', {
     timeout: 120_000,

@@ -1,6 +1,6 @@
 // Watches the money for the operator: hands what requests cost to the rules, and what the rules say to log, metrics and webhooks.
 import type { Snapshot } from '../config/snapshot.ts'
-import type { AlertMemory, AlertMessage, AlertView, BudgetNow, BudgetPassed } from '../state/alerts/alert.ts'
+import type { AlertMemory, AlertMessage, AlertView, BudgetPassed } from '../state/alerts/alert.ts'
 import { createAlerts, type Past, type PastSpend } from '../state/alerts/alerts.ts'
 import { describeAlert } from '../state/alerts/message.ts'
 import type { AlertSpendAsk } from '../store/alertSpend.ts'
@@ -20,7 +20,7 @@ export interface AlertingParts {
     | { alertSpend(ask: AlertSpendAsk): Promise<PastSpend[]>; firstRecord(): Promise<number | undefined> }
     | undefined
   /** All budgets that are in use, as they are now. */
-  readonly budgets?: (() => Iterable<BudgetNow>) | undefined
+  readonly budgets?: (() => Iterable<Omit<BudgetPassed, 'percent' | 'at'>>) | undefined
   /** Unix milliseconds. */
   readonly now?: (() => number) | undefined
 }
@@ -32,6 +32,8 @@ export interface Alerting {
   settled(call: Call): void
   /** A budget has passed a percentage of its limit. Never throws. */
   passed(budget: BudgetPassed): void
+  /** Tells what budgets have passed that are spent already: before a rule was there, or before this process. Never throws. */
+  lookAtBudgets(): void
   list(): AlertView[]
   /** Looks for what time alone has ended. Calls itself every few seconds. */
   review(): void
@@ -46,9 +48,9 @@ const fine = 60_000
 const coarse = 300_000
 
 export function createAlerting(parts: AlertingParts): Alerting {
-  const { log, metrics, notify, past } = parts
+  const { log, metrics, notify, past, now = Date.now } = parts
   const told = metrics.counter('alertMessages')
-  const alerts = createAlerts({ now: parts.now, memory: parts.memory, past: past !== undefined, tell })
+  const alerts = createAlerts({ now, memory: parts.memory, past: past !== undefined, tell })
   let timer: NodeJS.Timeout | undefined
   let closed = false
   metrics.gauge('alertsFiring', () =>
@@ -130,6 +132,14 @@ export function createAlerting(parts: AlertingParts): Alerting {
       })
     },
     passed: (budget) => safely(() => alerts.pass(budget)),
+    lookAtBudgets: () =>
+      safely(() => {
+        if (closed || !alerts.list().some(({ rule }) => rule.kind === 'budget')) return
+        const at = now()
+        for (const budget of parts.budgets?.() ?? [])
+          if (budget.spent > 0)
+            alerts.pass({ ...budget, percent: Math.min(100, (budget.spent / budget.limit) * 100), at })
+      }),
     list: alerts.list,
     review,
     close() {
