@@ -594,6 +594,24 @@ describe('bounds', () => {
     expect(engine.list()[0]!.watched).toBe(1)
   })
 
+  it('tells no more than 2,000 budgets apart', () => {
+    const { engine, told } = setUp({ money: { kind: 'budget' } })
+    for (let n = 0; n < 3_000; n++)
+      engine.pass({
+        name: 'each',
+        scope: 'user',
+        entity: `u${n}`,
+        percent: 50,
+        spent: 5,
+        limit: 10,
+        reset: null,
+        rolling: false,
+        at: start,
+      })
+    expect(told).toHaveLength(2_000)
+    expect(engine.list()).toMatchObject([{ untold: 1_000 }])
+  })
+
   it('is cheap: ten rules cost a request a few microseconds', () => {
     const rules = Object.fromEntries(
       Array.from({ length: 10 }, (_, n) => [

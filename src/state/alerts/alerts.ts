@@ -208,7 +208,7 @@ export function createAlerts(options: AlertOptions): Alerts {
         rule: statuses.rule,
         ready: watch?.ready ?? true,
         watched: watch?.size ?? 0,
-        untold: watch?.untold ?? 0,
+        untold: watch?.untold ?? statuses.untold,
         firing: statuses.firing(),
       })),
   }

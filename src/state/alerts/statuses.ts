@@ -12,7 +12,8 @@ export interface Statuses {
   pass(entity: string, budget: BudgetPassed, level: number): void
   /** Entities that something was told of, or is to be told of. */
   open(): string[]
-  of(entity: string): AlertStatus | undefined
+  /** Passes of budgets beyond those that are told apart. */
+  readonly untold: number
   /** Forgets what is over and could be told again at once. */
   prune(at: number): void
   /** Tells that everything is over, because the rule is gone. */
@@ -20,12 +21,16 @@ export interface Statuses {
   firing(): AlertStatus[]
 }
 
+/** A budget may be of every user: nobody reads a message for each of a hundred thousand. */
+const MAX_OPEN = 2_000
+
 export function createStatuses(
   rule: AlertSettings,
   restored: readonly AlertStatus[],
   tell: (message: AlertMessage) => void,
   memory: AlertMemory | undefined,
 ): Statuses {
+  let untold = 0
   const known = new Map<string, AlertStatus>(restored.map((status) => [status.entity, { ...status }]))
 
   function change(owner: Statuses, status: AlertStatus, firing: boolean, at: number, reason?: 'rule_removed'): void {
@@ -53,6 +58,10 @@ export function createStatuses(
       change(this, status, verdict.holds, at)
     },
     pass(entity, budget, level) {
+      if (!known.has(entity) && known.size >= MAX_OPEN) {
+        untold++
+        return
+      }
       const status = known.get(entity) ?? fresh(entity, budget.at)
       known.set(entity, status)
       if (status.firing && (status.level ?? 0) >= level) return
@@ -66,7 +75,9 @@ export function createStatuses(
       change(this, status, true, budget.at)
     },
     open: () => [...known.keys()],
-    of: (entity) => known.get(entity),
+    get untold() {
+      return untold
+    },
     prune(at) {
       for (const [entity, status] of known) {
         if (status.firing || pauses(status, this.rule.cooldown, at)) continue
