@@ -268,6 +268,22 @@ export const ruleCases: readonly RuleCase[] = [
     },
   },
   {
+    alert: 'TurnoutCanaryHarmed',
+    fires: gauge(
+      'turnout_rollout_transitions_total',
+      { ...here, from: 'stepping', to: 'rolled_back', reason: 'guard' },
+      '0x20 1x60',
+    ),
+    labels: { job: 'turnout', reason: 'guard' },
+    value: '1',
+    // Taken back by hand.
+    quiet: gauge(
+      'turnout_rollout_transitions_total',
+      { ...here, from: 'stepping', to: 'rolled_back', reason: 'operator' },
+      '0x20 1x60',
+    ),
+  },
+  {
     alert: 'TurnoutStreamsBreak',
     fires: {
       [series('turnout_stream_faults_total', { ...target, fault: 'cut' })]: '0+3x60',
