@@ -73,7 +73,8 @@ export async function openPlace({ ledger = {}, folder: given, under }: PlaceOpti
       return sighting
     },
     async metric(name) {
-      const { text } = await get(`${running().url}/metrics`)
+      const { status, text } = await get(`${running().url}/metrics`)
+      if (status !== 200) throw new Error(`/metrics answered ${status}`)
       return Number(
         text
           .split('\n')

@@ -44,6 +44,8 @@ export function configFor(upstream: string, dataDir: string, ledger: Record<stri
     dataDir,
     ledger,
     providers: { sim: upstreamAt(upstream) },
+    // Whoever waits for a number looks more often than once a second.
+    access: { metricsPerMinute: 0 },
     prices: simulatedPrices,
     // A target that fails half of the time shall be asked all the same.
     breaker: { failures: 1_000_000, volume: 1_000_000, percent: 100 },
