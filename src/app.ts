@@ -232,6 +232,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     control: options.control,
     alerts: options.sender && { sender: options.sender, list: alerting.list },
     budgets,
+    cache,
     facts: { health, latencies, prices: (of) => rates(of).prices },
   })
   const listener = createDataPlane({

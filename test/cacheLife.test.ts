@@ -1,5 +1,8 @@
 // What becomes of answers that are kept: rows and sums, staleness, compression, removal, rollouts, memory.
+import { execFile } from 'node:child_process'
 import { setImmediate as turn } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
@@ -173,4 +176,23 @@ describe('memory', () => {
     expect(markOf(await chat({ seed: 2 }))).toBe('miss')
     expect(markOf(await chat({ seed: 2 }))).toBe('hit')
   })
+})
+
+describe('what the process takes', () => {
+  it.each([2000, 20_000])(
+    'stays within three times the bound when ten times as much is stored, in answers of %i bytes',
+    async (body) => {
+      const size = 64 * 1024 ** 2
+      const args = ['--expose-gc', '--import', 'tsx', 'test/support/cacheFill.ts', String(size), String(body)]
+      const { stdout } = await promisify(execFile)(process.execPath, args, {
+        cwd: fileURLToPath(new URL('..', import.meta.url)),
+      })
+      const { grown, bytes, over } = JSON.parse(stdout) as { grown: number; bytes: number; over: number }
+      expect(over).toBe(0)
+      expect(bytes).toBeLessThanOrEqual(size)
+      expect(bytes).toBeGreaterThan(0.9 * size)
+      expect(grown).toBeLessThan(3 * size)
+    },
+    60_000,
+  )
 })

@@ -4,6 +4,7 @@ import { addAlertsCommand } from './alerts.ts'
 import { addBackupCommands } from './backup.ts'
 import { addBlocksCommand } from './blocks.ts'
 import { addBudgetsCommand } from './budgets.ts'
+import { addCacheCommand } from './cache.ts'
 import { addCanaryCommand } from './canary.ts'
 import { addConfigCommand } from './configCheck.ts'
 import { addDemoCommand } from './demo.ts'
@@ -28,6 +29,7 @@ export function addOtherCommands(program: Command): void {
   addAlertsCommand(program)
   addBlocksCommand(program)
   addCanaryCommand(program)
+  addCacheCommand(program)
   addSpendCommand(program)
   addTraceCommand(program)
   addLedgerCommand(program)

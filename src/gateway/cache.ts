@@ -186,6 +186,7 @@ export function createCaching(parts: CachingParts): Caching {
         },
         call.inspected!,
       )
+      turn.key = key
       const asked = { key, target, wishes }
       for (let joins = 0; wishes.read; joins++) {
         if (await fromStore(call, plan, asked)) return true

@@ -10,6 +10,8 @@ import { asksForCost, type Call } from './call.ts'
 export type CacheReason = BypassReason | UnkeptReason | 'reframed' | 'error' | 'revalidating'
 
 export interface CacheTurn {
+  /** Of the answer, once it was asked for: what an operator may remove it by. */
+  key: string | undefined
   status: CacheStatus
   reason: CacheReason | undefined
   /** Seconds since the answer came from its target; of answers out of the cache. */
@@ -25,6 +27,7 @@ export interface CacheTurn {
 }
 
 export const openTurn = (status: CacheStatus = 'miss'): CacheTurn => ({
+  key: undefined,
   status,
   reason: undefined,
   age: undefined,

@@ -135,6 +135,7 @@ export function ownHeaders(call: Call): string[] {
 /** An answer out of the cache names whom it came from, and what that target was not told. */
 function pushCache(headers: string[], call: Call, turn: CacheTurn, attempt: Attempt | undefined): void {
   headers.push('x-turnout-cache', tellCache(turn))
+  if (turn.key !== undefined) headers.push('x-turnout-cache-key', turn.key)
   const { entry } = turn
   if (!entry) {
     if (attempt) pushAttempt(headers, call, attempt)

@@ -5,6 +5,7 @@ import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
 import type { Admission } from '../../gateway/admission.ts'
 import type { Gatekeeper } from '../../gateway/admit.ts'
 import type { BudgetKeeping } from '../../gateway/budgetKeeping.ts'
+import type { ResponseCache } from '../../state/cache/responseCache.ts'
 import type { Keyring } from '../../state/keyring.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import type { Keeper } from '../../store/keeper.ts'
@@ -33,6 +34,7 @@ export interface AdminDeps {
   readonly gatekeeper: Pick<Gatekeeper, 'operator' | 'counted'>
   /** Without a database traffic cannot be moved by percent. */
   readonly rollouts?: Rollouts | undefined
+  readonly cache?: ResponseCache | undefined
   readonly log: Log
   /** Without it the configuration cannot be read or changed here. */
   readonly control?: AdminControl | undefined

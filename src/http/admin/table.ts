@@ -3,6 +3,7 @@ import { actOnAlerts, showAlerts } from './alerts.ts'
 import { listAudit } from './auditTrail.ts'
 import { addBlock, listBlocks, removeBlock } from './blocks.ts'
 import { listBudgets } from './budgets.ts'
+import { clearCache, showCacheStats } from './cache.ts'
 import { listCanaries, setAllCanaries, setCanary, showCanary } from './canary.ts'
 import { diffVersions, listVersions, rollBack, showConfig, showVersion, writeConfig } from './configuration.ts'
 import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from './keys.ts'
@@ -30,6 +31,8 @@ export const adminRoutes: readonly AdminRoute[] = [
   disableTarget,
   enableTarget,
   resetTarget,
+  showCacheStats,
+  clearCache,
   showConfig,
   writeConfig,
   listVersions,

@@ -59,7 +59,7 @@ export interface CacheStore {
   holdings(): ReadonlyMap<string, Readonly<Holding>>
 }
 
-/** Bytes that an entry takes in memory beside its body: objects, strings, its place in the index. Measured, rounded up. */
-export const ENTRY_OVERHEAD = 1024
+/** Bytes that an entry takes in memory beside its body: objects, strings, its place in the index (860), and what allocators lose on it. */
+export const ENTRY_OVERHEAD = 2048
 
 export const sizeOf = (entry: CacheEntry): number => entry.body.length + ENTRY_OVERHEAD

@@ -1,0 +1,91 @@
+// GET /admin/cache/stats, DELETE /admin/cache: what the response cache holds and did, and taking answers out of it.
+import { z } from 'zod'
+import { Refusal } from '../../dialects/errors.ts'
+import { formatUsd } from '../../pricing/decimal.ts'
+import type { CacheCounts, ResponseCache } from '../../state/cache/responseCache.ts'
+import { type AdminDeps, defineRoute } from './route.ts'
+
+export const showCacheStats = defineRoute({
+  method: 'GET',
+  path: '/cache/stats',
+  role: 'viewer',
+  summary: 'What the response cache holds, what it did since the start, and what that saved, in all and by route.',
+  async answer({ deps }) {
+    const cache = cacheOf(deps)
+    const routes = [...cache.counts()].map(([route, counts]) => ({
+      route,
+      entries: cache.store.holdings().get(route)?.entries ?? 0,
+      bytes: cache.store.holdings().get(route)?.bytes ?? 0,
+      ...presentCounts(counts),
+    }))
+    const { room, expired, replaced, removed } = cache.farewells
+    return {
+      json: {
+        object: 'cache_stats',
+        entries: cache.entries,
+        bytes: cache.bytes,
+        size_bytes: cache.size,
+        ...presentCounts(sumOf(cache)),
+        evictions: room,
+        expired,
+        replaced,
+        removed,
+        waiting: cache.followers,
+        routes,
+      },
+    }
+  },
+})
+
+const text = z.string().min(1).max(256).optional()
+
+export const clearCache = defineRoute({
+  method: 'DELETE',
+  path: '/cache',
+  role: 'responder',
+  summary:
+    'Takes answers out of the response cache, those on their way included: all, those of a `route`, or the one whose `key` replies tell.',
+  verb: 'cache-clear',
+  query: z.strictObject({ route: text, key: text }),
+  async answer({ query: { route, key }, deps }) {
+    const removed = cacheOf(deps).remove({ route, key })
+    return {
+      json: { object: 'cache_removal', route: route ?? null, key: key ?? null, removed },
+      audit: { subject: route ?? key ?? '', before: null, after: { route: route ?? null, key: key ?? null, removed } },
+    }
+  },
+})
+
+function cacheOf({ cache }: AdminDeps): ResponseCache {
+  if (!cache) throw new Refusal('not_available', 'This server has no response cache.')
+  return cache
+}
+
+type Sums = Pick<CacheCounts, 'requests' | 'stored' | 'saved'>
+
+function sumOf(cache: ResponseCache): Sums {
+  const sum: Sums = {
+    requests: { hit: 0, miss: 0, stale: 0, coalesced: 0, bypass: 0, refresh: 0 },
+    stored: 0,
+    saved: 0,
+  }
+  for (const { requests, stored, saved } of cache.counts().values()) {
+    for (const status of Object.keys(sum.requests) as (keyof Sums['requests'])[])
+      sum.requests[status] += requests[status]
+    sum.stored += stored
+    sum.saved += saved
+  }
+  return sum
+}
+
+const presentCounts = ({ requests, stored, saved }: Sums) => ({
+  hits: requests.hit,
+  misses: requests.miss,
+  stale: requests.stale,
+  coalesced: requests.coalesced,
+  bypassed: requests.bypass,
+  refreshed: requests.refresh,
+  stored,
+  saved_usd: formatUsd(saved),
+  saved_nano_usd: saved,
+})
