@@ -217,6 +217,30 @@ export const ruleCases: readonly RuleCase[] = [
     at: '2h',
   },
   {
+    alert: 'TurnoutBudgetBurnsFast',
+    fires: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.1+0.002x240'),
+    labels: { job: 'turnout', budget: 'team' },
+    value: '12%',
+    // Evenly through a day, and a new window in between.
+    quiet: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.9+0.0007x60 0+0.0007x240'),
+    at: '2h',
+  },
+  {
+    alert: 'TurnoutBudgetBurns',
+    fires: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.1+0.001x600'),
+    labels: { job: 'turnout', budget: 'team' },
+    value: '36%',
+    quiet: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.1+0.0007x600'),
+    at: '8h',
+  },
+  {
+    alert: 'TurnoutBudgetNearlySpent',
+    fires: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.8x10 0.95x60'),
+    labels: { job: 'turnout', budget: 'team' },
+    value: '95%',
+    quiet: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.8x10 0.9x60'),
+  },
+  {
     alert: 'TurnoutUnknownPrice',
     fires: gauge('turnout_unpriced_attempts_total', target, '0x20 1x60'),
     labels: target,
