@@ -40,9 +40,9 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     repeats: 10,
   }
   const core: Omit<Plan, 'works'> = {
-    rounds: 3,
-    firstRounds: 5,
-    window: 2,
+    rounds: 4,
+    firstRounds: 7,
+    window: 1,
     warmUp: [8, 2],
     latencyWorks: ['json', 'stream'],
     latencyRounds: 3,
