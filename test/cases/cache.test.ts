@@ -367,7 +367,7 @@ describe('C46: identical requests in flight share one call', () => {
     expect(streamed((await stream).text)).toBe('answer 1')
     const { text, headers } = await whole
     expect(content(text)).toBe('answer 1')
-    expect(headers['x-turnout-cache']).toMatch(/^coalesced; age=0; reason=reframed$/)
+    expect(headers['x-turnout-cache']).toMatch(/^coalesced; age=\d+; reason=reframed$/)
     expect(it.upstream.requests).toHaveLength(1)
   })
 
