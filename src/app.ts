@@ -267,7 +267,11 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         log.warn(text, { event: 'rollout', route: transition.live.definition.route })
         shown?.changed(from, to, cause)
         if (type === 'rollout.aborted') dropCanary(cache, transition.live, snapshot)
-        notify({ type, at: transition.event.at, data: { summary: text, ...data } })
+        const { notify: channels } = transition.live.definition
+        notify(
+          { type, at: transition.event.at, data: { summary: text, ...data } },
+          channels.length > 0 ? channels : undefined,
+        )
       },
     })
   }
@@ -315,6 +319,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     async listen() {
       // What the file says of canaries is in force before the first request comes.
       await rollouts?.settled()
+      rollouts?.start()
       scrapes = await listenForScrapes(
         () => snapshot,
         () => metrics.expose(),
@@ -336,6 +341,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       admission.close()
       // Last, so that the drain can be watched.
       await scrapes?.drain(1_000)
+      await rollouts?.close()
       await pools.close()
       health.close()
       alerting.close()

@@ -46,8 +46,8 @@ export const defaults = {
   access: { statusPerMinute: 300, metricsPerMinute: 60, failuresPerMinute: 30 },
   webhooks: { timeout: 10_000, attempts: 10, retryDelay: 5_000 },
   alerts: { window: 'hour', of: 'spend', minRequests: 20, severity: 'warning', cooldown: 900_000 },
-  rollouts: { unit: 'conversation' },
   cache: { ttl: 3_600_000, scope: 'key', maxEntryBytes: 1024 ** 2, size: 64 * 1024 ** 2, compressAbove: 16 * 1024 },
+  rollouts: { unit: 'conversation', maxRatio: 1.5 },
   failureMessage: 'The assistant is not available at the moment. Please try again later.',
   toolArguments: 'check',
 } as const

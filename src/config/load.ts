@@ -16,9 +16,10 @@ import { buildKeys } from './keySettings.ts'
 import { readLegacy } from './legacyEnv.ts'
 import { buildLimits } from './limitSettings.ts'
 import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
-import { ConfigError, type ConfigProblem, formatPath, type Report } from './problem.ts'
+import { ConfigError, type ConfigProblem, formatPath, type Path, type Report } from './problem.ts'
 import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
-import { canaryOfEnv, readCanaryPercent } from './rolloutSettings.ts'
+import { buildRollout, canaryOfEnv, readCanaryPercent } from './rolloutSettings.ts'
+import type { RolloutDefinition } from './rolloutTypes.ts'
 import { buildRoute, buildTargets, mergeOver } from './routeSettings.ts'
 import type { Settings } from './schema.ts'
 import { buildLog, buildSeen } from './seenSettings.ts'
@@ -168,6 +169,22 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     const built = buildRoute(envRoute, route, { ...parts, report: reportVariable })
     if (built) routes.set(envRoute, built)
   }
+  const rollouts = new Map<string, RolloutDefinition>()
+  for (const [name, fields] of Object.entries(settings.rollouts ?? {})) {
+    const checkTargets = (refs: readonly string[], path: Path): void => {
+      // A route of no name: its targets are looked up as those of any other.
+      const at: Report = (inner, message) => report(refs.length > 1 ? [...path, ...inner.slice(3)] : path, message)
+      if (refs.length > 0) buildRoute('', { targets: [...refs] }, { ...parts, report: at })
+    }
+    const names = {
+      routes: [...routeNames, ...routes.keys()],
+      webhooks: Object.keys(settings.webhooks ?? {}),
+      open: settings.directModels ?? false,
+      report,
+      checkTargets,
+    }
+    rollouts.set(name, buildRollout(name, fields, names))
+  }
   const patterns = [...routes.values()]
     .filter(({ name }) => isPattern(name))
     .sort((a, b) => compareSpecificity(a.name, b.name))
@@ -209,6 +226,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
       },
       report,
     ),
+    rollouts,
     keys,
   }
 }

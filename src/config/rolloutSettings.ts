@@ -1,16 +1,36 @@
-// Makes what the file and the environment say of canaries: shorthand spelled out, gaps filled, requests' units named.
+// Makes what the file and the environment say of rollouts: shorthand spelled out, gaps filled, names looked up.
 
-import { defaultSources, type UnitKind } from '../rollouts/unit.ts'
+import {
+  defaultPolicy,
+  defaultSources,
+  faultsOf,
+  type GuardAction,
+  type GuardSetting,
+  isSize,
+  million,
+  parseSource,
+  type RolloutPolicy,
+  type UnitKind,
+} from '../rollouts/index.ts'
+import type { Course, Step } from '../rollouts/machine.ts'
 import { defaults } from './defaults.ts'
 import { firstSet } from './env.ts'
 import type { Env } from './interpolation.ts'
 import type { Legacy } from './legacyEnv.ts'
-import type { Report } from './problem.ts'
-import type { CanaryFields } from './rolloutSchema.ts'
-import type { Assign, CanarySetting } from './rolloutTypes.ts'
+import { likelyName } from './nearest.ts'
+import type { Path, Report } from './problem.ts'
+import type { CanaryFields, GuardFields, RolloutFields } from './rolloutSchema.ts'
+import type { Assign, CanarySetting, RolloutDefinition } from './rolloutTypes.ts'
 
 /** How units of a kind are told. */
 export const assignBy = (unit: UnitKind): Assign => ({ unit, sources: defaultSources[unit] })
+
+/** What a rollout is judged by unless somebody says otherwise. A parameter that a model does not take does not heal by itself, either. */
+export const policyFor = (unit: UnitKind): RolloutPolicy => ({
+  ...defaultPolicy,
+  unit,
+  hard: [...defaultPolicy.hard, 'unsupported_parameter'],
+})
 
 /** `canary:` of a route. Undefined without one. */
 export function buildCanary(
@@ -21,7 +41,7 @@ export function buildCanary(
   if (!settings) return undefined
   return {
     route,
-    canary: { targets: Array.isArray(settings.target) ? settings.target : [settings.target] },
+    canary: { targets: [settings.target].flat() },
     percent: settings.percent ?? percent ?? 0,
     unit: settings.unit ?? defaults.rollouts.unit,
     origin: settings.percent === undefined && percent !== undefined ? 'environment' : 'file',
@@ -43,4 +63,108 @@ export function readCanaryPercent(env: Env, { models }: Legacy, report: Report):
   if (/^\d+(\.\d+)?$/.test(text) && percent <= 100) return percent
   report([found.name], 'expected a percentage from 0 to 100')
   return undefined
+}
+
+/** Names that a rollout may use. */
+export interface RolloutNames {
+  /** Configured routes, faulty ones included. */
+  readonly routes: readonly string[]
+  readonly webhooks: readonly string[]
+  /** Routes that nobody configured may be moved, too. */
+  readonly open: boolean
+  readonly report: Report
+  /** Tells of targets that do not exist, and makes those that are written as `provider/model`. */
+  checkTargets(refs: readonly string[], path: Path): void
+}
+
+/** One rollout of the file. What is wrong with it is told. */
+export function buildRollout(name: string, fields: RolloutFields, names: RolloutNames): RolloutDefinition {
+  const { report } = names
+  const path: Path = ['rollouts', name]
+  const { route } = fields
+  if (!names.routes.includes(route) && !(names.open && route.includes('/'))) {
+    const meant = likelyName(route, names.routes)
+    report([...path, 'route'], `no route "${route}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`)
+  }
+  if (name.startsWith('canary:'))
+    report(path, '"canary:" begins the names of percentages: call it something else', 'key')
+  const stable = fields.stable === undefined ? [] : [fields.stable].flat()
+  const canary = [fields.canary].flat()
+  names.checkTargets(canary, [...path, 'canary'])
+  names.checkTargets(stable, [...path, 'stable'])
+  fields.notify?.forEach((channel, index) => {
+    if (!names.webhooks.includes(channel)) report([...path, 'notify', index], `no webhook "${channel}"`)
+  })
+  const policy = buildPolicy(fields)
+  for (const fault of faultsOf(policy)) report([...path, 'guards'], fault)
+  return {
+    name,
+    route,
+    stable: { targets: stable },
+    canary: { targets: canary },
+    assign: buildAssign(fields.assign),
+    course: buildCourse(fields.steps, path, report),
+    policy,
+    excludeKeys: (fields.exclude ?? []).map((text) => text.slice('api_key:'.length)),
+    inFlight: fields.inFlight ?? 'redispatch',
+    notify: fields.notify ?? [],
+  }
+}
+
+function buildAssign(fields: RolloutFields['assign']): Assign {
+  const unit = fields?.unit ?? defaults.rollouts.unit
+  return fields?.key ? { unit, sources: fields.key.map((text) => parseSource(text)!) } : assignBy(unit)
+}
+
+function buildCourse(steps: RolloutFields['steps'], path: Path, report: Report): Course {
+  const built = steps.map(
+    (step): Step =>
+      'setWeight' in step
+        ? { kind: 'weight', ppm: Math.round((step.setWeight * million) / 100) }
+        : {
+            kind: 'wait',
+            duration: step.pause.duration ?? 0,
+            minRequests: step.pause.minRequests ?? (step.pause.approval ? 0 : 1),
+            advance: step.pause.advance ?? 'no_harm',
+            approval: step.pause.approval ?? false,
+            maxWait: step.pause.maxWait,
+          },
+  )
+  if (built[0]?.kind === 'wait') report([...path, 'steps', 0], 'the first step has to set a weight')
+  return { steps: built, open: false }
+}
+
+function buildPolicy({ guards, assign }: RolloutFields): RolloutPolicy {
+  const base = policyFor(assign?.unit ?? defaults.rollouts.unit)
+  if (!guards) return base
+  const watched = new Set<string>(guards.dryRun)
+  const list = [
+    ...(guards.abort ? guardsOf(guards.abort, 'abort') : base.guards),
+    ...(guards.signal ? guardsOf(guards.signal, 'pause') : []),
+  ].map((guard) => (watched.has(guard.metric) ? { ...guard, action: 'watch' as const } : guard))
+  return {
+    ...base,
+    guards: list,
+    alpha: guards.alpha ?? base.alpha,
+    beta: guards.beta ?? base.beta,
+    minBadEvents: guards.minBadEvents ?? base.minBadEvents,
+    hard: guards.hard ?? base.hard,
+    slowStart: guards.slowStart ?? base.slowStart,
+    sloErrorRate: guards.slo?.errorRate,
+  }
+}
+
+/** Those without a share of their own have equal parts of what the others leave. */
+function guardsOf(fields: readonly GuardFields[], action: GuardAction): GuardSetting[] {
+  const open = fields.filter(({ share }) => share === undefined).length
+  const rest = Math.max(0, 1 - fields.reduce((sum, { share }) => sum + (share ?? 0), 0))
+  return fields.map(({ metric, maxRatio, quantiles, harmRatio, share }) => ({
+    metric,
+    maxRatio: maxRatio ?? defaults.rollouts.maxRatio,
+    quantiles: quantiles ?? (isSize(metric) ? [0.5, 0.95] : undefined),
+    harmRatio,
+    // Nothing is left: more than 1 in all, which is told.
+    share: share ?? (rest > 0 ? rest / open : 1 / open),
+    action,
+  }))
 }

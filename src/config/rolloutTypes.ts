@@ -1,6 +1,7 @@
 // What a rollout is, as it is configured, stored and run: its arms, who is assigned how, and where it goes. Plain JSON.
+
+import type { EvidenceRecord, RolloutPolicy, UnitKind, UnitSource } from '../rollouts/index.ts'
 import type { Course, Phase, State, Verb } from '../rollouts/machine.ts'
-import type { UnitKind, UnitSource } from '../rollouts/unit.ts'
 
 /** What one side of a rollout asks. */
 export interface ArmSpec {
@@ -22,6 +23,25 @@ export interface RolloutDefinition {
   readonly canary: ArmSpec
   readonly assign: Assign
   readonly course: Course
+  /** What it is judged by. */
+  readonly policy: RolloutPolicy
+  /** Patterns of names of API keys whose requests stay on the stable arm. */
+  readonly excludeKeys: readonly string[]
+  /** What becomes of requests that wait for the canary's first byte when it is aborted. */
+  readonly inFlight: 'redispatch' | 'finish'
+  /** Webhooks that are told of it; empty = all. */
+  readonly notify: readonly string[]
+}
+
+/** What one request has added to the evidence, as its row has it. */
+export interface StoredRecord {
+  /** Of the request. */
+  readonly id: number
+  readonly revision: number
+  readonly arrival: number
+  readonly unit: string | undefined
+  readonly firstAttempt: string
+  readonly record: EvidenceRecord
 }
 
 /** `canary:` of a route, or the environment: where a toggle begins that nobody has touched yet. */
@@ -89,6 +109,8 @@ export interface RolloutKeeper {
   events(id: number): ChainedEvent[]
   /** How the latest try of these arms ended, where a guard or a hard rule ended it. */
   abortOf(specHash: string): { name: string; at: number; reason: string } | undefined
+  /** Of one attempt, in the order of their ids. @param since Unix milliseconds: earlier rows are not looked at */
+  records(id: number, attempt: number, since: number): Iterable<StoredRecord>
   /** Where the chain of a rollout does not hold; undefined when it does. */
   findBreak(id: number): string | undefined
 }

@@ -8,6 +8,7 @@ import { auth } from './authSchema.ts'
 import { cacheSection } from './cacheSchema.ts'
 import { defaults } from './defaults.ts'
 import { limitSections, ownRules } from './limitSchema.ts'
+import { rolloutSections } from './rolloutSchema.ts'
 import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
 import { block, count, duration, emptyRecord, id, size, strict, text } from './schemaField.ts'
 import { logFields, seenSections } from './seenSchema.ts'
@@ -190,6 +191,7 @@ export const configSchema = strict({
     .describe('Keys that clients show. Without any, only programs on this machine may call.'),
   ...limitSections,
   ...alertSections,
+  ...rolloutSections,
   ...seenSections,
   cache: cacheSection,
   directModels: z

@@ -73,6 +73,7 @@ const replaceable: ReadonlySet<unknown> = new Set([
   'access',
   'webhooks',
   'alerts',
+  'rollouts',
   'fallback',
   'retries',
   'breaker',

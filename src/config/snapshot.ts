@@ -5,7 +5,7 @@ import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { CacheSettings, RouteCache } from './cacheSettings.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
-import type { CanarySetting } from './rolloutTypes.ts'
+import type { CanarySetting, RolloutDefinition } from './rolloutTypes.ts'
 import type { LogSettings, MetricsSettings, TraceSettings } from './seenTypes.ts'
 
 /** A configured provider: a kind plus address and credentials. */
@@ -229,6 +229,8 @@ export interface Snapshot {
   /** Who is told of events, by name. */
   readonly webhooks: ReadonlyMap<string, WebhookSettings>
   readonly alerts: readonly AlertSettings[]
+  /** Moves of traffic in steps, by name: what the file says of them, not where they stand. */
+  readonly rollouts: ReadonlyMap<string, RolloutDefinition>
   /** `provider/model` and well-known bare names are accepted as implicit routes. */
   readonly directModels: boolean
   /** By SHA-256 (hex) of the key. Empty = no keys: loopback only. */

@@ -49,6 +49,8 @@ export const faultRules = {
   model_not_found: upstream(404, { scope: 'target', breaker: 'hard', type: 'not_found_error' }),
   upstream_request_timeout: upstream(408, { type: 'upstream_timeout' }),
   conflict: upstream(409),
+  // Ours: a rollout was aborted while the request waited for its canary's first byte.
+  withdrawn: upstream(503, { scope: 'target', breaker: 'none', bad: false }),
   context_window: upstream(400, { scope: 'request', breaker: 'none', bad: false, type: 'invalid_request_error' }),
   content_policy: upstream(400, { scope: 'request', breaker: 'none', bad: false, type: 'invalid_request_error' }),
   bad_request: upstream(400, { scope: 'request', breaker: 'none', bad: false, type: 'invalid_request_error' }),

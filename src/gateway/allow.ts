@@ -25,6 +25,8 @@ export function mayAsk(key: ApiKey | undefined, asked: string, route: Route): bo
   const test = testOf(key.routes)
   return test(asked) || test(route.name)
 }
+/** Whether a name is one of the names and patterns of a list. */
+export const isListed = (list: readonly string[], name: string): boolean => testOf(list)(name)
 
 /** @throws Refusal `model_not_allowed` when the key may not ask for the model under that name */
 export function requireRoute(key: ApiKey | undefined, asked: string, route: Route): void {

@@ -1,12 +1,11 @@
 // Assigns a request to an arm of the rollout that moves its route, if one does, and says whom it then asks.
 import type { Target } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
-import { drawBucket } from '../rollouts/assignment.ts'
-import { unitOf } from '../rollouts/unit.ts'
-import { type UnitId, unitIdOf } from '../rollouts/unitTable.ts'
+import { drawBucket, type EvidenceRecord, type Ticket, type UnitId, unitIdOf, unitOf } from '../rollouts/index.ts'
 import type { Arms, Live } from '../state/rollouts/live.ts'
 import { baseOf, isReachable, type Moved, type Traffic } from '../state/rollouts/traffic.ts'
-import { mayUse } from './allow.ts'
+import type { Trial } from '../state/rollouts/trial.ts'
+import { isListed, mayUse } from './allow.ts'
 import type { Call } from './call.ts'
 import { modelFor } from './headers.ts'
 
@@ -42,6 +41,12 @@ export interface Assigned {
   first: Target
   /** Our own refusal of what could not be said to the first target. */
   refusal: string | undefined
+  /** The attempt that it belongs to. */
+  readonly trial: Trial
+  /** Its place in the evidence; undefined for what is none. */
+  readonly ticket: Ticket | undefined
+  /** What it has added, once it is settled. */
+  record: EvidenceRecord | undefined
 }
 
 /** Header by which an operator chooses the arm of one request. */
@@ -74,19 +79,21 @@ function place(
   assigning: Assigning,
 ): Assigned {
   const { state, definition, threshold, weightPpm } = live
+  const trial = live.trial!
+  let ticket: Ticket | undefined
   let arm: 'stable' | 'canary' = 'stable'
   let assignment: Assigned['assignment'] = 'hash'
   let unit: UnitId | undefined
   if (wanted !== undefined) {
     arm = wanted
     assignment = 'override'
-  } else if (isPinned(call, arms)) assignment = 'pinned'
-  else if (definition.assign.unit === 'request') arm = drawBucket(assigning.random()) < threshold ? 'canary' : 'stable'
+  } else if (isPinned(call, definition.excludeKeys, arms)) assignment = 'pinned'
   else {
-    const facts = { headers: call.req.headers, wire: call.inspected!.wire, apiKey: call.key?.name }
-    const found = unitOf(definition.assign.sources, facts, assigning.pepper)
-    unit = found === undefined ? undefined : unitIdOf(live.seed, assigning.hashUnit(found))
-    arm = (unit?.high ?? drawBucket(assigning.random())) < threshold ? 'canary' : 'stable'
+    unit = definition.assign.unit === 'request' ? undefined : findUnit(call, live, assigning)
+    const bucket = unit?.high ?? drawBucket(assigning.random())
+    arm = bucket < threshold ? 'canary' : 'stable'
+    // At no weight there is nothing to be learnt.
+    if (weightPpm > 0) ticket = trial.evidence.admit({ now: Date.now(), bucket, weightPpm, unit })
   }
   return {
     live,
@@ -101,15 +108,25 @@ function place(
     arms,
     first: arm === 'canary' ? arms.canary[0]! : arms.stable[0]!,
     refusal: undefined,
+    trial,
+    ticket,
+    record: undefined,
   }
 }
 
+function findUnit(call: Call, { definition, seed }: Live, assigning: Assigning): UnitId | undefined {
+  const facts = { headers: call.req.headers, wire: call.inspected!.wire, apiKey: call.key?.name }
+  const found = unitOf(definition.assign.sources, facts, assigning.pepper)
+  return found === undefined ? undefined : unitIdOf(seed, assigning.hashUnit(found))
+}
+
 /**
- * Keys that may not use both arms stay on the stable one, and are no evidence: their requests are not assigned by chance. Judged before
+ * Keys that are excluded, or may not use both arms, stay on the stable one, and are no evidence: their requests are not assigned by chance. Judged before
  * the unit is looked at, so that it is the same for both arms.
  */
-function isPinned(call: Call, { canary, stable }: Arms): boolean {
+function isPinned(call: Call, excluded: readonly string[], { canary, stable }: Arms): boolean {
   const { key } = call
+  if (key && excluded.length > 0 && isListed(excluded, key.name)) return true
   if (!key?.models) return false
   return [canary[0]!, stable[0]!].some((target) => !mayUse(key, target, modelFor(target, call)))
 }

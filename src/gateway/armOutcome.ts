@@ -29,6 +29,7 @@ export function rolloutFacts(call: Call): RolloutFacts | undefined {
   const { assigned } = call
   if (!assigned) return undefined
   const last = call.attempts.at(-1)
+  const { record } = assigned
   return {
     rollout: assigned.live.name,
     revision: assigned.revision,
@@ -38,7 +39,13 @@ export function rolloutFacts(call: Call): RolloutFacts | undefined {
     unit: assigned.unit && formatUnit(assigned.unit),
     arrivalSeq: assigned.arrival,
     firstAttemptClass: firstAttemptOf(call),
-    badMask: 0,
+    badMask: record?.bad ?? 0,
+    cleanSharePpm: record?.shares && Object.values(record.shares)[0],
     servedArm: last && (assigned.arm === 'canary' && isOfArm(assigned, last.target) ? 'canary' : 'stable'),
+    rolloutId: assigned.live.id,
+    attempt: assigned.attempt,
+    epoch: record?.epoch,
+    seen: record?.seen,
+    shares: record?.shares,
   }
 }

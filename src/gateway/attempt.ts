@@ -2,6 +2,7 @@
 import type { Target } from '../config/snapshot.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
+import { watchAbort } from './armEvents.ts'
 import { costsNothing } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
@@ -94,6 +95,7 @@ export async function tryTarget(
     },
     Math.min(requestLeft, callLimit),
   )
+  const over = watchAbort(call, target, (fault) => exchange.fail(fault))
   try {
     await waitForGood(call, attempt, exchange, means.pools, [
       lane.path,
@@ -108,6 +110,7 @@ export async function tryTarget(
     if (error instanceof UpstreamFault) attempt.fault = error
     throw error
   } finally {
+    over?.()
     attempt.status = exchange.status || undefined
     attempt.facts = exchange.facts
     attempt.endedAt = performance.now()

@@ -5,6 +5,7 @@ import type { Permit, Verdict } from '../state/breaker.ts'
 import type { Health } from '../state/health.ts'
 import type { RetryBudget } from '../state/retryBudget.ts'
 import type { AttemptReason } from '../store/ledgerRow.ts'
+import { armBegan, armFailed, armPassedOver, armRefused, isCanarys, isWithdrawn } from './armEvents.ts'
 import { type Good, type Means, tryTarget } from './attempt.ts'
 import { backoff } from './backoff.ts'
 import { type Call, ClientGone, isAbandoned } from './call.ts'
@@ -58,21 +59,23 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
   let refusal: Refusal | undefined
   for (let at = 0; at < targets.length && call.attempts.length < MAX_ATTEMPTS; at++) {
     const target = targets[at]!
+    if (isWithdrawn(call, target)) continue
     const permit = health.admit(target.id)
     if (!permit) {
       call.passedOver ??= 'breaker_open'
+      armPassedOver(call, target)
       continue
     }
     const isLast = !targets.slice(at + 1).some(({ id }) => health.wait([id]) === 0)
     try {
       return await persist(call, target, permit, isLast, hops, survival)
     } catch (error) {
-      if (error instanceof UpstreamFault && error.rule.scope !== 'request') fault = error
+      if (error instanceof UpstreamFault && (error.rule.scope !== 'request' || isCanarys(call, target))) fault = error
       // Another target may be able to take what this one cannot be told.
       else if (error instanceof Refusal && error.code !== 'ledger_unavailable') {
         refusal = error
         call.passedOver ??= 'refused'
-        if (call.assigned?.first === target) call.assigned.refusal ??= error.code
+        armRefused(call, target, error.code)
       } else throw error
       if (performance.now() > deadline - TOO_LATE) break
     }
@@ -140,11 +143,13 @@ async function tryWithPermit(
     const good = await tryTarget(call, target, reason, hops, survival)
     survival.health.settle(target.id, permit, 'good')
     good.attempt.permit = permit
+    armBegan(call, good.attempt)
     return good
   } catch (error) {
-    if (error instanceof UpstreamFault)
+    if (error instanceof UpstreamFault) {
       survival.health.settle(target.id, permit, verdictOf(call, target, error), error.kind)
-    else survival.health.settle(target.id, permit, 'none')
+      armFailed(call, target, error)
+    } else survival.health.settle(target.id, permit, 'none')
     throw error
   }
 }

@@ -223,29 +223,28 @@ function weigh(course: Course, state: State, ppm: number): State {
 
 /** What is known when it is asked whether to go on. */
 export interface Progress {
+  /** Unix milliseconds. */
   readonly now: number
-  /** Requests of the canary in this step whose first attempt is decided. */
-  readonly canary: number
-  readonly noHarm: boolean
-  readonly nonInferior: boolean
+  /** What the evidence says: it allows the next step, or why it does not. */
+  readonly verdict: 'advance' | 'no_data' | 'inconclusive'
 }
 
 /** What a step's conditions lead to by themselves; undefined = wait on. Never on no data: that holds. */
 export function due(
   course: Course,
   state: State,
-  { now, canary, noHarm, nonInferior }: Progress,
+  { now, verdict }: Progress,
 ): { verb: 'advance' | 'await' | 'hold'; cause: Cause } | undefined {
   const step = course.steps[state.step]
   if (state.phase !== 'stepping' || step?.kind !== 'wait') return undefined
   const waited = now - state.since
   // A person who approves may do so without any request.
-  const enough = Math.max(step.approval ? 0 : 1, step.minRequests)
-  const proven = step.advance === 'non_inferior' ? nonInferior : noHarm
-  const isReady = waited >= step.duration && canary >= enough && proven
-  if (isReady) return step.approval ? { verb: 'await', cause: 'step' } : { verb: 'advance', cause: 'step' }
+  const isAllowed = verdict === 'advance' || (step.approval && step.minRequests === 0 && step.advance === 'no_harm')
+  if (waited >= step.duration && isAllowed)
+    return step.approval ? { verb: 'await', cause: 'step' } : { verb: 'advance', cause: 'step' }
   if (step.maxWait === undefined || waited < step.maxWait) return undefined
-  return { verb: 'hold', cause: canary < enough ? 'no_data' : 'inconclusive' }
+  // Ready but for its `duration`: that is not indecision.
+  return isAllowed ? undefined : { verb: 'hold', cause: verdict === 'no_data' ? 'no_data' : 'inconclusive' }
 }
 
 function refusalOf(verb: Verb, phase: Phase): string {

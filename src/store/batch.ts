@@ -86,8 +86,8 @@ export function makeRowWriter(db: Sqlite): RowWriter {
   const { idOf } = names
   const insertIntent = prepareInsert(db, 'intent', 18)
   const insertRequest = prepareInsert(db, 'request', 20)
-  const insertRollout = prepareInsert(db, 'request_rollout', 13)
   const insertCache = prepareInsert(db, 'request_cache', 4)
+  const insertRollout = prepareInsert(db, 'request_rollout', 18)
   const insertAttempt = prepareInsert(db, 'attempt', 26)
   const insertTrace = prepareInsert(db, 'trace', 6)
   const deleteIntent: Statement = db.prepare('DELETE FROM intent WHERE id = ?')
@@ -145,6 +145,11 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       facts.cleanSharePpm ?? null,
       idOf(facts.servedArm),
       facts.shadowOf ?? null,
+      facts.rolloutId ?? null,
+      facts.attempt ?? null,
+      facts.epoch ?? null,
+      facts.seen ?? null,
+      facts.shares ? JSON.stringify(facts.shares) : null,
     )
   }
 

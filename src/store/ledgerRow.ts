@@ -117,6 +117,13 @@ export interface RolloutFacts {
   servedArm?: string | undefined
   /** Request id that this one mirrors. */
   shadowOf?: number | undefined
+  /** Which rollout of that name, and which attempt of it. */
+  rolloutId?: number | undefined
+  attempt?: number | undefined
+  /** What it adds to the evidence; absent where it adds nothing. */
+  epoch?: number | undefined
+  seen?: number | undefined
+  shares?: Readonly<Record<number, number>> | undefined
 }
 
 /** One upstream call, ended. */

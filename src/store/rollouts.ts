@@ -1,5 +1,6 @@
 // Keeps rollouts: definitions and events for ever, the state by compare-and-swap. Each transition is one transaction with its event.
 import { createHash } from 'node:crypto'
+import { policyFor } from '../config/rolloutSettings.ts'
 import type {
   ChainedEvent,
   NewEvent,
@@ -12,6 +13,7 @@ import type {
 import type { Cause, Phase, State } from '../rollouts/machine.ts'
 import type { Sqlite } from './driver.ts'
 import type { Store } from './open.ts'
+import { readRecords } from './rolloutRows.ts'
 import { writeSteadily } from './steady.ts'
 
 export function openRollouts(store: Store): RolloutKeeper {
@@ -35,6 +37,7 @@ export function openRollouts(store: Store): RolloutKeeper {
       }),
     events: (id) => eventsOf(db, id),
     abortOf: (specHash) => findAbort(db, specHash),
+    records: (id, attempt, since) => readRecords(db, id, attempt, since),
     findBreak: (id) => findBreak(db, id),
   }
 }
@@ -142,12 +145,19 @@ interface EventRow {
   hash: string
 }
 
+/** What early ones lack is what holds for everybody who says nothing. */
+function readDefinition(text: string): RolloutDefinition {
+  const stored = JSON.parse(text) as RolloutDefinition
+  const lacked = { policy: policyFor(stored.assign.unit), excludeKeys: [], inFlight: 'redispatch', notify: [] } as const
+  return 'policy' in stored ? stored : { ...(stored as RolloutDefinition), ...lacked }
+}
+
 const baseText = ({ base }: State): string | null => (base === undefined ? null : JSON.stringify(base))
 
 function fromRow(row: Row): StoredRollout {
   return {
     id: row.id,
-    definition: JSON.parse(row.definition) as RolloutDefinition,
+    definition: readDefinition(row.definition),
     specHash: row.spec_hash,
     seed: row.seed,
     origin: row.origin as RolloutOrigin,

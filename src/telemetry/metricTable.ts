@@ -311,6 +311,37 @@ export const metricTable = {
       ['assignment', assignments],
     ],
   },
+  rolloutBad: {
+    kind: 'counter',
+    name: 'turnout_rollout_bad_events_total',
+    help: 'Bad events that a guard has counted in the attempt that runs, by rollout, guard and arm.',
+    labels: ['rollout', 'guard', 'arm'],
+    read: true,
+  },
+  rolloutEvidence: {
+    kind: 'gauge',
+    name: 'turnout_rollout_guard_log_evidence',
+    help: 'Natural log of the evidence of a guard: harm = that the canary is worse than allowed, safe = that it is not harmful.',
+    labels: ['rollout', 'guard', 'direction'],
+  },
+  rolloutLimit: {
+    kind: 'gauge',
+    name: 'turnout_rollout_guard_log_limit',
+    help: 'Natural log of the evidence at which a guard acts, or is satisfied.',
+    labels: ['rollout', 'guard', 'direction'],
+  },
+  rolloutRatio: {
+    kind: 'gauge',
+    name: 'turnout_rollout_guard_ratio',
+    help: 'Rate of bad events on the canary by that on stable, and a 95 % interval that holds at any time; what is unbounded is not shown.',
+    labels: ['rollout', 'guard', 'bound'],
+  },
+  rolloutUnits: {
+    kind: 'gauge',
+    name: 'turnout_rollout_units_exposed',
+    help: 'Units (requests where that is the unit) that were assigned to the canary in the attempt that runs.',
+    labels: ['rollout'],
+  },
   rolloutTransitions: {
     kind: 'counter',
     name: 'turnout_rollout_transitions_total',

@@ -13,6 +13,19 @@ export interface ShownRollout {
   readonly weightPpm: number
   /** Unix milliseconds since when it is as it is. */
   readonly updatedAt: number
+  /** Of the attempt that runs. Nats. */
+  readonly guards: readonly ShownGuard[]
+  readonly exposed: number | undefined
+}
+
+export interface ShownGuard {
+  readonly id: string
+  readonly logHarm: number
+  readonly logLimit: number
+  readonly logSafe: number | undefined
+  readonly logSafeLimit: number | undefined
+  readonly bad: { readonly stable: number; readonly canary: number }
+  readonly ratio: { readonly point: number | null; readonly lower: number; readonly upper: number | null }
 }
 
 export interface RolloutMetrics {
@@ -23,9 +36,19 @@ export interface RolloutMetrics {
 /** Call once. @param list what there is now, the latest of each name */
 export function showRollouts(
   metrics: Metrics,
-  list: () => readonly ShownRollout[],
+  read: () => readonly ShownRollout[],
   now: () => number = Date.now,
 ): RolloutMetrics {
+  let known: readonly ShownRollout[] = []
+  let readAt = Number.NEGATIVE_INFINITY
+  // One scrape asks for each metric; their intervals cost milliseconds.
+  const list = (): readonly ShownRollout[] => {
+    if (now() - readAt > 100) {
+      known = read()
+      readAt = now()
+    }
+    return known
+  }
   const gauge = (
     key: Parameters<Metrics['gauge']>[0],
     of: (rollout: ShownRollout) => { labels: Record<string, string>; value: number },
@@ -39,6 +62,31 @@ export function showRollouts(
     labels: { rollout: name },
     value: Math.max(0, now() - updatedAt) / 1000,
   }))
+  const each = (
+    key: Parameters<Metrics['gauge']>[0],
+    label: string,
+    of: (guard: ShownGuard) => Record<string, number | null | undefined>,
+  ): void =>
+    metrics.gauge(key, () =>
+      list().flatMap(({ name, guards }) =>
+        guards.flatMap((guard) =>
+          Object.entries(of(guard)).flatMap(([value, number]) =>
+            typeof number === 'number'
+              ? [{ labels: { rollout: name, guard: guard.id, [label]: value }, value: number }]
+              : [],
+          ),
+        ),
+      ),
+    )
+  each('rolloutBad', 'arm', ({ bad }) => ({ ...bad }))
+  each('rolloutEvidence', 'direction', ({ logHarm, logSafe }) => ({ harm: logHarm, safe: logSafe }))
+  each('rolloutLimit', 'direction', ({ logLimit, logSafeLimit }) => ({ harm: logLimit, safe: logSafeLimit }))
+  each('rolloutRatio', 'bound', ({ ratio }) => ({ ...ratio }))
+  metrics.gauge('rolloutUnits', () =>
+    list().flatMap(({ name, exposed }) =>
+      exposed === undefined ? [] : [{ labels: { rollout: name }, value: exposed }],
+    ),
+  )
   const requests = metrics.counter('rolloutRequests')
   const rows = new Map<string, Float64Array>()
   const transitions = metrics.counter('rolloutTransitions').seed()

@@ -29,6 +29,7 @@ const words: Record<FaultKind, string> = {
   model_not_found: '404',
   upstream_request_timeout: '408',
   conflict: '409, 425',
+  withdrawn: 'ours: a rollout was aborted while the request waited for its canary',
   context_window: '400 or 413 that says the prompt is too long',
   content_policy: "400 of the vendor's content policy",
   bad_request: '400, 413, 422 and other 4xx',

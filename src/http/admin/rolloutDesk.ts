@@ -1,5 +1,6 @@
 // The control plane's way to rollouts: where they are, and how what is wrong with a wish is told.
 import { resolveModel } from '../../config/resolve.ts'
+import type { ChainedEvent } from '../../config/rolloutTypes.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { RolloutConflict } from '../../rollouts/machine.ts'
@@ -67,5 +68,32 @@ export function presentRollout(live: Live, snapshot: Snapshot) {
     reason: state.reason,
     updated_at: new Date(state.updatedAt).toISOString(),
     idle: isIdle(live, snapshot) ?? null,
+  }
+}
+
+/** Its way, as it was configured. Durations in milliseconds. */
+export function presentSteps({ definition }: Live) {
+  return definition.course.steps.map((step) =>
+    step.kind === 'weight'
+      ? { set_weight: percentOf(step.ppm) }
+      : {
+          pause: {
+            duration_ms: step.duration,
+            min_requests: step.minRequests,
+            advance: step.advance,
+            approval: step.approval,
+            max_wait_ms: step.maxWait ?? null,
+          },
+        },
+  )
+}
+
+export function presentEvent({ at, weightPpm, prevHash, from, ...event }: ChainedEvent) {
+  return {
+    ...event,
+    at: new Date(at).toISOString(),
+    from: from === '' ? null : from,
+    percent: percentOf(weightPpm),
+    prev_hash: prevHash,
   }
 }

@@ -10,6 +10,7 @@ import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from '.
 import { listAvailable, showHealth, showModelConfig } from './models.ts'
 import { describeRoutes } from './openapi.ts'
 import { listRequests, showRequest } from './requests.ts'
+import { listEvents, listRollouts, rolloutVerbs, showEvidence, showRollout } from './rollouts.ts'
 import type { AdminRoute } from './route.ts'
 import { spend } from './spend.ts'
 import { disableTarget, enableTarget, resetTarget } from './targets.ts'
@@ -28,6 +29,11 @@ export const adminRoutes: readonly AdminRoute[] = [
   setAllCanaries,
   showCanary,
   setCanary,
+  listRollouts,
+  showRollout,
+  showEvidence,
+  listEvents,
+  ...rolloutVerbs,
   disableTarget,
   enableTarget,
   resetTarget,

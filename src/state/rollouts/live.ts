@@ -4,6 +4,7 @@ import type { RolloutDefinition, RolloutOrigin, StoredRollout } from '../../conf
 import type { Route, Snapshot, Target } from '../../config/snapshot.ts'
 import { thresholdOf } from '../../rollouts/assignment.ts'
 import { isRunning, type State } from '../../rollouts/machine.ts'
+import { Trial } from './trial.ts'
 
 /** Whom the two arms ask, best first. */
 export interface Arms {
@@ -32,8 +33,10 @@ export class Live {
   weightPpm = 0
   /** Arrivals so far, in the order of their assignment. */
   arrivals = 0
-  /** An abort that is in force and not stored yet. */
+  /** An abort that is in force and perhaps not stored yet. */
   halted = false
+  /** The attempt that runs; the last one's, once it is over. */
+  trial: Trial | undefined
   #state: State
   #arms = new WeakMap<Route, Arms | Unreachable>()
   #labels: Readonly<Record<'stable' | 'canary', string>> = { stable: '', canary: '' }
@@ -59,17 +62,30 @@ export class Live {
   }
 
   set state(state: State) {
+    if (isRunning(state) && (!this.trial || state.attempt !== this.#state.attempt))
+      this.trial = new Trial(this.definition, state)
+    else this.trial?.follow(state)
     this.#state = state
     this.weightPpm = this.halted || !isRunning(state) ? 0 : state.weightPpm
     const label = (arm: string): string => `${this.name}; arm=${arm}; rev=${state.revision}`
     this.#labels = { stable: label('stable'), canary: label('canary') }
   }
 
-  /** Takes the canary's traffic away at once. */
+  /** Takes the canary's traffic away at once: what comes now, and what waits for its first byte. */
   halt(): void {
     this.halted = true
     this.weightPpm = 0
+    if (this.definition.inFlight === 'finish') return
+    for (const withdraw of this.trial?.pending ?? []) withdraw()
   }
+
+  /** Whether requests that have no answer yet are taken back from the canary. */
+  get withdraws(): boolean {
+    return this.halted && this.definition.inFlight === 'redispatch'
+  }
+
+  /** To be called after something was added to the evidence; set by whoever judges it. */
+  look: () => void = () => {}
 
   /** What replies say of it. */
   label(arm: 'stable' | 'canary'): string {

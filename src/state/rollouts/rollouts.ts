@@ -1,10 +1,8 @@
 // All rollouts of a gateway: made, moved by verbs, stored with an event each, and put into force in memory.
 import { randomBytes } from 'node:crypto'
-import { defaults } from '../../config/defaults.ts'
+import { setTimeout as pause } from 'node:timers/promises'
 import { resolveModel } from '../../config/resolve.ts'
-import { assignBy } from '../../config/rolloutSettings.ts'
 import type {
-  ArmSpec,
   ChainedEvent,
   NewEvent,
   RolloutDefinition,
@@ -13,12 +11,24 @@ import type {
   StoredRollout,
 } from '../../config/rolloutTypes.ts'
 import type { Route, Snapshot } from '../../config/snapshot.ts'
-import { type Command, draftState, isRunning, RolloutConflict, type State, transit } from '../../rollouts/machine.ts'
-import type { UnitKind } from '../../rollouts/unit.ts'
+import type { Decision } from '../../rollouts/index.ts'
+import {
+  type Command,
+  draftState,
+  due,
+  isRunning,
+  RolloutConflict,
+  type State,
+  transit,
+} from '../../rollouts/machine.ts'
+import { evidenceOf } from './evidenceView.ts'
+import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
 import { specHashOf } from './spec.ts'
+import { type ToggleWish, toggle, toggleAll } from './toggle.ts'
 import { baseOf, isReachable, Traffic } from './traffic.ts'
+import type { Trial } from './trial.ts'
 
 /** One change of state, for whoever tells of it. */
 export interface Transition {
@@ -47,21 +57,6 @@ export interface Wish extends Omit<Command, 'base'> {
   readonly force?: boolean | undefined
 }
 
-export interface ToggleWish {
-  readonly route: string
-  /** What gets the percentage; undefined = what got it last. */
-  readonly canary: ArmSpec | undefined
-  readonly percent: number
-  readonly unit?: UnitKind | undefined
-  readonly force?: boolean | undefined
-  readonly reason: string
-  readonly actor: string
-  readonly origin?: RolloutOrigin | undefined
-}
-
-/** A toggle's name, so that the same route always has the same. */
-export const toggleName = (route: string): string => `canary:${route}`
-
 export class Rollouts {
   readonly traffic = new Traffic()
   readonly #keeper: RolloutKeeper
@@ -71,12 +66,15 @@ export class Rollouts {
   readonly #all = new Map<number, Live>()
   /** One change at a time: each is made from what the one before has left. */
   #queue: Promise<unknown> = Promise.resolve()
+  readonly #stepping = new Set<Live>()
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
 
   constructor(options: RolloutsOptions) {
     this.#options = options
     this.#keeper = options.keeper
     this.#now = options.now ?? Date.now
-    for (const stored of this.#keeper.list()) this.#all.set(stored.id, new Live(stored))
+    for (const stored of this.#keeper.list()) this.#all.set(stored.id, this.#restore(this.#watched(new Live(stored))))
     this.traffic.rebuild(this.#all.values())
   }
 
@@ -104,30 +102,58 @@ export class Rollouts {
 
   /** A new rollout, in draft. @throws RolloutProblem; LedgerError when it cannot be stored */
   create(definition: RolloutDefinition, by: { actor: string; origin: RolloutOrigin; reason: string }): Promise<Live> {
-    return this.#inTurn(() => this.#create(definition, by))
+    return this.inTurn(() => this.make(definition, by))
   }
 
-  /** @throws RolloutProblem, RolloutConflict; LedgerError when it cannot be stored: then nothing has changed */
-  command(name: string, wish: Wish): Promise<Live> {
-    return this.#inTurn(() => this.#command(this.#need(name), wish))
+  /**
+   * An abort is in force at once, before it is stored; everything else when it is.
+   * @throws RolloutProblem, RolloutConflict; LedgerError when it cannot be stored: then nothing has changed, but for an abort
+   */
+  async command(name: string, wish: Wish): Promise<Live> {
+    const live = this.#need(name)
+    const evidence = evidenceOf(live)
+    if (wish.verb === 'abort' && isRunning(live.state)) live.halt()
+    return this.inTurn(() => this.change(live, wish, evidence))
+  }
+
+  /** Looks at the evidence after something was added to it. Harm takes the canary's traffic away before this returns. */
+  look(live: Live): void {
+    if (live.trial?.evidence.harm === undefined || live.halted || !isRunning(live.state)) return
+    const decision = live.trial.decide(live.weightPpm, live.definition.course.steps[live.state.step])
+    this.#abort(live, decision)
+  }
+
+  /** What the clock brings: requests that waited long enough, and steps whose time has come. */
+  tick(): void {
+    const now = this.#now()
+    for (const live of this.#all.values()) {
+      if (!live.trial || !isRunning(live.state) || live.halted) continue
+      live.trial.evidence.tick(now)
+      this.look(live)
+      if (!live.halted) this.#step(live, live.trial, now)
+    }
+  }
+
+  /** Begins to look at the clock. */
+  start(): void {
+    this.#timer ??= setInterval(() => this.tick(), 250).unref()
+  }
+
+  /** Resolves when everything that was asked for is stored. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#closed = true
+    await this.#queue
   }
 
   /** The percentage of a route, whatever it was before. @throws as `command` */
   toggle(wish: ToggleWish): Promise<Live> {
-    return this.#inTurn(() => this.#toggle(wish))
+    return this.inTurn(() => toggle(this, wish))
   }
 
   /** Sets the share of everything that runs; 0 stops toggles and holds the others. Resolves to those that it has changed. */
   toggleAll(percent: number, actor: string, reason: string): Promise<Live[]> {
-    return this.#inTurn(async () => {
-      const changed: Live[] = []
-      for (const live of this.list().filter((one) => isRunning(one.state))) {
-        const ppm = Math.round(percent * 10_000)
-        const verb = live.definition.course.open && ppm === 0 ? 'stop' : 'set-weight'
-        changed.push(await this.#command(live, { verb, cause: 'operator', reason, ppm, actor }))
-      }
-      return changed
-    })
+    return this.inTurn(() => toggleAll(this, percent, actor, reason))
   }
 
   /**
@@ -135,15 +161,7 @@ export class Rollouts {
    * the file ends with it. Trouble is told, not thrown.
    */
   follow(snapshot: Snapshot): Promise<void> {
-    return this.#inTurn(async () => {
-      for (const route of snapshot.routes.values()) {
-        try {
-          await this.#followRoute(route)
-        } catch (error) {
-          this.#options.trouble?.(`the canary of the route ${route.name}: ${(error as Error).message}`)
-        }
-      }
-    })
+    return this.inTurn(() => followFile(this, snapshot, (text) => this.#options.trouble?.(text)))
   }
 
   /** Resolves when everything that was asked for so far is done. */
@@ -165,30 +183,7 @@ export class Rollouts {
     return found
   }
 
-  async #followRoute(route: Route): Promise<void> {
-    const stored = this.find(toggleName(route.name))
-    const { canary } = route
-    const isOurs = stored?.origin === 'file' || stored?.origin === 'environment'
-    if (!canary) {
-      if (!isOurs || !isRunning(stored.state)) return
-      const reason = 'the file names no canary any more'
-      await this.#command(stored, { verb: 'stop', cause: 'file', reason, actor: 'file' })
-      return
-    }
-    const isNews = stored === undefined || (isOurs && !sameArm(stored.definition.canary, canary.canary))
-    if (!isNews || (canary.percent === 0 && stored === undefined)) return
-    await this.#toggle({
-      route: route.name,
-      canary: canary.canary,
-      percent: canary.percent,
-      unit: canary.unit,
-      reason: `the ${canary.origin} says so`,
-      actor: canary.origin,
-      origin: canary.origin,
-    })
-  }
-
-  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+  inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const done = this.#queue.then(work)
     this.#queue = done.catch(() => {})
     return done
@@ -200,11 +195,11 @@ export class Rollouts {
     throw new RolloutProblem('unknown', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
   }
 
-  async #create(
+  async make(
     definition: RolloutDefinition,
     { actor, origin, reason }: { actor: string; origin: RolloutOrigin; reason: string },
   ): Promise<Live> {
-    this.#requireArms(definition)
+    this.requireArms(definition)
     const before = this.find(definition.name)
     if (before && isRunning(before.state))
       throw new RolloutProblem('conflict', `'${definition.name}' is running. Abort it, or choose another name.`, 'name')
@@ -221,7 +216,7 @@ export class Rollouts {
     }
     const event = eventOf('create', undefined, state, actor, { arms: armsOf(definition) })
     const id = await this.#keeper.create(made, event)
-    const live = new Live({ ...made, id })
+    const live = this.#watched(new Live({ ...made, id }))
     if (before && before.state.phase !== 'completed') this.#all.delete(before.id)
     this.#all.set(id, live)
     this.#options.told?.({ live, event })
@@ -229,7 +224,7 @@ export class Rollouts {
   }
 
   /** @throws RolloutProblem when an arm names what the configuration does not have, or both arms are the same */
-  #requireArms(definition: RolloutDefinition): void {
+  requireArms(definition: RolloutDefinition): void {
     const snapshot = this.#options.snapshot()
     const route = this.route(definition.route)
     const base = baseOf(snapshot, route, this.traffic.of(route.name)?.promoted ?? [])
@@ -240,16 +235,78 @@ export class Rollouts {
     if (same) throw new RolloutProblem('invalid', 'Both arms are the same: there is nothing to move.', 'target')
   }
 
-  async #command(live: Live, wish: Wish, evidence: unknown = null): Promise<Live> {
+  #watched(live: Live): Live {
+    live.look = () => this.look(live)
+    return live
+  }
+
+  /** The evidence of an attempt that ran when the process before this one ended: that of its rows. */
+  #restore(live: Live): Live {
+    const { trial, state } = live
+    if (!trial || !isRunning(state)) return live
+    live.arrivals = trial.restore(this.#keeper.records(live.id, state.attempt, state.attemptAt)).lastArrival
+    return live
+  }
+
+  /** What a step's conditions lead to by themselves. One change at a time: until it is stored nothing else is due. */
+  #step(live: Live, trial: Trial, now: number): void {
+    const { state, definition } = live
+    if (this.#stepping.has(live) || state.phase === 'paused') return
+    const decision = trial.decide(live.weightPpm, definition.course.steps[state.step])
+    const { action, cause, guard, reason } = decision
+    if (action === 'rollback') return this.#abort(live, decision)
+    let command: Command | undefined
+    if (action === 'pause') {
+      trial.pausedFor = guard ?? cause
+      command = { verb: 'hold', cause, reason }
+    } else {
+      const verdict = action === 'advance' ? 'advance' : cause === 'no_data' ? 'no_data' : 'inconclusive'
+      const next = due(definition.course, state, { now, verdict })
+      command = next && { ...next, reason }
+    }
+    if (!command) return
+    this.#stepping.add(live)
+    const evidence = evidenceOf(live)
+    this.inTurn(() => this.change(live, { ...command, actor: 'turnout', ifRevision: state.revision }, evidence))
+      .catch((error) =>
+        this.#options.trouble?.(`the rollout ${live.name} could not go on: ${(error as Error).message}`),
+      )
+      .finally(() => this.#stepping.delete(live))
+  }
+
+  /** In force now; stored as soon as the database takes it. */
+  #abort(live: Live, { cause, reason }: Decision): void {
+    const evidence = evidenceOf(live)
+    const wish: Wish = { verb: 'abort', cause: cause as Command['cause'], reason, actor: 'turnout' }
+    const at = this.#now()
+    live.halt()
+    const store = async (): Promise<void> => {
+      for (let wait = 100; !this.#closed; wait = Math.min(5000, wait * 2)) {
+        try {
+          await this.change(live, wish, evidence, at)
+          return
+        } catch (error) {
+          if (error instanceof RolloutConflict) return
+          this.#options.trouble?.(`the abort of ${live.name} is in force, and could not be stored yet`, error)
+          await pause(wait, undefined, { ref: false })
+        }
+      }
+    }
+    void this.inTurn(store)
+  }
+
+  async change(live: Live, wish: Wish, evidence: unknown = evidenceOf(live), now = this.#now()): Promise<Live> {
     const { actor, ifRevision, force, ...command } = wish
     const from = live.state
+    if (live.halted && isRunning(from) && command.verb !== 'abort')
+      throw new RolloutConflict(`'${live.name}' is being aborted.`)
     if (ifRevision !== undefined && ifRevision !== from.revision)
       throw new RolloutProblem('stale', `'${live.name}' is at revision ${from.revision} now: look at it and repeat.`)
     const begins = command.verb === 'start' || command.verb === 'retry'
     if (begins && !force) this.#refuseAborted(live)
     const route = this.#routeOf(live)
     const base = route?.targets.map(({ id }) => id) ?? []
-    const to = transit(live.definition.course, from, { ...command, base }, this.#now())
+    const to = transit(live.definition.course, from, { ...command, base }, now)
     if (to === from) return live
     if (begins) await this.#supersede(live, actor)
     const event = eventOf(command.verb, from, to, actor, evidence)
@@ -281,63 +338,12 @@ export class Rollouts {
     const other = this.traffic.runningOn(live.definition.route)
     if (!other || other === live) return
     const reason = `superseded by '${live.name}'`
-    await this.#command(other, { verb: 'stop', cause: 'superseded', reason, actor })
+    await this.change(other, { verb: 'stop', cause: 'superseded', reason, actor })
   }
 
   #routeOf(live: Live): Route | undefined {
     const found = resolveModel(this.#options.snapshot(), live.definition.route)
     return 'nearest' in found ? undefined : found
-  }
-
-  async #toggle(wish: ToggleWish): Promise<Live> {
-    const { percent, actor, reason, force } = wish
-    const route = this.route(wish.route)
-    const ppm = Math.round(percent * 10_000)
-    const command = {
-      cause: wish.origin === undefined ? 'operator' : (wish.origin as 'file'),
-      reason,
-      ppm,
-      actor,
-      force,
-    } as const
-    const running = this.traffic.runningOn(route.name)
-    const last = this.find(toggleName(route.name))
-    const canary = wish.canary ?? running?.definition.canary ?? last?.definition.canary ?? route.canary?.canary
-    if (!canary)
-      throw new RolloutProblem('invalid', `The route '${route.name}' has no canary yet: name a target.`, 'target')
-    const unit = wish.unit ?? running?.definition.assign.unit ?? last?.definition.assign.unit
-    const isSame = (live: Live): boolean =>
-      sameArm(live.definition.canary, canary) && live.definition.assign.unit === unit
-    if (running && isSame(running)) {
-      const stops = ppm === 0 && running.definition.course.open
-      return this.#command(running, { ...command, verb: stops ? 'stop' : 'set-weight' })
-    }
-    if (running && running.name !== toggleName(route.name) && !force)
-      throw new RolloutProblem(
-        'conflict',
-        `The rollout '${running.name}' moves this route to another target. Abort it first, or use force.`,
-      )
-    if (last && isSame(last) && !isRunning(last.state)) {
-      const { phase } = last.state
-      if (phase === 'completed' && last.holds(route) && percent === 100) return last
-      if (phase === 'completed' && last.holds(route)) await this.#command(last, { ...command, verb: 'undo' })
-      if (last.state.phase !== 'completed') {
-        if (ppm === 0) return last
-        return this.#command(last, { ...command, verb: last.state.phase === 'rolled_back' ? 'retry' : 'start' })
-      }
-    }
-    const definition: RolloutDefinition = {
-      name: toggleName(route.name),
-      route: route.name,
-      stable: { targets: [] },
-      canary,
-      assign: assignBy(unit ?? route.canary?.unit ?? defaults.rollouts.unit),
-      course: { steps: [], open: true },
-    }
-    this.#requireArms(definition)
-    if (running) await this.#command(running, { verb: 'stop', cause: 'superseded', reason: 'another canary', actor })
-    const made = await this.#create(definition, { actor, origin: wish.origin ?? 'toggle', reason })
-    return ppm === 0 ? made : this.#command(made, { ...command, verb: 'start' })
   }
 }
 
@@ -366,5 +372,3 @@ function eventOf(
 }
 
 const armsOf = ({ route, stable, canary }: RolloutDefinition): object => ({ route, stable, canary })
-
-const sameArm = (a: ArmSpec, b: ArmSpec): boolean => JSON.stringify(a) === JSON.stringify(b)

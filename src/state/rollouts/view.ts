@@ -4,6 +4,7 @@ import type { ArmSpec } from '../../config/rolloutTypes.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { million } from '../../rollouts/assignment.ts'
 import { isRunning } from '../../rollouts/machine.ts'
+import { evidenceOf } from './evidenceView.ts'
 import type { Live } from './live.ts'
 import type { Rollouts, Transition } from './rollouts.ts'
 
@@ -23,7 +24,14 @@ export function shownRollouts(rollouts: Rollouts, snapshot: Snapshot) {
     canary: namesOf(live.definition.canary),
     weightPpm: shareInForce(live, snapshot),
     updatedAt: live.state.updatedAt,
+    ...guardsOf(live),
   }))
+}
+
+function guardsOf(live: Live) {
+  if (!isRunning(live.state)) return { guards: [], exposed: undefined }
+  const evidence = evidenceOf(live)
+  return { guards: evidence?.guards ?? [], exposed: evidence?.assigned.canary }
 }
 
 /** Parts per million that the canary gets now. */

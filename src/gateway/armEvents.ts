@@ -1,0 +1,112 @@
+// Tells the evidence of a rollout what becomes of a request's first attempt on its arm. Nothing else of the request counts.
+import type { Target } from '../config/snapshot.ts'
+import { UpstreamFault } from '../dialects/errors.ts'
+import { badEvents, breakerOpen } from '../rollouts/index.ts'
+import { type Assigned, isOfArm } from './arm.ts'
+import type { Attempt, Call } from './call.ts'
+
+const failed = badEvents.first_attempt_error.bit
+const throttled = badEvents.rate_limited.bit
+
+/** Vendors' words for a parameter that their model does not take: the client's own mistake elsewhere, and the canary's here. */
+const unsupported = new Set(['unsupported_parameter', 'unsupported_value'])
+
+/** The breaker of the arm's first target is open, or it is switched off: else a dead canary would hide behind its breaker. */
+export function armPassedOver(call: Call, target: Target): void {
+  const assigned = firstOf(call, target)
+  if (assigned) fail(assigned, breakerOpen)
+}
+
+/** The arm's first target could not be told the request. */
+export function armRefused(call: Call, target: Target, code: string): void {
+  const assigned = firstOf(call, target)
+  if (!assigned) return
+  assigned.refusal = code
+  fail(assigned, code)
+}
+
+/** The first attempt has shown something good. */
+export function armBegan(call: Call, { target, n, startedAt, endedAt }: Attempt): void {
+  const assigned = firstOf(call, target)
+  if (!assigned?.ticket || n !== 1) return
+  // A whole reply has no first token: how long it takes is its latency.
+  const ttft = call.inspected!.ask.stream ? endedAt! - startedAt : undefined
+  assigned.trial.evidence.begin(assigned.ticket, Date.now(), ttft)
+  assigned.live.look()
+}
+
+/** The first attempt failed before anything good came. */
+export function armFailed(call: Call, target: Target, fault: UpstreamFault): void {
+  const assigned = firstOf(call, target)
+  if (!assigned?.ticket || call.attempts.length !== 1) return
+  if (fault.kind === 'bad_request' && fault.code !== undefined && unsupported.has(fault.code))
+    fail(assigned, 'unsupported_parameter')
+  else if (fault.rule.bad) fail(assigned, fault.kind, fault.kind === 'rate_limited' ? throttled : 0)
+  else {
+    assigned.trial.evidence.leave(assigned.ticket, Date.now())
+    assigned.live.look()
+  }
+}
+
+/** The request is settled: what its row adds to the evidence. Call after its bills are made. */
+export function armEnded(call: Call): void {
+  const { assigned } = call
+  if (!assigned?.ticket) return
+  const { ticket, trial } = assigned
+  trial.evidence.end(ticket, Date.now(), endingOf(call, assigned))
+  assigned.record = trial.evidence.recordOf(ticket)
+  assigned.live.look()
+}
+
+function endingOf(call: Call, { first }: Assigned) {
+  const [attempt] = call.attempts
+  if (attempt?.target.id !== first.id) return { bits: call.gone ? badEvents.client_abort.bit : 0 }
+  const { facts, fault, bill, startedAt, endedAt } = attempt
+  let bits = 0
+  if (call.gone) bits |= badEvents.client_abort.bit
+  if (fault && attempt.permit) bits |= badEvents.late_error.bit
+  if (facts?.finish === 'length') bits |= badEvents.truncated.bit
+  if (facts?.finish === 'content_filter') bits |= badEvents.refused.bit
+  return {
+    bits,
+    latency: endedAt === undefined ? undefined : endedAt - startedAt,
+    cost: bill?.nanoUsd ?? undefined,
+    output_tokens: bill && bill.usage.output + bill.usage.reasoning + bill.usage.audioOut,
+  }
+}
+
+function fail(assigned: Assigned, kind: string, more = 0): void {
+  if (!assigned.ticket) return
+  assigned.trial.evidence.fail(assigned.ticket, Date.now(), failed | more, kind)
+  assigned.live.look()
+}
+
+const firstOf = (call: Call, target: Target): Assigned | undefined =>
+  call.assigned?.first.id === target.id ? call.assigned : undefined
+
+/** Whether an abort has taken this target away from the request. */
+export function isWithdrawn({ assigned }: Call, target: Target): boolean {
+  return assigned?.arm === 'canary' && assigned.live.withdraws && isOfArm(assigned, target)
+}
+
+/** Whether what it says of the request says nothing of the others: where only the canary turns it away, stable may take it. */
+export const isCanarys = ({ assigned }: Call, target: Target): boolean =>
+  assigned?.arm === 'canary' && isOfArm(assigned, target)
+
+/**
+ * Lets an abort of the rollout take a request back from the canary as long as it waits for its first byte.
+ * @returns to be called when the wait is over
+ */
+export function watchAbort(
+  call: Call,
+  target: Target,
+  withdraw: (fault: UpstreamFault) => void,
+): (() => void) | undefined {
+  if (!isCanarys(call, target)) return undefined
+  const { pending } = call.assigned!.trial
+  const take = (): void => withdraw(new UpstreamFault('withdrawn', 'The rollout was aborted before anything came.'))
+  pending.add(take)
+  // It was aborted between the request's assignment and now.
+  if (isWithdrawn(call, target)) take()
+  return () => pending.delete(take)
+}

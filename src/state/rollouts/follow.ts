@@ -1,0 +1,54 @@
+// Takes up what the file and the environment say of rollouts. Called within a turn of the rollouts.
+import type { RolloutDefinition } from '../../config/rolloutTypes.ts'
+import type { Route, Snapshot } from '../../config/snapshot.ts'
+import { isRunning } from '../../rollouts/machine.ts'
+import type { Rollouts } from './rollouts.ts'
+import { sameArm, toggle, toggleName } from './toggle.ts'
+
+/** One that cannot be followed keeps no other from it. */
+export async function followFile(rollouts: Rollouts, snapshot: Snapshot, told: (text: string) => void): Promise<void> {
+  const tell = (what: string) => (error: unknown) => told(`${what}: ${(error as Error).message}`)
+  for (const route of snapshot.routes.values())
+    await followRoute(rollouts, route).catch(tell(`the canary of the route ${route.name}`))
+  for (const definition of snapshot.rollouts.values())
+    await followDefinition(rollouts, definition, told).catch(tell(`the rollout ${definition.name}`))
+}
+
+async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
+  const stored = rollouts.find(toggleName(route.name))
+  const { canary } = route
+  const isOurs = stored?.origin === 'file' || stored?.origin === 'environment'
+  if (!canary) {
+    if (!isOurs || !isRunning(stored.state)) return
+    const reason = 'the file names no canary any more'
+    await rollouts.change(stored, { verb: 'stop', cause: 'file', reason, actor: 'file' })
+    return
+  }
+  const isNews = stored === undefined || (isOurs && !sameArm(stored.definition.canary, canary.canary))
+  if (!isNews || (canary.percent === 0 && stored === undefined)) return
+  await toggle(rollouts, {
+    route: route.name,
+    canary: canary.canary,
+    percent: canary.percent,
+    unit: canary.unit,
+    reason: `the ${canary.origin} says so`,
+    actor: canary.origin,
+    origin: canary.origin,
+  })
+}
+
+/** Its draft, where the file says something new. What runs goes on as it was begun. */
+async function followDefinition(
+  rollouts: Rollouts,
+  definition: RolloutDefinition,
+  told: (text: string) => void,
+): Promise<void> {
+  const stored = rollouts.find(definition.name)
+  if (stored && JSON.stringify(stored.definition) === JSON.stringify(definition)) return
+  if (stored && isRunning(stored.state)) {
+    const text = 'runs as it was begun: what the file says now counts when it is over and the file is read again'
+    told(`the rollout ${definition.name} ${text}`)
+    return
+  }
+  await rollouts.make(definition, { actor: 'file', origin: 'file', reason: 'the file says so' })
+}

@@ -1,0 +1,50 @@
+// Reads back what requests have added to the evidence of a rollout, out of their rows.
+import type { StoredRecord } from '../config/rolloutTypes.ts'
+import type { Sqlite } from './driver.ts'
+import { firstIdOf } from './ledgerId.ts'
+
+/** Requests are given their ids at the door, and their place in the rollout when their body is there: not later than this, in milliseconds. */
+const slowestBody = 3_600_000
+
+interface Row {
+  id: number
+  revision: number
+  arm: string
+  propensity_ppm: number
+  unit: string | null
+  arrival_seq: number
+  first_attempt: string
+  bad_mask: number
+  epoch: number
+  seen: number
+  shares: string | null
+}
+
+/** Those of one attempt that are evidence, in the order of their ids. Rows are read one by one: there may be millions. */
+export function* readRecords(db: Sqlite, rollout: number, attempt: number, since: number): Generator<StoredRecord> {
+  const rows = db
+    .prepare(
+      `SELECT x.id, x.revision, a.text AS arm, x.propensity_ppm, x.unit, x.arrival_seq, f.text AS first_attempt, x.bad_mask, x.epoch,
+        x.seen, x.shares
+       FROM request_rollout x JOIN name a ON a.id = x.arm JOIN name f ON f.id = x.first_attempt_class
+       WHERE x.id >= @from AND x.rollout_id = @rollout AND x.attempt = @attempt AND x.seen IS NOT NULL ORDER BY x.id`,
+    )
+    .iterate({ from: firstIdOf(since - slowestBody), rollout, attempt }) as IterableIterator<Row>
+  for (const row of rows) {
+    yield {
+      id: row.id,
+      revision: row.revision,
+      arrival: row.arrival_seq,
+      unit: row.unit ?? undefined,
+      firstAttempt: row.first_attempt,
+      record: {
+        epoch: row.epoch,
+        ppm: row.propensity_ppm,
+        canary: row.arm === 'canary',
+        seen: row.seen,
+        bad: row.bad_mask,
+        shares: row.shares === null ? undefined : (JSON.parse(row.shares) as Record<number, number>),
+      },
+    }
+  }
+}

@@ -1,0 +1,138 @@
+// Rollouts from end to end, with simulated vendors: a healthy one completes, and each kind of bad one is out, with the reason in words.
+import { afterEach, describe, expect, it } from 'vitest'
+import { armOf, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+
+let gateway: RolloutGateway
+afterEach(() => gateway?.close())
+
+const phase = (): string => gateway.running.turnout.rollouts!.find('move')!.state.phase
+const isOver = (): boolean => phase() === 'rolled_back'
+const steady = (percent: number): string =>
+  `    assign: { unit: request }\n    steps: [ { setWeight: ${percent} }, { pause: { duration: 1h } } ]\n`
+const show = () => gateway.get('/rollouts/move')
+
+describe('a healthy canary', () => {
+  it('goes 1 → 5 → 25 → 50 → 100 % by itself and is completed; then the route asks it', async () => {
+    const pause = '{ pause: { duration: 50ms, minRequests: 4 } }'
+    const steps = [1, 5, 25, 50, 100].map((percent) => `      - { setWeight: ${percent} }\n      - ${pause}\n`).join('')
+    gateway = await startRollout(`    assign: { unit: request }\n    steps:\n${steps}`)
+    await gateway.verb('start')
+    const replies = await gateway.drive(() => phase() !== 'stepping', { patience: 60_000 })
+    expect(await show()).toMatchObject({ phase: 'completed', percent: 100, cause: 'step', idle: null })
+    expect(replies.every(({ status }) => status === 200)).toBe(true)
+    const { data, chain } = await gateway.get('/rollouts/move/events')
+    expect(chain).toBe('unbroken')
+    expect(data.map(({ percent }: { percent: number }) => percent)).toEqual([0, 1, 5, 25, 50, 100, 100])
+    expect(data.at(-1)).toMatchObject({ verb: 'advance', to: 'completed', actor: 'turnout' })
+    expect(data.at(-1).reason).toMatch(/^no guard has found harm in \d+ requests of this step$/)
+    const after = await gateway.chat('moved')
+    expect([after.headers['x-turnout-target'], after.headers['x-turnout-rollout']]).toEqual(['other/canary', undefined])
+    await gateway.restart()
+    expect((await gateway.chat('moved')).headers['x-turnout-target']).toBe('other/canary')
+    await gateway.verb('undo')
+    expect((await gateway.chat('moved')).headers['x-turnout-target']).toBe('sim/stable')
+  }, 90_000)
+
+  it('that is better than stable stays', async () => {
+    gateway = await startRollout(steady(50))
+    gateway.script('stable', { tokens: 5, fault: { kind: 'status', status: 500, rate: 0.3 } })
+    await gateway.verb('start')
+    await gateway.drive((replies) => replies.length > 500)
+    expect(phase()).toBe('stepping')
+  }, 60_000)
+})
+
+describe('a bad canary is out, and says why', () => {
+  it('one of five requests fails: no client sees an error', async () => {
+    gateway = await startRollout(steady(25))
+    gateway.script('canary', { tokens: 5, fault: { kind: 'status', status: 500, rate: 0.2 } })
+    await gateway.verb('start')
+    const replies = await gateway.drive(isOver, { patience: 60_000 })
+    expect(replies.every(({ status }) => status === 200)).toBe(true)
+    const after = await show()
+    expect(after).toMatchObject({ phase: 'rolled_back', cause: 'guard', percent: 0 })
+    expect(after.reason).toMatch(
+      /^first_attempt_error: \d+ of \d+ bad events on the canary at 25 % weight, observed ratio .*; evidence .* : 1, limit 250 : 1 \(alpha 1 %, share 0\.4\)$/,
+    )
+    // Not again by itself, and not by mistake.
+    const again = await gateway.ask('POST', '/rollouts/move/retry', { reason: 'again' }, 'operator')
+    expect(again.body).toMatchObject({ phase: 'stepping', attempt: 2 })
+    await gateway.verb('abort')
+    const draft = await gateway.ask('PUT', '/routes/moved/canary', { target: 'other/canary', percent: 5 }, 'operator')
+    expect(draft.status, draft.text).toBe(200)
+  }, 90_000)
+
+  it('dead at 5 %: after three failures, also when its breaker opens first', async () => {
+    for (const failures of [1000, 1]) {
+      gateway = await startRollout(
+        steady(5),
+        `  small2: { route: single, canary: small, steps: [ { setWeight: 1 } ] }\n`,
+      )
+      gateway.running.turnout.health.reset('other/canary', 'test')
+      gateway.script('canary', { fault: { kind: 'status', status: 500 } })
+      await gateway.verb('start')
+      if (failures === 1) gateway.running.turnout.health.disable('other/canary', 'test')
+      const replies = await gateway.drive(isOver, { patience: 60_000 })
+      expect(replies.every(({ status }) => status === 200)).toBe(true)
+      const { data } = await gateway.get('/rollouts/move/events')
+      const { guards } = data.at(-1).evidence
+      const errors = guards.find(({ id }: { id: string }) => id === 'first_attempt_error')
+      expect(errors.bad).toEqual({ stable: 0, canary: errors.bad.canary })
+      expect(errors.bad.canary).toBeGreaterThanOrEqual(3)
+      expect(errors.bad.canary).toBeLessThanOrEqual(4)
+      await gateway.close()
+    }
+    gateway = undefined as never
+  }, 120_000)
+
+  it('without a valid key: by the hard rule', async () => {
+    gateway = await startRollout(steady(50))
+    gateway.script('canary', { fault: { kind: 'status', status: 401 } })
+    await gateway.verb('start')
+    await gateway.drive(isOver)
+    expect(await show()).toMatchObject({ phase: 'rolled_back' })
+    expect((await show()).reason).toMatch(/auth_failed|first_attempt_error/)
+  }, 60_000)
+
+  it('hangs: out on slow starts; what waits for it is sent to stable', async () => {
+    gateway = await startRollout(`${steady(30)}    guards: { slowStart: 300ms }\n`)
+    gateway.script('canary', { fault: { kind: 'stall' } })
+    await gateway.verb('start')
+    const replies = await gateway.drive(isOver, { stream: true, clients: 24 })
+    expect((await show()).reason).toMatch(/^slow_start: /)
+    // Nobody waited until a timeout: the abort took them back.
+    expect(replies.every(({ status, error }) => status === 200 && error === undefined)).toBe(true)
+  }, 60_000)
+
+  it('twice as slow to its first token', async () => {
+    gateway = await startRollout(steady(50))
+    gateway.script('stable', { tokens: 3, firstTokenMs: 40 })
+    gateway.script('canary', { tokens: 3, firstTokenMs: 80 })
+    await gateway.verb('start')
+    await gateway.drive(isOver, { stream: true, clients: 16, patience: 60_000 })
+    expect((await show()).reason).toMatch(/^(ttft|latency)_p(50|95): /)
+  }, 90_000)
+
+  it('breaks its answers off at the limit of tokens', async () => {
+    gateway = await startRollout(steady(50))
+    gateway.script('canary', { tokens: 5, finishReason: 'length' })
+    await gateway.verb('start')
+    await gateway.drive(isOver)
+    expect((await show()).reason).toMatch(/^truncated: /)
+  }, 60_000)
+})
+
+describe('an outage of both', () => {
+  it('rolls nothing back', async () => {
+    gateway = await startRollout(steady(25))
+    await gateway.verb('start')
+    await gateway.drive((replies) => replies.length > 200)
+    for (const model of ['stable', 'canary']) gateway.script(model, { fault: { kind: 'status', status: 503 } })
+    const seen = await gateway.drive((replies) => replies.length > 400)
+    expect(seen.some(({ status }) => status !== 200)).toBe(true)
+    for (const model of ['stable', 'canary']) gateway.script(model, { tokens: 5 })
+    await gateway.drive((replies) => replies.filter(({ status }) => status === 200).length > 400)
+    expect(phase()).toBe('stepping')
+    expect(armOf((await gateway.drive((replies) => replies.length > 0)).at(-1)!)).toBeDefined()
+  }, 90_000)
+})

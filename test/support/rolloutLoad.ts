@@ -1,0 +1,75 @@
+// Traffic for rollouts: a whole gateway with a stable and a canary model, and clients that ask until something has happened.
+import { LoadClient, type Reply } from '../soak/load.ts'
+import { type ControlGateway, document, keys, startControl } from './control.ts'
+
+export interface RolloutGateway extends ControlGateway {
+  /** Says how the models answer: `stable`, `canary`, or any. */
+  script(model: string, script: object): void
+  /** Clients that ask without pause until `over` says so. */
+  drive(over: (replies: readonly Reply[]) => boolean, more?: Drive): Promise<Reply[]>
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into replies freely
+  get(path: string): Promise<any>
+  // biome-ignore lint/suspicious/noExplicitAny: the same
+  verb(verb: string, body?: object): Promise<any>
+}
+
+export interface Drive {
+  readonly clients?: number
+  readonly stream?: boolean
+  /** Milliseconds after which it has failed. */
+  readonly patience?: number
+  /** Headers of the n-th request. */
+  readonly headers?: (n: number) => Record<string, string>
+}
+
+/** @param rollout YAML of the rollout `move`, indented by four; the route is `moved` */
+export async function startRollout(rollout: string, more = ''): Promise<RolloutGateway> {
+  const routes = '  moved: { targets: [sim/stable], retries: { attempts: 1 } }\n'
+  const text = document(`rollouts:\n  move:\n    route: moved\n    canary: other/canary\n${rollout}${more}`)
+    .replace('routes:\n', `routes:\n${routes}`)
+    .replace('server: { port: 0 }', 'server: { port: 0 }\nbreaker: { openFor: 1s }')
+  const gateway = await startControl({ text })
+  gateway.simulator.script('stable', { tokens: 5 })
+  gateway.simulator.script('canary', { tokens: 5 })
+  const ask = async (method: string, path: string, body?: object): Promise<unknown> => {
+    const reply = await gateway.ask(method, path, body, 'admin')
+    if (reply.status !== 200) throw new Error(`${method} ${path}: ${reply.text}`)
+    return reply.body
+  }
+  // Its getters have to stay getters: a restart changes them.
+  return Object.assign(Object.create(gateway) as ControlGateway, {
+    script: (model: string, script: object) => gateway.simulator.script(model, script),
+    get: (path: string) => ask('GET', path),
+    verb: (verb: string, body: object = {}) => ask('POST', `/rollouts/move/${verb}`, { reason: 'test', ...body }),
+    drive: (over: (replies: readonly Reply[]) => boolean, how: Drive = {}) => drive(gateway.url, over, how),
+  })
+}
+
+async function drive(url: string, over: (replies: readonly Reply[]) => boolean, how: Drive): Promise<Reply[]> {
+  const { clients = 8, stream = false, patience = 30_000, headers } = how
+  const replies: Reply[] = []
+  const end = Date.now() + patience
+  let sent = 0
+  let failed = false
+  await Promise.all(
+    Array.from({ length: clients }, async () => {
+      const client = new LoadClient(url)
+      while (!over(replies)) {
+        if (Date.now() > end) {
+          failed = true
+          break
+        }
+        const n = sent++
+        const body = { model: 'moved', stream, messages: [{ role: 'user', content: `How do you do, number ${n}?` }] }
+        replies.push(await client.ask(body, { headers: { authorization: `Bearer ${keys.app}`, ...headers?.(n) } }))
+      }
+      client.close()
+    }),
+  )
+  if (failed) throw new Error(`nothing came of ${replies.length} requests in ${patience} ms`)
+  return replies
+}
+
+/** Which arm a reply names. */
+export const armOf = ({ headers }: Reply): string | undefined =>
+  /arm=(\w+)/.exec(String(headers['x-turnout-rollout'] ?? ''))?.[1]
