@@ -90,7 +90,7 @@ it('every curl answers what the page shows, on the demo', async () => {
 it('every route that operates traffic has a curl, and its role in the table', () => {
   const shown = curls.map(({ method, path }) => `${method} ${path.split('?')[0]}`)
   const operating = adminRoutes.filter(({ path }) =>
-    /^\/(models|targets|routes|canary|bypass|cache|config|alerts|audit|blocks|openapi)/.test(path),
+    /^\/(models|targets|routes|canary|rollouts|bypass|cache|config|alerts|audit|blocks|openapi)/.test(path),
   )
   expect(operating.length).toBeGreaterThan(15)
   for (const { method, path, role } of operating) {

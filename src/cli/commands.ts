@@ -13,6 +13,7 @@ import { addKeysCommand } from './keys.ts'
 import { addLedgerCommand } from './ledger.ts'
 import { addOperateCommands } from './operate.ts'
 import { addPricesCommand } from './prices.ts'
+import { addRolloutCommand } from './rollout.ts'
 import { addSimulateCommand } from './simulate.ts'
 import { addSpendCommand } from './spend.ts'
 import { addTraceCommand } from './trace.ts'
@@ -30,6 +31,7 @@ export function addOtherCommands(program: Command): void {
   addBlocksCommand(program)
   addCanaryCommand(program)
   addCacheCommand(program)
+  addRolloutCommand(program)
   addSpendCommand(program)
   addTraceCommand(program)
   addLedgerCommand(program)

@@ -44,7 +44,7 @@ const assign = strict({
 })
 
 const wait = strict({
-  duration: duration(0).describe('Least time at this step.'),
+  duration: duration(60_000).describe('Least time at this step.').meta({ default: undefined }),
   minRequests: count(1, 0, 1_000_000_000)
     .optional()
     .describe('Requests of the canary that have to be decided at this step. Without any it never goes on.'),
@@ -142,7 +142,7 @@ const guards = strict({
     .describe('For what a comparison cannot see: harm that both arms suffer, and a canary that is alone.'),
 })
 
-const rollout = strict({
+export const rollout = strict({
   route: text(256).describe('The route whose traffic is moved.'),
   stable: refs.optional().describe("What it is compared with. The route's own targets unless given."),
   canary: refs.describe(

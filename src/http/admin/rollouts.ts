@@ -1,6 +1,10 @@
 // /admin/rollouts: moves of traffic in steps. What operators see of them, and the verbs that change them.
 import { z } from 'zod'
+import { formatPath } from '../../config/problem.ts'
 import { resolveModel } from '../../config/resolve.ts'
+import { rollout } from '../../config/rolloutSchema.ts'
+import { buildRollout } from '../../config/rolloutSettings.ts'
+import { id } from '../../config/schemaField.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { evidenceOf } from '../../state/rollouts/evidenceView.ts'
 import type { Live } from '../../state/rollouts/live.ts'
@@ -26,6 +30,35 @@ export const listRollouts = defineRoute({
           .list()
           .map((live) => presentRollout(live, snapshot)),
       },
+    }
+  },
+})
+
+export const createRollout = defineRoute({
+  method: 'POST',
+  path: '/rollouts',
+  role: 'operator',
+  summary: 'A new rollout, in draft: `rollout` is what the file would say under its name.',
+  verb: 'rollout-create',
+  body: z.strictObject({ name: id, rollout, reason }),
+  async answer({ body, key, deps }) {
+    const snapshot = deps.snapshot()
+    const problems: string[] = []
+    const definition = buildRollout(body.name, body.rollout, {
+      routes: [...snapshot.routes.keys()],
+      webhooks: [...snapshot.webhooks.keys()],
+      open: snapshot.directModels,
+      report: (path, message) => void problems.push(`${formatPath(path.slice(2))}: ${message}`),
+      // Looked up when it is created, as it is each time that the configuration changes.
+      checkTargets: () => {},
+    })
+    if (problems.length > 0) throw new Refusal('invalid_value', problems.join('; '), 'rollout')
+    const live = await withRollouts(deps, (rollouts) =>
+      rollouts.create(definition, { actor: key.name, origin: 'admin', reason: body.reason }),
+    )
+    return {
+      ...answerOf(live, deps),
+      audit: { subject: live.name, before: null, after: presentRollout(live, snapshot) },
     }
   },
 })

@@ -10,7 +10,7 @@ import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from '.
 import { listAvailable, showHealth, showModelConfig } from './models.ts'
 import { describeRoutes } from './openapi.ts'
 import { listRequests, showRequest } from './requests.ts'
-import { listEvents, listRollouts, rolloutVerbs, showEvidence, showRollout } from './rollouts.ts'
+import { createRollout, listEvents, listRollouts, rolloutVerbs, showEvidence, showRollout } from './rollouts.ts'
 import type { AdminRoute } from './route.ts'
 import { spend } from './spend.ts'
 import { disableTarget, enableTarget, resetTarget } from './targets.ts'
@@ -30,6 +30,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   showCanary,
   setCanary,
   listRollouts,
+  createRollout,
   showRollout,
   showEvidence,
   listEvents,

@@ -1,0 +1,186 @@
+// `turnout rollout`: what operators see of moves in steps, and the verbs that change them.
+import { type Command, Option } from 'commander'
+import { addServerOptions, askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
+import { print, renderTable } from './output.ts'
+import { addReplayCommand } from './rolloutReplay.ts'
+import { renderExplanation, renderRollout, type ShownRollout } from './rolloutView.ts'
+
+interface Flags extends ServerFlags {
+  reason: string
+  force?: boolean
+  full?: boolean
+  watch?: boolean
+  timeout?: number
+}
+
+const pathOf = (name: string, rest = ''): string => `/rollouts/${encodeURIComponent(name)}${rest}`
+const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
+const show = (server: Server, name: string) => askServer<ShownRollout>(server, 'GET', pathOf(name))
+
+/** Exit code 1 when the gateway cannot be reached or says no. */
+export function addRolloutCommand(program: Command): void {
+  const rollout = program.command('rollout').description('move traffic to another model in steps, judged by evidence')
+
+  addServerOptions(rollout.command('list').description('list all rollouts')).action(async (flags: Flags) => {
+    const answer = await askServer<{ data: ShownRollout[] }>(findServer(flags), 'GET', '/rollouts')
+    const rows = answer.data.map(({ name, route, canary, percent, phase, reason }) => [
+      name,
+      route,
+      canary.join(', '),
+      `${percent} %`,
+      phase,
+      reason.length > 60 ? `${reason.slice(0, 59)}…` : reason,
+    ])
+    const table = renderTable(['rollout', 'route', 'canary', 'share', 'phase', 'reason'], rows)
+    await print(flags.json ? toText(answer) : rows.length === 0 ? 'no rollouts\n' : table)
+  })
+
+  addServerOptions(
+    rollout
+      .command('get')
+      .description('show where a rollout stands: share, guards between safe and harm, what is missing')
+      .argument('<name>', 'the rollout, or a route for its percentage')
+      .option('-w, --watch', 'again every second, until it is over'),
+  ).action(async (name: string, flags: Flags) => {
+    const server = findServer(flags)
+    for (;;) {
+      const answer = await show(server, name)
+      const text = flags.json ? toText(answer) : renderRollout(answer)
+      // On a terminal the picture is redrawn in place.
+      await print(flags.watch && process.stdout.isTTY ? `\x1b[H\x1b[2J${text}` : text)
+      if (!flags.watch || isOver(answer)) return
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+    }
+  })
+
+  addServerOptions(
+    rollout
+      .command('explain')
+      .description('say in words why a rollout stands as it does')
+      .argument('<name>', 'the rollout'),
+  ).action(async (name: string, flags: Flags) => {
+    const server = findServer(flags)
+    const [answer, events] = await Promise.all([
+      show(server, name),
+      askServer<{ data: ShownEvent[] }>(server, 'GET', pathOf(name, '/events')),
+    ])
+    await print(flags.json ? toText(answer) : renderExplanation(answer, events.data))
+  })
+
+  addServerOptions(
+    rollout.command('events').description('list every change of a rollout').argument('<name>', 'the rollout'),
+  ).action(async (name: string, flags: Flags) => {
+    const answer = await askServer<{ data: ShownEvent[] }>(findServer(flags), 'GET', pathOf(name, '/events'))
+    const rows = answer.data.map(({ seq, at, actor, verb, to, percent, reason }) => [
+      seq,
+      at,
+      actor,
+      verb,
+      to,
+      `${percent} %`,
+      reason,
+    ])
+    await print(flags.json ? toText(answer) : renderTable(['', 'at', 'by', 'verb', 'phase', 'share', 'reason'], rows))
+  })
+
+  addServerOptions(
+    rollout
+      .command('status')
+      .description(
+        'exit with 0 when it is completed, 1 rolled back or stopped, 2 paused or waiting for somebody, 3 still under way',
+      )
+      .argument('<name>', 'the rollout')
+      .addOption(new Option('--timeout <seconds>', 'how long to wait for an end').argParser(secondsOf).default(0)),
+  ).action(async (name: string, flags: Flags) => {
+    const server = findServer(flags)
+    const end = Date.now() + (flags.timeout ?? 0) * 1000
+    for (;;) {
+      const answer = await show(server, name)
+      const code = codes[answer.phase] ?? 3
+      if (code !== 3 || Date.now() >= end) {
+        await print(
+          flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} % (${answer.reason})\n`,
+        )
+        process.exitCode = code
+        return
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.min(1000, Math.max(50, end - Date.now()))))
+    }
+  })
+
+  addServerOptions(
+    rollout
+      .command('verify-audit')
+      .description('recompute the chain of hashes over the events of a rollout')
+      .argument('<name>', 'the rollout'),
+  ).action(async (name: string, flags: Flags) => {
+    const answer = await askServer<{ data: unknown[]; chain: string }>(
+      findServer(flags),
+      'GET',
+      pathOf(name, '/events'),
+    )
+    const isWhole = answer.chain === 'unbroken'
+    const text = `${name}: ${answer.data.length} events, the chain is ${isWhole ? 'unbroken' : `broken: ${answer.chain}`}\n`
+    await print(flags.json ? toText({ events: answer.data.length, chain: answer.chain }) : text)
+    if (!isWhole) process.exitCode = 1
+  })
+
+  addReplayCommand(rollout)
+  for (const [verb, description] of verbs) addVerb(rollout, verb, description)
+  addVerb(
+    rollout,
+    'set-weight',
+    'give the canary another share by hand; a rollout with steps then stands still',
+  ).argument('<percent>', 'from 0 to 100')
+}
+
+const verbs = [
+  ['start', 'begin at the first step'],
+  ['pause', 'stand still: the canary keeps its share, and guards still abort'],
+  ['resume', 'go on at the same step'],
+  ['approve', 'take the step that waits for somebody'],
+  ['promote', 'take the next step although its conditions do not hold'],
+  ['abort', 'send everything back to the stable side, at once'],
+  ['retry', 'begin again after an abort, with new evidence'],
+  ['undo', 'take back what was completed'],
+] as const
+
+function addVerb(rollout: Command, verb: string, description: string): Command {
+  const command = rollout
+    .command(verb)
+    .description(description)
+    .argument('<name>', 'the rollout')
+    .option('--reason <text>', 'why, for whoever looks next', 'by command line')
+  if (verb === 'start') command.option('--force', 'also where these arms were aborted by what was seen of them')
+  if (verb === 'promote') command.option('--full', 'complete it: the canary becomes the stable side')
+  addServerOptions(command).action(async (name: string, ...rest: unknown[]) => {
+    const flags = (verb === 'set-weight' ? rest[1] : rest[0]) as Flags
+    const { reason, force, full } = flags
+    const percent = verb === 'set-weight' ? Number(rest[0]) : undefined
+    const body = { reason, force, full, percent }
+    const answer = await askServer<ShownRollout>(findServer(flags), 'POST', pathOf(name, `/${verb}`), body)
+    await print(flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} %\n`)
+  })
+  return command
+}
+
+export interface ShownEvent {
+  seq: number
+  at: string
+  actor: string
+  verb: string
+  to: string
+  percent: number
+  cause: string
+  reason: string
+  revision: number
+}
+
+const codes: Readonly<Record<string, number>> = { completed: 0, rolled_back: 1, stopped: 1, paused: 2, awaiting: 2 }
+const isOver = ({ phase }: ShownRollout): boolean => ['completed', 'rolled_back', 'stopped', 'draft'].includes(phase)
+
+function secondsOf(text: string): number {
+  const seconds = Number(text.replace(/s$/, ''))
+  if (!(seconds >= 0)) throw new Error(`'${text}' is no number of seconds.`)
+  return seconds
+}

@@ -1,0 +1,57 @@
+// `turnout rollout replay`: recomputes a decision from the ledger's rows, beside a running gateway or without one.
+import type { Command } from 'commander'
+import type { RolloutEvent } from '../config/rolloutTypes.ts'
+import { type Replay, replay } from '../state/rollouts/replay.ts'
+import { printId } from '../store/ledgerId.ts'
+import { openStore } from '../store/open.ts'
+import { openRollouts } from '../store/rollouts.ts'
+import { addLedgerOptions, findLedger, type LedgerFlags } from './ledgerFile.ts'
+import { print } from './output.ts'
+
+/** Exit code 1 when the rows lead to another decision than the one that was made. */
+export function addReplayCommand(rollout: Command): void {
+  addLedgerOptions(
+    rollout
+      .command('replay')
+      .description('recompute the decision on the last attempt from the rows of the ledger')
+      .argument('<name>', 'the rollout'),
+  )
+    .option('--json', 'print one JSON object')
+    .action(async (name: string, flags: LedgerFlags & { json?: boolean }) => {
+      const store = openStore({ file: findLedger(flags).file, readonly: true })
+      try {
+        const keeper = openRollouts(store)
+        const stored = keeper.list().findLast(({ definition }) => definition.name === name)
+        if (!stored) throw new Error(`There is no rollout '${name}' in this database.`)
+        const { id, state } = stored
+        const again = replay(stored, keeper.records(id, state.attempt, state.attemptAt))
+        const made = keeper
+          .events(id)
+          .findLast(({ verb, attempt, cause }) => verb === 'abort' && attempt === state.attempt && isOwn(cause))
+        const agrees = sameDecision(made, again)
+        if (flags.json) await print(`${JSON.stringify({ ...again, decided: made?.reason ?? null, agrees })}\n`)
+        else {
+          const lines = [
+            `${name}, attempt ${state.attempt}: ${again.rows} rows are evidence`,
+            again.found
+              ? `the rows find harm with ${printId(again.found.request)}: ${again.found.reason}`
+              : 'the rows find no harm',
+            made ? `the gateway aborted: ${made.reason}` : 'the gateway did not abort by itself',
+            agrees ? 'both agree' : 'they do not agree',
+          ]
+          await print(`${lines.join('\n')}\n`)
+        }
+        if (!agrees) process.exitCode = 1
+      } finally {
+        store.close()
+      }
+    })
+}
+
+const isOwn = (cause: string): boolean => cause === 'guard' || cause === 'hard'
+
+/** By the same guard, or both by the rule of hard faults; or neither has found harm. */
+function sameDecision(made: RolloutEvent | undefined, { found }: Replay): boolean {
+  if (!made || !found) return made === undefined && found === undefined
+  return made.cause === found.cause && (found.guard === undefined || made.reason.startsWith(`${found.guard}:`))
+}

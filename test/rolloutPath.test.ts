@@ -1,0 +1,151 @@
+// Rollouts on the path of requests: how fast an abort is, what stays on its arm, what is no evidence, and the steps that wait.
+import OpenAI from 'openai'
+import { afterEach, describe, expect, it } from 'vitest'
+import { requestOf, timeOf } from '../src/store/ledgerId.ts'
+import { openStore } from '../src/store/open.ts'
+import { LoadClient } from './soak/load.ts'
+import { keys } from './support/control.ts'
+import { armOf, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+
+let gateway: RolloutGateway
+afterEach(() => gateway?.close())
+
+const live = () => gateway.running.turnout.rollouts!.find('move')!
+const half = '    assign: { unit: request }\n    steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ]\n'
+
+describe('an abort', () => {
+  it('is in force for the next request: no canary is asked 10 ms after the deciding event', async () => {
+    gateway = await startRollout(half)
+    gateway.script('canary', { tokens: 5, fault: { kind: 'status', status: 500 } })
+    await gateway.verb('start')
+    await gateway.drive(() => live().state.phase === 'rolled_back', { clients: 16 })
+    await gateway.drive((replies) => replies.length > 100, { clients: 16 })
+    const aborted = live().state.updatedAt
+    const store = openStore({ file: `${gateway.folder}/data/turnout.db`, readonly: true })
+    const asked = store.db
+      .prepare(
+        `SELECT id, started_us / 1000.0 AS started FROM attempt WHERE target = (SELECT id FROM name WHERE text = 'other/canary')`,
+      )
+      .all() as { id: number; started: number }[]
+    store.close()
+    expect(asked.length).toBeGreaterThan(2)
+    const last = Math.max(...asked.map(({ id, started }) => timeOf(requestOf(id)) + started))
+    expect(last - aborted).toBeLessThanOrEqual(10)
+  }, 60_000)
+
+  it('by hand takes back who waits for the first byte, at once, from any state', async () => {
+    gateway = await startRollout(half.replace('50', '100'))
+    gateway.script('canary', { fault: { kind: 'stall' } })
+    await gateway.verb('start')
+    await gateway.verb('pause')
+    const client = new LoadClient(gateway.url)
+    const body = { model: 'moved', stream: true, messages: [{ role: 'user', content: 'x' }] }
+    const waiting = client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+    await expect.poll(() => live().trial!.pending.size, { timeout: 10_000 }).toBe(1)
+    const begin = performance.now()
+    expect(await gateway.verb('abort')).toMatchObject({ phase: 'rolled_back', cause: 'operator', percent: 0 })
+    const reply = await waiting
+    expect(performance.now() - begin).toBeLessThan(2_000)
+    expect([reply.status, reply.headers['x-turnout-target'], reply.error]).toEqual([200, 'sim/stable', undefined])
+    client.close()
+    // A second one finds it done.
+    expect(await gateway.verb('abort')).toMatchObject({ phase: 'rolled_back' })
+  }, 60_000)
+})
+
+describe('a conversation', () => {
+  it('stays on its arm through 20 turns with an unmodified SDK', async () => {
+    gateway = await startRollout('    steps: [ { setWeight: 30 }, { pause: { duration: 1h } } ]\n')
+    await gateway.verb('start')
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: keys.app, maxRetries: 0 })
+    const arms = new Set<string>()
+    for (let conversation = 0; conversation < 12; conversation++) {
+      const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: `Conversation ${conversation}` }]
+      const seen = new Set<string>()
+      for (let turn = 0; turn < 20; turn++) {
+        const { data, response } = await client.chat.completions.create({ model: 'moved', messages }).withResponse()
+        seen.add(armOf({ headers: Object.fromEntries(response.headers) } as never)!)
+        messages.push(data.choices[0]!.message, { role: 'user', content: `Turn ${turn}` })
+      }
+      expect(seen.size, `conversation ${conversation}`).toBe(1)
+      for (const arm of seen) arms.add(arm)
+    }
+    expect(arms).toEqual(new Set(['stable', 'canary']))
+  }, 90_000)
+})
+
+describe('what is no evidence', () => {
+  it('requests by an operator’s choice, and of excluded keys', async () => {
+    gateway = await startRollout(`    exclude: ["api_key:ap*"]\n${half}`)
+    gateway.script('canary', { tokens: 5, fault: { kind: 'status', status: 500 } })
+    await gateway.verb('start')
+    const pinned = await gateway.drive((replies) => replies.length > 30)
+    expect(pinned.every((reply) => armOf(reply) === 'stable')).toBe(true)
+    const headers = (): Record<string, string> => ({
+      authorization: `Bearer ${keys.operator}`,
+      'x-turnout-arm': 'canary',
+    })
+    const chosen = await gateway.drive((replies) => replies.length > 30, { headers })
+    expect(chosen.every((reply) => armOf(reply) === 'canary' && reply.status === 200)).toBe(true)
+    const { evidence, phase } = await gateway.get('/rollouts/move')
+    expect([evidence.decided, phase]).toEqual([{ stable: 0, canary: 0 }, 'stepping'])
+  }, 60_000)
+
+  it('a request that only the canary turns away is served by stable', async () => {
+    gateway = await startRollout(half.replace('50', '100'))
+    const error = {
+      message: 'Unsupported parameter.',
+      code: 'unsupported_parameter',
+      param: 'top_k',
+      type: 'invalid_request_error',
+    }
+    gateway.script('canary', { fault: { kind: 'status', status: 400, body: { error } } })
+    await gateway.verb('start')
+    const [reply] = await gateway.drive((replies) => replies.length > 0, { clients: 1 })
+    expect([reply!.status, reply!.headers['x-turnout-target']]).toEqual([200, 'sim/stable'])
+  }, 60_000)
+})
+
+describe('steps', () => {
+  it('hold without data, wait for approval, and pause when they wait too long', async () => {
+    gateway = await startRollout(`    assign: { unit: request }
+    steps:
+      - { setWeight: 40 }
+      - { pause: { minRequests: 3, approval: true } }
+      - { setWeight: 60 }
+      - { pause: { advance: non_inferior, maxWait: 600ms } }
+`)
+    await gateway.verb('start')
+    const phase = () => live().state.phase
+    // Nothing comes: it neither goes on nor back.
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    expect(phase()).toBe('stepping')
+    await gateway.drive(() => phase() === 'awaiting')
+    expect(await gateway.get('/rollouts/move')).toMatchObject({ percent: 40, step: 1 })
+    expect(await gateway.verb('approve')).toMatchObject({ percent: 60, step: 3, phase: 'stepping' })
+    await gateway.drive(() => phase() === 'paused', { clients: 2 })
+    const paused = await gateway.get('/rollouts/move')
+    expect(paused).toMatchObject({ cause: 'inconclusive', percent: 60 })
+    expect(paused.reason).toContain('which is not enough yet')
+    expect(await gateway.verb('resume')).toMatchObject({ phase: 'stepping', percent: 60 })
+    // By hand it stands still at what was wanted.
+    expect(await gateway.verb('set-weight', { percent: 10 })).toMatchObject({ phase: 'paused', percent: 10 })
+    expect(await gateway.verb('promote', { full: true })).toMatchObject({ phase: 'completed', percent: 100 })
+  }, 60_000)
+
+  it('refuse what the state does not allow, old revisions, and roles that are too small', async () => {
+    gateway = await startRollout(half)
+    const ask = (verb: string, who: 'viewer' | 'responder' | 'operator', headers = {}) =>
+      gateway.ask('POST', `/rollouts/move/${verb}`, { reason: 'test' }, who, headers)
+    expect((await ask('pause', 'operator')).body.error).toMatchObject({ code: 'rollout_conflict' })
+    expect((await ask('start', 'responder')).status).toBe(403)
+    expect((await ask('start', 'operator', { 'if-match': '"7"' })).status).toBe(412)
+    expect((await ask('start', 'operator', { 'if-match': '"1"' })).status).toBe(200)
+    expect((await ask('pause', 'viewer')).status).toBe(403)
+    expect((await ask('pause', 'responder')).status).toBe(200)
+    expect((await ask('resume', 'responder')).status).toBe(403)
+    expect((await ask('abort', 'responder')).status).toBe(200)
+    expect((await gateway.ask('POST', '/rollouts/nobody/start', { reason: 'x' })).status).toBe(404)
+    expect((await gateway.ask('POST', '/rollouts/move/start', {})).body.error).toMatchObject({ param: 'reason' })
+  }, 60_000)
+})
