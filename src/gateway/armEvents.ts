@@ -48,6 +48,13 @@ export function armFailed(call: Call, target: Target, fault: UpstreamFault): voi
   }
 }
 
+/** Answered without a call of its own: no exposure, and nothing to be waited for. */
+export function armLeft({ assigned }: Call): void {
+  if (!assigned?.ticket) return
+  assigned.trial.evidence.leave(assigned.ticket, Date.now())
+  assigned.live.look()
+}
+
 /** The request is settled: what its row adds to the evidence. Call after its bills are made. */
 export function armEnded(call: Call): void {
   const { assigned } = call

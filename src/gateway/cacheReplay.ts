@@ -3,6 +3,7 @@ import type { ChatEvent } from '../dialects/chat.ts'
 import type { CacheEntry } from '../state/cache/entry.ts'
 import { unpack } from '../state/cache/pack.ts'
 import type { CacheStatus } from '../state/cache/responseCache.ts'
+import { armLeft } from './armEvents.ts'
 import { idToken } from './cacheFlight.ts'
 import { eventsOf } from './cacheJudge.ts'
 import { type CacheReason, framingOf } from './cacheTurn.ts'
@@ -61,7 +62,9 @@ export async function replay(call: Call, entry: CacheEntry, mark: Mark, settle: 
 
 /** Whoever is answered without a call of its own tells nothing about the arm that it was assigned to. */
 export function withoutExposure(call: Call): void {
-  if (call.attempts.length === 0) call.assigned = undefined
+  if (call.attempts.length > 0) return
+  armLeft(call)
+  call.assigned = undefined
 }
 
 /** An id that no other request has. */
