@@ -116,6 +116,52 @@ export const rollouts: Dashboard = {
       ],
     },
     {
+      title: 'Guards',
+      panels: [
+        {
+          title: 'Evidence of harm, as a part of its limit',
+          description:
+            'By guard: 1 is where it acts. It rises when bad events come on the canary more often than its share, and falls otherwise.',
+          unit: 'percentunit',
+          max: 1,
+          queries: [
+            {
+              expr: `turnout_rollout_guard_log_evidence{${whereRollout}, direction="harm"} / turnout_rollout_guard_log_limit{${whereRollout}, direction="harm"}`,
+              legend: '{{rollout}} {{guard}}',
+            },
+          ],
+        },
+        {
+          title: 'Ratio of bad events, with its bounds',
+          description:
+            'How many times the rate of stable the canary has, by guard. The bounds hold at any time; those that are open are not drawn.',
+          unit: 'short',
+          min: 0,
+          queries: [
+            { expr: `turnout_rollout_guard_ratio{${whereRollout}}`, legend: '{{rollout}} {{guard}} {{bound}}' },
+          ],
+        },
+        {
+          title: 'Bad events',
+          description:
+            'Counted in the attempt that runs, by guard and side. Compare them with the share that the canary gets.',
+          unit: 'short',
+          min: 0,
+          queries: [
+            { expr: `turnout_rollout_bad_events_total{${whereRollout}}`, legend: '{{rollout}} {{guard}} {{arm}}' },
+          ],
+        },
+        {
+          title: 'Exposed to the canary',
+          description:
+            'Users, conversations or keys that were assigned to the canary in the attempt that runs; requests where each is drawn alone.',
+          unit: 'short',
+          min: 0,
+          queries: [{ expr: `turnout_rollout_units_exposed{${whereRollout}}`, legend: '{{rollout}}' }],
+        },
+      ],
+    },
+    {
       title: 'Both sides beside each other',
       panels: [
         {
