@@ -43,6 +43,7 @@ const unprovoked = new Set<string>([
   'unsupported_content', // only other dialects refuse content
   'unsupported_parameter',
   'rollout_conflict', // see canary.test.ts
+  'withdrawn', // see rolloutPath.test.ts
   'address_not_allowed', // need limits, see cases/limits.test.ts
   'blocked',
   'rate_limit_exceeded',
