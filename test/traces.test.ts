@@ -144,7 +144,7 @@ describe('traces in the database', () => {
   let scene: Scene
   beforeAll(async () => {
     scene = await startScene((document) => {
-      document.trace = { sample: 0, slow: '100ms' }
+      document.trace = { sample: 0, slow: '2s' }
     })
   })
   afterAll(() => scene.close())
@@ -152,6 +152,7 @@ describe('traces in the database', () => {
     JSON.parse((await scene.admin('GET', `/traces${query}`)).text).data
 
   it('keeps errors and slow requests in any case, and of the others the share that is asked for', async () => {
+    scene.simulator.script('sim-paced', { firstTokenMs: 2_100, tokens: 2 })
     const good = await scene.chat('healthy')
     const broken = await scene.chat('streams', { stream: true })
     const slow = await scene.chat('slow', { stream: true })
