@@ -20,6 +20,7 @@ import { createSettle } from './gateway/settle.ts'
 import { unitHasher } from './gateway/unitHash.ts'
 import type { AdminControl } from './http/admin/control.ts'
 import { openAdminDoor } from './http/admin/door.ts'
+import { budgetAllowance } from './http/budgets.ts'
 import { clientAddress, trustRanges } from './http/clientAddress.ts'
 import { createDataPlane } from './http/dataPlane.ts'
 import { limitAllowance } from './http/limits.ts'
@@ -241,7 +242,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     gatekeeper,
     door: admission.door,
     limits: admission.gate,
-    allowances: [limitAllowance(admission.gate)],
+    allowances: [limitAllowance(admission.gate), budgetAllowance(budgets)],
     handle,
     tokens,
     admin: admin.listener,

@@ -249,6 +249,21 @@ describe('other ways', () => {
   })
 })
 
+describe('alerts on budgets', () => {
+  it('fire when a share of the limit is reached', async () => {
+    const budgets = { all: { usd: '0.0002' } }
+    const books = await open({ budgets, alerts: { near: { kind: 'budget', at: [50], severity: 'critical' } } })
+    const firing = async (): Promise<string | undefined> =>
+      /turnout_alerts_firing\{alert="near",severity="critical"\} (\d)/.exec(
+        (await books.gateway.metrics.expose()).body,
+      )?.[1]
+    await call(books)
+    expect(await firing()).toBe('0')
+    while (stateOf(books, 'all')[0]!.spent < 100_000) expect((await call(books)).status).toBe(200)
+    expect(await firing()).toBe('1')
+  })
+})
+
 describe('configurations come and go', () => {
   const swap = (books: LedgerGateway, config: Json): void => {
     const document = {

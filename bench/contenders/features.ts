@@ -10,6 +10,9 @@ export interface Feature {
   readonly off: (config: Config) => void
 }
 
+/** Hard budgets take no calls without a price. */
+const benchPrices = { 'bench-*': { input: 1, output: 4, maxOutput: 16_000 } }
+
 /** Each entry is one line in `bench:features`. Add a feature here when it lands and all commands know it. */
 export const features: readonly Feature[] = [
   {
@@ -57,6 +60,23 @@ export const features: readonly Feature[] = [
     },
     off: (config) => {
       delete config.alerts
+    },
+  },
+  {
+    name: 'budgets',
+    title: 'each call reserves its worst case of a budget for its key, its route and all, and is settled',
+    on: (config) => {
+      config.budgets = {
+        key: { per: 'key', usd: 1_000_000, window: 'day' },
+        route: { per: 'route', usd: 1_000_000, rolling: true },
+        all: { usd: 1_000_000 },
+      }
+      config.prices = benchPrices
+    },
+    off: (config) => {
+      delete config.budgets
+      // With and without: what is measured is the budgets alone.
+      config.prices = benchPrices
     },
   },
   {

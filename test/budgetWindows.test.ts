@@ -1,0 +1,216 @@
+// Budgets over time: windows of the calendar and rolling ones, what crosses their edges, what is told, and what is remembered.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import type { BudgetSettings } from '../src/config/limitTypes.ts'
+import { createRestore } from '../src/gateway/budgetRestore.ts'
+import type { BudgetEvent, Reservation } from '../src/state/budgets/budget.ts'
+import { createBudgets } from '../src/state/budgets/budgets.ts'
+import { windowAt } from '../src/state/budgets/window.ts'
+import { readBudgetSpend } from '../src/store/budgetSpend.ts'
+import { openLedger } from '../src/store/ledger.ts'
+import { attemptId, firstIdOf } from '../src/store/ledgerId.ts'
+import { openStore } from '../src/store/open.ts'
+import { attemptRow, intentOf, requestRow } from './support/ledgerRows.ts'
+
+const hour = 3_600_000
+const day = 24 * hour
+
+const settingsOf = (over: Partial<BudgetSettings> = {}): BudgetSettings => ({
+  name: 'b',
+  per: [],
+  only: {},
+  limitNano: 1_000,
+  hard: true,
+  window: 'day',
+  rolling: false,
+  timezone: 'UTC',
+  degradeTo: undefined,
+  fit: false,
+  onUnknownPrice: 'refuse',
+  ...over,
+})
+
+function open(settings: BudgetSettings, at: number) {
+  const clock = { now: at }
+  const events: BudgetEvent[] = []
+  const budgets = createBudgets({ now: () => clock.now, told: (event) => events.push(event) })
+  const applied = [{ setting: settings, entity: '' }]
+  const hold = (nano: number): Reservation | undefined => {
+    const verdict = budgets.reserve(applied, nano)
+    return verdict.ok ? verdict.reservation : undefined
+  }
+  const spend = (nano: number): boolean => {
+    const reservation = hold(nano)
+    if (reservation) budgets.settle(reservation, nano)
+    return reservation !== undefined
+  }
+  return { clock, events, budgets, hold, spend, state: () => budgets.states(applied)[0]! }
+}
+
+describe('windows of the calendar', () => {
+  it.each([
+    ['Europe/Berlin', '2026-03-29T12:00:00Z', 23],
+    ['Europe/Berlin', '2026-10-25T12:00:00Z', 25],
+    ['America/New_York', '2026-11-21T03:00:00Z', 24],
+    ['Asia/Kolkata', '2026-06-01T00:00:00Z', 24],
+  ])('a day in %s is as long as it is', (timezone, at, hours) => {
+    const { start, end } = windowAt('day', timezone, Date.parse(at))
+    expect((end - start) / hour).toBe(hours)
+  })
+
+  it('give the whole limit again at midnight of their zone, not before', () => {
+    const settings = settingsOf({ timezone: 'Europe/Berlin' })
+    const { clock, spend, state } = open(settings, Date.parse('2026-07-01T21:59:59.999Z'))
+    expect(spend(1_000)).toBe(true)
+    expect(spend(1)).toBe(false)
+    expect(state().reset).toBe(Date.parse('2026-07-01T22:00:00Z'))
+    clock.now = Date.parse('2026-07-01T22:00:00Z')
+    expect(spend(1_000)).toBe(true)
+    // A clock that goes back does not give the money twice.
+    clock.now -= 2 * hour
+    expect(spend(1)).toBe(false)
+  })
+
+  it('charge a call to the window that it was admitted in, whenever it ends', () => {
+    const { clock, budgets, hold, state } = open(settingsOf(), Date.parse('2026-07-01T23:59:00Z'))
+    const late = hold(600)!
+    clock.now += hour
+    expect(state()).toMatchObject({ spent: 0, reserved: 0 })
+    const next = hold(1_000)!
+    budgets.settle(late, 500)
+    expect(state()).toMatchObject({ spent: 0, reserved: 1_000 })
+    budgets.settle(next, 900)
+    budgets.settle(next, 900)
+    expect(state()).toMatchObject({ spent: 900, reserved: 0 })
+  })
+})
+
+describe('rolling windows', () => {
+  it('never hold more than the limit in any stretch of their length', () => {
+    const { clock, spend, state } = open(
+      settingsOf({ rolling: true, window: 'hour' }),
+      Date.parse('2026-07-01T12:34:56Z'),
+    )
+    const passed: [at: number, nano: number][] = []
+    let draw = 7
+    for (let step = 0; step < 2_000; step++) {
+      draw = (draw * 48_271) % 2_147_483_647
+      clock.now += draw % 60_000
+      const nano = 1 + (draw % 300)
+      if (spend(nano)) passed.push([clock.now, nano])
+      const within = passed.filter(([at]) => at > clock.now - hour).reduce((sum, [, part]) => sum + part, 0)
+      expect(within).toBeLessThanOrEqual(1_000)
+      expect(state().spent).toBeGreaterThanOrEqual(within)
+    }
+    expect(passed.length).toBeGreaterThan(100)
+    clock.now += hour + 60_000
+    expect(state().spent).toBe(0)
+  })
+
+  it('say when there is room again, and are right', () => {
+    const settings = settingsOf({ rolling: true, window: 'day' })
+    const { clock, budgets, spend } = open(settings, Date.parse('2026-07-01T00:00:00Z'))
+    expect(spend(700)).toBe(true)
+    clock.now += hour
+    expect(spend(300)).toBe(true)
+    const verdict = budgets.reserve([{ setting: settings, entity: '' }], 500)
+    const reset = verdict.ok ? 0 : verdict.refusal.reset!
+    // A thousandth of the window is the step it moves in.
+    expect(reset - Date.parse('2026-07-02T00:00:00Z')).toBeLessThanOrEqual(2 * (day / 1_000))
+    clock.now = reset
+    expect(spend(500)).toBe(true)
+  })
+})
+
+describe('what is told', () => {
+  it('each share of the limit once a window, and the first refusal', () => {
+    const { clock, events, budgets, spend } = open(settingsOf(), Date.parse('2026-07-01T08:00:00Z'))
+    for (let n = 0; n < 9; n++) spend(100)
+    for (let n = 0; n < 2; n++) {
+      const verdict = budgets.reserve([{ setting: settingsOf(), entity: '' }], 200)
+      if (!verdict.ok) budgets.tellRefused(verdict.refusal)
+    }
+    spend(100)
+    const told = () => events.splice(0).map(({ kind, percent }) => `${kind} ${percent}`)
+    expect(told()).toEqual(['threshold 50', 'threshold 80', 'exhausted 100', 'threshold 100'])
+    clock.now += day
+    spend(600)
+    expect(told()).toEqual(['threshold 50'])
+  })
+})
+
+describe('what the ledger remembers', () => {
+  it('brings back the windows of now, whatever they count by, to the nano-dollar', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'turnout-windows-'))
+    const now = Date.parse('2026-07-15T13:17:00Z')
+    const store = openStore({ file: join(folder, 'turnout.db') })
+    const ledger = openLedger(store, { now: () => now })
+    onTestFinished(async () => {
+      await ledger.close()
+      store.close()
+      rmSync(folder, { recursive: true, force: true })
+    })
+    const rows = [
+      { at: '2026-05-20T10:00:00Z', key: 'a', cost: 1 },
+      { at: '2026-06-30T23:00:00Z', key: 'a', cost: 10 },
+      { at: '2026-07-01T00:00:00Z', key: 'b', cost: 100 },
+      { at: '2026-07-14T13:00:00Z', key: 'a', cost: 1_000 },
+      { at: '2026-07-14T14:00:00Z', key: 'b', cost: 10_000 },
+      { at: '2026-07-15T12:59:59Z', key: 'a', cost: 100_000 },
+      { at: '2026-07-15T13:16:00Z', key: 'a', cost: 1_000_000 },
+    ]
+    for (const { at, key, cost } of rows) {
+      const id = firstIdOf(Date.parse(at))
+      await ledger.settle(requestRow(id, { key, user: `u_${key}` }), [attemptRow(id, 1, { cost })])
+    }
+    const budgets = createBudgets({ now: () => now, recorded: true })
+    const of = (over: Partial<BudgetSettings>): BudgetSettings => settingsOf({ limitNano: 1e12, ...over })
+    const known: [BudgetSettings, Record<string, number>][] = [
+      [of({ name: 'life', window: 'lifetime' }), { '': 1_111_111 }],
+      [of({ name: 'month', window: 'month', per: ['key'] }), { a: 1_101_000, b: 10_100 }],
+      // June 30th at 23:00 UTC is July already, in Berlin.
+      [of({ name: 'berlin', window: 'month', timezone: 'Europe/Berlin', per: ['key'] }), { a: 1_101_010, b: 10_100 }],
+      [of({ name: 'user', window: 'month', per: ['user'] }), { u_a: 1_101_000, u_b: 10_100 }],
+      [of({ name: 'day', window: 'day', rolling: true }), { '': 1_110_000 }],
+      [of({ name: 'hour', window: 'hour', per: ['key'] }), { a: 1_000_000 }],
+      [of({ name: 'only', window: 'month', only: { key: 'b' } }), { b: 10_100 }],
+      [of({ name: 'target', window: 'week', per: ['target'] }), { 'openai/gpt-4o': 1_111_000 }],
+    ]
+    const restore = createRestore(
+      budgets,
+      async (question) => readBudgetSpend(store.db, question),
+      () => now,
+    )
+    const all = known.map(([settings]) => settings)
+    // Whoever asks first and how often makes no difference.
+    await Promise.all([restore(all), restore(all.slice(2)), restore(all.slice(0, 3))])
+    await restore(all)
+    for (const [settings, expected] of known) {
+      const found = Object.fromEntries([...budgets.entities(settings)].map(({ entity, spent }) => [entity, spent]))
+      expect(found, settings.name).toEqual(expected)
+      expect(budgets.isRestored(settings)).toBe(true)
+    }
+  })
+
+  it('books nothing for a call that was certain to be free when the process died, and the estimate for the others', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'turnout-free-'))
+    const file = join(folder, 'turnout.db')
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const first = openStore({ file })
+    const dying = openLedger(first)
+    const id = dying.nextRequestId()
+    await dying.intend(intentOf(id, 1))
+    dying.free(attemptId(id, 1))
+    await dying.intend(intentOf(id, 2))
+    await dying.close()
+    first.close()
+    const store = openStore({ file })
+    const ledger = openLedger(store)
+    const found = store.db.prepare('SELECT cost FROM attempt ORDER BY id').pluck().all()
+    await ledger.close()
+    store.close()
+    expect(found).toEqual([0, 750_000])
+  })
+})
