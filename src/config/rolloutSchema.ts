@@ -112,7 +112,7 @@ const guards = strict({
     .optional()
     .describe('Bad events of the canary below which no guard acts.'),
   slowStart: duration(defaultPolicy.slowStart).describe(
-    'A request without a first byte for so long is a bad event, in both arms.',
+    'A request without a first byte for so long is a bad event, in both arms; longer where the stable arm itself takes long.',
   ),
   abort: z.array(guard).min(1).max(16).optional().describe('Guards that abort.'),
   signal: z

@@ -8,7 +8,6 @@ import {
   type EvidenceRecord,
   judge,
   parseUnit,
-  type UnitTable,
 } from '../../rollouts/index.ts'
 import type { State, Step } from '../../rollouts/machine.ts'
 
@@ -47,7 +46,8 @@ export class Trial {
 
   /** Takes up what the rows of the attempt have: what is in flight when a process dies is in none, and counts for nothing. */
   restore(records: Iterable<StoredRecord>): { rows: number; lastArrival: number } {
-    const { policy, units, guards } = this.evidence
+    const { evidence } = this
+    const { policy, guards } = evidence
     let rows = 0
     let lastArrival = 0
     let before = 0
@@ -58,12 +58,12 @@ export class Trial {
         rows++
         lastArrival = Math.max(lastArrival, arrival)
         if (record.canary && revision < stepRevision && record.seen & learnt) before++
-        if (unit !== undefined) remember(units, unit, record.bad & (learnt - 1), policy.unit !== 'request')
+        evidence.recall(record, unit === undefined ? undefined : parseUnit(unit))
         yield record
       }
     }
     const counts: Count[] = countsOf(policy, each())
-    this.evidence.merge(counts)
+    evidence.merge(counts)
     this.#before = before
     return { rows, lastArrival }
   }
@@ -79,11 +79,4 @@ export class Trial {
       accepted: this.accepted,
     })
   }
-}
-
-/** Bit 0: seen. Then one a guard, as `Evidence` keeps them. */
-function remember(units: UnitTable, unit: string, bad: number, isSticky: boolean): void {
-  if (!isSticky) return
-  const { high, low } = parseUnit(unit)
-  units.add(high, low, 1 | (bad << 1))
 }
