@@ -80,6 +80,20 @@ export const features: readonly Feature[] = [
     },
   },
   {
+    name: 'rollout',
+    title:
+      'a running rollout on every route: each request is drawn, judged by nine guards, and written down with its evidence',
+    on: (config) => {
+      for (const [route, target] of Object.entries(config.routes as Record<string, string>))
+        config.routes[route] = {
+          targets: [target],
+          // The same upstream: what differs is the rollout alone.
+          canary: { target: `${target.slice(0, target.indexOf('/'))}/bench-model-next`, percent: 5, unit: 'request' },
+        }
+    },
+    off: () => {},
+  },
+  {
     name: 'log',
     title: 'one log line per request, to a file',
     on: (config) => {
