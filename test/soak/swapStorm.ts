@@ -88,6 +88,16 @@ export async function stormSwaps(options: SwapStormOptions): Promise<SwapStormRe
   }
   let over = false
   const stopped = (): boolean => over
+  let answered = 0
+  let wake = (): void => {}
+  /** However fast swaps are, some requests come between two of them. */
+  const someAnswered = async (count: number): Promise<void> => {
+    for (const goal = answered + count; answered < goal; ) {
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+  }
   try {
     const load = Promise.all([
       runClients(served.url, options.jsonClients, stopped, async (client) => {
@@ -95,6 +105,8 @@ export async function stormSwaps(options: SwapStormOptions): Promise<SwapStormRe
         // Every other one takes its time to say what it wants: the configuration may change in between.
         const asking = report.requests % 2 === 0 ? { bodyGap: 10 } : {}
         judge(await client.ask(bodyOf('chat', false), asking), false)
+        answered++
+        wake()
       }),
       runClients(served.url, options.streamClients, stopped, async (client) => {
         report.streams++
@@ -110,6 +122,7 @@ export async function stormSwaps(options: SwapStormOptions): Promise<SwapStormRe
       const { event } = await served.reload()
       if (event === 'swapped') report.swaps++
       else note(report.failed, `swap ${number}: ${event}`)
+      await someAnswered(4)
       watchVendor()
       // What no request can ask for any more is forgotten, or the vendor would be what grows.
       simulator.script(`shaky-${number - 50}`, undefined)
