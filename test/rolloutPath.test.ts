@@ -55,11 +55,12 @@ describe('an abort', () => {
 
 describe('a conversation', () => {
   it('stays on its arm through 20 turns with an unmodified SDK', async () => {
-    gateway = await startRollout('    steps: [ { setWeight: 30 }, { pause: { duration: 1h } } ]\n')
+    gateway = await startRollout('    steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ]\n')
     await gateway.verb('start')
     const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: keys.app, maxRetries: 0 })
     const arms = new Set<string>()
-    for (let conversation = 0; conversation < 12; conversation++) {
+    // Twelve at least, and on until both arms were seen: the salt is drawn anew for each attempt.
+    for (let conversation = 0; conversation < 12 || (arms.size < 2 && conversation < 60); conversation++) {
       const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: `Conversation ${conversation}` }]
       const seen = new Set<string>()
       for (let turn = 0; turn < 20; turn++) {
