@@ -13,6 +13,7 @@ import {
   hasPrometheus,
   type Prometheus,
   rulesFolder,
+  type Series,
   startPrometheus,
   withoutPrometheus,
 } from './support/prometheus.ts'
@@ -181,19 +182,46 @@ describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutProme
     expect(missing.map(({ place, expr }) => `${place}: ${concrete(expr)}`)).toEqual([])
   }, 90_000)
 
+  /** Plays until a query has what is looked for: rules are evaluated a second after the scrape that has it. */
+  const until = async (expr: string, has: (found: Series[]) => boolean): Promise<Series[]> => {
+    let found: Series[] = []
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline; await scenarios.healthy!(scene)) {
+      found = await prometheus.query(concrete(expr))
+      if (has(found)) break
+    }
+    return found
+  }
+
   it('alerts on what the scenarios did', async () => {
     const must = ['TurnoutErrorRateHigh', 'TurnoutNoHealthyTarget', 'TurnoutUnknownPrice', 'TurnoutConfigRefused']
-    let names = new Set<string | undefined>()
-    const deadline = Date.now() + 15_000
-    while (!must.every((name) => names.has(name)) && Date.now() < deadline) {
-      await scenarios.healthy!(scene)
-      // `for` has to pass before one fires: pending says that its condition holds.
-      names = new Set((await prometheus.query('ALERTS')).map(({ metric }) => metric.alertname))
-    }
-    expect([...names]).toEqual(expect.arrayContaining(must))
+    const namesOf = (found: Series[]): (string | undefined)[] => found.map(({ metric }) => metric.alertname)
+    // `for` has to pass before one fires: pending says that its condition holds.
+    const names = namesOf(await until('ALERTS', (found) => must.every((name) => namesOf(found).includes(name))))
+    expect(names).toEqual(expect.arrayContaining(must))
     for (const name of ['TurnoutDown', 'TurnoutLedgerFailing', 'TurnoutMemoryCritical', 'TurnoutCostPerHourHigh'])
       expect(names).not.toContain(name)
-  })
+  }, 90_000)
+
+  it('tells of canaries that were taken back: by which rule, and with the evidence that did it', async () => {
+    const reasons = ['guard', 'hard']
+    const reasonsOf = (found: Series[]): string[] => found.map(({ metric }) => metric.reason!).sort()
+    const isTold = (found: Series[]): boolean => String(reasonsOf(found)) === String(reasons)
+    const fired = await until('ALERTS{alertname="TurnoutCanaryHarmed", alertstate="firing"}', isTold)
+    expect(reasonsOf(fired)).toEqual(reasons)
+    const counted = await until(
+      'sum by (reason) (turnout_rollout_transitions_total{from="stepping", to="rolled_back"}) > 0',
+      isTold,
+    )
+    expect(reasonsOf(counted)).toEqual(reasons)
+
+    const { queries: asked } = panels.find(({ title }) => title.startsWith('Evidence of harm'))!
+    const sank = (found: Series[]): boolean =>
+      found.some(
+        ({ metric, values }) =>
+          metric.rollout === 'canary:risky' && metric.guard === 'first_attempt_error' && Number(values.at(-1)![1]) >= 1,
+      )
+    expect(sank(await until(asked[0]!.expr, sank))).toBe(true)
+  }, 90_000)
 })
 
 const expectedEmpty: ReadonlySet<string> = new Set([])

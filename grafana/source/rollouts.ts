@@ -121,9 +121,9 @@ export const rollouts: Dashboard = {
         {
           title: 'Evidence of harm, as a part of its limit',
           description:
-            'By guard: 1 is where it acts. It rises when bad events come on the canary more often than its share, and falls otherwise.',
+            'By guard: at 100 % it acts. It rises when bad events come on the canary more often than its share, and falls otherwise. What took a canary back stays for an hour.',
           unit: 'percentunit',
-          max: 1,
+          thresholds: ['green', [1, 'red']],
           queries: [
             {
               expr: `turnout_rollout_guard_log_evidence{${whereRollout}, direction="harm"} / turnout_rollout_guard_log_limit{${whereRollout}, direction="harm"}`,

@@ -314,14 +314,14 @@ export const metricTable = {
   rolloutBad: {
     kind: 'counter',
     name: 'turnout_rollout_bad_events_total',
-    help: 'Bad events that a guard has counted in the attempt that runs, by rollout, guard and arm.',
+    help: 'Bad events that a guard has counted in the attempt that runs (or was taken back within the hour), by rollout, guard and arm.',
     labels: ['rollout', 'guard', 'arm'],
     read: true,
   },
   rolloutEvidence: {
     kind: 'gauge',
     name: 'turnout_rollout_guard_log_evidence',
-    help: 'Natural log of the evidence of a guard: harm = that the canary is worse than allowed, safe = that it is not harmful.',
+    help: 'Natural log of the evidence of a guard: harm = that the canary is worse than allowed, safe = that it is not harmful. Shown for an hour after it was taken back.',
     labels: ['rollout', 'guard', 'direction'],
   },
   rolloutLimit: {

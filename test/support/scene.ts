@@ -43,7 +43,11 @@ export const documentOf = (simulator: string): Document => ({
   webhooks: { ops: { url: 'http://127.0.0.1:9/', secret: 'test-hook-secret-0123456789', attempts: 1 } },
   alerts: { dear: { kind: 'spend', usd: 100 } },
   // Stays shut for as long as the scenarios last.
-  targets: { 'dead-alone': { provider: 'alpha', model: 'dead-alone', breaker: { failures: 6, openFor: '10m' } } },
+  targets: {
+    'dead-alone': { provider: 'alpha', model: 'dead-alone', breaker: { failures: 6, openFor: '10m' } },
+    'bad-canary': { provider: 'claude', model: 'sim-error-500' },
+    'keyless-canary': { provider: 'claude', model: 'sim-error-401' },
+  },
   prices: { 'sim-*': { input: 1, cacheRead: 0.1, output: 4 }, 'dead-*': { input: 1, output: 4 } },
   routes: {
     healthy: ['alpha/sim-fast', 'beta/sim-fast'],
@@ -57,6 +61,8 @@ export const documentOf = (simulator: string): Document => ({
     dead: { targets: ['dead-alone'] },
     streams: { targets: ['alpha/sim-torn'] },
     moved: ['alpha/sim-fast'],
+    risky: ['alpha/sim-fast'],
+    locked: ['alpha/sim-fast'],
     careful: ['alpha/sim-fast'],
     // The target that the shipped example of an alert on shares names.
     dear: { targets: ['openai/gpt-4o'] },
@@ -182,6 +188,9 @@ export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>
     await times(12, () => scene.chat('moved'))
     await move(0)
   },
+  'a canary that fails is taken back by a guard': (scene) => sinkCanary(scene, 'risky', 'bad-canary', 'guard'),
+  'a canary without a valid key is taken back by the hard rule': (scene) =>
+    sinkCanary(scene, 'locked', 'keyless-canary', 'hard'),
   'unknown prices, swaps and the bypass': async (scene) => {
     await scene.chat('unpriced')
     await scene.rewrite((document) => {
@@ -197,4 +206,28 @@ export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>
     await scene.chat('healthy')
     await scene.admin('POST', '/bypass', { on: false, reason: 'rehearsal is over' })
   },
+}
+
+/** Gives half of a route to a target that fails, and asks until that is taken back for the given cause. */
+async function sinkCanary(scene: Scene, route: string, target: string, cause: 'guard' | 'hard'): Promise<void> {
+  // Few draws of one side in a row may let another rule be the first: then again.
+  for (let attempt = 0; attempt < 12; attempt++) {
+    await scene.admin('POST', `/targets/${target}/reset`, { reason: 'rehearsal' })
+    await scene.admin('PUT', `/routes/${route}/canary`, {
+      target,
+      percent: 50,
+      unit: 'request',
+      force: true,
+      reason: 'rehearsal',
+    })
+    for (let asked = 0; asked < 400; asked++) {
+      await scene.chat(route)
+      const { text } = await scene.admin('GET', `/routes/${route}/canary`)
+      const canary = JSON.parse(text)
+      if (canary.phase !== 'rolled_back') continue
+      if (canary.cause === cause) return
+      break
+    }
+  }
+  throw new Error(`the canary of ${route} was not taken back by ${cause}`)
 }

@@ -14,8 +14,8 @@ export const percentOf = (ppm: number): number => (ppm * 100) / million
 /** What gets the canary's share, or stays: as it was written. */
 export const namesOf = ({ targets }: ArmSpec): string => (targets.length === 0 ? 'the route' : targets.join(', '))
 
-/** What `turnout_rollout_info` and its like show. */
-export function shownRollouts(rollouts: Rollouts, snapshot: Snapshot) {
+/** What `turnout_rollout_info` and its like show. @param now Unix milliseconds */
+export function shownRollouts(rollouts: Rollouts, snapshot: Snapshot, now = Date.now()) {
   return rollouts.list().map((live) => ({
     name: live.name,
     route: live.definition.route,
@@ -24,12 +24,17 @@ export function shownRollouts(rollouts: Rollouts, snapshot: Snapshot) {
     canary: namesOf(live.definition.canary),
     weightPpm: shareInForce(live, snapshot),
     updatedAt: live.state.updatedAt,
-    ...guardsOf(live),
+    ...guardsOf(live, now),
   }))
 }
 
-function guardsOf(live: Live) {
-  if (!isRunning(live.state)) return { guards: [], exposed: undefined }
+/** For how long the evidence is shown that took a canary back: the last scrape before that has seen less. */
+const lastWords = 3_600_000
+
+function guardsOf(live: Live, now: number) {
+  const { phase, updatedAt } = live.state
+  const isTold = isRunning(live.state) || (phase === 'rolled_back' && now - updatedAt < lastWords)
+  if (!isTold) return { guards: [], exposed: undefined }
   const evidence = evidenceOf(live)
   return { guards: evidence?.guards ?? [], exposed: evidence?.assigned.canary }
 }
