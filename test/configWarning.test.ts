@@ -81,8 +81,10 @@ describe('warnings', () => {
     const warnings = warningsOf(text)
     expect(warnings.filter((line) => line.includes('uses this'))).toEqual([
       '3 providers.anthropic: no target uses this provider',
-      '6 targets.u: no route uses this target',
+      '6 targets.u: no route and no rollout uses this target',
     ])
+    const tried = `${text}rollouts: { v: { route: r, canary: u, steps: [{ setWeight: 5 }] } }\n`
+    expect(warningsOf(tried).filter((line) => line.includes('targets.u'))).toEqual([])
     expect(warningsOf(`directModels: true\n${text}`).some((line) => line.includes('uses this provider'))).toBe(false)
   })
 

@@ -65,6 +65,9 @@ export const target = strict({
     )
     .optional()
     .describe('Parameters forced on every request, by their name on the wire.'),
+  systemPrefix: text(100_000)
+    .optional()
+    .describe("System text put before each request's messages: at the head of its own system message, if it has one."),
   timeouts: timeouts.optional().describe("Time limits of this target; they win over its route's."),
   breaker: breaker.optional().describe('When this target is left alone; what is not said here is said by `breaker`.'),
   sunset: z.iso

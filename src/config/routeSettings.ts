@@ -76,6 +76,7 @@ export function buildTargets(
           mergeOver(parts.breaker, target.breaker),
         ),
         params: target.params,
+        ...(target.systemPrefix === undefined ? {} : { systemPrefix: target.systemPrefix }),
         ...(target.sunset === undefined ? {} : { sunset: target.sunset }),
       },
     })

@@ -46,6 +46,8 @@ export interface Target {
   readonly model: string
   /** Parameters forced on every request, by wire name. */
   readonly params: Readonly<Record<string, unknown>> | undefined
+  /** Text that stands before the client's messages, as the operator's own system message. Never logged. */
+  readonly systemPrefix?: string | undefined
   /** What is left out comes from the route. One id may thus stand in two routes with different limits. */
   readonly timeouts: Timeouts
   readonly breaker: BreakerSettings

@@ -89,7 +89,7 @@ function warnAboutSunsets(snapshot: Snapshot, settings: Settings, { now, warn }:
 function warnAboutUnused(snapshot: Snapshot, settings: Settings, warn: Report) {
   const used = usedBy(snapshot)
   for (const id of Object.keys(settings.targets ?? {})) {
-    if (!used.targets.has(id)) warn(['targets', id], 'no route uses this target', 'key')
+    if (!used.targets.has(id)) warn(['targets', id], 'no route and no rollout uses this target', 'key')
   }
   // With direct models every provider can be called by its name.
   if (snapshot.directModels) return
@@ -152,6 +152,9 @@ function usedBy(snapshot: Snapshot) {
       if (!providers.has(target.provider.name)) providers.set(target.provider.name, route.name)
     }
   }
+  // A draft needs no key yet.
+  for (const { route, stable, canary } of snapshot.rollouts.values())
+    for (const ref of [...stable.targets, ...canary.targets]) if (!targets.has(ref)) targets.set(ref, route)
   return { targets, providers }
 }
 

@@ -149,6 +149,8 @@ export interface Chat {
   /** The dialect it was decoded from: `extra` and the names in losses are of its vocabulary. */
   source?: string
   messages: Message[]
+  /** System text of the operator, before all messages: apart, so that places in errors are still the client's. */
+  systemPrefix?: string
   stream?: boolean
   includeUsage?: boolean
   tools?: Tool[]

@@ -51,6 +51,8 @@ export interface RequestEdits {
   drop?: readonly string[]
   /** Parameters that the target forces, by wire name. */
   params?: Readonly<Record<string, unknown>> | undefined
+  /** System text that the target puts before the client's messages. */
+  systemPrefix?: string | undefined
 }
 
 /** The named edits of the identity lane, outwards. */

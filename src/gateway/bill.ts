@@ -51,7 +51,7 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const usage = told ?? estimate(call, attempt, rates.tokens)
   // Only what was told of a whole reply teaches anything.
   if (told && told === facts.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
-    rates.tokens.learn(attempt.model, ask.bytes, promptTokens(usage), 'prompt')
+    rates.tokens.learn(attempt.model, promptBytes(call, attempt), promptTokens(usage), 'prompt')
     rates.tokens.learn(attempt.model, facts.contentBytes, usage.output + usage.reasoning, 'answer')
   }
   const options = { serviceTier: facts?.serviceTier }
@@ -91,9 +91,15 @@ function toldInFull({ facts, model }: Attempt, usage: Usage, tokens: Rates['toke
 function estimate(call: Call, attempt: Attempt, tokens: Rates['tokens']): Usage {
   const usage = { ...noUsage(), estimated: true }
   const generated = attempt.facts?.contentBytes ?? 0
-  usage.input = tokens.estimate(attempt.model, call.inspected!.ask.bytes, 'prompt')
+  usage.input = tokens.estimate(attempt.model, promptBytes(call, attempt), 'prompt')
   usage.output = generated === 0 ? 0 : tokens.estimate(attempt.model, generated, 'answer')
   return usage
+}
+
+/** The client's body, and the text that the target puts before it. */
+function promptBytes(call: Call, { target }: Attempt): number {
+  const { bytes } = call.inspected!.ask
+  return target.systemPrefix === undefined ? bytes : bytes + Buffer.byteLength(target.systemPrefix)
 }
 
 /** Output tokens booked for a request whose process died: nobody knows how far it came. */
@@ -103,7 +109,7 @@ const LOST_OUTPUT = 256
 export function worthOf(call: Call, attempt: Attempt, rates: Rates): Estimate {
   const { ask } = call.inspected!
   const usage = noUsage()
-  usage.input = rates.tokens.estimate(attempt.model, ask.bytes, 'prompt')
+  usage.input = rates.tokens.estimate(attempt.model, promptBytes(call, attempt), 'prompt')
   usage.output = Math.min(ask.maxTokens ?? LOST_OUTPUT, LOST_OUTPUT)
   const priced = rates.prices.price(attempt.target.provider.name, attempt.model, usage)
   const source = { priceSource: priced.priceSource ?? undefined, priceVersion: priced.priceVersion ?? undefined }

@@ -58,9 +58,10 @@ const prints = new WeakMap<Target, string>()
 function printOf(target: Target): string {
   let print = prints.get(target)
   if (print === undefined) {
-    const { id, provider, model, params } = target
+    const { id, provider, model, params, systemPrefix } = target
     const { name, kind, dialect, origin, basePath, apiVersion, headers, quirks } = provider
     const told = [id, model, params, name, kind.name, dialect, origin, basePath, apiVersion, headers, quirks]
+    if (systemPrefix !== undefined) told.push({ systemPrefix })
     print = hash('sha256', JSON.stringify(told), 'base64url')
     prints.set(target, print)
   }

@@ -35,7 +35,7 @@ export function hubLane(
 ): Lane {
   const { ask, aids } = replying
   const { wire, losses, headers } = outbound.encode(chat, model, aids)
-  const forced = target.params ? { ...(wire as object), ...target.params } : wire
+  const forced = target.params ? force(wire as Wire, target.params) : wire
   return {
     name: 'hub',
     path: outbound.path(model, ask.stream),
@@ -48,6 +48,18 @@ export function hubLane(
     restream: (body) => restream(outbound, replying, body),
   }
 }
+
+type Wire = Readonly<Record<string, unknown>>
+
+/** Gemini has its parameters in a block of their own: one that is forced leaves the client's others there. */
+function force(wire: Wire, params: Wire): Wire {
+  const { generationConfig: own } = wire
+  const { generationConfig: forced } = params
+  const merged = isBlock(own) && isBlock(forced) ? { generationConfig: { ...own, ...forced } } : {}
+  return { ...wire, ...params, ...merged }
+}
+
+const isBlock = (value: unknown): value is object => typeof value === 'object' && value !== null
 
 /** A whole JSON reply in the client's dialect. */
 function wholeReply(outbound: HubLane, { inbound, ask, context, aids }: Replying, body: Buffer): Judged {

@@ -34,7 +34,13 @@ export function identityLane(
   return {
     name: 'identity',
     path: provider.kind.chatPath?.(encoded, { apiVersion: provider.apiVersion }) ?? outbound.path(model, ask.stream),
-    body: outbound.patch(inspected, { model, askUsage, params, drop: replying.drop }),
+    body: outbound.patch(inspected, {
+      model,
+      askUsage,
+      params,
+      systemPrefix: target.systemPrefix,
+      drop: replying.drop,
+    }),
     bounds: () => outbound.bounds(editedWire(inspected.wire, params, replying.drop)),
     stream: () => new IdentityStream(outbound.tap(edits)),
     headers: {},

@@ -1,5 +1,6 @@
 // Chooses the lane between a client's dialect and a target's: bytes where both are one, the hub otherwise.
 import type { Target } from '../config/snapshot.ts'
+import type { Chat } from '../dialects/chat.ts'
 import { hasHubLane, hasIdentityLane, type Outbound } from '../dialects/dialect.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
@@ -35,13 +36,17 @@ export function laneFor(call: Call, target: Target, cap?: number): { lane: Lane;
       call.chat ??= inbound.decode(inspected.wire)
       replying.context.chat = call.chat
       const chat = cap === undefined ? call.chat : { ...call.chat, maxTokens: cap }
-      const lane = hubLane(outbound, chat, replying, target, model)
+      const lane = hubLane(outbound, withPrefix(chat, target), replying, target, model)
       if (isStrict(call)) refuseLosses(lane, target)
       return { lane, outbound }
     }
   }
   throw new Refusal('no_target', `No translation leads from ${call.dialect.name} to the target '${target.id}'.`)
 }
+
+/** The decoded request serves all targets: it is not changed. */
+const withPrefix = (chat: Chat, { systemPrefix }: Target): Chat =>
+  systemPrefix === undefined ? chat : { ...chat, systemPrefix }
 
 /** OpenAI's newer models refuse `max_tokens`; most other servers know no other name. */
 const capName = ({ provider }: Target): string =>

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Running, run } from '../../src/cli/run.ts'
 import type { Role } from '../../src/http/admin/role.ts'
-import { type Simulator, startSimulator } from '../../src/simulator/server.ts'
+import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.ts'
 import { send } from './exchange.ts'
 
 export const keys: Readonly<Record<Role | 'app', string>> = {
@@ -62,12 +62,12 @@ export interface ControlGateway {
 }
 
 export async function startControl(
-  options: { text?: string; env?: Record<string, string> } = {},
+  options: { text?: string; env?: Record<string, string>; simulator?: SimulatorOptions } = {},
 ): Promise<ControlGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'turnout-control-'))
   const file = join(folder, 'turnout.yaml')
   writeFileSync(file, options.text ?? document())
-  const simulator = await startSimulator()
+  const simulator = await startSimulator(options.simulator)
   const start = (): Promise<Running> =>
     run({
       config: file,

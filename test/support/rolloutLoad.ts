@@ -22,13 +22,26 @@ export interface Drive {
   readonly headers?: (n: number) => Record<string, string>
 }
 
+export interface RolloutScene {
+  /** YAML of further targets, indented by two. */
+  readonly targets?: string
+  /** What gets the traffic; `other/canary` unless given. */
+  readonly canary?: string
+  /** YAML of the route beside its target, in flow style. */
+  readonly route?: string
+  /** Keep the bodies that the vendors get. */
+  readonly keepBodies?: boolean
+}
+
 /** @param rollout YAML of the rollout `move`, indented by four; the route is `moved` */
-export async function startRollout(rollout: string, more = ''): Promise<RolloutGateway> {
-  const routes = '  moved: { targets: [sim/stable], retries: { attempts: 1 } }\n'
-  const text = document(`rollouts:\n  move:\n    route: moved\n    canary: other/canary\n${rollout}${more}`)
+export async function startRollout(rollout: string, more = '', scene: RolloutScene = {}): Promise<RolloutGateway> {
+  const { targets = '', canary = 'other/canary', route = '', keepBodies = false } = scene
+  const routes = `  moved: { targets: [sim/stable], retries: { attempts: 1 }${route} }\n`
+  const text = document(`rollouts:\n  move:\n    route: moved\n    canary: ${canary}\n${rollout}${more}`)
+    .replace('targets:\n', `targets:\n${targets}`)
     .replace('routes:\n', `routes:\n${routes}`)
     .replace('server: { port: 0 }', 'server: { port: 0 }\nbreaker: { openFor: 1s }')
-  const gateway = await startControl({ text })
+  const gateway = await startControl({ text, simulator: { keepBodies } })
   gateway.simulator.script('stable', { tokens: 5 })
   gateway.simulator.script('canary', { tokens: 5 })
   const ask = async (method: string, path: string, body?: object): Promise<unknown> => {

@@ -18,7 +18,7 @@ export interface Turns {
  */
 export function encodeTurns(chat: Chat, losses: Losses): Turns {
   const ids = new CallIds()
-  const turns: Turns = { system: [], messages: [] }
+  const turns: Turns = { system: prefixOf(chat), messages: [] }
   chat.messages.forEach((message, at) => {
     if (message.name !== undefined) losses.add('messages.name', 'dropped')
     losses.addAll(message.extra, 'messages.')
@@ -42,6 +42,9 @@ export function encodeTurns(chat: Chat, losses: Losses): Turns {
   settleEnds(turns, losses)
   return turns
 }
+
+const prefixOf = ({ systemPrefix }: Chat): WireBlock[] =>
+  systemPrefix === undefined ? [] : [{ type: 'text', text: systemPrefix }]
 
 /** The API refuses a conversation without messages, one that an assistant opens, and a last answer that ends in white space. */
 function settleEnds(turns: Turns, losses: Losses): void {

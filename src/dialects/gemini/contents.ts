@@ -19,7 +19,7 @@ export interface Contents {
  * @throws Refusal for content that the API has no form for, for tool arguments that are not a JSON object, and for answers to no call
  */
 export function encodeContents(chat: Chat, family: Family, aids: HubAids | undefined, losses: Losses): Contents {
-  return new ContentWriter(family, aids, losses).write(chat.messages)
+  return new ContentWriter(family, aids, losses).write(chat)
 }
 
 const foreign = 'another vendor made it'
@@ -41,7 +41,11 @@ class ContentWriter {
     this.#losses = losses
   }
 
-  write(messages: readonly Message[]): Contents {
+  write({ messages, systemPrefix }: Chat): Contents {
+    if (systemPrefix !== undefined) {
+      if (this.#family.system) this.#system.push({ text: systemPrefix })
+      else this.#append('user', [{ text: systemPrefix }])
+    }
     messages.forEach((message, at) => {
       if (message.name !== undefined) this.#losses.add('messages.name', 'dropped')
       this.#losses.addAll(message.extra, 'messages.')

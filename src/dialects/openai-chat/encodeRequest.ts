@@ -4,6 +4,7 @@ import type { Encoded } from '../dialect.ts'
 import { compact } from '../field.ts'
 import { Losses } from '../loss.ts'
 import { encodeMessages, markOf } from './encodeMessages.ts'
+import { prefixEncoded } from './systemPrefix.ts'
 
 type Wire = Record<string, unknown>
 
@@ -16,7 +17,7 @@ export function encodeRequest(chat: Chat, model: string): Encoded {
   if (!own) losses.addAll(extra)
   const wire: Wire = compact({
     model,
-    messages: encodeMessages(chat.messages, { own, legacy }, losses),
+    messages: prefixEncoded(encodeMessages(chat.messages, { own, legacy }, losses), chat.systemPrefix),
     stream: chat.stream,
     stream_options: encodeStreamOptions(chat),
     ...encodeTools(chat, legacy, own, losses),

@@ -1,6 +1,7 @@
 // The named edits of the identity lane, inwards: the client's bytes with another model, the usage request and forced parameters.
 import type { Inspected, RequestEdits } from '../dialect.ts'
 import { applySplices, removeField, type Splice, scanFields, setField } from '../splice.ts'
+import { prefixMessages } from './systemPrefix.ts'
 
 /** Returns the edited copy, or the client's own buffer when there is nothing to edit. */
 export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
@@ -10,6 +11,8 @@ export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
   if (edits.askUsage) splices.push(askUsage(inspected))
   for (const [name, value] of Object.entries(edits.params ?? {}))
     splices.push(setField(fields, name, JSON.stringify(value)))
+  const prefix = edits.systemPrefix === undefined ? undefined : prefixMessages(inspected, edits.systemPrefix)
+  if (prefix) splices.push(prefix)
   for (const name of edits.drop ?? []) {
     if (edits.params && name in edits.params) continue
     const splice = removeField(fields, name)
