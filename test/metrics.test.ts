@@ -5,6 +5,7 @@ import { HistogramRow } from '../src/telemetry/families.ts'
 import { showLedger } from '../src/telemetry/ledgerMetrics.ts'
 import { createMetrics, type EndedRequest, type Metrics } from '../src/telemetry/metrics.ts'
 import { attemptOutcomes, type MetricSpec, metricTable } from '../src/telemetry/metricTable.ts'
+import { longestTurn } from './support/mainThread.ts'
 
 const opened: Metrics[] = []
 afterEach(() => {
@@ -213,23 +214,6 @@ describe('C51 bounded labels', () => {
     expect(body).not.toContain('xxxx')
   })
 })
-
-/** Most CPU time, in milliseconds, between two turns of the event loop while `work` goes on: a busy machine does not count. */
-async function longestTurn(work: () => Promise<unknown>): Promise<number> {
-  let longest = 0
-  let over = false
-  let last = process.cpuUsage()
-  const look = (): void => {
-    const { user, system } = process.cpuUsage(last)
-    last = process.cpuUsage()
-    longest = Math.max(longest, (user + system) / 1000)
-    if (!over) setImmediate(look)
-  }
-  setImmediate(look)
-  await work()
-  over = true
-  return longest
-}
 
 describe('cost', () => {
   it('scrapes a full page without a long stall of the event loop', async () => {

@@ -9,10 +9,10 @@ export interface Sample {
   value: number
 }
 
-/** What prom-client asks of a metric at scrape. */
+/** What is asked of a metric at scrape: its lines, put together as they are taken. */
 export interface Family {
   readonly spec: MetricSpec
-  samples(): Sample[]
+  samples(): Iterable<Sample>
 }
 
 export const otherName = 'other'
@@ -71,8 +71,7 @@ export class CounterFamily implements Family {
     return row
   }
 
-  samples(): Sample[] {
-    const samples: Sample[] = []
+  *samples(): Iterable<Sample> {
     const { per = 1 } = this.spec
     for (const { labels, data } of this.#rows.all()) {
       const seeded = this.cells === 1 || this.#seeded.has(data)
@@ -80,10 +79,9 @@ export class CounterFamily implements Family {
         const value = (data[cell] ?? 0) / per
         // Of names that came along only what counted is shown: their number is bounded, not small.
         if (value === 0 && !(seeded && (this.#shown?.[cell] ?? true))) continue
-        samples.push({ labels: this.#closedLabels(cell), sharedLabels: labels, value })
+        yield { labels: this.#closedLabels(cell), sharedLabels: labels, value }
       }
     }
-    return samples
   }
 
   #cellOf(values: readonly string[]): number {
@@ -143,10 +141,11 @@ export class HistogramFamily implements Family {
     return this.#rows.find(this.spec.labels, values, () => new HistogramRow(this.#bounds))
   }
 
-  samples(): Sample[] {
+  *samples(): Iterable<Sample> {
     const { name } = this.spec
-    const samples: Sample[] = []
     for (const { labels, data } of this.#rows.all()) {
+      // All of a row at once: what is observed while others are written must not come between its bucket and its count.
+      const samples: Sample[] = []
       let total = 0
       data.counts.forEach((count, index) => {
         total += count
@@ -155,8 +154,8 @@ export class HistogramFamily implements Family {
       })
       samples.push({ metricName: `${name}_sum`, labels: {}, sharedLabels: labels, value: data.sum })
       samples.push({ metricName: `${name}_count`, labels: {}, sharedLabels: labels, value: total })
+      yield* samples
     }
-    return samples
   }
 }
 

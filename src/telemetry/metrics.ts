@@ -1,8 +1,7 @@
 // Counts what happens, and hands the numbers to prom-client when somebody scrapes /metrics.
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Metric, Registry } from 'prom-client'
 import { lossLabels } from '../dialects/loss.ts'
 import { type Configured, seedRows } from './configuredRows.ts'
+import { type Exposition, writePage } from './exposition.ts'
 import {
   BoundedNames,
   CounterFamily,
@@ -79,7 +78,7 @@ export interface Metrics {
   gauge(key: ReadKey, read: () => Sample[]): void
   readonly inFlight: number
   /** The exposition text. Yields to the event loop between pieces; scrapes at the same time share one result. */
-  expose(): Promise<{ contentType: string; body: string }>
+  expose(): Promise<Exposition>
   /** Stops watching the event loop. */
   close(): void
 }
@@ -109,21 +108,23 @@ interface TargetRows {
   dropped: Float64Array | undefined
 }
 
-/** Lines put together in one turn of the event loop: about a millisecond of work. */
-const linesPerTurn = 400
-
 export function createMetrics(options: MetricsOptions = {}): Metrics {
-  const registry = new Registry()
+  const families: Family[] = []
+  const register = <F extends Family>(family: F): F => {
+    const { name } = family.spec
+    if (families.some(({ spec }) => spec.name === name)) throw new Error(`${name} has a reader already`)
+    families.push(family)
+    return family
+  }
   const counters = new Map<string, CounterFamily>()
   const histograms = new Map<string, HistogramFamily>()
   for (const [key, spec] of Object.entries(metricTable) as [string, MetricSpec][]) {
-    if (spec.kind === 'histogram') histograms.set(key, register(registry, new HistogramFamily(spec)))
-    if (spec.kind === 'counter' && !spec.read) counters.set(key, register(registry, new CounterFamily(spec)))
+    if (spec.kind === 'histogram') histograms.set(key, register(new HistogramFamily(spec)))
+    if (spec.kind === 'counter' && !spec.read) counters.set(key, register(new CounterFamily(spec)))
   }
   const counter = (key: CounterKey): CounterFamily => counters.get(key) as CounterFamily
   const histogram = (key: HistogramKey): HistogramFamily => histograms.get(key) as HistogramFamily
-  const read = (key: ReadKey, reader: () => Sample[]): void =>
-    void register(registry, new ReadFamily(metricTable[key], reader))
+  const read = (key: ReadKey, reader: () => Sample[]): void => void register(new ReadFamily(metricTable[key], reader))
 
   const limit = options.maxImplicit ?? 200
   const routes = new BoundedNames(limit)
@@ -244,7 +245,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       return inFlight
     },
     expose() {
-      scrape ??= expose(registry).finally(() => {
+      scrape ??= writePage(families).finally(() => {
         scrape = undefined
       })
       return scrape
@@ -277,39 +278,4 @@ function addUsage(row: Float64Array, usage: Readonly<Record<TokenClass, number>>
 /** Index into `statusClasses`. */
 function classOf(status: number): number {
   return status >= 100 && status < 600 ? Math.floor(status / 100) : 0
-}
-
-function register<F extends Family>(registry: Registry, family: F): F {
-  const { name, help } = family.spec
-  const type = family.spec.kind
-  // prom-client asks nothing of a metric but `name` and `get()`; its classes would hash the labels at each increment.
-  const metric = {
-    name,
-    help,
-    type,
-    get: async () => ({ name, help, type, values: family.samples(), aggregator: 'sum' }),
-  }
-  registry.registerMetric(metric as unknown as Metric)
-  return family
-}
-
-/** prom-client makes a whole page in one turn (26 ms at 11,000 lines): hand it the samples in pieces, and breathe between. */
-async function expose(registry: Registry): Promise<{ contentType: string; body: string }> {
-  const pieces: string[] = []
-  for (const metric of registry.getMetricsAsArray() as unknown as { get(): Promise<{ values: Sample[] }> }[]) {
-    const whole = await metric.get()
-    for (let start = 0; start === 0 || start < whole.values.length; start += linesPerTurn) {
-      const piece = { ...whole, values: whole.values.slice(start, start + linesPerTurn) }
-      const text = await textOf(piece)
-      pieces.push(start === 0 ? text : text.slice(text.indexOf('\n', text.indexOf('\n') + 1) + 1))
-      if (whole.values.length > linesPerTurn) await nextTurn()
-    }
-  }
-  return { contentType: registry.contentType, body: pieces.join('') }
-}
-
-function textOf(piece: object): Promise<string> {
-  const alone = new Registry()
-  alone.registerMetric({ ...piece, get: async () => piece } as unknown as Metric)
-  return alone.metrics()
 }
