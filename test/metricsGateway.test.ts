@@ -16,6 +16,8 @@ describe('a gateway that has just started', () => {
         alerts: { dear: { kind: 'spend', usd: 100 } },
       })
     })
+    // What budgets have spent is shown when they have read it.
+    await scene.running.turnout.budgets.known()
     page = (await get(`${scene.url}/metrics`)).text
     series = await scene.scrape()
   })

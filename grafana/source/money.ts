@@ -70,18 +70,35 @@ export const money: Dashboard = {
         {
           title: 'Used of each budget',
           description:
-            'Share of the limit that is spent, of whoever is nearest to it. At 1 a hard budget refuses: `turnout budgets` says whose, docs/budgets.md what to do.',
+            'Share of the limit that is spent, of whoever is nearest to it, and how much of its window is over: above that it is spent too fast. At 100 % a hard budget refuses: `turnout budgets` says whose, docs/budgets.md what to do.',
           unit: 'percentunit',
           min: 0,
-          width: 8,
-          queries: [{ expr: `max by (budget) (turnout_budget_used_ratio{${where}})`, legend: '{{budget}}' }],
+          thresholds: ['green', [0.9, 'orange'], [1, 'red']],
+          queries: [
+            { expr: `max by (budget) (turnout_budget_used_ratio{${where}})`, legend: '{{budget}}' },
+            {
+              expr: `max by (budget) (turnout_budget_window_elapsed_ratio{${where}})`,
+              legend: '{{budget}}, of its time',
+            },
+          ],
+        },
+        {
+          title: 'Burn rate',
+          description:
+            'How many times as fast as its limit allows a budget is spent; at 1 it lasts until its window ends. Above 6 for an hour of a day, or 14.4 of a week or month, the alert fires: see by key and by route below who it is.',
+          unit: 'suffix:x',
+          min: 0,
+          thresholds: ['green', [6, 'orange'], [14.4, 'red']],
+          queries: [
+            { expr: 'turnout:budget_burn:ratio1h{job=~"$job"}', legend: '{{budget}} ({{window}}), an hour' },
+            { expr: 'turnout:budget_burn:ratio6h{job=~"$job"}', legend: '{{budget}} ({{window}}), six hours' },
+          ],
         },
         {
           title: 'Spent, held and allowed',
           description:
             'USD, all that a budget counts by together. Much held and little spent: requests without a cap on their answers; set `max_tokens`, or `fit`.',
           unit: 'currencyUSD',
-          width: 8,
           queries: [
             { expr: `sum by (budget) (turnout_budget_spent_usd{${where}})`, legend: '{{budget}} spent' },
             { expr: `sum by (budget) (turnout_budget_reserved_usd{${where}})`, legend: '{{budget}} held' },
@@ -94,7 +111,6 @@ export const money: Dashboard = {
             'Requests refused, sent to a cheaper route, given a cap. overrun: calls that cost more than was held for them; look into the log, a price or a cap is not what it seems.',
           unit: 'reqps',
           stack: true,
-          width: 8,
           queries: [
             {
               expr: rate('turnout_budget_actions_total', where, ['scope', 'action']),

@@ -11,7 +11,14 @@ export interface RuleCase {
   readonly quiet: Readonly<Record<string, string>>
   /** When to look; 30 minutes in unless given. */
   readonly at?: string
+  /** More of the same, where a rule has several ways to fire or to be wrong. */
+  readonly others?: readonly (
+    | { readonly what: string; readonly quiet: Series }
+    | { readonly what: string; readonly fires: Series; readonly value: string; readonly labels: Series }
+  )[]
 }
+
+type Series = Readonly<Record<string, string>>
 
 const chat = { job: 'turnout', route: 'chat' }
 const here = { job: 'turnout', instance: 'gw:4000' }
@@ -55,6 +62,13 @@ const spending = (usdPerMinute: number, minutes = 1500): Record<string, string> 
 
 const gauge = (name: string, labels: Readonly<Record<string, string>>, value: string): Record<string, string> => ({
   [series(name, labels)]: value,
+})
+
+/** A budget of 10 USD of which this share is spent. */
+const budget = (window: string, seconds: number, rolling: string, used: string, limit = '10x600'): Series => ({
+  ...gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, used),
+  ...gauge('turnout_budget_limit_usd', { ...here, budget: 'team' }, limit),
+  ...gauge('turnout_budget_window_seconds', { ...here, budget: 'team', window, rolling }, `${seconds}x600`),
 })
 
 /** Nothing for ten minutes, then one, then nothing more. */
@@ -218,20 +232,63 @@ export const ruleCases: readonly RuleCase[] = [
   },
   {
     alert: 'TurnoutBudgetBurnsFast',
-    fires: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.1+0.002x240'),
-    labels: { job: 'turnout', budget: 'team' },
-    value: '12%',
-    // Evenly through a day, and a new window in between.
-    quiet: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.9+0.0007x60 0+0.0007x240'),
+    // 0.5 % a minute is 30 % of a day in an hour: 7.2 times its share.
+    fires: budget('day', 86_400, 'false', '0.1+0.005x240'),
+    labels: { job: 'turnout', budget: 'team', window: 'day' },
+    value: '7.2',
+    // As fast until ten minutes ago.
+    quiet: budget('day', 86_400, 'false', '0.1+0.005x110 0.65x60'),
     at: '2h',
+    others: [
+      {
+        what: 'a month, 3 % of it in an hour',
+        fires: budget('month', 2_592_000, 'false', '0.1+0.0005x240'),
+        value: '21.6',
+        labels: { window: 'month' },
+      },
+      { what: 'a month, as fast as matters of a day', quiet: budget('month', 2_592_000, 'false', '0.1+0.0003x240') },
+      {
+        what: 'a day, evenly, and the next one begins',
+        quiet: budget('day', 86_400, 'false', '0.95+0.0007x60 0+0.0007x240'),
+      },
+      {
+        what: 'an hour, all of it within half of it',
+        quiet: budget('hour', 3_600, 'false', '0+0.033x30 1x30 0+0.033x30 1x120'),
+      },
+      {
+        what: 'a rolling day, in which as much falls out as is spent',
+        quiet: budget('day', 86_400, 'true', '0.9-0.004x30 0.78+0.004x30 0.9-0.004x30 0.78+0.004x60'),
+      },
+      {
+        what: 'a limit that is lowered to a half',
+        quiet: budget('day', 86_400, 'false', '0.3x90 0.6x150', '10x90 5x150'),
+      },
+    ],
   },
   {
     alert: 'TurnoutBudgetBurns',
-    fires: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.1+0.001x600'),
-    labels: { job: 'turnout', budget: 'team' },
-    value: '36%',
-    quiet: gauge('turnout_budget_used_ratio', { ...here, budget: 'team' }, '0.1+0.0007x600'),
+    // 0.18 % a minute is 65 % of a day in six hours.
+    fires: budget('day', 86_400, 'false', '0.1+0.0018x600'),
+    labels: { job: 'turnout', budget: 'team', window: 'day' },
+    value: '2.6',
+    quiet: budget('day', 86_400, 'false', '0.1+0.0013x600'),
     at: '8h',
+    others: [
+      {
+        what: 'a week, 25 % of it in six hours',
+        fires: budget('week', 604_800, 'false', '0+0.0007x600'),
+        value: '7.1',
+        labels: { window: 'week' },
+      },
+      { what: 'a week, as fast as matters of a day', quiet: budget('week', 604_800, 'false', '0+0.0004x600') },
+      {
+        what: 'a rolling week that fills',
+        fires: budget('week', 604_800, 'true', '0+0.0007x600'),
+        value: '7.1',
+        labels: { window: 'week' },
+      },
+      { what: 'as fast until an hour ago', quiet: budget('day', 86_400, 'false', '0+0.002x420 0.84x180') },
+    ],
   },
   {
     alert: 'TurnoutBudgetNearlySpent',

@@ -52,26 +52,27 @@ export function renderRuleTests(): Map<string, string> {
   ])
 }
 
-function testsOf({ alert, fires, labels, value, quiet, at = '30m' }: RuleCase, rule: Alert): object[] {
-  const all = { ...labels, ...rule.labels }
-  const annotations = Object.fromEntries(
-    Object.entries(rule.annotations).map(([name, text]) => [name, fill(text, labels, value)]),
-  )
+function testsOf({ alert, fires, labels, value, quiet, at = '30m', others = [] }: RuleCase, rule: Alert): object[] {
+  const test = (name: string, series: Readonly<Record<string, string>>, alerts: object[]): object => ({
+    name: `${alert} ${name}`,
+    interval: '1m',
+    input_series: seriesOf(series),
+    alert_rule_test: [{ eval_time: at, alertname: alert, exp_alerts: alerts }],
+  })
+  const fired = (of: Readonly<Record<string, string>>, shown: string): object => ({
+    exp_labels: { ...of, ...rule.labels },
+    exp_annotations: Object.fromEntries(
+      Object.entries(rule.annotations).map(([name, text]) => [name, fill(text, of, shown)]),
+    ),
+  })
   return [
-    {
-      name: `${alert} fires`,
-      interval: '1m',
-      input_series: seriesOf(fires),
-      alert_rule_test: [
-        { eval_time: at, alertname: alert, exp_alerts: [{ exp_labels: all, exp_annotations: annotations }] },
-      ],
-    },
-    {
-      name: `${alert} keeps quiet`,
-      interval: '1m',
-      input_series: seriesOf(quiet),
-      alert_rule_test: [{ eval_time: at, alertname: alert, exp_alerts: [] }],
-    },
+    test('fires', fires, [fired(labels, value)]),
+    test('keeps quiet', quiet, []),
+    ...others.map((other) =>
+      'quiet' in other
+        ? test(`keeps quiet: ${other.what}`, other.quiet, [])
+        : test(`fires: ${other.what}`, other.fires, [fired({ ...labels, ...other.labels }, other.value)]),
+    ),
   ]
 }
 

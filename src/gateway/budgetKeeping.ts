@@ -3,6 +3,7 @@ import type { BudgetSettings } from '../config/limitTypes.ts'
 import type { ApiKey, Snapshot } from '../config/snapshot.ts'
 import type { BudgetEvent, BudgetState, BudgetTotal } from '../state/budgets/budget.ts'
 import { createBudgets } from '../state/budgets/budgets.ts'
+import { rollingSpans, windowAt } from '../state/budgets/window.ts'
 import { findApplied } from '../state/scope.ts'
 import type { Rates } from './bill.ts'
 import { allBudgets, budgetLists, type Spender, SpenderFacts } from './budgetFacts.ts'
@@ -24,8 +25,19 @@ export interface BudgetKeeping {
   /** Every entity of every budget that has spent or holds something, and each budget that counts all together. */
   utilisation(): BudgetState[]
   /** Each budget of the configuration with its entities summed up; those that virtual keys bring along are left out. */
-  totals(): { settings: BudgetSettings; total: BudgetTotal }[]
+  totals(): BudgetRow[]
   readonly size: { readonly budgets: number; readonly accounts: number; readonly reserved: number }
+}
+
+export interface BudgetRow {
+  readonly settings: BudgetSettings
+  readonly total: BudgetTotal
+  /** What was spent before this process is in it, or was given up. Until then it says too little. */
+  readonly isKnown: boolean
+  /** Length of the current window in milliseconds; Infinity for a lifetime. */
+  readonly windowMs: number
+  /** From 0 to 1: how much of the calendar's window is over. Undefined where windows do not follow each other. */
+  readonly elapsed: number | undefined
 }
 
 export interface BudgetKeepingParts {
@@ -88,9 +100,20 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
           : found
       })
     },
-    totals: () => configured.map((settings) => ({ settings, total: budgets.total(settings) })),
+    totals: () =>
+      configured.map((settings) => {
+        const total = budgets.total(settings)
+        return { settings, total, isKnown: budgets.isRestored(settings) || total.spent > 0, ...timeOf(settings, now()) }
+      }),
     get size() {
       return budgets.size
     },
   }
+}
+
+/** Where in its window a budget is. */
+function timeOf({ window, rolling, timezone }: BudgetSettings, at: number): Pick<BudgetRow, 'windowMs' | 'elapsed'> {
+  if (rolling || window === 'lifetime') return { windowMs: rollingSpans[window], elapsed: undefined }
+  const { start, end } = windowAt(window, timezone, at)
+  return { windowMs: end - start, elapsed: (at - start) / (end - start) }
 }

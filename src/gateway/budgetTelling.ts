@@ -4,7 +4,7 @@ import type { BudgetEvent } from '../state/budgets/budget.ts'
 import { budgetActions, budgetScopeNames } from '../telemetry/budgetTable.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { BudgetKeeping, BudgetKeepingParts } from './budgetKeeping.ts'
+import type { BudgetKeeping, BudgetKeepingParts, BudgetRow } from './budgetKeeping.ts'
 
 type Telling = Pick<BudgetKeepingParts, 'told' | 'acted' | 'overran' | 'failed'>
 
@@ -32,17 +32,40 @@ export function tellBudgets(log: Log, metrics: Metrics, watch: (event: BudgetEve
 
 /** Gauges read at scrape. Series for the configured budgets alone: keys that are made at run time have no bound. */
 export function showBudgets(metrics: Metrics, { totals }: Pick<BudgetKeeping, 'totals'>): void {
-  type Row = ReturnType<BudgetKeeping['totals']>[number]
-  const show = (key: Parameters<Metrics['gauge']>[0], read: (row: Row) => number): void =>
+  const show = (
+    key: Parameters<Metrics['gauge']>[0],
+    read: (row: BudgetRow) => number | undefined,
+    more: (row: BudgetRow) => Record<string, string> = () => ({}),
+  ): void =>
     metrics.gauge(key, () =>
       totals()
         .slice(0, MAX_SERIES)
-        .map((row) => ({ labels: { budget: row.settings.name }, value: read(row) })),
+        .flatMap((row) => {
+          const value = read(row)
+          return value === undefined ? [] : [{ labels: { budget: row.settings.name, ...more(row) }, value }]
+        }),
     )
+  // A budget that has not read its past yet would seem to spend all of it at once when it has.
+  const known = (read: (row: BudgetRow) => number) => (row: BudgetRow) => (row.isKnown ? read(row) : undefined)
   show('budgetLimit', ({ settings }) => settings.limitNano / 1e9)
-  show('budgetSpent', ({ total }) => total.spent / 1e9)
-  show('budgetReserved', ({ total }) => total.reserved / 1e9)
-  show('budgetUsed', ({ settings, total }) => total.most / settings.limitNano)
+  show(
+    'budgetSpent',
+    known(({ total }) => total.spent / 1e9),
+  )
+  show(
+    'budgetReserved',
+    known(({ total }) => total.reserved / 1e9),
+  )
+  show(
+    'budgetUsed',
+    known(({ settings, total }) => total.most / settings.limitNano),
+  )
+  show(
+    'budgetWindow',
+    ({ windowMs }) => (Number.isFinite(windowMs) ? windowMs / 1000 : undefined),
+    ({ settings: { window, rolling } }) => ({ window, rolling: String(rolling) }),
+  )
+  show('budgetElapsed', ({ elapsed }) => elapsed)
 }
 
 const MAX_SERIES = 1_000

@@ -43,4 +43,16 @@ export const budgetMetrics = {
     help: 'Share of the limit that is spent, of the one that is nearest to it.',
     labels: ['budget'],
   },
+  budgetWindow: {
+    kind: 'gauge',
+    name: 'turnout_budget_window_seconds',
+    help: 'Length of the current window of a budget, in seconds; rolling = it moves along. A lifetime has none.',
+    labels: ['budget', 'window', 'rolling'],
+  },
+  budgetElapsed: {
+    kind: 'gauge',
+    name: 'turnout_budget_window_elapsed_ratio',
+    help: 'Share of the current window of a budget that is over, from 0 to 1; rolling ones have none.',
+    labels: ['budget'],
+  },
 } as const satisfies Record<string, MetricSpec>

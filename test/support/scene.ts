@@ -68,7 +68,11 @@ export const documentOf = (simulator: string): Document => ({
     dear: { targets: ['openai/gpt-4o'] },
     unpriced: { targets: ['beta/nobody-knows-the-price'] },
   },
-  budgets: { careful: { only: { route: 'careful' }, usd: 1 } },
+  budgets: {
+    careful: { only: { route: 'careful' }, usd: 1, window: 'day' },
+    monthly: { only: { route: 'careful' }, usd: 100, window: 'month' },
+    moving: { only: { route: 'careful' }, usd: 100, window: 'week', rolling: true },
+  },
   limits: { tight: { per: 'key', only: { key: 'tight' }, requests: 2 } },
   keys: [
     { name: 'tight', key: keyOfTight },

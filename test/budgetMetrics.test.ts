@@ -1,0 +1,75 @@
+// What /metrics says of budgets: their windows as the calendar has them, and nothing of what is spent before that is known.
+import { expect, it } from 'vitest'
+import { parseConfig } from '../src/config/load.ts'
+import { createBudgetKeeping } from '../src/gateway/budgetKeeping.ts'
+import { showBudgets } from '../src/gateway/budgetTelling.ts'
+import type { SpendRow } from '../src/state/budgets/rebuild.ts'
+import { createMetrics } from '../src/telemetry/metrics.ts'
+import { seriesOf } from './support/scene.ts'
+
+const config = JSON.stringify({
+  providers: { ollama: {} },
+  budgets: {
+    daily: { usd: 10, window: 'day', timezone: 'Europe/Berlin' },
+    monthly: { usd: 100, window: 'month' },
+    moving: { usd: 50, window: 'week', rolling: true },
+    ever: { usd: 1000, window: 'lifetime' },
+  },
+})
+
+it('shows how long a window is and how much of it is over, and what is spent when the past is known', async () => {
+  const { snapshot } = parseConfig(config, { env: {}, version: 1 })
+  // In Berlin that day has 25 hours, and 15 of them are over at 13:00 UTC: it began at 22:00 UTC.
+  let now = Date.UTC(2026, 9, 25, 13)
+  const reads: ((rows: SpendRow[]) => void)[] = []
+  const metrics = createMetrics()
+  const keeping = createBudgetKeeping({
+    rates: () => {
+      throw new Error('nothing is called here')
+    },
+    read: () => new Promise((resolve) => reads.push(resolve)),
+    virtualKeys: () => [],
+    told: () => {},
+    acted: () => {},
+    overran: () => {},
+    failed: (error) => {
+      throw error
+    },
+    now: () => now,
+  })
+  try {
+    showBudgets(metrics, keeping)
+    keeping.use(snapshot)
+    const scrape = async (): Promise<Map<string, number>> => seriesOf((await metrics.expose()).body)
+    const before = await scrape()
+    expect(before.get('turnout_budget_window_seconds{budget="daily",window="day",rolling="false"}')).toBe(25 * 3600)
+    expect(before.get('turnout_budget_window_elapsed_ratio{budget="daily"}')).toBe(15 / 25)
+    expect(before.get('turnout_budget_window_seconds{budget="monthly",window="month",rolling="false"}')).toBe(
+      31 * 86_400,
+    )
+    expect(before.get('turnout_budget_window_seconds{budget="moving",window="week",rolling="true"}')).toBe(7 * 86_400)
+    const names = (series: Map<string, number>, start: string): string[] =>
+      [...series.keys()].filter((name) => name.startsWith(start))
+    expect(names(before, 'turnout_budget_window_seconds')).toHaveLength(3)
+    expect(names(before, 'turnout_budget_window_elapsed_ratio')).toHaveLength(2)
+    expect(names(before, 'turnout_budget_limit_usd')).toHaveLength(4)
+    for (const part of ['spent_usd', 'reserved_usd', 'used_ratio'])
+      expect(names(before, `turnout_budget_${part}`), part).toEqual([])
+
+    for (const answer of reads) answer([{ at: now - 1_000, nano: 4_000_000_000 }])
+    await keeping.known()
+    const after = await scrape()
+    expect(names(after, 'turnout_budget_used_ratio')).toHaveLength(4)
+    expect(after.get('turnout_budget_used_ratio{budget="daily"}')).toBe(0.4)
+    expect(after.get('turnout_budget_spent_usd{budget="ever"}')).toBe(4)
+
+    now += 12 * 3_600_000
+    const next = await scrape()
+    expect(next.get('turnout_budget_used_ratio{budget="daily"}')).toBe(0)
+    expect(next.get('turnout_budget_window_seconds{budget="daily",window="day",rolling="false"}')).toBe(24 * 3600)
+    expect(next.get('turnout_budget_window_elapsed_ratio{budget="daily"}')).toBe(2 / 24)
+    expect(next.get('turnout_budget_used_ratio{budget="monthly"}')).toBe(0.04)
+  } finally {
+    metrics.close()
+  }
+})
