@@ -32,6 +32,7 @@ import { loadLayers } from './pricing/layers.ts'
 import type { AlertMemory } from './state/alerts/alert.ts'
 import type { Transition } from './state/breaker.ts'
 import type { BudgetEvent } from './state/budgets/budget.ts'
+import type { DiskPlace } from './state/cache/disk.ts'
 import { createResponseCache, type ResponseCache } from './state/cache/responseCache.ts'
 import { createHealth, type Health } from './state/health.ts'
 import type { Keyring } from './state/keyring.ts'
@@ -86,6 +87,8 @@ export interface TurnoutOptions {
   clock?: Pick<LimitOptions, 'now' | 'later'>
   /** Where spans of kept traces go. Closed by whoever made it. */
   exporter?: SpanExporter | undefined
+  /** Where the response cache may keep its answers for the next process. */
+  cachePlace?: DiskPlace | undefined
   /** Uniform in [0, 1); tests hand in their own. */
   random?: () => number
 }
@@ -158,7 +161,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   showBudgets(metrics, budgets)
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   showLive(metrics, { snapshot: () => snapshot, health, pools, log })
-  const cache = createResponseCache({ settings: snapshot.cache })
+  const cache = createResponseCache({ settings: snapshot.cache, place: options.cachePlace })
   showCache(metrics, cache)
   const latencies = createLatencies()
   const admission = createAdmission({
@@ -210,6 +213,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       random,
     },
     cache,
+    hashUser,
     started: () => metrics.requestStarted(),
     tokenGaps: metrics.tokenGaps,
     settled(call) {
@@ -331,7 +335,10 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         await scrapes?.drain(0)
         throw error
       }
-      setImmediate(() => void admin.load())
+      setImmediate(() => {
+        void admin.load()
+        void cache.load()
+      })
       return server
     },
     swap,
@@ -346,7 +353,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       await pools.close()
       health.close()
       alerting.close()
-      cache.close()
+      await cache.close()
       return cut
     },
   }

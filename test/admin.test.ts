@@ -283,7 +283,7 @@ describe('GET /admin/requests', () => {
     await books.ledger.flush()
     expect(await ids(`user=${user}`)).toHaveLength(1)
     const erased = await send('DELETE', `${books.url}/admin/users/${user}/records`, undefined, bearer(adminKey)).done
-    expect(JSON.parse(erased.text)).toEqual({ object: 'erasure', user: books.hash(user), requests: 1 })
+    expect(JSON.parse(erased.text)).toEqual({ object: 'erasure', user: books.hash(user), requests: 1, answers: 0 })
     expect(await ids(`user=${user}`)).toHaveLength(0)
   })
 })
@@ -332,7 +332,7 @@ describe('users', () => {
 
     const before = (await read('/admin/spend?by=model,key')).body
     const erased = await post(`${books.url}/admin/users/erase`, { user: 'alice' }, bearer(adminKey))
-    expect(JSON.parse(erased.text)).toEqual({ object: 'erasure', user: books.hash('alice'), requests: 4 })
+    expect(JSON.parse(erased.text)).toEqual({ object: 'erasure', user: books.hash('alice'), requests: 4, answers: 0 })
     expect((await read('/admin/requests?user=alice')).body.data).toEqual([])
     expect((await read('/admin/requests?route=small&limit=1000')).body.data.length).toBeGreaterThanOrEqual(4)
     expect((await read('/admin/spend?by=model,key')).body).toEqual(before)

@@ -73,6 +73,8 @@ it('its command line shows what it shows', async () => {
     }
     return said.join('')
   }
+  await running.turnout.cache.load()
+  await running.turnout.cache.disk!.flushed()
   expect(await shell('stats')).toBe(stats)
   expect(await shell('clear', '--route', 'faq')).toBe(cleared)
   expect(running.turnout.cache.entries).toBe(0)

@@ -309,6 +309,26 @@ export const money: Dashboard = {
           unit: 'reqps',
           queries: [{ expr: rate('turnout_cache_removed_total', where, ['reason']), legend: '{{reason}}' }],
         },
+        {
+          title: 'Cache on disk',
+          description: 'Bytes of the file that answers outlive the process in, and what it may take: cache.diskSize.',
+          unit: 'bytes',
+          queries: [
+            { expr: `sum by (instance) (turnout_cache_disk_bytes{${where}})`, legend: '{{instance}}' },
+            { expr: `max(turnout_cache_disk_size_bytes{${where}})`, legend: 'diskSize' },
+          ],
+        },
+        {
+          title: 'Answers to and from disk',
+          description:
+            'A second, by event. skipped: more came than the disk takes. failed, and a working below 1: the file cannot be written, see the log. damaged: something else wrote to it, or a power cut.',
+          unit: 'short',
+          queries: [
+            { expr: rate('turnout_cache_disk_answers_total', where, ['event']), legend: '{{event}}' },
+            { expr: `min(turnout_cache_disk_working{${where}})`, legend: 'working' },
+            { expr: `sum(turnout_cache_disk_entries{${where}})`, legend: 'answers' },
+          ],
+        },
       ],
     },
   ],

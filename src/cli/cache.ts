@@ -17,6 +17,7 @@ interface Counts {
 interface Stats extends Counts {
   size_bytes: number
   evictions: number
+  disk: { entries: number; bytes: number; size_bytes: number; working: boolean } | null
   routes: (Counts & { route: string })[]
 }
 
@@ -60,7 +61,15 @@ function renderStats(stats: Stats): string {
   ]
   const rows = [...stats.routes.map((of) => row(of.route, of)), row('all', stats)]
   const header = ['route', 'answers', 'MB', 'hits', 'stale', 'shared', 'misses', 'bypassed', 'saved USD']
-  return `${renderTable(header, rows)}${megabytes(stats.bytes)} of ${megabytes(stats.size_bytes)} MB; ${stats.evictions} went for want of room\n`
+  const sum = `${megabytes(stats.bytes)} of ${megabytes(stats.size_bytes)} MB; ${stats.evictions} went for want of room\n`
+  return renderTable(header, rows) + sum + renderDisk(stats.disk)
+}
+
+function renderDisk(disk: Stats['disk']): string {
+  if (!disk) return ''
+  const { entries, bytes, size_bytes: size, working } = disk
+  const state = working ? '' : '; the file cannot be used at the moment'
+  return `on disk: ${entries} answers, ${megabytes(bytes)} of ${megabytes(size)} MB${state}\n`
 }
 
 const megabytes = (bytes: number): string => (bytes / 1024 ** 2).toFixed(1)

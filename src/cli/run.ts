@@ -1,4 +1,5 @@
 // Starts one gateway from a configuration: environment, file, store, log, server. Used by `serve` and `demo`.
+import { join } from 'node:path'
 import { createTurnout, type Turnout } from '../app.ts'
 import { checkBinding } from '../config/binding.ts'
 import type { Live } from '../config/live.ts'
@@ -6,7 +7,9 @@ import { parseConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
 import type { Watch } from '../config/watch.ts'
 import type { ListeningServer } from '../http/server.ts'
+import type { DiskPlace } from '../state/cache/disk.ts'
 import { createKeyring, type Keyring } from '../state/keyring.ts'
+import { discardAnswers, openAnswerFile } from '../store/answerFile.ts'
 import { type Audit, openAudit } from '../store/audit.ts'
 import { openDeliveries } from '../store/deliveries.ts'
 import { makeKeyStore } from '../store/keys.ts'
@@ -168,6 +171,7 @@ export async function run(options: RunOptions): Promise<Running> {
       rollouts: { keeper: openRollouts(store), secret },
       alertMemory,
       exporter,
+      cachePlace: placeOfCache(join(snapshot.dataDir, 'cache.db'), log),
       onTransition: (target, { to, reason, until }) =>
         void saved
           .save({ target, state: to, reason, until })
@@ -224,6 +228,16 @@ async function restoreHealth({ health, snapshot }: Turnout, saved: SavedTargets)
   const known = ({ target }: { target: string }): boolean => snapshot.targets.has(target)
   health.restore(targets.filter(known))
   for (const gone of targets) if (!known(gone)) await saved.save({ ...gone, state: 'closed' })
+}
+
+/** A file of its own, so that what happens to it never happens to the ledger. */
+function placeOfCache(file: string, log: Log): DiskPlace {
+  const told = (text: string, error?: unknown): void =>
+    log.warn(`${text} (${file})`, { event: 'cache', ...(error === undefined ? {} : { error }) })
+  return {
+    open: (size) => openAnswerFile({ file, size, told }),
+    discard: () => discardAnswers(file).catch((error) => told("the response cache's file could not be deleted", error)),
+  }
 }
 
 function explainListenError(error: unknown, port: number): unknown {

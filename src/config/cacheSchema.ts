@@ -41,6 +41,14 @@ export const routeCache = z
 export const cacheSection = block({
   size: size(defaults.cache.size).describe('Most memory that the answers of all routes may take.'),
   compressAbove: size(defaults.cache.compressAbove).describe('Answers larger than this are kept compressed.'),
+  persist: z
+    .boolean()
+    .optional()
+    .describe('Keep answers in the file cache.db of the data folder, too, so that they survive a restart.')
+    .meta({ default: false }),
+  diskSize: size(defaults.cache.size)
+    .describe('Most bytes of that file. As `size` unless given.')
+    .meta({ default: undefined }),
 })
   .optional()
   .describe('The response cache of all routes together.')

@@ -20,6 +20,10 @@ export interface RouteCache {
 export interface CacheSettings {
   readonly size: number
   readonly compressAbove: number
+  /** Answers outlive the process. */
+  readonly persist: boolean
+  /** Most bytes of the file that they are kept in then. */
+  readonly diskSize: number
 }
 
 /** Undefined = the route keeps nothing. */
@@ -41,8 +45,11 @@ export function buildRouteCache(fields: RouteCacheFields): RouteCache | undefine
 
 export function buildCache(fields: CacheFields): CacheSettings {
   const { size, compressAbove } = defaults.cache
+  const memory = fields?.size ?? size
   return {
-    size: fields?.size ?? size,
+    size: memory,
     compressAbove: fields?.compressAbove ?? compressAbove,
+    persist: fields?.persist ?? false,
+    diskSize: fields?.diskSize ?? memory,
   }
 }

@@ -15,6 +15,7 @@ import { readWishes, type Wishes } from './cacheWishes.ts'
 import { type Call, openTwin } from './call.ts'
 import { lossNames, modelFor } from './headers.ts'
 import { isStrict } from './lanes.ts'
+import { userOf } from './limitGate.ts'
 import { type Plan, reachable } from './plan.ts'
 import type { Settle } from './relay.ts'
 import { costOf } from './settle.ts'
@@ -45,6 +46,8 @@ export interface CachingParts {
   /** Unix milliseconds. */
   now(): number
   nextId(): number
+  /** The installation's hash of an end user's id; without it answers are not found by their users. */
+  readonly hashUser: ((user: string) => string) | undefined
   /** Goes the rest of the way with a call of ours, and settles it. Never rejects. */
   travel(call: Call, plan: Plan): Promise<void>
 }
@@ -116,12 +119,11 @@ export function createCaching(parts: CachingParts): Caching {
     return entry
   }
 
-  function judge(flight: Flight, { attempt, exchange }: Good, { framing, body, target }: CacheEntry) {
-    const { leader } = flight
+  function judge(flight: Flight, { attempt, exchange }: Good, { framing, body, target, owner }: CacheEntry) {
+    const { leader, key, born } = flight
     // The next one asks whom this one wanted to ask.
     if (target !== flight.target.id) return 'fallback'
-    const { key, born } = flight
-    if (cache.wasRemoved({ key, target, route: leader.route!.name }, born)) return 'dropped'
+    if (cache.wasRemoved({ key, target, route: leader.route!.name, owner }, born)) return 'dropped'
     if (exchange.stream && !exchange.stream.complete) return 'unfinished'
     const answer = { framing, body, facts: attempt.facts!, status: exchange.status }
     return unkept(answer, leader.inspected!.ask, leader.dialect, leader.route!.cache!)
@@ -134,6 +136,7 @@ export function createCaching(parts: CachingParts): Caching {
     const storedAt = now()
     const life = Math.ceil(ttl * (1 - JITTER * random()))
     const settings = call.route!.cache!
+    const user = userOf(call)
     return {
       key: flight.key,
       route: call.route!.name,
@@ -148,6 +151,7 @@ export function createCaching(parts: CachingParts): Caching {
       usage: facts.usage,
       cost: costOf(call),
       dropped: lossNames(attempt.losses),
+      owner: user === undefined ? undefined : parts.hashUser?.(user),
       storedAt,
       expiresAt: storedAt + life,
       deadAt: storedAt + life + Math.max(settings.staleIfError, settings.staleWhileRevalidate),

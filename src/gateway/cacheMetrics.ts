@@ -1,4 +1,5 @@
 // Shows the response cache on /metrics.
+import type { CacheDisk } from '../state/cache/disk.ts'
 import type { CacheCounts, ResponseCache } from '../state/cache/responseCache.ts'
 import type { Sample } from '../telemetry/families.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -29,5 +30,26 @@ export function showCache(metrics: Metrics, cache: ResponseCache): void {
   metrics.gauge('cacheEntries', holdings('entries'))
   metrics.gauge('cacheBytes', holdings('bytes'))
   metrics.gauge('cacheSize', () => [{ labels: {}, value: cache.size }])
+  const ofDisk = (of: (disk: CacheDisk) => number) => (): Sample[] =>
+    cache.disk ? [{ labels: {}, value: of(cache.disk) }] : []
+  metrics.gauge(
+    'cacheDiskEntries',
+    ofDisk(({ entries }) => entries),
+  )
+  metrics.gauge(
+    'cacheDiskBytes',
+    ofDisk(({ bytes }) => bytes),
+  )
+  metrics.gauge(
+    'cacheDiskSize',
+    ofDisk(({ size }) => size),
+  )
+  metrics.gauge(
+    'cacheDiskWorking',
+    ofDisk(({ working }) => (working ? 1 : 0)),
+  )
+  metrics.gauge('cacheDiskAnswers', () =>
+    Object.entries(cache.disk?.counts ?? {}).map(([event, value]) => ({ labels: { event }, value })),
+  )
   metrics.gauge('cacheFollowers', () => [{ labels: {}, value: cache.followers }])
 }

@@ -41,6 +41,8 @@ export interface Gateway {
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
   readonly cache: ResponseCache
+  /** The installation's hash of an end user's id. */
+  readonly hashUser?: ((user: string) => string) | undefined
   random(): number
   /** Moves traffic by percent; without it nothing does. */
   readonly assigning?: Assigning | undefined
@@ -97,6 +99,7 @@ export function createHandle(gateway: Gateway): Handle {
     random: gateway.random,
     now: Date.now,
     nextId: () => gateway.books.nextId(),
+    hashUser: gateway.hashUser,
     async travel(call, plan) {
       gateway.started(call)
       try {

@@ -9,8 +9,8 @@ interface Answer {
 }
 
 export interface Remote {
-  /** Resolves with the thread's answer; rejects with its error, or when the thread ends. */
-  ask(question: Record<string, unknown>): Promise<unknown>
+  /** Resolves with the thread's answer; rejects with its error, or when the thread ends. What is in `transfer` is the thread's from then on. */
+  ask(question: Record<string, unknown>, transfer?: readonly ArrayBuffer[]): Promise<unknown>
   /** Nobody answers any more: a new thread is needed. */
   readonly ended: boolean
   /** Lets the thread finish what it was asked before, and end. */
@@ -40,13 +40,13 @@ export function makeRemote(worker: Worker): Remote {
     open.clear()
   }
 
-  function ask(question: Record<string, unknown>): Promise<unknown> {
+  function ask(question: Record<string, unknown>, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
     if (ended) return Promise.reject(ended)
     const id = ++last
     return new Promise((resolve, reject) => {
       open.set(id, { resolve, reject })
       worker.ref()
-      worker.postMessage({ ...question, id })
+      worker.postMessage({ ...question, id }, transfer)
     })
   }
 

@@ -55,6 +55,37 @@ export const cacheTable = {
     help: 'Memory that all answers in the cache may take, in bytes.',
     labels: [],
   },
+  cacheDiskEntries: {
+    kind: 'gauge',
+    name: 'turnout_cache_disk_entries',
+    help: 'Answers in the file that keeps them for the next process. No series where `cache.persist` is off.',
+    labels: [],
+  },
+  cacheDiskBytes: {
+    kind: 'gauge',
+    name: 'turnout_cache_disk_bytes',
+    help: 'Size of that file, in bytes.',
+    labels: [],
+  },
+  cacheDiskSize: {
+    kind: 'gauge',
+    name: 'turnout_cache_disk_size_bytes',
+    help: 'Most bytes that the file may take.',
+    labels: [],
+  },
+  cacheDiskWorking: {
+    kind: 'gauge',
+    name: 'turnout_cache_disk_working',
+    help: '1 while the file can be used, 0 after it could not.',
+    labels: [],
+  },
+  cacheDiskAnswers: {
+    kind: 'counter',
+    name: 'turnout_cache_disk_answers_total',
+    help: 'Answers and the file, by event: written, read (taken up after the start), skipped (more came than the disk takes, or one too large for it), failed (the file could not be written), damaged (not what was written, and deleted).',
+    labels: ['event'],
+    read: true,
+  },
   cacheFollowers: {
     kind: 'gauge',
     name: 'turnout_cache_followers',

@@ -4,7 +4,9 @@ import { exactly } from '../../src/state/cache/pack.ts'
 import { createResponseCache } from '../../src/state/cache/responseCache.ts'
 
 const [size, body] = process.argv.slice(2).map(Number) as [number, number]
-const cache = createResponseCache({ settings: { size, compressAbove: Number.POSITIVE_INFINITY } })
+const cache = createResponseCache({
+  settings: { size, compressAbove: Number.POSITIVE_INFINITY, persist: false, diskSize: size },
+})
 globalThis.gc!()
 const before = process.memoryUsage().rss
 let most = 0
@@ -41,6 +43,7 @@ for (let n = 0; bytes < 10 * size; n++) {
     },
     cost: n,
     dropped: '',
+    owner: undefined,
     storedAt: at,
     expiresAt: at + 3_600_000,
     deadAt: at + 3_600_000,

@@ -30,6 +30,7 @@ export type Document = Record<string, unknown> & { routes: Record<string, unknow
 
 export const documentOf = (simulator: string): Document => ({
   log: { level: 'silent' },
+  cache: { persist: true },
   providers: {
     alpha: { kind: 'openai', baseUrl: `${simulator}/v1`, apiKey: 'sk-test-alpha-0123456789' },
     beta: { kind: 'vllm', baseUrl: `${simulator}/v1` },

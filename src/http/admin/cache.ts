@@ -2,6 +2,8 @@
 import { z } from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
+import type { CacheDisk } from '../../state/cache/disk.ts'
+import type { EntryFilter } from '../../state/cache/entry.ts'
 import type { CacheCounts, ResponseCache } from '../../state/cache/responseCache.ts'
 import { type AdminDeps, defineRoute } from './route.ts'
 
@@ -31,6 +33,7 @@ export const showCacheStats = defineRoute({
         replaced,
         removed,
         waiting: cache.followers,
+        disk: cache.disk ? presentDisk(cache.disk) : null,
         routes,
       },
     }
@@ -48,12 +51,34 @@ export const clearCache = defineRoute({
   verb: 'cache-clear',
   query: z.strictObject({ route: text, key: text }),
   async answer({ query: { route, key }, deps }) {
-    const removed = cacheOf(deps).remove({ route, key })
+    const facts = { route: route ?? null, key: key ?? null, ...(await forgetAnswers(cacheOf(deps), { route, key })) }
     return {
-      json: { object: 'cache_removal', route: route ?? null, key: key ?? null, removed },
-      audit: { subject: route ?? key ?? '', before: null, after: { route: route ?? null, key: key ?? null, removed } },
+      json: { object: 'cache_removal', ...facts },
+      audit: { subject: route ?? key ?? '', before: null, after: facts },
     }
   },
+})
+
+/**
+ * Takes answers out of memory and of the disk; `removed_from_disk` is null where none is used.
+ * @throws Refusal `not_available` when they are out of memory, but could not be taken out of the file
+ */
+export async function forgetAnswers(cache: ResponseCache, filter: EntryFilter) {
+  const gone = await cache.forget(filter).catch(() => {
+    throw new Refusal(
+      'not_available',
+      "The answers are out of memory, but the cache's file could not be changed: delete `cache.db` in the data folder.",
+    )
+  })
+  return { removed: gone.memory, removed_from_disk: gone.disk ?? null }
+}
+
+const presentDisk = ({ entries, bytes, size, working, counts }: CacheDisk) => ({
+  entries,
+  bytes,
+  size_bytes: size,
+  working,
+  ...counts,
 })
 
 function cacheOf({ cache }: AdminDeps): ResponseCache {

@@ -1,5 +1,6 @@
 // What people may ask of their own rows: to see them, and to have themselves taken out of them.
 import { z } from 'zod'
+import { forgetAnswers } from './cache.ts'
 import { findUser, hashesOf, readPieces, withLedger } from './reading.ts'
 import { filterShape, inOrder, outOfOrder } from './requests.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
@@ -30,7 +31,8 @@ export const eraseUser = defineRoute({
   method: 'DELETE',
   path: '/users/:user/records',
   role: 'admin',
-  summary: "Takes one end user's hash and tags out of all rows. Cannot be undone.",
+  summary:
+    "Takes one end user's hash and tags out of all rows, and the answers to their requests out of the cache. Cannot be undone.",
   answer: (call) => erase(call, call.params.user!),
 })
 
@@ -51,7 +53,18 @@ async function erase({ deps, key }: AdminCall<unknown, unknown>, user: string): 
     for (const hash of all) erased += await ledger.keeper.erase(hash)
     return all
   })
+  // What was answered to them goes, too.
+  let answers = 0
+  if (deps.cache) {
+    for (const owner of hashes) answers += Math.max(...countsOf(await forgetAnswers(deps.cache, { owner })))
+  }
   // Not under which hash: the log must not remember whom the ledger has forgotten.
   deps.log.warn('rows of a user were erased', { event: 'erased', key: key.name, count: erased })
-  return { json: { object: 'erasure', user: hashes.at(-1)!, requests: erased } }
+  return { json: { object: 'erasure', user: hashes.at(-1)!, requests: erased, answers } }
 }
+
+/** An answer may be in memory, in the file, or in both. */
+const countsOf = ({ removed, removed_from_disk }: { removed: number; removed_from_disk: number | null }) => [
+  removed,
+  removed_from_disk ?? 0,
+]

@@ -24,6 +24,8 @@ export interface CacheEntry {
   readonly cost: number | null
   /** Names of the parameters that the target was not told of, as a header has them. */
   readonly dropped: string
+  /** The installation's hash of the end user whose request bought it, so that it goes when that user is forgotten. */
+  readonly owner: string | undefined
   readonly storedAt: number
   /** From then on it is stale, and from `deadAt` on it is not served for any reason. */
   readonly expiresAt: number
@@ -35,6 +37,7 @@ export interface EntryFilter {
   readonly route?: string | undefined
   readonly key?: string | undefined
   readonly target?: string | undefined
+  readonly owner?: string | undefined
 }
 
 /** What a store holds of one route. */
@@ -58,6 +61,12 @@ export interface CacheStore {
   /** By route. */
   holdings(): ReadonlyMap<string, Readonly<Holding>>
 }
+
+const filterNames = ['route', 'key', 'target', 'owner'] as const
+
+/** Whether an answer is one of those that a filter names. */
+export const isMeant = (answer: EntryFilter, filter: EntryFilter): boolean =>
+  filterNames.every((name) => filter[name] === undefined || filter[name] === answer[name])
 
 /** Bytes that an entry takes in memory beside its body: objects, strings, its place in the index (860), and what allocators lose on it. */
 export const ENTRY_OVERHEAD = 2048

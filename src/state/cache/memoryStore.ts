@@ -1,5 +1,13 @@
 // Keeps answers in memory: what was not asked for the longest goes first when the bytes run out.
-import { type CacheEntry, type CacheStore, type EntryFilter, type Farewell, type Holding, sizeOf } from './entry.ts'
+import {
+  type CacheEntry,
+  type CacheStore,
+  type EntryFilter,
+  type Farewell,
+  type Holding,
+  isMeant,
+  sizeOf,
+} from './entry.ts'
 
 export interface MemoryStoreOptions {
   /** Bytes of all entries together, overhead included. */
@@ -13,8 +21,12 @@ export interface MemoryStoreOptions {
 export interface MemoryStore extends CacheStore {
   get(key: string): CacheEntry | undefined
   remove(filter: EntryFilter): number
+  /** Whether this very entry is still there. */
+  holds(entry: CacheEntry): boolean
   /** Puts an entry in place of the same one in another form, unless that was replaced or removed by now. */
   swap(before: CacheEntry, after: CacheEntry): void
+  /** Takes up an entry of an earlier process, unless its key is taken, its time is over or its place would be another one's. */
+  restore(entry: CacheEntry): void
   /** Takes out what is over, and what a smaller bound has no room for. */
   sweep(): void
   readonly entries: number
@@ -80,11 +92,14 @@ export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): Memo
       makeRoom(size() - sizeOf(after))
       add(after)
     },
-    remove({ route, key, target }) {
-      const fits = (entry: CacheEntry): boolean =>
-        (route === undefined || entry.route === route) && (target === undefined || entry.target === target)
-      const found =
-        key === undefined ? [...kept.values()].filter(fits) : [kept.get(key)].filter((entry) => entry && fits(entry))
+    holds: (entry) => kept.get(entry.key) === entry,
+    restore(entry) {
+      if (kept.has(entry.key) || entry.deadAt <= now() || bytes + sizeOf(entry) > size()) return
+      add(entry)
+    },
+    remove(filter) {
+      const candidates = filter.key === undefined ? [...kept.values()] : [kept.get(filter.key)]
+      const found = candidates.filter((entry) => entry !== undefined && isMeant(entry, filter))
       for (const entry of found) drop(entry!, 'removed')
       return found.length
     },

@@ -20,9 +20,12 @@ export function unpack({ body, packed }: CacheEntry): Buffer | Promise<Buffer> {
 }
 
 /** A copy in memory of its own: a view of a larger buffer would keep all of that alive. */
-export function exactly(...pieces: readonly Buffer[]): Buffer {
+export function exactly(...pieces: readonly Uint8Array[]): Buffer {
   const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0))
   let at = 0
-  for (const piece of pieces) at += piece.copy(whole, at)
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
   return whole
 }

@@ -1,5 +1,7 @@
 // The response cache of one process: its store, and the counts of what it did.
-import type { CacheEntry, CacheStore, EntryFilter, Farewell } from './entry.ts'
+import { setImmediate as turn } from 'node:timers/promises'
+import { type CacheDisk, type DiskPlace, entryOfRow, rowOf } from './disk.ts'
+import { type CacheEntry, type CacheStore, ENTRY_OVERHEAD, type EntryFilter, type Farewell, isMeant } from './entry.ts'
 import { createMemoryStore, type MemoryStore } from './memoryStore.ts'
 import { pack } from './pack.ts'
 
@@ -44,18 +46,31 @@ export interface ResponseCache {
   readonly entries: number
   readonly bytes: number
   readonly size: number
-  /** Removes answers, and keeps those from coming that are on their way. Returns how many there were. */
+  /** Where the answers are kept for the next process; undefined where they are not. */
+  readonly disk: CacheDisk | undefined
+  /** Removes answers, and keeps those from coming that are on their way. Returns how many there were in memory. */
   remove(filter: EntryFilter): number
+  /**
+   * The same, and waits until they are gone from the disk, too. `disk` is how many there were, undefined where none is used. Rejects when
+   * they cannot be taken out of it.
+   */
+  forget(filter: EntryFilter): Promise<{ memory: number; disk: number | undefined }>
   /** Drops all that came from a target. */
   dropTarget(target: string): number
   /** Grows with each removal. */
   readonly epoch: number
   /** Whether such an answer was removed since. What was asked before may be what somebody wants to be rid of. */
-  wasRemoved(answer: Required<EntryFilter>, since: number): boolean
+  wasRemoved(answer: Removable, since: number): boolean
   /** Other bounds, at once; and the routes that have a cache now, which are counted from the start. */
   configure(limits: CacheLimits, routes: Iterable<string>): void
-  close(): void
+  /** Takes up what an earlier process kept, and resolves when that is done. Call once traffic is served; further calls share the first. Never rejects. */
+  load(): Promise<void>
+  /** Resolves when what there is to be written for the next process is written. */
+  close(): Promise<void>
 }
+
+/** All that answers are removed by. */
+export type Removable = Pick<CacheEntry, 'route' | 'key' | 'target' | 'owner'>
 
 const SWEEP_EVERY = 30_000
 const REMOVALS_KEPT = 64
@@ -64,14 +79,21 @@ const REMOVALS_KEPT = 64
 export interface CacheLimits {
   readonly size: number
   readonly compressAbove: number
+  /** Keep the answers for the next process, too. */
+  readonly persist: boolean
+  /** Bytes of the file in which they are kept then. */
+  readonly diskSize: number
 }
 
 export interface ResponseCacheOptions {
   readonly settings: CacheLimits
+  /** Without one nothing outlives the process, whatever the settings say. */
+  readonly place?: DiskPlace | undefined
   readonly now?: (() => number) | undefined
 }
 
-export function createResponseCache({ settings, now = Date.now }: ResponseCacheOptions): ResponseCache {
+export function createResponseCache({ settings: first, place, now = Date.now }: ResponseCacheOptions): ResponseCache {
+  let settings = first
   let { size, compressAbove } = settings
   let epoch = 0
   const removals: EntryFilter[] = []
@@ -83,7 +105,15 @@ export function createResponseCache({ settings, now = Date.now }: ResponseCacheO
     gone: (_, why) => farewells[why]++,
   })
   // What nobody asks for again must not stay until its place is needed.
-  const sweeping = setInterval(() => store.sweep(), SWEEP_EVERY).unref()
+  const sweeping = setInterval(() => {
+    store.sweep()
+    disk?.sweep()
+  }, SWEEP_EVERY).unref()
+  let disk: CacheDisk | undefined
+  let persist: boolean | undefined
+  /** What is opened, closed and deleted on the disk is so one after the other, once traffic is served. */
+  let steps: Promise<void> | undefined
+  let loaded: Promise<void> | undefined
 
   function countsOf(route: string): CacheCounts {
     let found = counts.get(route)
@@ -97,14 +127,58 @@ export function createResponseCache({ settings, now = Date.now }: ResponseCacheO
   /** The entry serves as it is until its smaller form is there. What cannot be packed stays as it is. */
   async function compress(entry: CacheEntry): Promise<void> {
     const packed = await pack(entry).catch(() => undefined)
+    if (!store.holds(entry)) return
     if (packed) store.swap(entry, packed)
+    disk?.put(rowOf(packed ?? entry))
   }
 
-  function remove(filter: EntryFilter): number {
+  function note(filter: EntryFilter): number {
     epoch++
     removals.push(filter)
     if (removals.length > REMOVALS_KEPT) removals.shift()
     return store.remove(filter)
+  }
+
+  function remove(filter: EntryFilter): number {
+    // What goes wrong on the disk is told by the disk.
+    disk?.remove(filter).catch(() => {})
+    return note(filter)
+  }
+
+  function wasRemoved(answer: Removable, since: number): boolean {
+    if (since === epoch) return false
+    // Further back nobody remembers.
+    if (since < epoch - removals.length) return true
+    return removals.slice(since - epoch).some((filter) => isMeant(answer, filter))
+  }
+
+  async function takeUp(from: CacheDisk): Promise<void> {
+    const since = epoch
+    for await (const rows of from.load(size, ENTRY_OVERHEAD)) {
+      if (from !== disk) return
+      for (const row of rows)
+        if (!wasRemoved({ ...row, owner: row.owner ?? undefined }, since)) store.restore(entryOfRow(row))
+      // Requests go first.
+      await turn()
+    }
+  }
+
+  /** Opens or gives up the file, as the settings say. What cannot be deleted is told by the place. */
+  async function followSettings(there: DiskPlace): Promise<void> {
+    if (persist === settings.persist) return disk?.resize(settings.diskSize)
+    persist = settings.persist
+    const before = disk
+    disk = persist ? there.open(settings.diskSize) : undefined
+    for (const filter of removals) disk?.remove(filter).catch(() => {})
+    await before?.close()
+    if (!disk) await there.discard()
+  }
+
+  async function loadFirst(): Promise<void> {
+    if (!place) return
+    steps = followSettings(place)
+    await steps
+    if (disk) await takeUp(disk)
   }
 
   return {
@@ -118,6 +192,7 @@ export function createResponseCache({ settings, now = Date.now }: ResponseCacheO
       countsOf(entry.route).stored++
       store.put(entry)
       if (entry.body.length > compressAbove) void compress(entry)
+      else disk?.put(rowOf(entry))
     },
     unkept: (route, reason) => void countsOf(route).unkept[reason]++,
     counts: () => counts,
@@ -133,28 +208,35 @@ export function createResponseCache({ settings, now = Date.now }: ResponseCacheO
     get size() {
       return size
     },
+    get disk() {
+      return disk
+    },
     remove,
+    async forget(filter) {
+      const gone = disk?.remove(filter)
+      const memory = note(filter)
+      return { memory, disk: await gone }
+    },
     dropTarget: (target) => remove({ target }),
     get epoch() {
       return epoch
     },
-    wasRemoved(answer, since) {
-      if (since === epoch) return false
-      // Further back nobody remembers.
-      if (since < epoch - removals.length) return true
-      return removals.slice(since - epoch).some((filter) => fits(filter, answer))
-    },
+    wasRemoved,
     configure(limits, routes) {
       for (const route of routes) countsOf(route)
+      settings = limits
       ;({ size, compressAbove } = limits)
       store.sweep()
+      if (place) steps = steps?.then(() => followSettings(place))
     },
-    close: () => clearInterval(sweeping),
+    load: () => (loaded ??= loadFirst()),
+    async close() {
+      clearInterval(sweeping)
+      await steps
+      await disk?.close()
+    },
   }
 }
-
-const fits = (filter: EntryFilter, answer: EntryFilter): boolean =>
-  (['route', 'key', 'target'] as const).every((name) => filter[name] === undefined || filter[name] === answer[name])
 
 const zeros = <Name extends string>(names: readonly Name[]): Record<Name, number> =>
   Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>
