@@ -344,6 +344,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     swap,
     async close() {
       draining = true
+      rollouts?.dismiss()
       if (snapshot.server.drainDelay > 0) await pause(snapshot.server.drainDelay)
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
       admission.close()

@@ -34,6 +34,7 @@ const unprovoked = new Set<string>([
   'not_found', // only the admin API, see admin.test.ts
   'precondition_failed', // these too, see adminControl.test.ts
   'precondition_required',
+  'idempotency_key_reused', // see rolloutDesk.test.ts
   'invalid_configuration',
   'not_available',
   'key_expired', // need keys with limits of their own

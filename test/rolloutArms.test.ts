@@ -4,7 +4,7 @@ import { CHAT } from './support/chatBodies.ts'
 import { document, keys, startControl } from './support/control.ts'
 import { send } from './support/exchange.ts'
 import { bodiesOf } from './support/hubVendors.ts'
-import { armOf, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+import { armOf, calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 
 let gateway: RolloutGateway
 const start = async (...how: Parameters<typeof startRollout>): Promise<void> => {
@@ -48,7 +48,7 @@ describe('an arm that is the same model', () => {
   }, 60_000)
 
   it('with another system text goes its way to the end', async () => {
-    await start(steps, '', { targets, canary: 'told', keepBodies: true })
+    await start(steps + calm, '', { targets, canary: 'told', keepBodies: true })
     await gateway.verb('start')
     const replies = await gateway.drive(() => live().state.phase === 'completed')
     expect(new Set(replies.map(armOf))).toContain('canary')

@@ -42,6 +42,7 @@ export async function askServer<Answer>(
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   path: string,
   body?: unknown,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
   if (key === undefined) throw new Error('The admin API needs a key: give --key, or set TURNOUT_MASTER_KEY.')
   const dispatcher = new Agent()
@@ -50,6 +51,7 @@ export async function askServer<Answer>(
       dispatcher,
       method,
       headers: {
+        ...headers,
         authorization: `Bearer ${key}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },

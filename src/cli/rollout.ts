@@ -1,7 +1,10 @@
 // `turnout rollout`: what operators see of moves in steps, and the verbs that change them.
+import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
+import { parse } from 'yaml'
 import { addServerOptions, askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
 import { print, renderTable } from './output.ts'
+import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
 import { renderExplanation, renderRollout, type ShownRollout } from './rolloutView.ts'
 
@@ -9,6 +12,10 @@ interface Flags extends ServerFlags {
   reason: string
   force?: boolean
   full?: boolean
+  toRevision?: number
+  ifRevision?: number
+  idempotencyKey?: string
+  from?: string
   watch?: boolean
   timeout?: number
 }
@@ -126,6 +133,8 @@ export function addRolloutCommand(program: Command): void {
   })
 
   addReplayCommand(rollout)
+  addReadingCommands(rollout)
+  addCreate(rollout)
   for (const [verb, description] of verbs) addVerb(rollout, verb, description)
   addVerb(
     rollout,
@@ -142,7 +151,7 @@ const verbs = [
   ['promote', 'take the next step although its conditions do not hold'],
   ['abort', 'send everything back to the stable side, at once'],
   ['retry', 'begin again after an abort, with new evidence'],
-  ['undo', 'take back what was completed'],
+  ['undo', 'take back what was completed, or go back to an earlier revision'],
 ] as const
 
 function addVerb(rollout: Command, verb: string, description: string): Command {
@@ -151,17 +160,57 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
     .description(description)
     .argument('<name>', 'the rollout')
     .option('--reason <text>', 'why, for whoever looks next', 'by command line')
+    .option('--idempotency-key <key>', 'the same command with the same key acts once, for scripts that repeat')
   if (verb === 'start') command.option('--force', 'also where these arms were aborted by what was seen of them')
+  if (verb === 'undo')
+    command.addOption(
+      new Option('--to-revision <n>', 'back to the step and share of this revision, where it stands still').argParser(
+        revisionOf,
+      ),
+    )
+  if (verb !== 'abort')
+    command.addOption(new Option('--if-revision <n>', 'only if it is at this revision').argParser(revisionOf))
   if (verb === 'promote') command.option('--full', 'complete it: the canary becomes the stable side')
   addServerOptions(command).action(async (name: string, ...rest: unknown[]) => {
     const flags = (verb === 'set-weight' ? rest[1] : rest[0]) as Flags
-    const { reason, force, full } = flags
+    const { reason, force, full, toRevision } = flags
     const percent = verb === 'set-weight' ? Number(rest[0]) : undefined
-    const body = { reason, force, full, percent }
-    const answer = await askServer<ShownRollout>(findServer(flags), 'POST', pathOf(name, `/${verb}`), body)
+    const body = { reason, force, full, percent, toRevision }
+    const path = pathOf(name, `/${verb}`)
+    const answer = await askServer<ShownRollout>(findServer(flags), 'POST', path, body, headersOf(flags))
     await print(flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} %\n`)
   })
   return command
+}
+
+function addCreate(rollout: Command): void {
+  addServerOptions(
+    rollout
+      .command('create')
+      .description('make a new rollout, in draft')
+      .argument('<name>', 'what it is to be called')
+      .requiredOption('--from <file>', 'YAML or JSON of what the file would say under its name; - for standard input')
+      .option('--reason <text>', 'why, for whoever looks next', 'by command line')
+      .option('--idempotency-key <key>', 'the same command with the same key acts once, for scripts that repeat'),
+  ).action(async (name: string, flags: Flags) => {
+    const text = readFileSync(flags.from === '-' ? 0 : flags.from!, 'utf8')
+    const body = { name, reason: flags.reason, rollout: parse(text) as unknown }
+    const answer = await askServer<ShownRollout>(findServer(flags), 'POST', '/rollouts', body, headersOf(flags))
+    await print(flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} %\n`)
+  })
+}
+
+function headersOf({ ifRevision, idempotencyKey }: Flags): Record<string, string> {
+  return {
+    ...(ifRevision === undefined ? {} : { 'if-match': `"${ifRevision}"` }),
+    ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+  }
+}
+
+function revisionOf(text: string): number {
+  const revision = Number(text)
+  if (!Number.isSafeInteger(revision) || revision < 1) throw new Error(`'${text}' is no revision.`)
+  return revision
 }
 
 export interface ShownEvent {

@@ -1,5 +1,6 @@
 // Draws a rollout in a terminal: its share, its steps, each guard between "safe" and "harm", and what is still missing.
 import type { EvidenceReport, GuardReport } from '../rollouts/index.ts'
+import { sayEvent } from '../state/rollouts/historyText.ts'
 
 export interface ShownRollout {
   name: string
@@ -63,7 +64,12 @@ function renderSteps({ plan = [], step, phase, evidence }: ShownRollout): string
   })
 }
 
-function renderEvidence({ guards, decided, assigned, waiting }: NonNullable<ShownRollout['evidence']>): string[] {
+export function renderEvidence({
+  guards,
+  decided,
+  assigned,
+  waiting,
+}: NonNullable<ShownRollout['evidence']>): string[] {
   const width = Math.max(...guards.map(({ id }) => id.length))
   return [
     `decided: ${decided.stable} stable, ${decided.canary} canary; waited for: ${waiting.start} first bytes, ${waiting.end} ends; ` +
@@ -116,25 +122,7 @@ interface Event {
 export function renderExplanation(rollout: ShownRollout, events: readonly Event[]): string {
   const last = events.at(-1)
   if (!last) return `${rollout.name}: nothing has happened.\n`
-  const did: Record<string, string> = {
-    abort: 'Aborted',
-    advance: 'Went on',
-    hold: 'Paused',
-    await: 'Waits for approval',
-    pause: 'Paused',
-    start: 'Started',
-    retry: 'Started again',
-    stop: 'Stopped',
-    'set-weight': 'Set by hand',
-    undo: 'Taken back',
-    promote: 'Promoted',
-    create: 'Created',
-  }
-  const verb = last.to === 'completed' ? 'Completed' : (did[last.verb] ?? last.verb)
-  const lines = [
-    `${rollout.name}: ${rollout.phase} at ${rollout.percent} %.`,
-    `${verb} at ${last.at}, revision ${last.revision}, by ${last.actor}: ${last.reason}.`,
-  ]
+  const lines = [`${rollout.name}: ${rollout.phase} at ${rollout.percent} %.`, sayEvent({ ...last, by: last.actor })]
   if (rollout.idle !== null && rollout.phase === 'stepping') lines.push(`It moves nothing: ${rollout.idle}.`)
   const open = rollout.evidence?.guards.filter(({ isSafe }) => isSafe === false) ?? []
   if (rollout.phase === 'stepping' || rollout.phase === 'paused')

@@ -97,14 +97,33 @@ export interface ChainedEvent extends RolloutEvent {
   readonly hash: string
 }
 
+/** A command that may come again: who asked and by which key, and what was asked; both as SHA-256. */
+export interface CommandKey {
+  readonly id: string
+  readonly fingerprint: string
+}
+
+/** What became of a command that was done. */
+export interface RememberedCommand {
+  readonly fingerprint: string
+  /** Id of the rollout that it was about. */
+  readonly rollout: number
+  /** JSON; undefined where the process ended between the change and its answer. */
+  readonly reply: unknown
+}
+
 /** Where rollouts are kept. The database's, or nothing in a gateway without one. */
 export interface RolloutKeeper {
   /** The latest of each name, and all that were completed; the latest last. */
   list(): StoredRollout[]
   /** Rejects with `LedgerError`; then nothing was written. */
-  create(rollout: Omit<StoredRollout, 'id'>, event: NewEvent): Promise<number>
+  create(rollout: Omit<StoredRollout, 'id'>, event: NewEvent, key?: CommandKey): Promise<number>
   /** False where another transition was first. Rejects with `LedgerError`. */
-  change(id: number, expected: number, state: State, event: NewEvent): Promise<boolean>
+  change(id: number, expected: number, state: State, event: NewEvent, key?: CommandKey): Promise<boolean>
+  /** A command that was done before, of the last day. */
+  findCommand(id: string): RememberedCommand | undefined
+  /** Keeps the answer to a command. Rejects with `LedgerError`. */
+  answerCommand(key: CommandKey, rollout: number, reply: unknown): Promise<void>
   /** Oldest first. */
   events(id: number): ChainedEvent[]
   /** How the latest try of these arms ended, where a guard or a hard rule ended it. */

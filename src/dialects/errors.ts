@@ -153,6 +153,7 @@ export const refusalRules = {
   rollout_conflict: invalid(409),
   precondition_failed: invalid(412),
   invalid_configuration: invalid(422),
+  idempotency_key_reused: invalid(422),
   precondition_required: invalid(428),
   request_timeout: invalid(408),
   request_too_large: invalid(413),

@@ -98,7 +98,12 @@ export interface Command {
   readonly full?: boolean | undefined
   /** Of what may complete it: the route's own targets now. */
   readonly base?: readonly string[] | undefined
+  /** Of `undo`: where it stood before, to which it goes back; undefined = to the stable side. */
+  readonly back?: Stage | undefined
 }
+
+/** Where a rollout stood at a revision. */
+export type Stage = Pick<State, 'phase' | 'step' | 'weightPpm'>
 
 /** A verb that the phase does not allow; the message can be shown as it is. */
 export class RolloutConflict extends Error {
@@ -125,7 +130,7 @@ export const draftState = (now: number, revision = 0): State => ({
 })
 
 /** Phases in which the canary may get requests and guards look on. */
-export const isRunning = ({ phase }: { phase: Phase }): boolean =>
+export const isRunning = ({ phase }: { readonly phase: Phase }): boolean =>
   phase === 'stepping' || phase === 'paused' || phase === 'awaiting'
 
 const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
@@ -150,8 +155,9 @@ const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
  * @throws RolloutConflict where the phase does not allow it
  */
 export function transit(course: Course, state: State, command: Command, now: number): State {
-  const { verb } = command
-  if (!allowed[verb].includes(state.phase)) throw new RolloutConflict(refusalOf(verb, state.phase))
+  const { verb, back } = command
+  if (!allowed[verb].includes(state.phase) && !(verb === 'undo' && back && isRunning(state)))
+    throw new RolloutConflict(refusalOf(verb, state.phase))
   const next = (change: Partial<State>): State => ({
     ...state,
     revision: state.revision + 1,
@@ -184,7 +190,9 @@ export function transit(course: Course, state: State, command: Command, now: num
     case 'abort':
       return state.phase === 'rolled_back' ? state : next({ phase: 'rolled_back', weightPpm: 0 })
     case 'undo':
-      return next({ phase: 'rolled_back', weightPpm: 0 })
+      return back && isRunning(back)
+        ? goBack(course, state, next({}), back, now)
+        : next({ phase: 'rolled_back', weightPpm: 0 })
     case 'stop':
       return state.phase === 'stopped' ? state : next({ phase: 'stopped', weightPpm: 0 })
   }
@@ -196,6 +204,17 @@ function begin(course: Course, state: State, command: Command, now: number): Sta
   const begun = { ...state, attempt: state.attempt + 1, attemptRevision: revision, attemptAt: now, weightPpm: 0 }
   const entered = enter(course, begun, 0, now, command)
   return ppm === undefined ? entered : { ...entered, weightPpm: ppm }
+}
+
+/**
+ * To the step and the share that it had before. It stands still there, or its next step would undo what was wanted; a toggle goes on. What was
+ * completed begins a new attempt: nothing was compared meanwhile.
+ */
+function goBack(course: Course, before: State, state: State, { step, weightPpm }: Stage, now: number): State {
+  const { revision } = state
+  const phase = course.open ? 'stepping' : 'paused'
+  const at = { ...state, phase, step, weightPpm, stepRevision: revision, since: now } as const
+  return isRunning(before) ? at : { ...at, attempt: before.attempt + 1, attemptRevision: revision, attemptAt: now }
 }
 
 /** Goes to a step: weights are set in passing, a wait is stood at. Past the last one it is done, or stays where it is. */

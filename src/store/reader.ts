@@ -5,7 +5,8 @@ import type { BackupResult } from './backup.ts'
 import type { BudgetSpend, BudgetSpendAsk } from './budgetSpend.ts'
 import type { ExportAsk } from './export.ts'
 import { makeRemote, type Remote } from './remote.ts'
-import type { PageAsk, StoredAttempt, StoredRequest } from './requestRead.ts'
+import type { PageAsk, RequestPage, StoredAttempt, StoredRequest } from './requestRead.ts'
+import type { RolloutPageAsk } from './rolloutRequests.ts'
 import type { SpendAsk, SpendReport } from './spend.ts'
 import { startThread } from './thread.ts'
 import type { TraceAsk, TracedRequest } from './traceRead.ts'
@@ -15,6 +16,7 @@ export type ReaderAsk = { id: number } & (
   | { verb: 'spend'; ask: SpendAsk }
   | { verb: 'budgetSpend'; ask: BudgetSpendAsk }
   | { verb: 'page'; ask: PageAsk }
+  | { verb: 'rolloutPage'; ask: RolloutPageAsk }
   | { verb: 'request'; request: number }
   | { verb: 'settled'; since: number; window: number; limit: number }
   | { verb: 'export'; ask: ExportAsk }
@@ -38,7 +40,9 @@ export interface Reader {
   /** What budgets count, oldest first. */
   budgetSpend(ask: BudgetSpendAsk): Promise<BudgetSpend[]>
   /** Newest first. */
-  requests(ask?: PageAsk): Promise<{ rows: StoredRequest[]; next: number | undefined }>
+  requests(ask?: PageAsk): Promise<RequestPage>
+  /** Those of one rollout, newest first. */
+  rolloutRequests(ask: RolloutPageAsk): Promise<RequestPage>
   request(id: number): Promise<{ request: StoredRequest; attempts: StoredAttempt[] } | undefined>
   /** Requests whose trace was kept, newest first. */
   traces(ask: TraceAsk): Promise<{ rows: TracedRequest[]; next: number | undefined }>
@@ -106,8 +110,8 @@ export function openReader(file: string): Reader {
   return {
     spend: (question) => ask({ verb: 'spend', ask: question }) as Promise<SpendReport>,
     budgetSpend: (question) => ask({ verb: 'budgetSpend', ask: question }) as Promise<BudgetSpend[]>,
-    requests: (question = {}) =>
-      ask({ verb: 'page', ask: question }) as Promise<{ rows: StoredRequest[]; next: number | undefined }>,
+    requests: (question = {}) => ask({ verb: 'page', ask: question }) as Promise<RequestPage>,
+    rolloutRequests: (question) => ask({ verb: 'rolloutPage', ask: question }) as Promise<RequestPage>,
     request: (request) =>
       ask({ verb: 'request', request }) as Promise<{ request: StoredRequest; attempts: StoredAttempt[] } | undefined>,
     traces: (question) =>

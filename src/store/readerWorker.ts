@@ -7,6 +7,7 @@ import { loadDriver, type Sqlite } from './driver.ts'
 import { exportPiece } from './export.ts'
 import type { ReaderAnswer, ReaderAsk } from './reader.ts'
 import { readPage, readRequest, readSettled } from './requestRead.ts'
+import { readRolloutPage } from './rolloutRequests.ts'
 import { readSpend } from './spend.ts'
 import { readTrace, readTraces } from './traceRead.ts'
 import { verifyLedger } from './verify.ts'
@@ -43,6 +44,8 @@ function act(ask: ReaderAsk): unknown {
       return readBudgetSpend(open(), ask.ask)
     case 'page':
       return readPage(open(), ask.ask)
+    case 'rolloutPage':
+      return readRolloutPage(open(), ask.ask)
     case 'request':
       return readRequest(open(), ask.request)
     case 'settled':

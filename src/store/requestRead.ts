@@ -106,8 +106,13 @@ export interface PageAsk extends RequestFilter {
 const byName = ['route', 'key', 'team', 'outcome', 'error'] as const
 const byAttempt = ['target', 'provider', 'model'] as const
 
+export interface RequestPage {
+  rows: StoredRequest[]
+  next: number | undefined
+}
+
 /** A page, newest first. `next` is undefined on the last one. */
-export function readPage(db: Sqlite, ask: PageAsk): { rows: StoredRequest[]; next: number | undefined } {
+export function readPage(db: Sqlite, ask: PageAsk): RequestPage {
   const limit = Math.min(1000, Math.max(1, ask.limit ?? 100))
   const { terms, values } = filterTerms(ask)
   if (ask.before !== undefined) {
@@ -145,7 +150,8 @@ export function readSettled(db: Sqlite, since: number, window: number, limit: nu
   return readRequests(db, ids.reverse())
 }
 
-function readRequests(db: Sqlite, ids: readonly number[]): StoredRequest[] {
+/** Those that are there, in the order of `ids`. */
+export function readRequests(db: Sqlite, ids: readonly number[]): StoredRequest[] {
   const read = db.prepare('SELECT * FROM requests WHERE id = ?')
   return ids.map((id) => read.get(id) as StoredRequest | undefined).filter((row) => row !== undefined)
 }

@@ -13,6 +13,7 @@ import type {
 import type { Cause, Phase, State } from '../rollouts/machine.ts'
 import type { Sqlite } from './driver.ts'
 import type { Store } from './open.ts'
+import { answerCommand, findCommand, rememberCommand } from './rolloutCommands.ts'
 import { readRecords } from './rolloutRows.ts'
 import { writeSteadily } from './steady.ts'
 
@@ -20,8 +21,13 @@ export function openRollouts(store: Store): RolloutKeeper {
   const { db } = store
   return {
     list: () => listRollouts(db),
-    create: (rollout, event) => writeSteadily(store, () => insert(db, rollout, event)),
-    change: (id, expected, state, event) =>
+    create: (rollout, event, key) =>
+      writeSteadily(store, () => {
+        const id = insert(db, rollout, event)
+        if (key) rememberCommand(db, key, id)
+        return id
+      }),
+    change: (id, expected, state, event, key) =>
       writeSteadily(store, () => {
         const { changes } = db
           .prepare(
@@ -33,8 +39,11 @@ export function openRollouts(store: Store): RolloutKeeper {
           .run({ ...state, base: baseText(state), id, expected })
         if (changes === 0) return false
         append(db, id, event)
+        if (key) rememberCommand(db, key, id)
         return true
       }),
+    findCommand: (id) => findCommand(db, id),
+    answerCommand: (key, rollout, reply) => writeSteadily(store, () => answerCommand(db, key, rollout, reply)),
     events: (id) => eventsOf(db, id),
     abortOf: (specHash) => findAbort(db, specHash),
     records: (id, attempt, since) => readRecords(db, id, attempt, since),

@@ -27,7 +27,9 @@ async function sendPieces(req: IncomingMessage, res: ServerResponse, streamed: S
   const head = (): void => {
     res.writeHead(200, {
       'content-type': streamed.contentType,
-      'content-disposition': `attachment; filename="${streamed.fileName}"`,
+      ...(streamed.fileName === undefined
+        ? {}
+        : { 'content-disposition': `attachment; filename="${streamed.fileName}"` }),
     })
   }
   if (req.method === 'HEAD') {

@@ -5,11 +5,10 @@ import { unitKinds } from '../../rollouts/unit.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import { toggleName } from '../../state/rollouts/toggle.ts'
 import { mayAct, roleOf } from './role.ts'
-import { presentRollout, rolloutsOf, withRollouts } from './rolloutDesk.ts'
+import { listAll, percentField, presentRollout, reasonField, withRollouts } from './rolloutDesk.ts'
 import { type AdminCall, defineRoute } from './route.ts'
 
-const percent = z.number({ error: 'expected a number from 0 to 100' }).min(0).max(100)
-const reason = z.string().trim().min(1).max(500).optional()
+const reason = reasonField.optional()
 const target = z.string().min(1).max(384)
 
 /** What stands where nobody gave a reason. */
@@ -20,17 +19,7 @@ export const listCanaries = defineRoute({
   path: '/canary',
   role: 'viewer',
   summary: 'What gets a percentage of which route.',
-  async answer({ deps }) {
-    const snapshot = deps.snapshot()
-    return {
-      json: {
-        object: 'list',
-        data: rolloutsOf(deps)
-          .list()
-          .map((live) => presentRollout(live, snapshot)),
-      },
-    }
-  },
+  answer: listAll,
 })
 
 export const setAllCanaries = defineRoute({
@@ -39,7 +28,7 @@ export const setAllCanaries = defineRoute({
   role: 'responder',
   summary: 'The percentage of everything that runs, at once. 0 sends all traffic to the stable side.',
   verb: 'canary',
-  body: z.strictObject({ percent, reason }),
+  body: z.strictObject({ percent: percentField, reason }),
   async answer({ body, key, deps }) {
     requireRise(body.percent, key)
     const changed = await withRollouts(deps, (rollouts) =>
@@ -76,7 +65,7 @@ export const setCanary = defineRoute({
   verb: 'canary',
   body: z.strictObject({
     target: z.union([target, z.array(target).min(1).max(16)]).optional(),
-    percent,
+    percent: percentField,
     unit: z.enum(unitKinds, { error: 'expected request, conversation, user or key' }).optional(),
     force: z.boolean().default(false),
     reason,

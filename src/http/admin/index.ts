@@ -79,7 +79,7 @@ async function serve(route: AdminRoute, req: Request, res: Response, deps: Admin
   const body = await readJson(req, route.body)
   const call = { params: paramsOf(req), query, body, key, req, deps }
   const answer = await route.answer(call as never)
-  if (route.method !== 'GET') await audit(route, call, answer)
+  if (route.method !== 'GET' && !('repeated' in answer && answer.repeated)) await audit(route, call, answer)
   await sendAnswer(req, res, answer)
 }
 

@@ -7,9 +7,27 @@ import { presentAttempt, presentRequest } from './present.ts'
 import { findUser, withLedger } from './reading.ts'
 import { defineRoute } from './route.ts'
 
+export const outcome = z.enum(['ok', 'partial', 'failed', 'refused', 'client_disconnected', 'interrupted'], {
+  error: 'expected ok, partial, failed, refused, client_disconnected or interrupted',
+})
+
 const text = z.string().min(1, { error: 'may not be empty' }).max(512).optional()
-const whole = (least: number, most: number) =>
+export const whole = (least: number, most: number) =>
   z.coerce.number({ error: 'expected a number' }).int().min(least).max(most).optional()
+
+/** Which page, and how long. */
+export const pageShape = {
+  limit: whole(1, 1000),
+  cursor: z
+    .string()
+    .transform((value, context) => {
+      const before = readCursor(value)
+      if (before !== undefined) return before
+      context.addIssue({ code: 'custom', message: 'expected the `next_cursor` of the page before' })
+      return z.NEVER
+    })
+    .optional(),
+}
 
 /** What a page is of. `model`, `target` and `provider`: some attempt was of it. */
 export const filterShape = {
@@ -19,11 +37,7 @@ export const filterShape = {
   target: text,
   provider: text,
   model: text,
-  outcome: z
-    .enum(['ok', 'partial', 'failed', 'refused', 'client_disconnected', 'interrupted'], {
-      error: 'expected ok, partial, failed, refused, client_disconnected or interrupted',
-    })
-    .optional(),
+  outcome: outcome.optional(),
   error: text,
   status: whole(0, 999),
   rollout: text,
@@ -39,16 +53,7 @@ const query = z
   .strictObject({
     ...filterShape,
     user: text,
-    limit: whole(1, 1000),
-    cursor: z
-      .string()
-      .transform((value, context) => {
-        const before = readCursor(value)
-        if (before !== undefined) return before
-        context.addIssue({ code: 'custom', message: 'expected the `next_cursor` of the page before' })
-        return z.NEVER
-      })
-      .optional(),
+    ...pageShape,
   })
   .refine(inOrder, outOfOrder)
 
@@ -67,14 +72,7 @@ export const listRequests = defineRoute({
         limit: limit ?? 50,
       }),
     )
-    return {
-      json: {
-        object: 'list',
-        data: rows.map(presentRequest),
-        has_more: next !== undefined,
-        next_cursor: next === undefined ? null : writeCursor(next),
-      },
-    }
+    return { json: { object: 'list', data: rows.map(presentRequest), ...placeOf(next) } }
   },
 })
 
@@ -92,6 +90,12 @@ export const showRequest = defineRoute({
     const { request, attempts } = found
     return { json: { object: 'request', ...presentRequest(request), attempts: attempts.map(presentAttempt) } }
   },
+})
+
+/** Where the next page begins. */
+export const placeOf = (next: number | undefined) => ({
+  has_more: next !== undefined,
+  next_cursor: next === undefined ? null : writeCursor(next),
 })
 
 /** Opaque, so that what pages go by may change. */

@@ -1,20 +1,54 @@
 // The control plane's way to rollouts: where they are, and how what is wrong with a wish is told.
+import { z } from 'zod'
 import { resolveModel } from '../../config/resolve.ts'
 import type { ChainedEvent } from '../../config/rolloutTypes.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { RolloutConflict } from '../../rollouts/machine.ts'
+import { evidenceOf } from '../../state/rollouts/evidenceView.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import { RolloutProblem } from '../../state/rollouts/problem.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
+import { toggleName } from '../../state/rollouts/toggle.ts'
 import { isIdle, percentOf } from '../../state/rollouts/view.ts'
 import { LedgerError } from '../../store/ledgerRow.ts'
-import type { AdminDeps } from './route.ts'
+import type { AdminAnswer, AdminDeps } from './route.ts'
+
+export const percentField = z.number({ error: 'expected a number from 0 to 100' }).min(0).max(100)
+export const reasonField = z.string().trim().min(1).max(500)
 
 /** @throws Refusal `not_available` in a gateway without a database */
 export function rolloutsOf({ rollouts }: AdminDeps): Rollouts {
   if (rollouts) return rollouts
   throw new Refusal('not_available', 'This gateway has no database: it cannot move traffic by percent.')
+}
+
+/** The rollout of that name; the name of a route stands for its percentage. @throws Refusal `not_found` */
+export function findRollout(name: string, deps: AdminDeps): Live {
+  const found = rolloutsOf(deps).find(name)
+  if (found) return found
+  const route = resolveModel(deps.snapshot(), name)
+  const toggle = 'nearest' in route ? undefined : rolloutsOf(deps).find(toggleName(route.name))
+  if (toggle && !('nearest' in route) && route.name === name) return toggle
+  throw new Refusal('not_found', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
+}
+
+/** All of them, as a list: for `/rollouts` and for `/canary`. */
+export async function listAll({ deps }: { deps: AdminDeps }): Promise<AdminAnswer> {
+  const snapshot = deps.snapshot()
+  const rollouts = rolloutsOf(deps).list()
+  return { json: { object: 'list', data: rollouts.map((live) => presentRollout(live, snapshot)) } }
+}
+
+/** One of them in full. */
+export function answerOf(live: Live, deps: AdminDeps) {
+  const json = {
+    object: 'rollout',
+    ...presentRollout(live, deps.snapshot()),
+    plan: presentSteps(live),
+    evidence: evidenceOf(live),
+  }
+  return { json, headers: [['etag', `"${live.state.revision}"`]] as const }
 }
 
 /** Runs a wish. @throws Refusal for whatever is wrong with it */

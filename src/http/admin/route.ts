@@ -58,7 +58,8 @@ export interface AdminCall<Query, Body> {
 /** A text that is sent as it is made. */
 export interface Streamed {
   readonly contentType: string
-  readonly fileName: string
+  /** Undefined = it is to be read as it comes, not to be kept. */
+  readonly fileName?: string
   readonly pieces: AsyncIterable<string>
 }
 
@@ -75,6 +76,8 @@ export type AdminAnswer =
       readonly headers?: readonly (readonly [name: string, value: string])[]
       /** Of writes only. */
       readonly audit?: Audited
+      /** The answer to a command that came again: nothing was done. */
+      readonly repeated?: boolean
     }
   | { readonly streamed: Streamed }
 

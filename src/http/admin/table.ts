@@ -10,7 +10,11 @@ import { changeKey, createKey, deleteKey, listKeys, rotateKey, showKey } from '.
 import { listAvailable, showHealth, showModelConfig } from './models.ts'
 import { describeRoutes } from './openapi.ts'
 import { listRequests, showRequest } from './requests.ts'
-import { createRollout, listEvents, listRollouts, rolloutVerbs, showEvidence, showRollout } from './rollouts.ts'
+import { showReport } from './rolloutReport.ts'
+import { listRolloutRequests } from './rolloutRequests.ts'
+import { streamRollouts } from './rolloutStream.ts'
+import { createRollout, listEvents, listRollouts, showEvidence, showRollout } from './rollouts.ts'
+import { rolloutVerbs } from './rolloutVerbs.ts'
 import type { AdminRoute } from './route.ts'
 import { spend } from './spend.ts'
 import { disableTarget, enableTarget, resetTarget } from './targets.ts'
@@ -31,9 +35,12 @@ export const adminRoutes: readonly AdminRoute[] = [
   setCanary,
   listRollouts,
   createRollout,
+  streamRollouts,
   showRollout,
   showEvidence,
   listEvents,
+  listRolloutRequests,
+  showReport,
   ...rolloutVerbs,
   disableTarget,
   enableTarget,

@@ -4,7 +4,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { resolveModel } from '../../config/resolve.ts'
 import type {
   ChainedEvent,
+  CommandKey,
   NewEvent,
+  RememberedCommand,
   RolloutDefinition,
   RolloutKeeper,
   RolloutOrigin,
@@ -26,6 +28,7 @@ import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
 import { specHashOf } from './spec.ts'
+import { stageAt } from './stage.ts'
 import { type ToggleWish, toggle, toggleAll } from './toggle.ts'
 import { baseOf, isReachable, Traffic } from './traffic.ts'
 import type { Trial } from './trial.ts'
@@ -49,12 +52,24 @@ export interface RolloutsOptions {
 }
 
 /** What is asked of a rollout, by whom. */
-export interface Wish extends Omit<Command, 'base'> {
+export interface Wish extends Omit<Command, 'base' | 'back'> {
   readonly actor: string
   /** Only if it is at this revision. */
   readonly ifRevision?: number | undefined
   /** Start although its arms were aborted by a guard or a hard rule. */
   readonly force?: boolean | undefined
+  /** Of `undo`: the revision to whose step and share it goes back. */
+  readonly toRevision?: number | undefined
+  /** Remembered with the change, so that the same command acts once. */
+  readonly key?: CommandKey | undefined
+}
+
+/** Who makes a rollout, and why. */
+export interface Maker {
+  readonly actor: string
+  readonly origin: RolloutOrigin
+  readonly reason: string
+  readonly key?: CommandKey | undefined
 }
 
 export class Rollouts {
@@ -64,9 +79,11 @@ export class Rollouts {
   readonly #now: () => number
   /** By id: the latest of each name, and all that were promoted. */
   readonly #all = new Map<number, Live>()
+  readonly #watchers = new Set<(transition: Transition) => void>()
   /** One change at a time: each is made from what the one before has left. */
   #queue: Promise<unknown> = Promise.resolve()
   readonly #stepping = new Set<Live>()
+  readonly #closing = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -100,8 +117,38 @@ export class Rollouts {
     return this.#keeper.findBreak(live.id)
   }
 
+  /** Aborted when the gateway begins to drain: who watches has to let go. */
+  get closing(): AbortSignal {
+    return this.#closing.signal
+  }
+
+  /** Ends all watching, so that no stream of it holds up the drain. Everything else goes on. */
+  dismiss(): void {
+    this.#closing.abort()
+  }
+
+  /** Tells of every transition from now on. @returns what ends it */
+  watch(watcher: (transition: Transition) => void): () => void {
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
+  }
+
+  /** The rollout of that id, as far as it is the latest of its name. */
+  findById(id: number): Live | undefined {
+    return this.#all.get(id)
+  }
+
+  findCommand(id: string): RememberedCommand | undefined {
+    return this.#keeper.findCommand(id)
+  }
+
+  /** Rejects with `LedgerError`. */
+  answerCommand(key: CommandKey, live: Live, reply: unknown): Promise<void> {
+    return this.#keeper.answerCommand(key, live.id, reply)
+  }
+
   /** A new rollout, in draft. @throws RolloutProblem; LedgerError when it cannot be stored */
-  create(definition: RolloutDefinition, by: { actor: string; origin: RolloutOrigin; reason: string }): Promise<Live> {
+  create(definition: RolloutDefinition, by: Maker): Promise<Live> {
     return this.inTurn(() => this.make(definition, by))
   }
 
@@ -195,10 +242,7 @@ export class Rollouts {
     throw new RolloutProblem('unknown', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
   }
 
-  async make(
-    definition: RolloutDefinition,
-    { actor, origin, reason }: { actor: string; origin: RolloutOrigin; reason: string },
-  ): Promise<Live> {
+  async make(definition: RolloutDefinition, { actor, origin, reason, key }: Maker): Promise<Live> {
     this.requireArms(definition)
     const before = this.find(definition.name)
     if (before && isRunning(before.state))
@@ -215,11 +259,11 @@ export class Rollouts {
       state,
     }
     const event = eventOf('create', undefined, state, actor, { arms: armsOf(definition) })
-    const id = await this.#keeper.create(made, event)
+    const id = await this.#keeper.create(made, event, key)
     const live = this.#watched(new Live({ ...made, id }))
     if (before && before.state.phase !== 'completed') this.#all.delete(before.id)
     this.#all.set(id, live)
-    this.#options.told?.({ live, event })
+    this.#tell({ live, event })
     return live
   }
 
@@ -296,7 +340,7 @@ export class Rollouts {
   }
 
   async change(live: Live, wish: Wish, evidence: unknown = evidenceOf(live), now = this.#now()): Promise<Live> {
-    const { actor, ifRevision, force, ...command } = wish
+    const { actor, ifRevision, force, toRevision, key, ...command } = wish
     const from = live.state
     if (live.halted && isRunning(from) && command.verb !== 'abort')
       throw new RolloutConflict(`'${live.name}' is being aborted.`)
@@ -304,19 +348,25 @@ export class Rollouts {
       throw new RolloutProblem('stale', `'${live.name}' is at revision ${from.revision} now: look at it and repeat.`)
     const begins = command.verb === 'start' || command.verb === 'retry'
     if (begins && !force) this.#refuseAborted(live)
+    const back = toRevision === undefined ? undefined : stageAt(this, live, toRevision)
     const route = this.#routeOf(live)
     const base = route?.targets.map(({ id }) => id) ?? []
-    const to = transit(live.definition.course, from, { ...command, base }, now)
+    const to = transit(live.definition.course, from, { ...command, base, back }, now)
     if (to === from) return live
     if (begins) await this.#supersede(live, actor)
     const event = eventOf(command.verb, from, to, actor, evidence)
-    if (!(await this.#keeper.change(live.id, from.revision, to, event)))
+    if (!(await this.#keeper.change(live.id, from.revision, to, event, key)))
       throw new RolloutProblem('stale', `'${live.name}' was changed by another process.`)
     // An abort that came meanwhile stays in force: its own change follows.
     if (begins) live.halted = false
     this.#enforce(live, to)
-    this.#options.told?.({ live, event })
+    this.#tell({ live, event })
     return live
+  }
+
+  #tell(transition: Transition): void {
+    this.#options.told?.(transition)
+    for (const watcher of this.#watchers) watcher(transition)
   }
 
   #enforce(live: Live, to: State): void {

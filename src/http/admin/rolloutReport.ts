@@ -1,0 +1,44 @@
+// GET /admin/rollouts/{name}/report: the account of a rollout, as JSON or as a page to be filed.
+import { z } from 'zod'
+import { historyOf } from '../../state/rollouts/history.ts'
+import { writeHistory } from '../../state/rollouts/historyText.ts'
+import { findRollout, presentRollout, rolloutsOf } from './rolloutDesk.ts'
+import { defineRoute } from './route.ts'
+
+const query = z.strictObject({
+  format: z.enum(['json', 'markdown'], { error: 'expected json or markdown' }).optional(),
+})
+
+export const showReport = defineRoute({
+  method: 'GET',
+  path: '/rollouts/:name/report',
+  role: 'viewer',
+  summary:
+    'What ran, when, each step, the evidence at the end, and the decision in plain words; `format=markdown` for a page.',
+  query,
+  async answer({ params, query: { format }, deps }) {
+    const live = findRollout(params.name!, deps)
+    const rollouts = rolloutsOf(deps)
+    const { name, ...shown } = presentRollout(live, deps.snapshot())
+    const heading = {
+      rollout: name,
+      ...shown,
+      created_at: new Date(live.createdAt).toISOString(),
+      created_by: live.createdBy,
+      chain: rollouts.findBreak(live) ?? 'unbroken',
+    }
+    const history = historyOf(live, rollouts.events(live), Date.now())
+    if (format !== 'markdown') return { json: { object: 'rollout_report', ...heading, ...history } }
+    return {
+      streamed: {
+        contentType: 'text/markdown; charset=utf-8',
+        fileName: `${name.replace(/[^\w.-]+/g, '-')}.md`,
+        pieces: one(writeHistory(heading, history)),
+      },
+    }
+  },
+})
+
+async function* one(text: string): AsyncGenerator<string> {
+  yield text
+}
