@@ -111,7 +111,7 @@ describe('turnout alerts', () => {
   const turnout = (...args: string[]) =>
     runTurnout(['alerts', ...args, '--url', gateway.url, '--key', keys.responder], { cwd: gateway.folder })
 
-  it('tests, shows deliveries, sends again and lists', { timeout: 120_000 }, async () => {
+  it('tests, shows deliveries, sends again and lists', { timeout: 300_000 }, async () => {
     receiver.answer(503)
     const failed = await turnout('test', 'ops')
     expect([failed.code, failed.out]).toEqual([1, 'ops: given up (status_503)\n'])
@@ -128,7 +128,7 @@ describe('turnout alerts', () => {
 
 describe('C53 kill -9', () => {
   it('loses no message: what was stored and not delivered is delivered by the next process, once', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const place = await startControl({
       text: document(`

@@ -1,7 +1,6 @@
 // docs/alerts.md: its receiver verifies what the gateway of examples/alerts.yaml sends, and its commands answer as it shows.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Running, run } from '../src/cli/run.ts'
 import { signMessage } from '../src/telemetry/webhook/signature.ts'
 import { get, send } from './support/exchange.ts'
+import { findQuietPort } from './support/quietPort.ts'
 import { endTurnout, runTurnout, said } from './support/turnoutProcess.ts'
 
 const docs = readFileSync(new URL('../docs/alerts.md', import.meta.url), 'utf8')
@@ -24,7 +24,7 @@ let heard = ''
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'turnout-alerts-'))
-  port = await freePort()
+  port = await findQuietPort()
   const script = join(folder, 'receiver.mjs')
   writeFileSync(script, /```js\n([\s\S]*?)```/.exec(docs)![1]!)
   receiver = spawn(process.execPath, [script], {
@@ -58,14 +58,6 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port: free } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return free
-}
-
 /** Numbers, times and ids are of their day. */
 const shapeOf = (text: string): string =>
   text
@@ -74,7 +66,7 @@ const shapeOf = (text: string): string =>
     .trim()
 
 describe('docs/alerts.md', () => {
-  it('has a receiver that takes genuine messages', { timeout: 60_000 }, async () => {
+  it('has a receiver that takes genuine messages', { timeout: 300_000 }, async () => {
     const { code, out } = await runTurnout(['alerts', 'test', '--url', running.server.url, '--key', masterKey], {
       cwd: folder,
     })
@@ -99,7 +91,7 @@ describe('docs/alerts.md', () => {
     expect(await post(body, now, signMessage(['whsec_AAAA'], { id: 'msg_1', timestamp: now, body }))).toBe(401)
   })
 
-  it('shows what the commands answer', { timeout: 120_000 }, async () => {
+  it('shows what the commands answer', { timeout: 300_000 }, async () => {
     const blocks = [...docs.matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block!)
     const commands = blocks.flatMap((block) => block.split(/^\$ /m).slice(1))
     expect(commands.length).toBeGreaterThan(5)

@@ -131,18 +131,20 @@ describe('a gateway with alerts', () => {
   it('goes on serving while the receiver is dead', async () => {
     const place = await start('  first: { kind: spend, per: key, usd: 0.5 }')
     await ready(place)
-    await receiver.close()
+    // Not closed: its port might be another program's before it is open again.
+    receiver.answer((_res, req) => req.socket.destroy())
     const replies = await Promise.all(Array.from({ length: 20 }, () => place.chat('chat')))
     expect(replies.map(({ status }) => status)).toEqual(Array(20).fill(200))
-    receiver = await startReceiver(receiver.port)
-    const [message] = await receiver.received(1)
+    const { length } = await receiver.received(1)
+    receiver.answer(200)
+    const message = (await receiver.received(length + 1)).at(-1)
     await receiver.verify(message!, secret)
   })
 })
 
 describe('a rule on budgets', () => {
   it('tells 50, 80 and 100 percent, repeats nothing after a restart, and takes it back when the limit is raised', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const place = await start('  none: { kind: spend, usd: 1000000 }')
     await place.chat('chat')
@@ -188,7 +190,7 @@ describe('a rule on budgets', () => {
 
 describe('C53 kill -9', () => {
   it('loses no alert and no money: the next process tells what the last one could not, and counts on', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     gateway = await startControl({
       text: setUp('  first: { kind: spend, per: key, usd: 0.5 }\n  three: { kind: average, usd: 0.5, minRequests: 3 }'),

@@ -94,7 +94,7 @@ it('every command answers what the page shows', async () => {
     } else expect(command).toBe('npx turnout demo --config examples/budgets.yaml')
   }
   expect(shown).toBeGreaterThan(18)
-}, 30_000)
+}, 300_000)
 
 it('the page names every metric and every budget of the example', () => {
   for (const { name } of Object.values(metricTable).filter((spec) => spec.name.startsWith('turnout_budget_')))

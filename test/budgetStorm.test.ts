@@ -139,7 +139,7 @@ const usd = String(LIMIT / 1e9)
 /** Nothing is held any more, in any budget. */
 async function allReturned(books: LedgerGateway): Promise<void> {
   // A client that left is settled when the gateway has noticed.
-  await expect.poll(() => books.gateway.turnout.budgets.size.reserved, { timeout: 10_000 }).toBe(0)
+  await expect.poll(() => books.gateway.turnout.budgets.size.reserved, { timeout: 60_000 }).toBe(0)
   await books.ledger.flush()
 }
 

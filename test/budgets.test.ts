@@ -2,6 +2,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
 import type { BudgetState } from '../src/state/budgets/budget.ts'
+import { clearOf, hour } from './support/calendar.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type Exchange, post } from './support/exchange.ts'
 import { upstreamAt } from './support/gateway.ts'
@@ -34,7 +35,7 @@ describe('what is held and booked', () => {
   it('holds the worst case while a call runs and books what it cost when it has ended', async () => {
     const books = await open(
       { budgets: { all: { usd: 1 } } },
-      { simulator: { scripts: { 'sim-waits': { headersDelayMs: 200, tokens: 10 } } } },
+      { simulator: { scripts: { 'sim-waits': { headersDelayMs: 2_000, tokens: 10 } } } },
     )
     const body = { ...ask('sim/sim-waits'), max_tokens: 20 }
     const running = post(books.url + CHAT, body, bearer(appKey))
@@ -287,6 +288,7 @@ describe('configurations come and go', () => {
   })
 
   it('knows of a new budget what was spent before it', async () => {
+    await clearOf(hour, 60_000)
     const books = await open({})
     for (let i = 0; i < 3; i++) expect((await call(books)).status).toBe(200)
     const spent = Number(billOf(books.simulator.calls))

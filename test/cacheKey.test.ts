@@ -1,10 +1,11 @@
 // The key of an answer: what can change an answer changes the key, what cannot does not, and no two tenants have one in common.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
 import type { ApiKey, Target } from '../src/config/snapshot.ts'
 import { inspect } from '../src/dialects/openai-chat/inspect.ts'
 import { type KeyParts, keyOf, tenantOf } from '../src/gateway/cacheKey.ts'
+import fc from './support/seededCheck.ts'
 
 type Json = Record<string, unknown>
 

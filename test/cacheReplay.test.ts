@@ -78,7 +78,7 @@ describe.skipIf(!hasShared)(`recorded replies${needsShared}`, () => {
       ),
       cache: { size: '256MB' },
     })
-  }, 60_000)
+  }, 300_000)
   afterAll(async () => {
     await gateway?.close()
     await upstream?.close()
@@ -115,7 +115,7 @@ describe.skipIf(!hasShared)(`recorded replies${needsShared}`, () => {
     expect(hits.document).toBeGreaterThan(60)
     expect(hits.stream).toBeGreaterThan(20)
     expect(hits.reframed).toBe(hits.document + hits.stream - hits.own)
-  }, 120_000)
+  }, 300_000)
 })
 
 /** The text of the first choice, of a document or of a stream. */

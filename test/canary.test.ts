@@ -44,6 +44,7 @@ describe('a percentage of a route', () => {
       expect(reply.headers['x-turnout-rollout']).toMatch(/^canary:chat; arm=\w+; rev=2$/)
       if (isCanary) canaries++
     }
+    // None of sixty at 40 %: once in 10^13 runs.
     expect(canaries).toBeGreaterThan(0)
     const stopped = await set('chat', { percent: 0 })
     expect(stopped.body).toMatchObject({ percent: 0, phase: 'stopped', target: ['other/sim-fast'] })
@@ -61,6 +62,7 @@ describe('a percentage of a route', () => {
     }
     const few = await canariesAt(20)
     const many = await canariesAt(60)
+    // None of 110 at 20 %: once in 10^10 runs.
     expect(few.size).toBeGreaterThan(0)
     expect([...few].every((name) => many.has(name))).toBe(true)
     await set('chat', { percent: 0 })

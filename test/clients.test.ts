@@ -162,7 +162,7 @@ describe.each([
     },
   )
 
-  it('runs alone against the demo', { timeout: 60_000 }, async () => {
+  it('runs alone against the demo', { timeout: 300_000 }, async () => {
     const demo = await startGateway(parse(readFileSync(`${root}examples/demo.yaml`, 'utf8')), {
       env: { SIMULATOR_URL: simulator.url, TURNOUT_MASTER_KEY: 'tk-demo' },
     })

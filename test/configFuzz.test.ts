@@ -1,11 +1,11 @@
 // Whatever text a configuration file holds, loading ends with a snapshot or with a ConfigError that points somewhere in it.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: such references are part of what is tried.
 import { readFileSync } from 'node:fs'
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
 import { ConfigError } from '../src/config/problem.ts'
 import { resolveModel } from '../src/config/resolve.ts'
+import fc from './support/seededCheck.ts'
 
 const example = readFileSync(new URL('../examples/production.yaml', import.meta.url), 'utf8')
 const lines = example.split('\n')

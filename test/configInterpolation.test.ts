@@ -1,11 +1,12 @@
 // Variables in parsed scalars: what is replaced, what never is, and that no value changes the structure.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: such references are what is tested.
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { readDocument } from '../src/config/document.ts'
 import { type Env, interpolate } from '../src/config/interpolation.ts'
 import { parseConfig } from '../src/config/load.ts'
 import { ConfigError } from '../src/config/problem.ts'
+import fc from './support/seededCheck.ts'
 
 describe('one scalar', () => {
   const env: Env = { A: 'one', B: 'two', EMPTY: '', TRICK: '${A}' }

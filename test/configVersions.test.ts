@@ -3,7 +3,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Version } from '../src/config/memory.ts'
 import { createRedactor, UnknownMark } from '../src/config/redaction.ts'
@@ -13,6 +12,7 @@ import { openConfigVersions } from '../src/store/configVersions.ts'
 import { loadDriver } from '../src/store/driver.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { openSavedHealth } from '../src/store/savedHealth.ts'
+import fc from './support/seededCheck.ts'
 
 let folder: string
 let store: Store

@@ -25,7 +25,7 @@ const full = { 'file system': 'full', limit: 'io' } as const
 
 describe.concurrent('C53 a full disk', () => {
   it('C53 onFailure refuse: 503 in the shape of the dialect, and service again when there is room', {
-    timeout: 90_000,
+    timeout: 300_000,
   }, async (context) => {
     const { expect } = context
     const { place, disk } = await open(context, 'refuse')
@@ -35,7 +35,7 @@ describe.concurrent('C53 a full disk', () => {
     const flowing = new Promise<void>((resolve) => {
       begun.resolve = resolve
     })
-    const stream = place.ask('steady', true, () => begun.resolve?.())
+    const stream = place.ask('lasting', true, () => begun.resolve?.())
     await flowing
     await fillUp(place, disk, async ({ seen }) => seen === 'refused')
 
@@ -61,12 +61,12 @@ describe.concurrent('C53 a full disk', () => {
     expect(ended.text).not.toContain('[DONE]')
     expect(await place.metric(`turnout_ledger_failures_total{kind="${full[disk.kind]}"}`)).toBeGreaterThan(0)
     await expect
-      .poll(() => place.server.log(), { timeout: 5000 })
+      .poll(() => place.server.log(), { timeout: 60_000 })
       .toMatch(/the ledger cannot write: .*"event":"ledger"|"event":"ledger".*the ledger cannot write: /)
 
     disk.free(place.server.pid)
-    await expect.poll(async () => (await place.ask('quick')).seen, { timeout: 20_000 }).toBe('whole')
-    await expect.poll(() => place.metric('turnout_ledger_kept_rows'), { timeout: 10_000 }).toBe(0)
+    await expect.poll(async () => (await place.ask('quick')).seen, { timeout: 60_000 }).toBe('whole')
+    await expect.poll(() => place.metric('turnout_ledger_kept_rows'), { timeout: 60_000 }).toBe(0)
     expect(await place.metric('turnout_ledger_lost_total')).toBe(0)
     const found = place.compare()
     expect(found).toMatchObject({ wrong: [], orphans: 0 })
@@ -76,7 +76,7 @@ describe.concurrent('C53 a full disk', () => {
   })
 
   it('C53 onFailure serve: served, loudly, and written down when there is room', {
-    timeout: 90_000,
+    timeout: 300_000,
   }, async (context) => {
     const { expect } = context
     const { place, disk } = await open(context, 'serve')
@@ -87,7 +87,7 @@ describe.concurrent('C53 a full disk', () => {
     expect(place.sightings.map(({ seen }) => seen)).toEqual(place.sightings.map(() => 'whole'))
     expect(await place.metric('turnout_ledger_kept_rows')).toBeGreaterThanOrEqual(4)
     expect(await place.metric(`turnout_ledger_failures_total{kind="${full[disk.kind]}"}`)).toBeGreaterThan(0)
-    await expect.poll(() => place.server.log(), { timeout: 5000 }).toContain('the ledger cannot write: ')
+    await expect.poll(() => place.server.log(), { timeout: 60_000 }).toContain('the ledger cannot write: ')
     expect(
       place.server
         .log()
@@ -96,7 +96,7 @@ describe.concurrent('C53 a full disk', () => {
     ).toBeLessThan(100)
 
     disk.free(place.server.pid)
-    await expect.poll(() => place.metric('turnout_ledger_kept_rows'), { timeout: 20_000 }).toBe(0)
+    await expect.poll(() => place.metric('turnout_ledger_kept_rows'), { timeout: 60_000 }).toBe(0)
     expect(await place.metric('turnout_ledger_lost_total')).toBe(0)
     expect((await place.ask('quick', true)).seen).toBe('whole')
     const found = place.compare()
@@ -106,7 +106,7 @@ describe.concurrent('C53 a full disk', () => {
   })
 
   it('C53 kill -9 on a full disk: it does not start without room, says why, and has lost nothing that was seen complete', {
-    timeout: 90_000,
+    timeout: 300_000,
   }, async (context) => {
     const { expect } = context
     const { place, disk } = await open(context, 'refuse')
@@ -114,8 +114,8 @@ describe.concurrent('C53 a full disk', () => {
       for (let n = number; n < 40; n++) await place.ask(['quick', 'paced', 'late'][n % 3]!, n % 2 === 0)
     })
     await Promise.all(load)
-    const steady = [place.ask('steady', true), place.ask('steady')]
-    await place.simulator.waitFor(({ model, outcome }) => model === 'sim-steady' && outcome === 'running')
+    const steady = [place.ask('lasting', true), place.ask('lasting')]
+    await place.simulator.waitFor(({ model, outcome }) => model === 'sim-lasting' && outcome === 'running')
     await fillUp(place, disk, async ({ seen }) => seen === 'refused')
     await place.server.kill()
     expect((await Promise.all(steady)).map(({ seen }) => seen)).toEqual(['cut', 'cut'])

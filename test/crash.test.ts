@@ -8,7 +8,7 @@ import { describeReport, runRounds } from './support/crash/rounds.ts'
 import type { Sighting } from './support/crash/traffic.ts'
 
 describe('C53 kill -9 of the whole program', () => {
-  it('C53 25 rounds: clients, the vendor and the ledger tell one story', { timeout: 240_000 }, async () => {
+  it('C53 25 rounds: clients, the vendor and the ledger tell one story', { timeout: 300_000 }, async () => {
     const report = await runRounds({ rounds: 25, seed: 20 })
     console.log(describeReport(report))
     expect(report.wrong).toEqual([])

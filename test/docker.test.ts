@@ -13,8 +13,6 @@ import {
   symlinkSync,
   unlinkSync,
 } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
@@ -30,6 +28,7 @@ import {
   type Stage,
   valuesOf,
 } from './support/dockerfile.ts'
+import { findQuietPort } from './support/quietPort.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const stages = parseDockerfile(readFileSync(join(root, 'Dockerfile'), 'utf8'))
@@ -118,12 +117,13 @@ describe('the image, as it would be', () => {
     expect(readdirSync(join(image, 'node_modules'))).not.toContain('typescript')
   })
 
-  it('serves, is healthy, writes only to its volume, and stops on SIGTERM with 0', { timeout: 60_000 }, async () => {
+  it('serves, is healthy, writes only to its volume, and stops on SIGTERM with 0', { timeout: 300_000 }, async () => {
     const env = await makeEnvironment()
     const before = readdirSync(image, { recursive: true }).length
     expect(await runHealthCheck(env)).toBe(1)
     const server = await serve(env)
-    expect(await runHealthCheck(env)).toBe(0)
+    // It gives up after seconds, which a busy machine may need: an orchestrator asks again, too.
+    await expect.poll(() => runHealthCheck(env)).toBe(0)
 
     const base = `http://127.0.0.1:${env.PORT}`
     expect((await fetch(`${base}/v1/models`)).status).toBe(401)
@@ -137,7 +137,7 @@ describe('the image, as it would be', () => {
     expect(await runHealthCheck(env)).toBe(1)
   })
 
-  it('finishes what runs before it stops', { timeout: 60_000 }, async () => {
+  it('finishes what runs before it stops', { timeout: 300_000 }, async () => {
     const env = await makeEnvironment()
     const server = await serve(env)
     const messages = [{ role: 'user', content: 'Hello' }]
@@ -147,7 +147,7 @@ describe('the image, as it would be', () => {
     expect(await stopped).toEqual([0, null])
   })
 
-  it('does not start without a key: it would serve everybody', { timeout: 60_000 }, async () => {
+  it('does not start without a key: it would serve everybody', { timeout: 300_000 }, async () => {
     const { TURNOUT_MASTER_KEY: _, ...env } = await makeEnvironment()
     const child = start(command, env)
     const [text, [code]] = await Promise.all([readAll(child.stderr!), once(child, 'exit')])
@@ -228,7 +228,7 @@ describe('the image, as it would be', () => {
   async function makeEnvironment(): Promise<Record<string, string>> {
     return {
       ...environment,
-      PORT: String(await findFreePort()),
+      PORT: String(await findQuietPort()),
       TURNOUT_DATA_DIR: mkdtempSync(join(folder, 'data-')),
       TURNOUT_MASTER_KEY: 'tk-test-container-0123456789',
       OPENAI_API_KEY: 'sk-test-container-0123456789',
@@ -258,7 +258,7 @@ describe('the image, as it would be', () => {
 
   /** Exit code and signal. */
   async function stop(child: ChildProcess): Promise<unknown[]> {
-    const exited = once(child, 'exit', { signal: AbortSignal.timeout(10_000) })
+    const exited = once(child, 'exit', { signal: AbortSignal.timeout(120_000) })
     child.kill('SIGTERM')
     return exited
   }
@@ -276,12 +276,3 @@ describe('the image, as it would be', () => {
     })
   }
 })
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}

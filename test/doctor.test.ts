@@ -10,6 +10,7 @@ import { addDoctorCommand } from '../src/cli/doctor.ts'
 import { checkDataFolder, checkDisk, checkNode, checkPort, type Finding } from '../src/cli/doctorChecks.ts'
 import { askModels } from '../src/cli/upstreamProbe.ts'
 import { parseConfig } from '../src/config/load.ts'
+import { findQuietPort } from './support/quietPort.ts'
 
 let folder: string
 const closers: (() => Promise<unknown>)[] = []
@@ -32,15 +33,6 @@ async function listen(server: Server | ReturnType<typeof createTcpServer>): Prom
 }
 const upstream = (listener: RequestListener) => listen(createServer(listener))
 const answering = (status: number) => upstream((_, res) => res.writeHead(status, { location: '/x' }).end('{}'))
-
-/** A port on which nothing listens: it was free a moment ago, and nobody else binds to it by chance. */
-async function freePort(): Promise<number> {
-  const server = createTcpServer()
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  const { port } = server.address() as AddressInfo
-  await new Promise((done) => server.close(done))
-  return port
-}
 
 const key = 'sk-test-doctor-0123456789'
 
@@ -94,7 +86,7 @@ describe('the whole', () => {
   })
 
   test('an upstream that is not there fails, as JSON too', async () => {
-    const { out, code } = await doctor(config(await freePort()), '--json')
+    const { out, code } = await doctor(config(await findQuietPort()), '--json')
     const { ok, findings } = JSON.parse(out) as { ok: boolean; findings: Finding[] }
     expect(ok).toBe(false)
     expect(code).toBe(1)
@@ -109,7 +101,7 @@ describe('the whole', () => {
     const port = await answering(200)
     const text = config(port)
       .replace('[one/a, two/b]', '[one/a, one/b]')
-      .replace(`${port}/other`, `${await freePort()}/other`)
+      .replace(`${port}/other`, `${await findQuietPort()}/other`)
     const { out, code } = await doctor(text)
     expect(out).toMatch(/^warn {2}upstream two: not reachable/m)
     expect(code).toBe(0)

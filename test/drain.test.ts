@@ -6,10 +6,11 @@ import { buffer } from 'node:stream/consumers'
 import { afterEach, expect, it } from 'vitest'
 import { defaults } from '../src/config/defaults.ts'
 import { type ListeningServer, listen } from '../src/http/server.ts'
+import { findQuietPort } from './support/quietPort.ts'
 
 const settings = { ...defaults.server, port: 0, trustedProxies: [], corsOrigins: [] }
 /** Far less than the 75 s for which an idle connection is kept, far more than the tests need. */
-const bound = 10_000
+const bound = 60_000
 
 let server: ListeningServer
 const agents: Agent[] = []
@@ -51,7 +52,8 @@ it('closes connections that are idle at once', async () => {
 })
 
 it('takes no new connection', async () => {
-  server = await listen((_req, res) => void res.end('done'), settings)
+  // One that nobody else gets in the moment between.
+  server = await listen((_req, res) => void res.end('done'), { ...settings, port: await findQuietPort() })
   await server.drain(bound)
   const [error] = await once(connect(server.port, '127.0.0.1'), 'error')
   expect(error).toMatchObject({ code: 'ECONNREFUSED' })

@@ -1,11 +1,12 @@
 // Signed tokens of end users at the door of a whole gateway: whom a request is booked on, what they never open, what is logged of them.
-import fc from 'fast-check'
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type ControlGateway, document, startControl } from './support/control.ts'
 import { get, post, send } from './support/exchange.ts'
 import { startGateway, upstreamAt } from './support/gateway.ts'
 import { type Issuer, type IssuerKey, makeIssuerKey, sign, startIssuer } from './support/issuer.ts'
+import fc from './support/seededCheck.ts'
 
 let key: IssuerKey
 let issuer: Issuer

@@ -29,7 +29,7 @@ function judge(status: number, type: string, text: string): string | undefined {
 }
 
 describe('fuzz', () => {
-  it(`${COUNT} bodies are each answered as they should be`, { timeout: 120_000 }, async () => {
+  it(`${COUNT} bodies are each answered as they should be`, { timeout: 300_000 }, async () => {
     /** What the upstream got that no gateway may send. */
     const sent: string[] = []
     const upstream = await startFakeUpstream((_req, res: ServerResponse, body) => {

@@ -138,7 +138,7 @@ describe.skipIf(!installed)(`promtool${installed ? '' : ` (${withoutPrometheus})
   it('sees every alert fire when it must, and keep quiet when it must not', () => {
     for (const file of renderRuleTests().keys())
       expect(promtool('test', 'rules', join('tests', file)).text).not.toContain('FAILED')
-  }, 180_000)
+  }, 300_000)
 })
 
 describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutPrometheus})`}`, () => {
@@ -153,7 +153,7 @@ describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutProme
     await scene.admin('POST', '/bypass', { on: true, reason: 'rehearsal' })
     while ((await prometheus.query('turnout_bypass > 0')).length === 0) await scenarios.healthy!(scene)
     await scene.admin('POST', '/bypass', { on: false, reason: 'rehearsal is over' })
-  }, 180_000)
+  }, 300_000)
   afterAll(async () => {
     await prometheus?.close()
     await scene?.close()
@@ -180,12 +180,12 @@ describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutProme
       if (missing.length > 0) for (const name of ['healthy', 'traffic moved by percent']) await scenarios[name]!(scene)
     }
     expect(missing.map(({ place, expr }) => `${place}: ${concrete(expr)}`)).toEqual([])
-  }, 180_000)
+  }, 300_000)
 
   /** Plays until a query has what is looked for: rules are evaluated a second after the scrape that has it. */
   const until = async (expr: string, has: (found: Series[]) => boolean): Promise<Series[]> => {
     let found: Series[] = []
-    for (const deadline = Date.now() + 120_000; Date.now() < deadline; await scenarios.healthy!(scene)) {
+    for (const deadline = Date.now() + 240_000; Date.now() < deadline; await scenarios.healthy!(scene)) {
       found = await prometheus.query(concrete(expr))
       if (has(found)) break
     }
@@ -202,7 +202,7 @@ describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutProme
     const fired = namesOf(await prometheus.query('ALERTS{alertstate="firing"}'))
     for (const name of ['TurnoutDown', 'TurnoutLedgerFailing', 'TurnoutMemoryCritical', 'TurnoutCostPerHourHigh'])
       expect(fired).not.toContain(name)
-  }, 180_000)
+  }, 300_000)
 
   it('tells of canaries that were taken back: by which rule, and with the evidence that did it', async () => {
     const reasons = ['guard', 'hard']
@@ -223,7 +223,7 @@ describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutProme
           metric.rollout === 'canary:risky' && metric.guard === 'first_attempt_error' && Number(values.at(-1)![1]) >= 1,
       )
     expect(sank(await until(asked[0]!.expr, sank))).toBe(true)
-  }, 180_000)
+  }, 300_000)
 })
 
 const expectedEmpty: ReadonlySet<string> = new Set([])

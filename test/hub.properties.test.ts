@@ -1,5 +1,5 @@
 // Laws of the hub as property tests: there and back keeps the meaning, whole and streamed are the same, nothing touches its input.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { anthropicMessages } from '../src/dialects/anthropic-messages/index.ts'
 import type { BlockStart, ChatEvent } from '../src/dialects/chat.ts'
@@ -14,6 +14,7 @@ import { decodeStream } from '../src/dialects/openai-chat/decodeStream.ts'
 import { encodeRequest } from '../src/dialects/openai-chat/encodeRequest.ts'
 import { asReply, asStream, deepFreeze, feed, normalised, readReply, readStream } from './support/hubReply.ts'
 import { openAiValidators } from './support/openaiSchema.ts'
+import fc from './support/seededCheck.ts'
 import { hasShared } from './support/shared.ts'
 import { vendorValidators } from './support/vendorSchema.ts'
 

@@ -88,7 +88,7 @@ describe.skipIf(!hasShared)(`the identity lane on recorded traffic${needsShared}
 
   for (const cut of [0, 1, 7, 64]) {
     const how = cut === 0 ? 'whole' : `in pieces of ${cut} bytes`
-    it(`passes every request and reply but for the listed edits, replies ${how}`, { timeout: 60_000 }, async () => {
+    it(`passes every request and reply but for the listed edits, replies ${how}`, { timeout: 300_000 }, async () => {
       const wrong: string[] = []
       renewTargets(gateway, config)
       for (const [index, row] of rows.entries()) {
@@ -122,7 +122,7 @@ describe.skipIf(!hasShared)(`the identity lane on recorded traffic${needsShared}
     })
   }
 
-  it('gives the replay tool a body that it recognises, for each recording', { timeout: 60_000 }, async () => {
+  it('gives the replay tool a body that it recognises, for each recording', { timeout: 300_000 }, async () => {
     const { serve } = await loadReplay()
     const spliced = rows.map((row) => ({
       ...row,

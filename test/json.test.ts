@@ -1,7 +1,8 @@
 // Positions of JSON syntax errors: they are right, they are computed by us, and no word of the body is in the message.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { syntaxErrorOf } from '../src/dialects/json.ts'
+import fc from './support/seededCheck.ts'
 
 /**
  * Whether some JSON text begins with `prefix`. Told by completing it in every way that the grammar knows and asking the engine,

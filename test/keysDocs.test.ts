@@ -42,7 +42,7 @@ async function onDemo(
   }
 }
 
-it('every command on keys does what the page shows', { timeout: 240_000 }, async () => {
+it('every command on keys does what the page shows', { timeout: 300_000 }, async () => {
   const steps = stepsOf(before)
   expect(steps.length).toBeGreaterThan(20)
   await onDemo('examples/demo.yaml', {}, async (shell) => {
@@ -50,7 +50,7 @@ it('every command on keys does what the page shows', { timeout: 240_000 }, async
   })
 })
 
-it('every command with a token of an end user does what the page shows', { timeout: 120_000 }, async () => {
+it('every command with a token of an end user does what the page shows', { timeout: 300_000 }, async () => {
   const secret = 'a-demo-secret-of-32-characters-and-more'
   const [, sign] = [...after.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block!)
   const token = execFileSync('bash', ['-c', `${sign}\necho "$TOKEN"`], {

@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Ledger, type LedgerOptions, openLedger } from '../src/store/ledger.ts'
 import {
@@ -19,6 +18,7 @@ import type { AttemptRow, LedgerError } from '../src/store/ledgerRow.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow, tokens } from './support/ledgerRows.ts'
+import fc from './support/seededCheck.ts'
 
 let folder: string
 let store: Store

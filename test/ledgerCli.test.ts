@@ -68,7 +68,7 @@ beforeAll(async () => {
   await chat('sim/sim-fast', { user: 'alice' })
   await chat('sim/sim-fast', { user: 'alice', stream: true })
   await chat('sim/sim-cached', { user: '=bob' })
-}, 60_000)
+}, 300_000)
 
 afterAll(async () => {
   await endTurnout(gateway)
@@ -76,7 +76,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-describe('beside a running gateway', { timeout: 60_000 }, () => {
+describe('beside a running gateway', { timeout: 300_000 }, () => {
   it('verifies, without the keys that the configuration wants', async () => {
     const text = await cli('ledger', 'verify')
     const bill = billOf(simulator.calls)
@@ -169,7 +169,7 @@ describe('beside a running gateway', { timeout: 60_000 }, () => {
   })
 })
 
-describe('what is asked wrongly', { timeout: 60_000 }, () => {
+describe('what is asked wrongly', { timeout: 300_000 }, () => {
   // Each is a process of its own that takes a second to start.
   it.concurrent.each([
     [['ledger', 'verify', '--db', 'nowhere.db'], 'There is no database at'],
@@ -209,7 +209,7 @@ describe('what is asked wrongly', { timeout: 60_000 }, () => {
   })
 })
 
-describe('after the gateway', { timeout: 60_000 }, () => {
+describe('after the gateway', { timeout: 300_000 }, () => {
   it('C53 restores what was backed up, keeps what was there, and the gateway starts on it', async () => {
     expect(await endTurnout(gateway)).toBe(0)
     const backup = join(folder, 'backups', 'one.db')

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openLedger } from '../src/store/ledger.ts'
 import { openStore } from '../src/store/open.ts'
 import { verifyLedger } from '../src/store/verify.ts'
+import { drawOf } from './support/draws.ts'
 
 let folder: string
 let file: string
@@ -36,12 +37,20 @@ interface Promised {
 
 const script = fileURLToPath(new URL('./support/ledgerLoad.ts', import.meta.url))
 
-/** Runs the load until `stop` resolves, kills it, and returns what it said until then. */
-async function runAndKill(mode: string, killAfter: number): Promise<Promised> {
+/** Runs the load for so many milliseconds, and until so many rows were promised; kills it, and returns what it said until then. */
+async function runAndKill(mode: string, killAfter: number, least = 25): Promise<Promised> {
   child = spawn(process.execPath, ['--import', 'tsx', script, file, mode], { stdio: ['ignore', 'pipe', 'inherit'] })
   const said = text(child.stdout!)
+  let settled = 0
+  const enough = new Promise<void>((resolve) => {
+    child!.stdout!.on('data', (piece: Buffer) => {
+      settled += String(piece).split('S ').length - 1
+      if (settled >= least) resolve()
+    })
+  })
   await once(child.stdout!, 'data')
   await new Promise((resolve) => setTimeout(resolve, killAfter))
+  await enough
   expect(child.exitCode).toBeNull()
   child.kill('SIGKILL')
   await once(child, 'exit')
@@ -100,11 +109,12 @@ describe('C53 kill -9', () => {
     ['process', 6],
     ['power', 3],
   ] as const) {
-    it(`C53 nothing promised is lost, ${rounds} rounds in mode ${mode}`, { timeout: 60_000 }, async () => {
+    it(`C53 nothing promised is lost, ${rounds} rounds in mode ${mode}`, { timeout: 300_000 }, async () => {
+      const draw = drawOf(20)
       const all: Promised = { intents: new Set(), settled: new Map(), refused: [] }
       let orphans = 0
       for (let round = 0; round < rounds; round++) {
-        const promised = await runAndKill(mode, 60 + Math.random() * 400)
+        const promised = await runAndKill(mode, 60 + draw() * 400)
         expect(promised.refused).toEqual([])
         for (const id of promised.intents) {
           expect(all.intents.has(id)).toBe(false)
@@ -120,7 +130,7 @@ describe('C53 kill -9', () => {
     })
   }
 
-  it('C53 relaxed may lose the last moments, but what is there is whole', { timeout: 30_000 }, async () => {
+  it('C53 relaxed may lose the last moments, but what is there is whole', { timeout: 300_000 }, async () => {
     const promised = await runAndKill('relaxed', 400)
     const { requests } = await compare({ intents: new Set(), settled: new Map(), refused: [] })
     expect(requests).toBeGreaterThan(0)
@@ -130,7 +140,7 @@ describe('C53 kill -9', () => {
 
 describe('C53 a disk that is full', () => {
   it('C53 the file-size limit is met: rows are refused with a type, and all that was promised is there', {
-    timeout: 30_000,
+    timeout: 300_000,
   }, async () => {
     // 512-byte blocks: the log may grow to 600 KB.
     const command = `ulimit -f 1200; exec "$0" --import tsx "$1" "$2" process 4000`

@@ -61,7 +61,7 @@ beforeAll(async () => {
     ),
     limits: { slots: { per: 'route', concurrency: 1 } },
   })
-}, 60_000)
+}, 300_000)
 
 afterAll(async () => {
   await gateway?.close()

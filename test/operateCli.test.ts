@@ -22,7 +22,7 @@ const done = async (ran: Promise<Ran>): Promise<string> => {
   expect(code, err).toBe(0)
   return out
 }
-const slow = { timeout: 120_000 }
+const slow = { timeout: 300_000 }
 
 describe('against a running gateway', () => {
   it('models, swap, health and bypass', slow, async () => {

@@ -1,5 +1,5 @@
 // The price book: layers, names, unknown prices, corrections, limits of arithmetic, speed.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { noUsage, type Usage } from '../src/dialects/chat.ts'
 import { createBaseLayer } from '../src/pricing/base.ts'
@@ -9,6 +9,7 @@ import { createPriceMapLayer, type PriceLayer, patternOf } from '../src/pricing/
 import { modelCandidates } from '../src/pricing/names.ts'
 import { loadOverlay, readOverlay } from '../src/pricing/overlay.ts'
 import { type ModelPriceInput, pricesSchema } from '../src/pricing/priceSchema.ts'
+import fc from './support/seededCheck.ts'
 
 const usage = (some: Partial<Usage>): Usage => ({ ...noUsage(), ...some })
 const layer = (source: PriceLayer['source'], prices: Record<string, ModelPriceInput>): PriceLayer =>

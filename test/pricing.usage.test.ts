@@ -1,5 +1,5 @@
 // Usage of every wire as disjoint classes: quirks one by one, and the laws that hold for all.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { mergeRawUsage, readUsage as readAnthropic, readSideUsage } from '../src/dialects/anthropic-messages/usage.ts'
 import { noUsage, type Usage } from '../src/dialects/chat.ts'
@@ -7,6 +7,7 @@ import { readUsage as readGemini } from '../src/dialects/gemini/usage.ts'
 import { readUsage as readChat, writeUsage } from '../src/dialects/openai-chat/usage.ts'
 import { readUsage as readResponses } from '../src/dialects/openai-responses/usage.ts'
 import { readAnyUsage, readBedrockUsage, readCohereUsage } from '../src/pricing/usageShapes.ts'
+import fc from './support/seededCheck.ts'
 
 const usage = (some: Partial<Usage>): Usage => ({ ...noUsage(), ...some })
 const promptOf = (u: Usage): number => u.input + u.cacheRead + u.cacheWrite5m + u.cacheWrite1h + u.audioIn

@@ -5,6 +5,7 @@ import { ask, CHAT } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
 import { startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, upstreamAt } from './support/gateway.ts'
+import { findQuietPort } from './support/quietPort.ts'
 
 const open: { close(): Promise<void> }[] = []
 afterEach(async () => {
@@ -83,7 +84,7 @@ it('asks a gateway that found itself in a circle once, and then the next target'
 it('goes on answering for a while after it said that it is not ready', async () => {
   const simulator = keep(await startSimulator({}))
   const gateway = await startGateway({
-    server: { drainDelay: '3s' },
+    server: { drainDelay: '8s', port: await findQuietPort() },
     providers: { up: upstreamAt(simulator.url) },
     routes: { chat: 'up/a' },
   })

@@ -92,13 +92,19 @@ describe('the only target', () => {
   })
 
   it('is not asked again past the deadline of the request', async () => {
-    const { call, asked } = await stage({ a: down({ retryAfter: 1 }) }, { timeouts: { total: '300ms' } })
+    const { call, asked } = await stage(
+      { a: down({ retryAfter: 40 }) },
+      { timeouts: { total: '20s' }, retries: { ...quick, maxDelay: '60s' } },
+    )
     expect((await call()).status).toBe(503)
     expect(asked()).toHaveLength(1)
   })
 
   it('is let go when the client leaves during the wait', async () => {
-    const { simulator, gateway } = await stage({ a: down({ retryAfter: 1 }) })
+    const { simulator, gateway } = await stage(
+      { a: down({ retryAfter: 60 }) },
+      { retries: { ...quick, maxDelay: '120s' } },
+    )
     const sent = send('POST', `${gateway.url}${CHAT}`, ask('chat'))
     await simulator.waitFor(({ outcome }) => outcome !== 'running')
     sent.request.destroy()
@@ -118,8 +124,9 @@ describe('C38 Retry-After', () => {
 
   it('C38 as a date is waited for', async () => {
     // HTTP dates have whole seconds: two from now is between one and two away.
+    const { call, asked, simulator } = await stage({ a: {} })
     const date = new Date(Date.now() + 2000).toUTCString()
-    const { call, asked } = await stage({ a: down({ status: 429, retryAfter: date, times: 1 }) })
+    simulator.script('a', down({ status: 429, retryAfter: date, times: 1 }))
     const start = performance.now()
     expect((await call()).status).toBe(200)
     expect(performance.now() - start).toBeGreaterThanOrEqual(900)
@@ -229,16 +236,28 @@ describe('C40 everything open', () => {
     for (let n = 0; n < 5; n++) await call()
     expect(gateway.turnout.health.stateOf('up/a')).toBe('open')
     const before = simulator.calls.length
-    const replies = await Promise.all(Array.from({ length: 20 }, () => call()))
+    // Held, so that there is one probe however long the others take to come: it is allowed one a second.
+    simulator.script('a', { headersDelayMs: 600_000 })
+    const refused: Exchange[] = []
+    const sent = Array.from({ length: 20 }, () => send('POST', `${gateway.url}${CHAT}`, ask('chat')))
+    await new Promise<void>((resolve) => {
+      for (const { done } of sent) void done.then((reply) => refused.push(reply) === 19 && resolve())
+    })
+    await simulator.waitFor(({ outcome }) => outcome === 'running')
     expect(simulator.calls.length - before).toBe(1)
-    const refused = replies.filter(({ headers }) => headers['x-turnout-error'] === 'no_target')
-    expect(refused).toHaveLength(19)
+    for (const { request } of sent) request.destroy()
     for (const { status, headers, text } of refused) {
       expect(status).toBe(503)
-      expect(Number(headers['retry-after'])).toBeGreaterThan(50)
+      expect(headers['x-turnout-error']).toBe('no_target')
+      expect(Number(headers['retry-after'])).toBeGreaterThan(0)
       expect(Number(headers['retry-after'])).toBeLessThanOrEqual(60)
       expect(JSON.parse(text).error.code).toBe('no_target')
     }
+    await Promise.all(sent.map(({ done }) => done))
+    await simulator.waitFor(() => simulator.totals().running === 0)
+    simulator.script('a', {})
+    await expect.poll(async () => (await call()).status).toBe(200)
+    expect(gateway.turnout.health.stateOf('up/a')).toBe('closed')
   })
 
   it('gives the operator’s words in place of an error where the route says so, marked, in JSON and as a stream', async () => {

@@ -1,5 +1,5 @@
 // Assignment: published vectors, monotony, shares, units and openings.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import {
   bucketOf,
@@ -13,6 +13,7 @@ import {
 import { readOpening } from '../src/rollouts/opening.ts'
 import { defaultSources, parseSource, type UnitFacts, unitOf } from '../src/rollouts/unit.ts'
 import { formatUnit, parseUnit, UnitTable, unitIdOf } from '../src/rollouts/unitTable.ts'
+import fc from './support/seededCheck.ts'
 
 describe('murmur3', () => {
   it('gives the published values', () => {

@@ -1,5 +1,5 @@
 // The evidence at work: what counts, in which order, when it is enough, and that it survives.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import {
   bitOf,
@@ -19,6 +19,7 @@ import {
   unitIdOf,
 } from '../src/rollouts/index.ts'
 import { drawOf } from './support/draws.ts'
+import fc from './support/seededCheck.ts'
 
 const error = bitOf('first_attempt_error')
 const noon = Date.UTC(2026, 0, 5, 12)

@@ -1,5 +1,5 @@
 // The formulas of rollouts: golden values, identities, exact sums, intervals.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { million } from '../src/rollouts/assignment.ts'
 import { CleanShare } from '../src/rollouts/cleanShare.ts'
@@ -18,6 +18,7 @@ import { addLogs, EvidenceProcess } from '../src/rollouts/process.ts'
 import { SizeWindow } from '../src/rollouts/sizeWindow.ts'
 import { Tally } from '../src/rollouts/tally.ts'
 import { drawOf } from './support/draws.ts'
+import fc from './support/seededCheck.ts'
 
 /** Events as [on the canary, share]. */
 type Events = readonly (readonly [boolean, number])[]

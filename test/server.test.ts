@@ -11,6 +11,7 @@ import { type Exchange, get, post, send } from './support/exchange.ts'
 import { type FakeUpstream, openSse, sendJson, stall, startFakeUpstream } from './support/fakeUpstream.ts'
 import { single } from './support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+import { findQuietPort } from './support/quietPort.ts'
 import { openRaw, parseReply, rawExchange, rawPost } from './support/rawSocket.ts'
 
 const KEY = 'sk-test-0123456789abcdef'
@@ -477,7 +478,7 @@ describe('trusted proxies', () => {
 
 describe('stopping', () => {
   it('lets what runs finish, refuses what is new, and is done as soon as the last is', async () => {
-    const stopping = await startGateway(config())
+    const stopping = await startGateway({ ...config(), server: { port: await findQuietPort() } })
     let release = (): void => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -530,7 +531,7 @@ describe('stopping', () => {
     expect((await stream).text).toBe(event(chunk({ content: 'a' })) + event(finishChunk()) + DONE)
     await closed
     // Nobody waits for clients that keep their connections open for nothing.
-    expect(performance.now() - begun).toBeLessThan(10_000)
+    expect(performance.now() - begun).toBeLessThan(60_000)
     expect(stopping.lines.map(({ outcome }) => outcome)).toEqual(['ok', 'ok'])
     agent.destroy()
   })
@@ -575,12 +576,12 @@ describe('stopping', () => {
     const stopping = await startGateway({
       ...single,
       providers: { tls: upstreamAt(`https://127.0.0.1:${(mute.address() as AddressInfo).port}`) },
-      routes: { m: { targets: ['tls/m'], timeouts: { connect: '15s', firstToken: '100ms' } } },
+      routes: { m: { targets: ['tls/m'], timeouts: { connect: '120s', firstToken: '100ms', total: '120s' } } },
     })
     expect(await post(stopping.url + CHAT, ask('m', { stream: true }))).toMatchObject({ status: 504 })
     const begun = performance.now()
     await stopping.close()
-    expect(performance.now() - begun).toBeLessThan(10_000)
+    expect(performance.now() - begun).toBeLessThan(60_000)
     mute.close()
   })
 
@@ -595,8 +596,8 @@ describe('stopping', () => {
 
   it('starts with any mix of limits', async () => {
     for (const server of [
-      { headersTimeout: '60s', bodyTimeout: '1s' },
-      { headersTimeout: '1s', bodyTimeout: '60s' },
+      { headersTimeout: '60s', bodyTimeout: '30s' },
+      { headersTimeout: '30s', bodyTimeout: '60s' },
       { keepAliveTimeout: '1s' },
     ]) {
       const one = await startGateway({ ...config(), server })

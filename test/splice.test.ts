@@ -1,5 +1,5 @@
 // The splice: only the named top-level fields change, whatever JSON surrounds them, and no second spelling of a key gets past it.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { Refusal } from '../src/dialects/errors.ts'
 import { inspect } from '../src/dialects/openai-chat/inspect.ts'
@@ -15,6 +15,7 @@ import {
   render,
   spell,
 } from './support/jsonText.ts'
+import fc from './support/seededCheck.ts'
 
 const limits = { maxDepth: 128, maxMessages: 10_000 }
 const noEdits = { model: 'm', askUsage: false, params: undefined }

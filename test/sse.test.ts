@@ -1,9 +1,9 @@
 // Frames of event streams: cut anywhere, ended by any line end, they read as the standard's own parser reads them.
 import { createParser } from 'eventsource-parser'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { UpstreamFault } from '../src/dialects/errors.ts'
 import { FrameSplitter, MAX_FRAME_BYTES, readFrame } from '../src/dialects/sse.ts'
+import fc from './support/seededCheck.ts'
 
 interface Event {
   event: string | undefined

@@ -1,10 +1,11 @@
 // The tap of the identity lane recognises plain frames without parsing them: it must say of each what parsing would have said.
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import type { StreamTap } from '../src/dialects/dialect.ts'
 import { tap } from '../src/dialects/openai-chat/tap.ts'
 import { chunk } from './support/chatBodies.ts'
 import { spell } from './support/jsonText.ts'
+import fc from './support/seededCheck.ts'
 
 const edits = (stripUsage: boolean) => ({ stripUsage, choices: 1, quirks: [] })
 

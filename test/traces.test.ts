@@ -108,7 +108,7 @@ describe('a gateway with a collector', () => {
       expect(BigInt(span.endTimeUnixNano) <= BigInt(root.endTimeUnixNano)).toBe(true)
     }
     // Now, and not since the start of the machine.
-    expect(Math.abs(Number(BigInt(root.startTimeUnixNano) / 1_000_000n) - Date.now())).toBeLessThan(60_000)
+    expect(Math.abs(Number(BigInt(root.startTimeUnixNano) / 1_000_000n) - Date.now())).toBeLessThan(600_000)
     const told = JSON.stringify(spans)
     for (const secret of ['elephants', 'somebody@example.com', 'sk-test']) expect(told).not.toContain(secret)
     expect(collector.headers[0]!['x-collector-key']).toBe('sk-test-collector-0123456789')
@@ -130,7 +130,7 @@ describe('a gateway with a collector', () => {
     collector.status = 400
     expect((await scene.chat('healthy')).status).toBe(200)
     let failed = 0
-    while (failed === 0) {
+    while (failed < 2) {
       failed = (await scene.scrape()).get('turnout_trace_spans_total{outcome="failed"}')!
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
@@ -144,7 +144,7 @@ describe('traces in the database', () => {
   let scene: Scene
   beforeAll(async () => {
     scene = await startScene((document) => {
-      document.trace = { sample: 0, slow: '2s' }
+      document.trace = { sample: 0, slow: '4s' }
     })
   })
   afterAll(() => scene.close())
@@ -152,7 +152,7 @@ describe('traces in the database', () => {
     JSON.parse((await scene.admin('GET', `/traces${query}`)).text).data
 
   it('keeps errors and slow requests in any case, and of the others the share that is asked for', async () => {
-    scene.simulator.script('sim-paced', { firstTokenMs: 2_100, tokens: 2 })
+    scene.simulator.script('sim-paced', { firstTokenMs: 4_100, tokens: 2 })
     const good = await scene.chat('healthy')
     const broken = await scene.chat('streams', { stream: true })
     const slow = await scene.chat('slow', { stream: true })

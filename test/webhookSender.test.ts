@@ -44,7 +44,7 @@ const hook = (more: Partial<WebhookSettings> = {}): WebhookSettings => ({
   url: receiver.url,
   secrets: [secret],
   headers: {},
-  timeout: 5_000,
+  timeout: 60_000,
   attempts: 3,
   retryDelay: 5,
   ...more,
@@ -128,7 +128,7 @@ describe('one message', () => {
       'x-env': 'staging',
       'webhook-id': expect.stringMatching(/^msg_[0-9a-f]{32}$/),
     })
-    expect(Math.abs(Number(message!.headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(5)
+    expect(Math.abs(Number(message!.headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(120)
     await receiver.verify(message!, secret)
     await ended(sender)
     expect(sender.shelf.list({ limit: 10 })).toMatchObject([
@@ -235,10 +235,10 @@ describe('a receiver that fails', () => {
       () => {},
       (_res, req) => req.socket.destroy(),
     )
-    const nobody = await startReceiver()
-    await nobody.close()
+    // Reserved: a port that was free a moment ago may be another test's by now.
+    const nobody = { url: 'http://127.0.0.1:1/hooks' }
     // Long enough for the second one to be cut off in time on a busy machine.
-    const sender = open([hook({ attempts: 1, timeout: 1_000 }), hook({ name: 'gone', url: nobody.url, attempts: 1 })])
+    const sender = open([hook({ attempts: 1, timeout: 3_000 }), hook({ name: 'gone', url: nobody.url, attempts: 1 })])
     sender.notify(event(1))
     await receiver.received(1)
     sender.notify(event(2))
@@ -249,7 +249,7 @@ describe('a receiver that fails', () => {
 
   it('is taken at its word when it has answered 200 and never ends its body', async () => {
     receiver.answer((res) => res.writeHead(200).write('x'))
-    const sender = open([hook({ timeout: 60 })])
+    const sender = open([hook({ timeout: 3_000 })])
     sender.notify(event())
     await ended(sender)
     expect(sender.shelf.list({ limit: 1 })).toMatchObject([{ state: 'delivered', attempts: 1 }])

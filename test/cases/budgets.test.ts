@@ -1,5 +1,6 @@
 // Cases C28, C30 and C31: budgets under concurrency, refusals that say why, and spending that goes to the key.
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { clearOf, hour } from '../support/calendar.ts'
 import { ask, CHAT } from '../support/chatBodies.ts'
 import { type Exchange, get, post } from '../support/exchange.ts'
 import { appKey, bearer, billOf, type LedgerGateway, otherKey, startLedgerGateway } from '../support/ledgerGateway.ts'
@@ -35,6 +36,9 @@ describe('C28 500 requests at once against a budget of k requests', () => {
   })
 })
 
+// Two of a test's requests are to be in the same hour.
+beforeEach(() => clearOf(hour, 60_000))
+
 describe('C30 no implicit budget, and a refusal that names scope, limit, spending and reset', () => {
   it('refuses nothing for money unless a budget says so', async () => {
     const books = await open({})
@@ -57,7 +61,7 @@ describe('C30 no implicit budget, and a refusal that names scope, limit, spendin
     const reply = await chat(books, { user: 'ann' })
     expect(reply.status).toBe(402)
     const { error } = JSON.parse(reply.text) as { error: { code: string; message: string; metadata: Json } }
-    const reset = new Date(Math.ceil(Date.now() / 3_600_000) * 3_600_000).toISOString()
+    const reset = new Date(Math.ceil(Date.now() / hour) * hour).toISOString()
     const spent = (Number(billOf(books.simulator.calls)) / 1e9).toString()
     expect(error.metadata).toMatchObject({ budget: 'small', scope, limit_usd: '0.00012', spent_usd: spent, reset })
     expect(error.message).toContain(`It resets at ${reset}.`)

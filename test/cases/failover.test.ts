@@ -53,12 +53,25 @@ beforeEach(() => {
   renewTargets(gateway, configOf())
 })
 
-const timeouts = { firstToken: '200ms', idle: '200ms' }
+/** Where nothing may come the limit is short; whoever answers has time enough, however busy the machine. */
+const hasty = { firstToken: '200ms', idle: '200ms', total: '120s' }
+const beforeFirst = { firstToken: '200ms', idle: '60s' }
+const between = { firstToken: '60s', idle: '200ms' }
 
 const configOf = (): Record<string, unknown> => ({
   ...single,
   providers: { p: upstreamAt(upstream.url) },
-  routes: { both: { targets: ['p/first', 'p/second'], timeouts }, alone: { targets: ['p/only'], timeouts } },
+  targets: {
+    silent: { provider: 'p', model: 'first', timeouts: hasty },
+    gaps: { provider: 'p', model: 'first', timeouts: between },
+  },
+  routes: {
+    both: ['p/first', 'p/second'],
+    alone: 'p/only',
+    silentBoth: ['silent', 'p/second'],
+    silentAlone: { targets: ['p/only'], timeouts: beforeFirst },
+    gapsBoth: ['gaps', 'p/second'],
+  },
 })
 
 const overloaded = { error: { message: 'Overloaded', type: 'overloaded_error', param: null, code: null } }
@@ -211,15 +224,16 @@ describe('C41 stalls after a 200', () => {
   ]
   it.each(silent)('C41 %s for too long before the first token: the next target answers', async (_what, script) => {
     first = script
-    const { status, text } = await streamed('both')
+    const { status, text } = await streamed('silentBoth')
     expect([status, text]).toEqual([200, answer])
     const seen = upstream.requests.at(-2)!
+    await upstream.waitFor((request) => request === seen && request.done)
     expect(seen.closedEarly).toBe(true)
   })
 
   it.each(silent)('C41 %s for too long, alone: 504', async (_what, script) => {
     first = script
-    const exchange = await streamed('alone')
+    const exchange = await streamed('silentAlone')
     expect([exchange.status, exchange.headers['x-turnout-error']]).toEqual([504, 'first_token_timeout'])
   })
 
@@ -233,7 +247,7 @@ describe('C41 stalls after a 200', () => {
     'C41 %s for too long between chunks: an error frame, no other text, no [DONE]',
     async (_what, script) => {
       first = script
-      const { status, text } = await streamed('both')
+      const { status, text } = await streamed('gapsBoth')
       expect(status).toBe(200)
       expect(text).toContain(content)
       const data = dataOf(text)
@@ -252,7 +266,7 @@ describe('C41 stalls after a 200', () => {
         res.write('{"id":')
         await stall(res)
       }
-      const { text } = await whole('both')
+      const { text } = await whole('gapsBoth')
       expect(JSON.parse(text).choices[0].message.content).toBe('from the second')
     }
   })

@@ -348,7 +348,7 @@ describe('C54 migrations of the whole program', () => {
   }
 
   it('C54 a database of every earlier version is brought up to date and served from, and keeps what was in it', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const all = readMigrations(packageMigrations)
     const build = buildTurnout()
@@ -370,7 +370,7 @@ describe('C54 migrations of the whole program', () => {
   })
 
   it('C54 one that fails is rolled back, the program refuses to start and says why, and the earlier program goes on', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const good = buildTurnout()
     const place = await openFolder()
@@ -395,7 +395,7 @@ describe('C54 migrations of the whole program', () => {
 
 describe('C57 retention beside traffic', () => {
   it('C57 a start with a hundred days of old rows deletes them in small steps, and no request waits for it', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const place = await openPlace({ ledger: { retentionDays: 30 } })
     onTestFinished(() => place.close())

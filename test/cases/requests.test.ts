@@ -1,12 +1,12 @@
 // Cases C2, C12, C59 and C60: what requests must survive, and what must not survive in them.
 import type { ServerResponse } from 'node:http'
-import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ask, CHAT, chunks, reply } from '../support/chatBodies.ts'
 import { post } from '../support/exchange.ts'
 import { type FakeUpstream, sendJson, sendSse, sseText, startFakeUpstream } from '../support/fakeUpstream.ts'
 import { single } from '../support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from '../support/gateway.ts'
+import fc from '../support/seededCheck.ts'
 
 let upstream: FakeUpstream
 let gateway: TestGateway

@@ -20,6 +20,7 @@ const UPSTREAM_KEY = 'sk-test-upstream-0123456789'
 let upstream: FakeUpstream
 let open: TestGateway
 let locked: TestGateway
+let hasty: TestGateway
 /** A server that nobody may ever call. */
 let trap: Server
 let trapUrl = ''
@@ -48,8 +49,14 @@ beforeAll(async () => {
     'azure-*': 'azure/*',
     'ünï-*': 'p/日本\u0007\u{1f682}',
   }
-  const limits = { maxBody: '16KB', maxMessages: 20, maxJsonDepth: 10, headersTimeout: '150ms', bodyTimeout: '150ms' }
+  const limits = { maxBody: '16KB', maxMessages: 20, maxJsonDepth: 10 }
   open = await startGateway({ ...single, server: limits, providers, routes, directModels: true })
+  hasty = await startGateway({
+    ...single,
+    server: { headersTimeout: '150ms', bodyTimeout: '150ms' },
+    providers,
+    routes,
+  })
   locked = await startGateway({
     ...single,
     server: { corsOrigins: ['https://app.example.com'] },
@@ -62,7 +69,7 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
-  await Promise.all([open?.close(), locked?.close()])
+  await Promise.all([open?.close(), locked?.close(), hasty?.close()])
   await upstream?.close()
   trap?.close()
 })
@@ -432,7 +439,7 @@ describe('C52 limits', () => {
 
   it('C52 of the time for headers and for the body', async () => {
     const slow = async (begin: string, rest: string): Promise<string> => {
-      const raw = await openRaw(open.port)
+      const raw = await openRaw(hasty.port)
       raw.write(begin)
       // A byte now and then keeps nobody's attention.
       let at = 0

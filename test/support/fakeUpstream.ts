@@ -21,7 +21,7 @@ export interface SeenRequest {
 export interface FakeUpstream {
   url: string
   requests: SeenRequest[]
-  /** Resolves with the first request, past or to come, for which the predicate holds. Default 5000 ms. */
+  /** Resolves with the first request, past or to come, for which the predicate holds. Default 60 s. */
   waitFor(predicate: (request: SeenRequest) => boolean, timeoutMs?: number): Promise<SeenRequest>
   /** Destroys all connections. Rejects with the first error that a handler threw. */
   close(): Promise<void>
@@ -68,7 +68,7 @@ export async function startFakeUpstream(handler: Handler): Promise<FakeUpstream>
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
-    waitFor(predicate, timeoutMs = 5000) {
+    waitFor(predicate, timeoutMs = 60_000) {
       return new Promise((resolve, reject) => {
         const look = () => {
           const found = requests.find(predicate)

@@ -34,7 +34,7 @@ export interface FaultRow {
   stream: Verdict
 }
 
-const SHORT = '200ms'
+const SHORT = '600ms'
 const TOKENS = 24
 /** Seconds that a vendor asks to wait: more than the matrix has the patience for. */
 export const RETRY_AFTER = 30
@@ -72,7 +72,7 @@ export const faultTable: readonly FaultRow[] = [
     name: 'slow headers',
     at: { fault: { kind: 'slowHeaders' } },
     // A whole reply says nothing until all of it is generated: there is no first token to wait for, only the limit of the call.
-    timeouts: { firstToken: SHORT, total: '400ms' },
+    timeouts: { firstToken: SHORT, total: '1200ms' },
     json: upstream('total_timeout', 504, { helps: 'next' }),
     stream: upstream('first_token_timeout', 504),
   },
@@ -136,7 +136,7 @@ export const faultTable: readonly FaultRow[] = [
   {
     name: 'stall under keep-alive comments',
     at: { tokens: TOKENS, keepAliveMs: 20, fault: { kind: 'stall' } },
-    timeouts: { firstToken: SHORT, idle: SHORT, total: '5s' },
+    timeouts: { firstToken: SHORT, idle: SHORT, total: '60s' },
     json: upstream('first_token_timeout', 504),
     stream: upstream('first_token_timeout', 504),
   },

@@ -1,5 +1,5 @@
 // Random JSON as text: every spelling that the grammar allows, with the pieces known, so that a test can say what an edit must give.
-import fc from 'fast-check'
+import fc from './seededCheck.ts'
 
 /** One field as written: what its key decodes to, the key's text, the value's text. */
 export interface Member {

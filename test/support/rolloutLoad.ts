@@ -62,7 +62,7 @@ export async function startRollout(rollout: string, more = '', scene: RolloutSce
 }
 
 async function drive(url: string, over: (replies: readonly Reply[]) => boolean, how: Drive): Promise<Reply[]> {
-  const { clients = 8, stream = false, patience = 30_000, headers } = how
+  const { clients = 8, stream = false, patience = 150_000, headers } = how
   const replies: Reply[] = []
   const end = Date.now() + patience
   let sent = 0

@@ -39,7 +39,7 @@ export const documentOf = (simulator: string): Document => ({
   },
   // Short waits: the scenarios are seconds, not minutes.
   retries: { attempts: 2, baseDelay: '5ms', maxDelay: '20ms', budget: 1 },
-  breaker: { failures: 6, openFor: '300ms', unhealthyFor: '300ms' },
+  breaker: { failures: 6, openFor: '1500ms', unhealthyFor: '1500ms' },
   // Nobody listens there.
   webhooks: { ops: { url: 'http://127.0.0.1:9/', secret: 'test-hook-secret-0123456789', attempts: 1 } },
   alerts: { dear: { kind: 'spend', usd: 100 } },
@@ -164,10 +164,11 @@ export const scenarios: Readonly<Record<string, (scene: Scene) => Promise<void>>
     scene.simulator.script('dead-breaker', scripts['dead-breaker'])
     for (let n = 0; n < 8; n++) await scene.chat('breaker')
     const opened = Date.now()
-    while (Date.now() - opened < 5_000) {
+    while (Date.now() - opened < 60_000) {
       await scene.chat('breaker')
       const state = (await scene.scrape()).get('turnout_breaker_state{target="alpha/dead-breaker",state="closed"}')
       if (state === 1) return
+      await new Promise((resolve) => setTimeout(resolve, 50))
     }
     throw new Error('the breaker did not close again')
   },

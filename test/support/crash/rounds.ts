@@ -46,7 +46,7 @@ const clients = 16
 /** Below what the simulator remembers, retries included. */
 const maxRequests = 500
 /** What `relaxed` may lose is 50 ms; on a machine that is busy with other things the timer comes late. */
-const relaxedSlack = 400
+const relaxedSlack = 2_500
 
 /** Most rounds are in the default mode. */
 function modeOf(round: number): LedgerMode {
@@ -206,13 +206,13 @@ async function loadAndKill(server: Server, { simulator, file, mode, moment, dice
         onSeen: ({ seen }) => seen === 'whole' && step('whole'),
       })
       sightings.push(sighting)
-      if (isLong) await pause(20)
+      if (isLong) await pause(60)
     }
   }
   const load = Promise.all(Array.from({ length: isLong ? 8 : clients }, client))
   // The load ends by itself where so many requests do not come to the moment that was chosen.
   let lock: DbLock | undefined
-  if (moment === 'time') await pause(isLong ? dice.between(700, 1000) : dice.between(20, 500))
+  if (moment === 'time') await pause(isLong ? dice.between(3_200, 3_500) : dice.between(20, 500))
   else if (moment === 'lock') {
     await pause(dice.between(20, 300))
     lock = await lockDatabase(file)
@@ -228,12 +228,12 @@ async function loadAndKill(server: Server, { simulator, file, mode, moment, dice
 }
 
 async function countCalls(simulator: Simulator, count: number, strike: () => void): Promise<void> {
-  await simulator.waitFor(({ n }) => n >= count, 20_000).then(strike, () => {})
+  await simulator.waitFor(({ n }) => n >= count, 60_000).then(strike, () => {})
 }
 
 /** The vendor has learnt that the gateway is gone. */
 async function simulatorIsQuiet(simulator: Simulator): Promise<void> {
-  if (simulator.totals().running > 0) await simulator.waitFor(() => simulator.totals().running === 0, 10_000)
+  if (simulator.totals().running > 0) await simulator.waitFor(() => simulator.totals().running === 0, 60_000)
 }
 
 function add(report: CrashReport, found: Findings, round: number): void {

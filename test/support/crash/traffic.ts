@@ -17,6 +17,8 @@ export const scripts: Record<string, Script> = {
   'sim-half-down': { tokens: 12, fault: { kind: 'status', status: 503, rate: 0.5 } },
   // Long enough to watch.
   'sim-steady': { tokens: 400, tokensPerSecond: 150 },
+  // Longer than it takes to fill a disk.
+  'sim-lasting': { tokens: 2_000, tokensPerSecond: 150 },
   // Breaks off after its first tokens.
   'sim-broken': { tokens: 24, tokensPerSecond: 1000, fault: { kind: 'cut', afterTokens: 8 } },
 }
@@ -57,6 +59,7 @@ export function configFor(upstream: string, dataDir: string, ledger: Record<stri
       thinking: 'sim/sim-thinking',
       silent: 'sim/sim-silent',
       steady: 'sim/sim-steady',
+      lasting: 'sim/sim-lasting',
       // A model whose tokens can be counted exactly.
       counted: 'sim/gpt-4o',
       broken: 'sim/sim-broken',
@@ -153,5 +156,5 @@ function judge(it: Sighting): void {
 
 /** Sockets for so many clients at once; their connections die with the gateway. */
 export function openAgent(connections: number): Agent {
-  return new Agent({ connections, pipelining: 1, headersTimeout: 20_000, bodyTimeout: 20_000 })
+  return new Agent({ connections, pipelining: 1, headersTimeout: 120_000, bodyTimeout: 120_000 })
 }
