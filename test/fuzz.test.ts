@@ -29,7 +29,7 @@ function judge(status: number, type: string, text: string): string | undefined {
 }
 
 describe('fuzz', () => {
-  it(`${COUNT} bodies are each answered as they should be`, { timeout: 300_000 }, async () => {
+  it(`${COUNT} bodies are each answered as they should be`, { timeout: 900_000 }, async () => {
     /** What the upstream got that no gateway may send. */
     const sent: string[] = []
     const upstream = await startFakeUpstream((_req, res: ServerResponse, body) => {
@@ -55,7 +55,7 @@ describe('fuzz', () => {
       providers: { p: upstreamAt(upstream.url) },
       routes: { m: 'p/m', 'f-*': 'p/*' },
     })
-    const client = new Pool(gateway.url, { connections: IN_FLIGHT, headersTimeout: 20_000, bodyTimeout: 20_000 })
+    const client = new Pool(gateway.url, { connections: IN_FLIGHT, headersTimeout: 120_000, bodyTimeout: 120_000 })
     const wrong: string[] = []
     const statuses = new Map<number, number>()
     const bodies = fuzzBodies(SEED, COUNT)

@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findLedger, hashOf } from '../src/cli/ledgerFile.ts'
@@ -109,11 +110,14 @@ describe('beside a running gateway', { timeout: 300_000 }, () => {
     expect(last.out).toMatch(/ {2}req_\w{11} {2}200 {2}ok {2}sim\/sim-cached {2}web {2}\d+\+\d+ tokens {2}0\.\d+ USD/)
     const tail = startTurnout(['ledger', 'tail', '--json', '-n', '1'], shell())
     try {
-      const first = await said(tail, 'stdout', /\n/)
-      expect(JSON.parse(first)).toMatchObject({ route: 'sim/sim-cached', key: 'web', outcome: 'ok' })
+      // Read from the start: the next line may be here before the reply that it is about.
+      const lines: string[] = []
+      createInterface({ input: tail.stdout! }).on('line', (line) => lines.push(line))
+      await expect.poll(() => lines.length).toBe(1)
+      expect(JSON.parse(lines[0]!)).toMatchObject({ route: 'sim/sim-cached', key: 'web', outcome: 'ok' })
       const id = await chat('sim/sim-fast')
-      const next = await said(tail, 'stdout', /\n/)
-      expect(JSON.parse(next.trim().split('\n').at(-1)!).id).toBe(id)
+      await expect.poll(() => lines.length).toBe(2)
+      expect(JSON.parse(lines[1]!).id).toBe(id)
     } finally {
       expect(await endTurnout(tail, 'SIGINT')).toBe(0)
     }

@@ -196,7 +196,7 @@ function judge({ status, headers, text, complete, error }: Reply, stream: boolea
 async function leftOver(url: string, running: () => number): Promise<{ gateway: number; vendor: number }> {
   for (let look = 0; ; look++) {
     const { in_flight } = (await (await fetch(`${url}/status`)).json()) as { in_flight: number }
-    if ((in_flight === 0 && running() === 0) || look === 50) return { gateway: in_flight, vendor: running() }
+    if ((in_flight === 0 && running() === 0) || look === 600) return { gateway: in_flight, vendor: running() }
     await pause(100)
   }
 }

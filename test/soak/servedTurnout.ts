@@ -18,8 +18,8 @@ export interface ServedTurnout {
   readonly notes: Line[]
   /** Puts a document in the place of the file, at once. */
   write(config: Record<string, unknown> | string): void
-  /** Has the file read again (SIGHUP). Resolves with what the log says came of it. */
-  reload(): Promise<Line>
+  /** Has the file read again (SIGHUP). Resolves with what the log says came of it; lines that `other` knows are about another file. */
+  reload(other?: (line: Line) => boolean): Promise<Line>
   /** Resident memory in bytes. */
   rss(): number
   /** Opens a reader of the ledger, beside the running writer. */
@@ -45,7 +45,7 @@ export async function serveTurnout(
   write(config)
   const child = startTurnout(['serve', '--config', path], { cwd: folder, ...options })
   const notes: Line[] = []
-  const waiting: { resolve(line: Line): void; reject(error: Error): void }[] = []
+  const waiting: { resolve(line: Line): void; reject(error: Error): void; other(line: Line): boolean }[] = []
   child.once('exit', (code) => {
     for (const { reject } of waiting.splice(0)) reject(new Error(`the gateway has ended with ${code}`))
   })
@@ -54,7 +54,11 @@ export async function serveTurnout(
     if (!text.includes('"event"')) return
     const line = JSON.parse(text) as Line
     if (notes.push(line) > KEPT_NOTES) notes.shift()
-    if (line.event === 'swapped' || line.event === 'refused') for (const { resolve } of waiting.splice(0)) resolve(line)
+    if (line.event !== 'swapped' && line.event !== 'refused') return
+    for (const one of waiting.splice(0)) {
+      if (one.other(line)) waiting.push(one)
+      else one.resolve(line)
+    }
   })
   const url = await listening(child)
   // It says so a moment before it takes signals; it answers only after.
@@ -66,8 +70,8 @@ export async function serveTurnout(
     file,
     notes,
     write,
-    reload() {
-      const told = new Promise<Line>((resolve, reject) => waiting.push({ resolve, reject }))
+    reload(other = () => false) {
+      const told = new Promise<Line>((resolve, reject) => waiting.push({ resolve, reject, other }))
       child.kill('SIGHUP')
       return told
     },

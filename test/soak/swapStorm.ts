@@ -119,7 +119,8 @@ export async function stormSwaps(options: SwapStormOptions): Promise<SwapStormRe
       if (number % 10 === 0) await offerMistakes(served, report)
       prepare(number)
       served.write(documentOf(number, simulator.url))
-      const { event } = await served.reload()
+      // The watch on the file may have met the one with mistakes, too, and say so late.
+      const { event } = await served.reload((line) => line.event === 'refused' && hasMistakes(line))
       if (event === 'swapped') report.swaps++
       else note(report.failed, `swap ${number}: ${event}`)
       await someAnswered(4)
@@ -157,10 +158,14 @@ function note(list: string[], text: string): void {
 /** Puts a file with mistakes in the place of the good one: it is refused with all of them, each with its path. */
 async function offerMistakes(served: ServedTurnout, report: SwapStormReport): Promise<void> {
   served.write('{ server: { port: none }, routes: { chat: [nobody/x] } }')
-  const { event, problems } = await served.reload()
+  const line = await served.reload()
+  if (line.event === 'refused' && hasMistakes(line)) report.refused++
+  else note(report.failed, `a file with mistakes: ${line.event} ${line.problems}`)
+}
+
+function hasMistakes({ problems }: { problems?: unknown }): boolean {
   const text = String(problems)
-  if (event === 'refused' && text.includes('server.port') && text.includes('routes.chat')) report.refused++
-  else note(report.failed, `a file with mistakes: ${event} ${text}`)
+  return text.includes('server.port') && text.includes('routes.chat')
 }
 
 /** Judges one reply: whole, and everything in it of one document. `numberOf`: which document each version turned out to be. */

@@ -54,7 +54,8 @@ export async function startGateway(
     flush: async () => {},
   }
   const metrics = createMetrics()
-  const tokens = createTokenCounter()
+  // As patient as a busy machine needs: a count that is exact is one in each run.
+  const tokens = createTokenCounter({ maxWait: 60_000 })
   const turnout = createTurnout({
     snapshot,
     log,

@@ -9,7 +9,20 @@ import { openStore } from '../../src/store/open.ts'
 import { attemptRow, intentOf, requestRow } from './ledgerRows.ts'
 
 const [file = '', mode = 'process', most = '1000000'] = process.argv.slice(2)
-const say = (line: string): void => void writeSync(1, `${line}\n`)
+const moment = new Int32Array(new SharedArrayBuffer(4))
+
+/** What is said is in the pipe when this returns. A pipe that its reader has not emptied yet takes a part, or nothing (EAGAIN). */
+function say(line: string): void {
+  let rest = Buffer.from(`${line}\n`)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      Atomics.wait(moment, 0, 0, 1)
+    }
+  }
+}
 
 // With a file-size limit the kernel sends this signal; unhandled it ends the process, handled the write fails.
 process.on('SIGXFSZ', () => {})
