@@ -163,8 +163,8 @@ async function offerMistakes(served: ServedTurnout, report: SwapStormReport): Pr
   else note(report.failed, `a file with mistakes: ${line.event} ${line.problems}`)
 }
 
-function hasMistakes({ problems }: { problems?: unknown }): boolean {
-  const text = String(problems)
+function hasMistakes(line: Record<string, unknown>): boolean {
+  const text = String(line.problems)
   return text.includes('server.port') && text.includes('routes.chat')
 }
 
