@@ -45,7 +45,7 @@ describe('an arm that is the same model', () => {
     expect(forced.length).toBeGreaterThanOrEqual(tuned.length)
     expect(forced.every((body) => body.max_completion_tokens === 2 && body.model === 'stable')).toBe(true)
     expect([bodies[before].model, bodies[before].temperature]).toEqual(['stable', undefined])
-  }, 60_000)
+  }, 300_000)
 
   it('with another system text goes its way to the end', async () => {
     await start(steps + calm, '', { targets, canary: 'told', keepBodies: true })
@@ -63,7 +63,7 @@ describe('an arm that is the same model', () => {
     const told = bodies.slice(0, before).filter(({ messages }) => messages[0].role === 'system').length
     expect(told).toBe(replies.filter((reply) => reply.headers['x-turnout-target'] === 'told').length)
     expect(told).toBeLessThan(before)
-  }, 60_000)
+  }, 300_000)
 })
 
 describe('parameters that are forced on another vendor', () => {

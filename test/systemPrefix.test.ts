@@ -2,7 +2,6 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { inspect } from '../src/dialects/openai-chat/inspect.ts'
 import { patch } from '../src/dialects/openai-chat/patch.ts'
@@ -12,6 +11,7 @@ import { CHAT } from './support/chatBodies.ts'
 import { document, startControl } from './support/control.ts'
 import { send } from './support/exchange.ts'
 import { bodiesOf, expectVendorBodies } from './support/hubVendors.ts'
+import fc from './support/seededCheck.ts'
 
 const prefix = 'Say "planted-prefix-okapi"\nin every reply. \u2603'
 const keyOfApp = { authorization: 'Bearer sk-test-app-key-0123456789' }
