@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest'
 import { ask, CHAT, chunks, reply, usageChunk } from './chatBodies.ts'
 import { type Exchange, post } from './exchange.ts'
 import { type FakeUpstream, type Handler, sendJson, sendSse, sseText, startFakeUpstream } from './fakeUpstream.ts'
-import { startGateway, type TestGateway, upstreamAt } from './gateway.ts'
+import { type GatewayOptions, startGateway, type TestGateway, upstreamAt } from './gateway.ts'
 
 type Json = Record<string, unknown>
 
@@ -31,15 +31,19 @@ export async function startCacheGateway(
   cache: Json | boolean = true,
   handler: Handler = speak(),
   config: Json = {},
+  options: GatewayOptions = {},
 ): Promise<CacheGateway> {
   const upstream = await startFakeUpstream(handler)
   onTestFinished(() => upstream.close())
-  const gateway = await startGateway({
-    providers: { p: upstreamAt(upstream.url) },
-    routes: { m: { targets: ['p/m'], cache } },
-    prices: { '*': { input: 1, output: 5 } },
-    ...config,
-  })
+  const gateway = await startGateway(
+    {
+      providers: { p: upstreamAt(upstream.url) },
+      routes: { m: { targets: ['p/m'], cache } },
+      prices: { '*': { input: 1, output: 5 } },
+      ...config,
+    },
+    options,
+  )
   onTestFinished(() => gateway.close())
   return {
     gateway,
