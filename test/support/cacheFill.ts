@@ -1,18 +1,23 @@
 // Stores ten times what fits into a cache, in a process of its own, and prints how much memory that took at most.
+import { randomBytes } from 'node:crypto'
 import { ENTRY_OVERHEAD } from '../../src/state/cache/entry.ts'
 import { exactly } from '../../src/state/cache/pack.ts'
 import { createResponseCache } from '../../src/state/cache/responseCache.ts'
 
-const [size, body] = process.argv.slice(2).map(Number) as [number, number]
+const [size, body] = process.argv.slice(2, 4).map(Number) as [number, number]
+const compressAbove = process.argv[4] === 'compressed' ? 16 * 1024 : Number.POSITIVE_INFINITY
 const cache = createResponseCache({
-  settings: { size, compressAbove: Number.POSITIVE_INFINITY, persist: false, diskSize: size },
+  settings: { size, compressAbove, persist: false, diskSize: size },
 })
 globalThis.gc!()
 const before = process.memoryUsage().rss
 let most = 0
 let bytes = 0
 let over = 0
-const vendors = Buffer.alloc(64 * 1024, 'x')
+// Half of it can be compressed away.
+const vendors = Buffer.concat([randomBytes(32 * 1024), Buffer.alloc(32 * 1024, 'x')])
+/** Answers of one turn of the event loop: many more than ever come in one. */
+const TURN = body > 50_000 ? 20 : 1000
 for (let n = 0; bytes < 10 * size; n++) {
   // Lengths differ, as answers do, which is hard on the allocator.
   const length = Math.floor(body * (0.5 + ((n * 7919) % 1000) / 1000))
@@ -49,7 +54,7 @@ for (let n = 0; bytes < 10 * size; n++) {
     deadAt: at + 3_600_000,
   })
   if (cache.bytes > size) over++
-  if (n % 1000 === 0) {
+  if (n % TURN === 0) {
     // Between requests the event loop turns, and memory of buffers is given back.
     await new Promise((resolve) => setImmediate(resolve))
     most = Math.max(most, process.memoryUsage().rss)

@@ -33,14 +33,44 @@ export interface MemoryStore extends CacheStore {
   readonly bytes: number
 }
 
+/**
+ * An entry in the order of use. A Map keeps an order, too, but looks for its first through all that were deleted before it: with 66,000
+ * entries that took 46 µs for each that made room.
+ */
+interface Place {
+  entry: CacheEntry
+  before: Place
+  after: Place
+}
+
+/** A ring with an end that holds nothing: after it comes what was not asked for the longest, before it what was asked for last. */
+function makeRing(): Place {
+  const end = { entry: undefined } as unknown as Place
+  end.before = end.after = end
+  return end
+}
+
+function link(place: Place, end: Place): void {
+  place.before = end.before
+  place.after = end
+  end.before = end.before.after = place
+}
+
+function unlink({ before, after }: Place): void {
+  before.after = after
+  after.before = before
+}
+
 export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): MemoryStore {
-  /** In the order of use: the first was not asked for the longest. */
-  const kept = new Map<string, CacheEntry>()
+  const kept = new Map<string, Place>()
+  const end = makeRing()
   const byRoute = new Map<string, Holding>()
   let bytes = 0
 
   function add(entry: CacheEntry): void {
-    kept.set(entry.key, entry)
+    const place: Place = { entry, before: end, after: end }
+    link(place, end)
+    kept.set(entry.key, place)
     const holding = byRoute.get(entry.route) ?? { entries: 0, bytes: 0 }
     byRoute.set(entry.route, holding)
     holding.entries++
@@ -48,7 +78,9 @@ export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): Memo
     bytes += sizeOf(entry)
   }
 
-  function take(entry: CacheEntry): void {
+  function take(place: Place): void {
+    const { entry } = place
+    unlink(place)
     kept.delete(entry.key)
     const holding = byRoute.get(entry.route)!
     holding.entries--
@@ -57,26 +89,26 @@ export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): Memo
     bytes -= sizeOf(entry)
   }
 
-  function drop(entry: CacheEntry, why: Farewell): void {
-    take(entry)
-    gone?.(entry, why)
+  function drop(place: Place, why: Farewell): void {
+    take(place)
+    gone?.(place.entry, why)
   }
 
   function makeRoom(limit: number): void {
-    while (bytes > limit) drop(kept.values().next().value!, 'room')
+    while (bytes > limit) drop(end.after, 'room')
   }
 
   return {
     get(key) {
-      const entry = kept.get(key)
-      if (!entry) return undefined
-      if (entry.deadAt <= now()) {
-        drop(entry, 'expired')
+      const place = kept.get(key)
+      if (!place) return undefined
+      if (place.entry.deadAt <= now()) {
+        drop(place, 'expired')
         return undefined
       }
-      kept.delete(key)
-      kept.set(key, entry)
-      return entry
+      unlink(place)
+      link(place, end)
+      return place.entry
     },
     put(entry) {
       const before = kept.get(entry.key)
@@ -87,25 +119,26 @@ export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): Memo
       add(entry)
     },
     swap(before, after) {
-      if (kept.get(before.key) !== before) return
-      take(before)
+      const place = kept.get(before.key)
+      if (place?.entry !== before) return
+      take(place)
       makeRoom(size() - sizeOf(after))
       add(after)
     },
-    holds: (entry) => kept.get(entry.key) === entry,
+    holds: (entry) => kept.get(entry.key)?.entry === entry,
     restore(entry) {
       if (kept.has(entry.key) || entry.deadAt <= now() || bytes + sizeOf(entry) > size()) return
       add(entry)
     },
     remove(filter) {
       const candidates = filter.key === undefined ? [...kept.values()] : [kept.get(filter.key)]
-      const found = candidates.filter((entry) => entry !== undefined && isMeant(entry, filter))
-      for (const entry of found) drop(entry!, 'removed')
+      const found = candidates.filter((place) => place !== undefined && isMeant(place.entry, filter))
+      for (const place of found) drop(place!, 'removed')
       return found.length
     },
     sweep() {
       const time = now()
-      for (const entry of kept.values()) if (entry.deadAt <= time) drop(entry, 'expired')
+      for (const place of kept.values()) if (place.entry.deadAt <= time) drop(place, 'expired')
       makeRoom(size())
     },
     holdings: () => byRoute,

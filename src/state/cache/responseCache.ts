@@ -74,6 +74,8 @@ export type Removable = Pick<CacheEntry, 'route' | 'key' | 'target' | 'owner'>
 
 const SWEEP_EVERY = 30_000
 const REMOVALS_KEPT = 64
+/** Bytes that may wait for being compressed. What comes beyond is kept as it is: memory that waits is in nobody's bound. */
+const PACKING_MOST = 8 * 1024 ** 2
 
 /** Bytes: all entries together, and from which length on an answer is compressed. */
 export interface CacheLimits {
@@ -96,6 +98,7 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
   let settings = first
   let { size, compressAbove } = settings
   let epoch = 0
+  let packing = 0
   const removals: EntryFilter[] = []
   const farewells: Record<Farewell, number> = { room: 0, expired: 0, replaced: 0, removed: 0 }
   const counts = new Map<string, CacheCounts>()
@@ -126,7 +129,9 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
 
   /** The entry serves as it is until its smaller form is there. What cannot be packed stays as it is. */
   async function compress(entry: CacheEntry): Promise<void> {
+    packing += entry.body.length
     const packed = await pack(entry).catch(() => undefined)
+    packing -= entry.body.length
     if (!store.holds(entry)) return
     if (packed) store.swap(entry, packed)
     disk?.put(rowOf(packed ?? entry))
@@ -191,7 +196,7 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
     stored(entry) {
       countsOf(entry.route).stored++
       store.put(entry)
-      if (entry.body.length > compressAbove) void compress(entry)
+      if (entry.body.length > compressAbove && packing < PACKING_MOST) void compress(entry)
       else disk?.put(rowOf(entry))
     },
     unkept: (route, reason) => void countsOf(route).unkept[reason]++,
