@@ -267,6 +267,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       keeper,
       snapshot: () => snapshot,
       trouble: (text, error) => log.error(text, { event: 'rollout', error }),
+      aborted: (ms) => shown?.aborted(ms),
       told(transition) {
         const { text, from, to, cause, data, type } = presentTransition(transition)
         log.warn(text, { event: 'rollout', route: transition.live.definition.route })

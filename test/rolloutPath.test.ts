@@ -6,6 +6,7 @@ import { requestOf, timeOf } from '../src/store/ledgerId.ts'
 import { openStore } from '../src/store/open.ts'
 import { LoadClient } from './soak/load.ts'
 import { keys } from './support/control.ts'
+import { send } from './support/exchange.ts'
 import { armOf, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 
 let gateway: RolloutGateway
@@ -59,6 +60,10 @@ describe('an abort', () => {
     client.close()
     // A second one finds it done.
     expect(await gateway.verb('abort')).toMatchObject({ phase: 'rolled_back' })
+    const { text } = await send('GET', `${gateway.url}/metrics`, undefined, { authorization: `Bearer ${keys.viewer}` })
+      .done
+    expect(text).toContain('\nturnout_rollout_abort_propagation_seconds_count 1\n')
+    expect(text).toMatch(/\nturnout_rollout_abort_propagation_seconds_sum 0?\.?\d/)
   }, 300_000)
 })
 

@@ -105,11 +105,24 @@ export const rollouts: Dashboard = {
           description:
             'Changes of state in the last hour, by cause. guard, hard, slo: the canary was worse and was taken back by itself.',
           unit: 'short',
-          width: 24,
           queries: [
             {
               expr: `sum by (from, to, reason) (increase(turnout_rollout_transitions_total{${where}}[1h])) > 0`,
               legend: '{{from}} to {{to}}: {{reason}}',
+            },
+          ],
+        },
+        {
+          title: 'How fast aborts were in force',
+          description:
+            'Of the aborts of the last hour: from the decision until no request goes to the canary and those that waited for it are taken back. Above 10 ms the event loop is too busy.',
+          unit: 's',
+          min: 0,
+          thresholds: ['green', [0.01, 'red']],
+          queries: [
+            {
+              expr: `histogram_quantile(0.99, sum by (le) (increase(turnout_rollout_abort_propagation_seconds_bucket{${where}}[1h])))`,
+              legend: 'slowest of a hundred',
             },
           ],
         },

@@ -2,10 +2,10 @@
 
 import { faultRules } from '../dialects/errors.ts'
 import { lossLabels } from '../dialects/loss.ts'
-import { causes, phases } from '../rollouts/machine.ts'
 import { budgetMetrics } from './budgetTable.ts'
 import { cacheTable } from './cacheTable.ts'
 import { journeyMetrics } from './journeyTable.ts'
+import { rolloutMetrics } from './rolloutTable.ts'
 
 /** How a request ended. `partial`: content was sent and then the upstream failed. `refused`: Turnout itself said no. */
 export const requestOutcomes = ['ok', 'partial', 'failed', 'refused', 'client_disconnected'] as const
@@ -50,25 +50,6 @@ export const authFailures = [
   'content_type',
 ] as const
 export type AuthFailure = (typeof authFailures)[number]
-export const rolloutArms = ['stable', 'canary'] as const
-/** By chance, by an operator's header, or tied to the stable arm because the key may not use both. */
-export const assignments = ['hash', 'override', 'pinned'] as const
-/** `none`: it was not there before. */
-export const transitionPhases = ['none', ...phases] as const
-export const transitionCauses = causes
-/** Those that are shown before they happen: what people do, what a rollout does by itself, and every way in which it is taken back. */
-const transitionsShown: readonly (readonly string[])[] = [
-  ...['operator', 'file'].map((cause) => ['none', 'stepping', cause]),
-  ...['operator', 'step'].flatMap((cause) =>
-    ['stepping', 'awaiting', 'completed'].map((to) => ['stepping', to, cause]),
-  ),
-  ...['stepping', 'paused', 'awaiting'].flatMap((from) => causes.map((cause) => [from, 'rolled_back', cause])),
-  ...causes.map((cause) => ['stepping', 'paused', cause]),
-  ['stepping', 'stopped', 'operator'],
-  ['stopped', 'stepping', 'operator'],
-  ['paused', 'stepping', 'operator'],
-  ['awaiting', 'stepping', 'operator'],
-]
 
 /** What a limit is counted by; `everything` = all together, `several` = a combination. */
 export const limitScopeNames = ['everything', 'key', 'team', 'route', 'user', 'ip', 'several'] as const
@@ -283,77 +264,7 @@ export const metricTable = {
     help: 'Version of the configuration in force.',
     labels: [],
   },
-  rolloutInfo: {
-    kind: 'gauge',
-    name: 'turnout_rollout_info',
-    help: 'Always 1; the labels say where a rollout stands and what it moves to what.',
-    labels: ['rollout', 'route', 'phase', 'stable', 'canary'],
-  },
-  rolloutWeight: {
-    kind: 'gauge',
-    name: 'turnout_rollout_weight_ratio',
-    help: "The canary's share in force, from 0 to 1, by rollout.",
-    labels: ['rollout'],
-  },
-  rolloutStateAge: {
-    kind: 'gauge',
-    name: 'turnout_rollout_state_age_seconds',
-    help: 'How long a rollout has been as it is, in seconds.',
-    labels: ['rollout'],
-  },
-  rolloutRequests: {
-    kind: 'counter',
-    name: 'turnout_rollout_requests_total',
-    help: 'Requests of a rollout by arm and by how they came to it: by chance (hash), by an operator (override), tied to it (pinned).',
-    labels: ['rollout'],
-    closed: [
-      ['arm', rolloutArms],
-      ['assignment', assignments],
-    ],
-  },
-  rolloutBad: {
-    kind: 'counter',
-    name: 'turnout_rollout_bad_events_total',
-    help: 'Bad events that a guard has counted in the attempt that runs (or was taken back within the hour), by rollout, guard and arm.',
-    labels: ['rollout', 'guard', 'arm'],
-    read: true,
-  },
-  rolloutEvidence: {
-    kind: 'gauge',
-    name: 'turnout_rollout_guard_log_evidence',
-    help: 'Natural log of the evidence of a guard: harm = that the canary is worse than allowed, safe = that it is not harmful. Shown for an hour after it was taken back.',
-    labels: ['rollout', 'guard', 'direction'],
-  },
-  rolloutLimit: {
-    kind: 'gauge',
-    name: 'turnout_rollout_guard_log_limit',
-    help: 'Natural log of the evidence at which a guard acts, or is satisfied.',
-    labels: ['rollout', 'guard', 'direction'],
-  },
-  rolloutRatio: {
-    kind: 'gauge',
-    name: 'turnout_rollout_guard_ratio',
-    help: 'Rate of bad events on the canary by that on stable, and a 95 % interval that holds at any time; what is unbounded is not shown.',
-    labels: ['rollout', 'guard', 'bound'],
-  },
-  rolloutUnits: {
-    kind: 'gauge',
-    name: 'turnout_rollout_units_exposed',
-    help: 'Units (requests where that is the unit) that were assigned to the canary in the attempt that runs.',
-    labels: ['rollout'],
-  },
-  rolloutTransitions: {
-    kind: 'counter',
-    name: 'turnout_rollout_transitions_total',
-    help: 'Changes of state of all rollouts, by the phase before, the phase after, and the cause.',
-    labels: [],
-    closed: [
-      ['from', transitionPhases],
-      ['to', transitionPhases],
-      ['reason', transitionCauses],
-    ],
-    shown: transitionsShown,
-  },
+  ...rolloutMetrics,
   ledgerEntries: {
     kind: 'counter',
     name: 'turnout_ledger_entries_total',

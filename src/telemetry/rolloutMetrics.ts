@@ -1,7 +1,7 @@
 // Shows rollouts on /metrics: where each stands, whom it assigned, and every change.
 
 import type { Metrics } from './metrics.ts'
-import { assignments, rolloutArms, transitionCauses, transitionPhases } from './metricTable.ts'
+import { assignments, rolloutArms, transitionCauses, transitionPhases } from './rolloutTable.ts'
 
 /** A rollout as metrics show it. */
 export interface ShownRollout {
@@ -31,6 +31,8 @@ export interface ShownGuard {
 export interface RolloutMetrics {
   assigned(rollout: string, arm: string, assignment: string): void
   changed(from: string, to: string, cause: string): void
+  /** Milliseconds until an abort was in force. */
+  aborted(ms: number): void
 }
 
 /** Call once. @param list what there is now, the latest of each name */
@@ -90,7 +92,9 @@ export function showRollouts(
   const requests = metrics.counter('rolloutRequests')
   const rows = new Map<string, Float64Array>()
   const transitions = metrics.counter('rolloutTransitions').seed()
+  const aborts = metrics.histogram('rolloutAbort').row()
   return {
+    aborted: (ms) => aborts.observe(ms / 1000),
     assigned(rollout, arm, assignment) {
       let row = rows.get(rollout)
       if (!row) {

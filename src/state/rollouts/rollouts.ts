@@ -23,6 +23,7 @@ import {
   type State,
   transit,
 } from '../../rollouts/machine.ts'
+import { armsOf, eventOf } from './event.ts'
 import { evidenceOf } from './evidenceView.ts'
 import { followFile } from './follow.ts'
 import { Live } from './live.ts'
@@ -44,6 +45,8 @@ export interface RolloutsOptions {
   snapshot(): Snapshot
   /** Told of each transition after it is stored. */
   told?(transition: Transition): void
+  /** Told how many milliseconds an abort took from its decision until it was in force. */
+  aborted?(ms: number): void
   /** Told of trouble that nobody waits for. */
   trouble?(text: string, error?: unknown): void
   now?: () => number
@@ -157,17 +160,19 @@ export class Rollouts {
    * @throws RolloutProblem, RolloutConflict; LedgerError when it cannot be stored: then nothing has changed, but for an abort
    */
   async command(name: string, wish: Wish): Promise<Live> {
+    const begin = performance.now()
     const live = this.#need(name)
     const evidence = evidenceOf(live)
-    if (wish.verb === 'abort' && isRunning(live.state)) live.halt()
+    if (wish.verb === 'abort' && isRunning(live.state)) this.#halt(live, begin)
     return this.inTurn(() => this.change(live, wish, evidence))
   }
 
   /** Looks at the evidence after something was added to it. Harm takes the canary's traffic away before this returns. */
   look(live: Live): void {
     if (live.trial?.evidence.harm === undefined || live.halted || !isRunning(live.state)) return
+    const begin = performance.now()
     const decision = live.trial.decide(live.weightPpm, live.definition.course.steps[live.state.step])
-    this.#abort(live, decision)
+    this.#abort(live, decision, begin)
   }
 
   /** What the clock brings: requests that waited long enough, and steps whose time has come. */
@@ -294,11 +299,12 @@ export class Rollouts {
 
   /** What a step's conditions lead to by themselves. One change at a time: until it is stored nothing else is due. */
   #step(live: Live, trial: Trial, now: number): void {
+    const begin = performance.now()
     const { state, definition } = live
     if (this.#stepping.has(live) || state.phase === 'paused') return
     const decision = trial.decide(live.weightPpm, definition.course.steps[state.step])
     const { action, cause, guard, reason } = decision
-    if (action === 'rollback') return this.#abort(live, decision)
+    if (action === 'rollback') return this.#abort(live, decision, begin)
     let command: Command | undefined
     if (action === 'pause') {
       trial.pausedFor = guard ?? cause
@@ -318,12 +324,19 @@ export class Rollouts {
       .finally(() => this.#stepping.delete(live))
   }
 
+  /** @param begin when it was decided, by the clock of `performance` */
+  #halt(live: Live, begin: number): void {
+    const isNews = !live.halted
+    live.halt()
+    if (isNews) this.#options.aborted?.(performance.now() - begin)
+  }
+
   /** In force now; stored as soon as the database takes it. */
-  #abort(live: Live, { cause, reason }: Decision): void {
+  #abort(live: Live, { cause, reason }: Decision, begin: number): void {
     const evidence = evidenceOf(live)
     const wish: Wish = { verb: 'abort', cause: cause as Command['cause'], reason, actor: 'turnout' }
     const at = this.#now()
-    live.halt()
+    this.#halt(live, begin)
     const store = async (): Promise<void> => {
       for (let wait = 100; !this.#closed; wait = Math.min(5000, wait * 2)) {
         try {
@@ -396,29 +409,3 @@ export class Rollouts {
     return 'nearest' in found ? undefined : found
   }
 }
-
-function eventOf(
-  verb: NewEvent['verb'],
-  from: State | undefined,
-  to: State,
-  actor: string,
-  evidence: unknown,
-): NewEvent {
-  const { revision, phase, step, weightPpm, attempt, cause, reason, updatedAt } = to
-  return {
-    revision,
-    at: updatedAt,
-    actor,
-    verb,
-    from: from?.phase ?? '',
-    to: phase,
-    step,
-    weightPpm,
-    attempt,
-    cause,
-    reason,
-    evidence,
-  }
-}
-
-const armsOf = ({ route, stable, canary }: RolloutDefinition): object => ({ route, stable, canary })
