@@ -58,7 +58,7 @@ describe('the requests of a rollout', () => {
       expect((await gateway.ask('GET', `/rollouts/move/requests?${bad}`)).status, bad).toBe(code)
     expect((await gateway.ask('GET', '/rollouts/nobody/requests')).status).toBe(404)
     expect((await gateway.ask('GET', '/rollouts/move/requests', undefined, 'app')).status).toBe(403)
-  }, 60_000)
+  }, 300_000)
 
   it('name the guards that counted them', async () => {
     gateway = await startRollout(half)
@@ -68,7 +68,7 @@ describe('the requests of a rollout', () => {
     const { data } = await gateway.get('/rollouts/move/requests?arm=canary&limit=1000')
     const bad = data.filter((one: { bad_events: string[] }) => one.bad_events.includes('first_attempt_error'))
     expect(bad.length).toBeGreaterThan(2)
-  }, 60_000)
+  }, 300_000)
 })
 
 describe('the report', () => {
@@ -124,7 +124,7 @@ describe('the report', () => {
     await gateway.restart()
     const again = await gateway.get('/rollouts/move/report')
     expect(again.attempts[0]).toEqual(first)
-  }, 60_000)
+  }, 300_000)
 })
 
 describe('a way back', () => {
@@ -145,7 +145,7 @@ describe('a way back', () => {
     expect(await gateway.verb('resume')).toMatchObject({ phase: 'stepping', step: 1, percent: 10 })
     expect(await gateway.verb('promote')).toMatchObject({ step: 3, percent: 40 })
     expect((await gateway.get('/rollouts/move/events')).chain).toBe('unbroken')
-  }, 60_000)
+  }, 300_000)
 
   it('while it runs it keeps its evidence; to where nothing ran, it is taken back', async () => {
     gateway = await startRollout(ways)
@@ -162,7 +162,7 @@ describe('a way back', () => {
     // Without a revision only what was completed is taken back.
     expect((await post('/rollouts/move/undo', {})).body.error.code).toBe('rollout_conflict')
     expect(await gateway.verb('undo', { toRevision: 1 })).toMatchObject({ phase: 'rolled_back', percent: 0 })
-  }, 60_000)
+  }, 300_000)
 
   it('is shut while another moves the route', async () => {
     gateway = await startRollout(ways)
@@ -173,7 +173,7 @@ describe('a way back', () => {
     const refused = await post('/rollouts/move/undo', { toRevision: 2 })
     expect([refused.status, refused.body.error.message]).toEqual([409, expect.stringContaining("'canary:moved' moves")])
     expect(await gateway.verb('undo')).toMatchObject({ phase: 'rolled_back' })
-  }, 60_000)
+  }, 300_000)
 })
 
 describe('a command that comes twice', () => {
@@ -202,7 +202,7 @@ describe('a command that comes twice', () => {
     expect((await post('/rollouts/move/pause', {}, key, 'operator')).body.phase).toBe('paused')
     for (const bad of ['', 'two words', 'x'.repeat(256)])
       expect((await post('/rollouts/move/resume', {}, { 'idempotency-key': bad })).status, bad).toBe(400)
-  }, 60_000)
+  }, 300_000)
 
   it('acts once when both come at the same time', async () => {
     gateway = await startRollout(ways)
@@ -214,7 +214,7 @@ describe('a command that comes twice', () => {
     expect(new Set(all.map(({ text }) => text)).size).toBe(1)
     expect(all.filter(({ headers }) => headers['idempotent-replayed'] === 'true')).toHaveLength(5)
     expect(live().state).toMatchObject({ phase: 'stepping', step: 3, weightPpm: 400_000, revision: 3 })
-  }, 60_000)
+  }, 300_000)
 
   it('over a restart, and over an end between the change and its answer', async () => {
     gateway = await startRollout(ways)
@@ -233,7 +233,7 @@ describe('a command that comes twice', () => {
     const late = await post('/rollouts/move/promote', {}, step)
     expect([late.status, late.headers['idempotent-replayed']]).toEqual([200, 'true'])
     expect(late.body).toMatchObject({ phase: 'stepping', step: 3, percent: 40, revision: 3 })
-  }, 60_000)
+  }, 300_000)
 
   it('is tried again where it has failed: nothing was done', async () => {
     gateway = await startRollout(ways)
@@ -243,7 +243,7 @@ describe('a command that comes twice', () => {
     await gateway.verb('pause')
     expect((await post('/rollouts/move/resume', {}, key)).body.phase).toBe('stepping')
     expect((await post('/rollouts/move/resume', {}, key)).headers['idempotent-replayed']).toBe('true')
-  }, 60_000)
+  }, 300_000)
 
   it('is remembered for a day, and only the newest thousand are', async () => {
     gateway = await startRollout(ways)
@@ -260,7 +260,7 @@ describe('a command that comes twice', () => {
     expect(count()).toBe(500)
     store.close()
     await gateway.restart(true)
-  }, 60_000)
+  }, 300_000)
 })
 
 describe('the stream of changes', () => {
@@ -304,7 +304,7 @@ describe('the stream of changes', () => {
     await gateway.running.stop()
     expect((await stream.done).complete).toBe(true)
     await gateway.restart(true)
-  }, 60_000)
+  }, 300_000)
 })
 
 // biome-ignore lint/suspicious/noExplicitAny: events are looked at as they come
