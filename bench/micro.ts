@@ -9,6 +9,7 @@ import { scanFields } from '../src/dialects/splice.ts'
 import { FrameSplitter } from '../src/dialects/sse.ts'
 import { createLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
+import { armCases } from './armCases.ts'
 import { makeFolder } from './folders.ts'
 import { keyCases } from './keyCases.ts'
 import { limitCases } from './limitCases.ts'
@@ -130,6 +131,7 @@ const cases: Case[] = [
   },
   ...survivalCases(),
   ...rolloutCases(),
+  ...armCases(),
   ...limitCases(),
   ...translateCases(),
 ]

@@ -1,4 +1,6 @@
 // The micro-timings of a running rollout: everything that its evidence does for one request.
+
+import { unitHasher } from '../src/gateway/unitHash.ts'
 import {
   bucketOf,
   defaultPolicy,
@@ -62,10 +64,11 @@ export const rolloutCases = (): Case[] => {
     { role: 'user', content: 'y'.repeat(500) },
   ]
   const spoken = { headers: {}, wire: { messages }, apiKey: 'bench' }
+  const hash = unitHasher(Buffer.alloc(32, 7))
   const unit = { ...defaultPolicy, unit: 'request' } as const
   return [
-    { name: 'rollout: unit by header, and its place', work: () => unitIdOf('seed', unitOf(sources, facts, 'pepper')!) },
-    { name: 'rollout: unit by the opening of the conversation', work: () => unitOf(opening, spoken, 'pepper') },
+    { name: 'rollout: unit by header, and its place', work: () => unitIdOf('seed', hash(unitOf(sources, facts)!)) },
+    { name: 'rollout: unit by the opening of the conversation', work: () => hash(unitOf(opening, spoken)!, 'bench') },
     { name: 'rollout: bucket of a unit', work: () => bucketOf('seed', 'user-4711') < million },
     { name: 'rollout: evidence of a request, unit = request', work: runner(unit, 0) },
     { name: 'rollout: the same with 5 % errors', work: runner(unit, 0, true) },

@@ -208,7 +208,6 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     random,
     assigning: rollouts && {
       traffic: rollouts.traffic,
-      pepper: options.rollouts!.secret.toString('base64url'),
       hashUnit: unitHasher(options.rollouts!.secret),
       random,
     },

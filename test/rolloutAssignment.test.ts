@@ -1,6 +1,7 @@
 // Assignment: published vectors, monotony, shares, units and openings.
 
 import { describe, expect, it } from 'vitest'
+import { unitHasher } from '../src/gateway/unitHash.ts'
 import {
   bucketOf,
   drawBucket,
@@ -90,22 +91,22 @@ describe('the unit of a request', () => {
       (s) => parseSource(s)!,
     )
     const wire = { prompt_cache_key: 'cache-1', messages: [turn] }
-    expect(unitOf(sources, facts({ headers: { 'x-session-id': ' s-1 ' }, wire }), 'p')).toBe('s-1')
-    expect(unitOf(sources, facts({ wire }), 'p')).toBe('cache-1')
-    expect(unitOf(sources, facts({ wire: { messages: [turn] } }), 'p')).toMatch(/^[0-9a-f]{32}$/)
-    expect(unitOf(sources, facts(), 'p')).toBe('app')
-    expect(unitOf(sources, facts({ apiKey: undefined }), 'p')).toBeUndefined()
+    expect(unitOf(sources, facts({ headers: { 'x-session-id': ' s-1 ' }, wire }))).toBe('s-1')
+    expect(unitOf(sources, facts({ wire }))).toBe('cache-1')
+    expect(unitOf(sources, facts({ wire: { messages: [turn] } }))).toEqual({ system: '', user: turn.content })
+    expect(unitOf(sources, facts())).toBe('app')
+    expect(unitOf(sources, facts({ apiKey: undefined }))).toBeUndefined()
   })
 
   it('is none where the field is no word, or a novel', () => {
     const sources = [parseSource('body:user')!, parseSource('header:x-turnout-unit')!]
-    expect(unitOf(sources, facts({ wire: { user: { id: 1 } } }), 'p')).toBeUndefined()
+    expect(unitOf(sources, facts({ wire: { user: { id: 1 } } }))).toBeUndefined()
     expect(
-      unitOf(sources, facts({ wire: { user: 'u'.repeat(513) }, headers: { 'x-turnout-unit': ' ' } }), 'p'),
+      unitOf(sources, facts({ wire: { user: 'u'.repeat(513) }, headers: { 'x-turnout-unit': ' ' } })),
     ).toBeUndefined()
-    expect(unitOf(sources, facts({ wire: null }), 'p')).toBeUndefined()
-    expect(unitOf(defaultSources.request, facts(), 'p')).toBeUndefined()
-    expect(unitOf(defaultSources.key, facts(), 'p')).toBe('app')
+    expect(unitOf(sources, facts({ wire: null }))).toBeUndefined()
+    expect(unitOf(defaultSources.request, facts())).toBeUndefined()
+    expect(unitOf(defaultSources.key, facts())).toBe('app')
   })
 
   it('has sources that are refused when they are misspelt', () => {
@@ -115,7 +116,7 @@ describe('the unit of a request', () => {
       expect(parseSource(wrong)).toBeUndefined()
   })
 
-  it('stays the same for every turn of a conversation, in each wire format', () => {
+  it('stays the same for every turn of a conversation, in each wire format, and tells nothing of it', () => {
     const text = (role: string, words: string) => ({ role, content: [{ type: 'text', text: words }] })
     const openings: [unknown, unknown][] = [
       [
@@ -156,11 +157,15 @@ describe('the unit of a request', () => {
     ]
     const sources = [parseSource('transcript')!]
     for (const [first, later] of openings) {
-      const unit = unitOf(sources, facts({ wire: first }), 'p')
-      expect(unit).toMatch(/^[0-9a-f]{32}$/)
-      expect(unitOf(sources, facts({ wire: later }), 'p')).toBe(unit)
-      expect(unitOf(sources, facts({ wire: later, apiKey: 'other' }), 'p')).not.toBe(unit)
-      expect(unitOf(sources, facts({ wire: later }), 'another pepper')).not.toBe(unit)
+      const found = unitOf(sources, facts({ wire: first }))
+      expect(found).toMatchObject({ user: expect.stringMatching(/^(Hi|Where is)/) })
+      expect(unitOf(sources, facts({ wire: later }))).toEqual(found)
+      const hash = unitHasher(Buffer.alloc(32, 1))
+      const unit = hash(found!, 'app')
+      expect(unit).toMatch(/^[\w-]{11}$/)
+      expect(hash(unitOf(sources, facts({ wire: later }))!, 'app')).toBe(unit)
+      expect(hash(found!, 'other')).not.toBe(unit)
+      expect(unitHasher(Buffer.alloc(32, 2))(found!, 'app')).not.toBe(unit)
     }
   })
 

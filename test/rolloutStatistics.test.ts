@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { million } from '../src/rollouts/assignment.ts'
 import { CleanShare } from '../src/rollouts/cleanShare.ts'
+import { CleanWindows, shareAt } from '../src/rollouts/cleanWindows.ts'
 import {
   grid,
   harmFactors,
@@ -213,6 +214,35 @@ describe('the share of clean units', () => {
     // The last 10,000 requests, 200 of them the canary's, and 1,000 more at 1 %.
     expect(share.share(10_000)).toBe(19_100)
   })
+
+  it('is for each guard what a window of its own would say, whether they share one or not', () => {
+    const request = fc.record({
+      bucket: fc.constantFrom(canary, 2 ** 30, stable),
+      ppm: fc.constantFrom(10_000, 250_000, 500_000),
+      dirty: fc.constantFrom(0, 0, 0, 0, 1, 2, 4, 3, 6, 7),
+      isPast: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(request, { maxLength: 300 }), fc.integer({ min: 0, max: 40 }), (requests, repeat) => {
+        const windows = new CleanWindows(0b111)
+        const alone = [new CleanShare(), new CleanShare(), new CleanShare()]
+        for (const { bucket, ppm, dirty, isPast } of requests) {
+          if (isPast) windows.retake(bucket, dirty)
+          else {
+            const looked = windows.take(bucket, ppm, dirty)
+            for (const [guard, own] of alone.entries()) expect(shareAt(looked, guard, ppm)).toBe(own.share(ppm))
+            expect(shareAt(looked, 3, ppm)).toBe(ppm)
+          }
+          for (const [guard, own] of alone.entries()) if ((dirty & (1 << guard)) === 0) own.push(bucket)
+          // So that windows of 500 are passed.
+          for (let i = 0; i < repeat; i++) {
+            windows.retake(bucket, 0)
+            for (const own of alone) own.push(bucket)
+          }
+        }
+      }),
+    )
+  })
 })
 
 describe('one arm against a bound', () => {
@@ -300,6 +330,28 @@ describe('a window of sizes', () => {
     window.push(0)
     window.push(Number.MAX_VALUE)
     expect(window.ranked(1)).toBeLessThan(0.001)
+  })
+
+  it('are the same however often and in whichever order they were looked at', () => {
+    const step = fc.record({
+      value: fc.double({ min: 1e-4, max: 1e9, noNaN: true }),
+      look: fc.constantFrom(0, 0, 0.01, 0.5, 0.95, 1),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 200 }), (list) => {
+        const window = new SizeWindow(30)
+        const values: number[] = []
+        for (const { value, look } of list) {
+          window.push(value)
+          values.push(value)
+          if (look === 0) continue
+          const other = new SizeWindow(30)
+          for (const one of values.slice(-30)) other.push(one)
+          expect(window.quantile(look)).toBe(other.quantile(look))
+          expect(window.ranked(Math.ceil(look * window.count))).toBe(window.quantile(look))
+        }
+      }),
+    )
   })
 })
 

@@ -1,7 +1,7 @@
 // Assigns a request to an arm of the rollout that moves its route, if one does, and says whom it then asks.
 import type { Target } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
-import { drawBucket, type EvidenceRecord, type Ticket, type UnitId, unitIdOf, unitOf } from '../rollouts/index.ts'
+import { drawBucket, type EvidenceRecord, type Opening, type Ticket, type UnitId, unitOf } from '../rollouts/index.ts'
 import type { Arms, Live } from '../state/rollouts/live.ts'
 import { baseOf, isReachable, type Moved, type Traffic } from '../state/rollouts/traffic.ts'
 import type { Trial } from '../state/rollouts/trial.ts'
@@ -12,10 +12,8 @@ import { modelFor } from './headers.ts'
 /** What assigning takes. */
 export interface Assigning {
   readonly traffic: Traffic
-  /** Secret of the installation, for units that are made of a prompt. */
-  readonly pepper: string
-  /** The installation's hash of a unit: who it is must not be in the ledger, nor to be found by trying. */
-  hashUnit(unit: string): string
+  /** The installation's hash of a unit, or of how a conversation begins: neither must be in the ledger, nor to be found by trying. */
+  hashUnit(unit: string | Opening, apiKey: string | undefined): string
   /** Uniform in [0, 1): for requests that are each a unit of their own. */
   random(): number
 }
@@ -114,10 +112,10 @@ function place(
   }
 }
 
-function findUnit(call: Call, { definition, seed }: Live, assigning: Assigning): UnitId | undefined {
+function findUnit(call: Call, { definition, units }: Live, assigning: Assigning): UnitId | undefined {
   const facts = { headers: call.req.headers, wire: call.inspected!.wire, apiKey: call.key?.name }
-  const found = unitOf(definition.assign.sources, facts, assigning.pepper)
-  return found === undefined ? undefined : unitIdOf(seed, assigning.hashUnit(found))
+  const found = unitOf(definition.assign.sources, facts)
+  return found === undefined ? undefined : units.idOf(assigning.hashUnit(found, facts.apiKey))
 }
 
 /**

@@ -1,20 +1,14 @@
-// Hashes units for the ledger: who they are must not be in it, and the same one comes back with every request.
+// Hashes units for the ledger: who they are, and what they have said, must not be in it, nor to be found by trying.
 import { createHmac } from 'node:crypto'
+import type { Opening } from '../rollouts/opening.ts'
+import { TextHash } from '../rollouts/textHash.ts'
 
-/** Units of the recent past; conversations and users come back within minutes. */
-const most = 10_000
-
-/** `n_` and 128 bits of HMAC-SHA-256. The recent ones are remembered, because a hash costs more than all the rest of an assignment. */
-export function unitHasher(secret: Buffer): (unit: string) => string {
-  const known = new Map<string, string>()
-  return (unit) => {
-    let hash = known.get(unit)
-    if (hash === undefined) {
-      const digest = createHmac('sha256', secret).update('unit\0').update(unit).digest()
-      hash = `n_${digest.subarray(0, 16).toString('base64url')}`
-      if (known.size >= most) known.delete(known.keys().next().value!)
-      known.set(unit, hash)
-    }
-    return hash
-  }
+/**
+ * The installation's hash of a unit, 64 bits as base64url. Computed anew each time: to remember units would cost more, and would keep their words.
+ * @param secret of the installation; what is derived of it here is used for nothing else
+ * @returns a function of the unit, and of the API key that the opening of a conversation came with
+ */
+export function unitHasher(secret: Buffer): (unit: string | Opening, apiKey?: string) => string {
+  const hash = new TextHash(createHmac('sha256', secret).update('unit').digest().subarray(0, 16))
+  return (unit, apiKey) => (typeof unit === 'string' ? hash.ofText(unit) : hash.ofOpening(unit, apiKey))
 }

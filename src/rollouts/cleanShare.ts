@@ -3,6 +3,8 @@ import { million, thresholdOf } from './assignment.ts'
 
 /** Most requests that are looked back on. */
 const longest = 2 ** 15
+/** Counts of two kinds in one small integer. */
+const stride = longest + 1
 
 /**
  * Errors come in clusters by user while the arms are assigned by user, so only the first bad event of a unit counts. And once the arms
@@ -26,14 +28,29 @@ export class CleanShare {
   #weightPpm = -1
   #threshold = 0
   #window = 0
-  #pseudo = 0
 
   /** Parts per million, for a request that is assigned at this weight. */
   share(weightPpm: number): number {
+    return shareOf(this.look(weightPpm), weightPpm)
+  }
+
+  /** What the share follows from, for a request that is assigned at this weight: to be kept until it is wanted, which is seldom. */
+  look(weightPpm: number): number {
     if (weightPpm !== this.#weightPpm) this.#weigh(weightPpm)
-    if (weightPpm === 0 || weightPpm === million) return weightPpm
-    const w = weightPpm / million
-    return rounded(Math.round(((this.#canary + this.#pseudo * w) / (this.#length + this.#pseudo)) * million))
+    return this.#canary * stride + this.#length
+  }
+
+  /** Another window with the same requests in it. */
+  copy(): CleanShare {
+    const copy = new CleanShare()
+    copy.#buckets.set(this.#buckets)
+    copy.#pushed = this.#pushed
+    copy.#length = this.#length
+    copy.#canary = this.#canary
+    copy.#weightPpm = this.#weightPpm
+    copy.#threshold = this.#threshold
+    copy.#window = this.#window
+    return copy
   }
 
   /** A request of a clean unit. */
@@ -50,15 +67,26 @@ export class CleanShare {
   #weigh(weightPpm: number): void {
     this.#weightPpm = weightPpm
     this.#threshold = thresholdOf(weightPpm)
-    const small = Math.max(1, Math.min(weightPpm, million - weightPpm)) / million
-    this.#window = Math.min(longest, Math.max(500, Math.round(100 / small)))
-    this.#pseudo = 10 / small
+    this.#window = Math.min(longest, Math.max(500, Math.round(100 / smallerOf(weightPpm))))
     this.#length = Math.min(this.#pushed, this.#window)
     this.#canary = 0
     for (let i = 1; i <= this.#length; i++) {
       if (this.#buckets[(this.#pushed - i) & (longest - 1)]! < this.#threshold) this.#canary++
     }
   }
+}
+
+/** The weight of the smaller arm. */
+const smallerOf = (weightPpm: number): number => Math.max(1, Math.min(weightPpm, million - weightPpm)) / million
+
+/** Parts per million. @param looked what `look` has said at that weight */
+export function shareOf(looked: number, weightPpm: number): number {
+  if (weightPpm === 0 || weightPpm === million) return weightPpm
+  const canary = Math.floor(looked / stride)
+  const length = looked - canary * stride
+  const pseudo = 10 / smallerOf(weightPpm)
+  const w = weightPpm / million
+  return rounded(Math.round(((canary + pseudo * w) / (length + pseudo)) * million))
 }
 
 /** To three digits of the smaller side, so that counts by share stay few. Never down to nothing. */

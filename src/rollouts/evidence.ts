@@ -1,6 +1,6 @@
 // The evidence of one attempt of a rollout: takes what happens to requests, and says when a guard has seen enough.
 import { thresholdOf } from './assignment.ts'
-import { CleanShare } from './cleanShare.ts'
+import { CleanWindows, shareAt } from './cleanWindows.ts'
 import { Guard, type GuardPlan, planGuards } from './guard.ts'
 import { HardRule } from './hardRule.ts'
 import { badEvents, type Size } from './outcome.ts'
@@ -34,8 +34,6 @@ const broken = lateError | badEvents.client_abort.bit
 const slowStart = badEvents.slow_start.bit
 /** A start is slow when it takes so many times the 95 % quantile of stable's: replies that come whole, and models that think first, take their time. */
 const patience = 3
-/** Instead of a share: the unit had its first bad event before, or is one of too many. */
-const unobserved = -1
 
 /**
  * Holds no clock: times are handed in, those of the requests themselves. One per attempt and process; `merge` brings in what others, or
@@ -62,7 +60,9 @@ export class Evidence {
   /** Of `slow_start`, and the rest of those at the start. */
   readonly #slowPlans: readonly number[]
   readonly #promptPlans: readonly number[]
-  readonly #clean: readonly (CleanShare | undefined)[]
+  readonly #clean: CleanWindows
+  /** Guards that a window is kept for, as bits. */
+  readonly #windowed: number
   readonly #hard: HardRule
   readonly #start: Watermark
   readonly #end: Watermark
@@ -91,7 +91,8 @@ export class Evidence {
     const times = this.#plans.filter(({ size }) => size === 'ttft' || size === 'latency')
     this.#tolerance = Math.max(1, ...times.map(({ margin }) => margin))
     this.#isSticky = policy.unit !== 'request'
-    this.#clean = this.#plans.map((plan) => (this.#isSticky && !plan.size ? new CleanShare() : undefined))
+    this.#windowed = this.#isSticky ? this.#plans.reduce((bits, { size }, g) => (size ? bits : bits | (1 << g)), 0) : 0
+    this.#clean = new CleanWindows(this.#windowed)
     this.sizes = new SizeRoom(this.#plans)
     this.shareCheck = new ShareCheck(policy.srmAlpha)
     if (policy.sloErrorRate !== undefined) {
@@ -131,9 +132,11 @@ export class Evidence {
     const known = unit ? this.units.add(unit.high, unit.low, 1) : 0
     const isForgotten = unit !== undefined && known === 0 && this.units.isFull
     const isFirst = known === 0 && !isForgotten
-    const shares = this.#isSticky ? this.#sharesOf(bucket, weightPpm, known, isForgotten) : undefined
+    // The unit had its first bad event before, or is one of too many.
+    const dirty = isForgotten ? this.#windowed : (known >> 1) & this.#windowed
+    const looked = this.#isSticky ? this.#clean.take(bucket, weightPpm, dirty) : undefined
     const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
-    const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, shares, thresholds)
+    const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, dirty, looked, thresholds)
     ticket.patience =
       this.#patience > this.policy.slowStart && canary ? this.#patience * this.#tolerance : this.#patience
     if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
@@ -215,12 +218,12 @@ export class Evidence {
 
   /** What a request adds, once its end is decided: to be kept with its row. */
   recordOf(ticket: Ticket): EvidenceRecord {
-    const { epoch, ppm, canary, seen, bad, shares } = ticket
+    const { epoch, ppm, canary, seen, bad, looked } = ticket
     let marks = seen
     if (ticket.isFirst) marks |= 1 << this.guards.length
     if (ticket.isLearnt) marks |= 1 << (this.guards.length + 1)
     const faulty = ticket.fault === undefined ? bad : bad | (1 << (this.guards.length + 1))
-    if (!shares || bad === 0) return { epoch, ppm, canary, seen: marks, bad: faulty }
+    if (!looked || bad === 0) return { epoch, ppm, canary, seen: marks, bad: faulty }
     const judged: Record<number, number> = {}
     for (let g = 0; g < this.guards.length; g++) if (bad & (1 << g)) judged[g] = this.#shareOf(ticket, g)
     return { epoch, ppm, canary, seen: marks, bad: faulty, shares: judged }
@@ -234,8 +237,7 @@ export class Evidence {
     if (!this.#isSticky) return
     const all = (1 << this.guards.length) - 1
     if (unit) this.units.add(unit.high, unit.low, 1 | ((record.bad & all) << 1))
-    const bucket = unit?.high ?? (record.canary ? 0 : 2 ** 32 - 1)
-    for (const [g, window] of this.#clean.entries()) if (record.seen & (1 << g)) window?.push(bucket)
+    this.#clean.retake(unit?.high ?? (record.canary ? 0 : 2 ** 32 - 1), this.#windowed & ~record.seen)
   }
 
   /** All that was counted. Whole numbers; adding those of several processes gives those of all. */
@@ -270,22 +272,8 @@ export class Evidence {
     for (const guard of this.guards) if (guard.isHarm()) this.#accuse(guard)
   }
 
-  #sharesOf(bucket: number, weightPpm: number, known: number, isForgotten: boolean): number[] {
-    const shares: number[] = []
-    for (let g = 0; g < this.#clean.length; g++) {
-      const window = this.#clean[g]
-      if (!window) shares.push(weightPpm)
-      else if (isForgotten || known & (2 << g)) shares.push(unobserved)
-      else {
-        shares.push(window.share(weightPpm))
-        window.push(bucket)
-      }
-    }
-    return shares
-  }
-
-  #shareOf(ticket: Ticket, guard: number): number {
-    return ticket.shares ? ticket.shares[guard]! : ticket.ppm
+  #shareOf({ looked, ppm }: Ticket, guard: number): number {
+    return looked ? shareAt(looked, guard, ppm) : ppm
   }
 
   /** @param only metrics whose guards look at it; undefined = all of bad events */
@@ -293,7 +281,7 @@ export class Evidence {
     for (const g of numbers) {
       const { bit } = this.#plans[g]!
       if (bit === 0 || (only !== undefined && (bit & only) === 0)) continue
-      if (ticket.shares && ticket.shares[g] === unobserved) continue
+      if (ticket.dirty & (1 << g)) continue
       if (bits & bit) {
         const { unit } = ticket
         if (unit && this.units.add(unit.high, unit.low, 2 << g) & (2 << g)) continue

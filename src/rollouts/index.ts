@@ -6,6 +6,7 @@ export { type Ending, Evidence, type Harm } from './evidence.ts'
 export type { Forecast } from './forecast.ts'
 export { breakerOpen } from './hardRule.ts'
 export { type Action, type Conditions, type Decision, type DecisionCause, judge } from './judge.ts'
+export type { Opening } from './opening.ts'
 export { type BadEvent, badEvents, bitOf, isSize, type Metric, metrics, namesOf, type Size, sizes } from './outcome.ts'
 export { defaultPolicy, faultsOf, type GuardAction, type GuardSetting, type RolloutPolicy } from './policy.ts'
 export { countsOf } from './records.ts'
@@ -21,5 +22,5 @@ export {
   unitKinds,
   unitOf,
 } from './unit.ts'
-export { formatUnit, parseUnit, type UnitId, UnitTable, unitIdOf } from './unitTable.ts'
+export { formatUnit, parseUnit, type UnitId, UnitNames, UnitTable, unitIdOf } from './unitTable.ts'
 export { explainHarm, odds } from './words.ts'

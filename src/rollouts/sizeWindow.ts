@@ -5,13 +5,20 @@ const fineness = 128
 const lowest = 7
 const steps = 4096
 
+/** Where a quantile was at the last look: it moves little from one to the next, so looking goes on from there. */
+interface Cursor {
+  readonly p: number
+  step: number
+  /** Values in lower steps. */
+  below: number
+}
+
 export class SizeWindow {
   readonly #ring: Uint16Array
   readonly #counts = new Uint16Array(steps)
+  readonly #cursors: Cursor[] = []
   #next = 0
   #count = 0
-  /** No value was ever in a lower step: where looking begins. */
-  #least = steps - 1
 
   constructor(window = 500) {
     this.#ring = new Uint16Array(window)
@@ -24,27 +31,41 @@ export class SizeWindow {
   /** @param value above 0; outside of the range it counts as the nearest that is in it */
   push(value: number): void {
     const step = Math.min(steps - 1, Math.max(0, Math.floor((Math.log(value) + lowest) * fineness)))
-    const { length } = this.#ring
-    if (this.#count === length) this.#counts[this.#ring[this.#next]!]!--
-    else this.#count++
-    this.#ring[this.#next] = step
+    const ring = this.#ring
+    let oldest = steps
+    if (this.#count === ring.length) {
+      oldest = ring[this.#next]!
+      this.#counts[oldest]!--
+    } else this.#count++
+    ring[this.#next] = step
     this.#counts[step]!++
-    if (step < this.#least) this.#least = step
-    this.#next = this.#next + 1 === length ? 0 : this.#next + 1
+    for (const cursor of this.#cursors) {
+      if (oldest < cursor.step) cursor.below--
+      if (step < cursor.step) cursor.below++
+    }
+    this.#next = this.#next + 1 === ring.length ? 0 : this.#next + 1
   }
 
   /** The value of a rank, counted from 1, rounded up to a step. */
   ranked(rank: number): number {
-    let below = 0
-    for (let step = this.#least; step < steps; step++) {
-      below += this.#counts[step]!
-      if (below >= rank) return Math.exp((step + 1) / fineness - lowest)
-    }
-    return Number.POSITIVE_INFINITY
+    return this.#seek({ p: 0, step: 0, below: 0 }, rank)
   }
 
   /** The least step that at least the share `p` of the values does not exceed. */
   quantile(p: number): number {
-    return this.ranked(Math.max(1, Math.ceil(p * this.#count)))
+    let cursor = this.#cursors.find((one) => one.p === p)
+    if (!cursor) {
+      cursor = { p, step: 0, below: 0 }
+      this.#cursors.push(cursor)
+    }
+    return this.#seek(cursor, Math.max(1, Math.ceil(p * this.#count)))
+  }
+
+  #seek(cursor: Cursor, rank: number): number {
+    if (rank > this.#count) return Number.POSITIVE_INFINITY
+    const counts = this.#counts
+    while (cursor.below >= rank) cursor.below -= counts[--cursor.step]!
+    while (cursor.below + counts[cursor.step]! < rank) cursor.below += counts[cursor.step++]!
+    return Math.exp((cursor.step + 1) / fineness - lowest)
   }
 }

@@ -1,4 +1,5 @@
 // One judged request between its arrival and what is learnt of it.
+import type { Looked } from './cleanWindows.ts'
 import type { UnitId } from './unitTable.ts'
 
 /** What a request brings that is put on an arm by its bucket. Those that were pinned, overridden or answered by the cache bring none. */
@@ -22,8 +23,10 @@ export class Ticket {
   readonly unit: UnitId | undefined
   /** The first of its unit: the one that sizes are compared by. */
   readonly isFirst: boolean
-  /** By guard: the share that a bad event would be judged by; negative = it is not looked at. Undefined = the weight for all. */
-  readonly shares: number[] | undefined
+  /** Guards that do not look at it, as bits: its unit has had its first bad event by them. */
+  readonly dirty: number
+  /** Of which the shares follow that its bad events would be judged by. Undefined = the weight for all. */
+  readonly looked: Looked | undefined
   /** By guard: what stable's sizes were before it came. */
   readonly thresholds: Float64Array | undefined
   /** Guards that look at it, and guards for which it is bad. */
@@ -49,7 +52,8 @@ export class Ticket {
     epoch: number,
     unit: UnitId | undefined,
     isFirst: boolean,
-    shares: number[] | undefined,
+    dirty: number,
+    looked: Looked | undefined,
     thresholds: Float64Array | undefined,
   ) {
     this.at = at
@@ -58,7 +62,8 @@ export class Ticket {
     this.epoch = epoch
     this.unit = unit
     this.isFirst = isFirst
-    this.shares = shares
+    this.dirty = dirty
+    this.looked = looked
     this.thresholds = thresholds
   }
 }

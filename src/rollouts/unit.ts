@@ -1,5 +1,4 @@
 // What stays on one arm, and by which words of a request it is known.
-import { createHmac } from 'node:crypto'
 import { type Opening, readOpening } from './opening.ts'
 
 /** `request`: each one is assigned by itself. With the others everything of one unit goes to one arm. */
@@ -52,18 +51,23 @@ export interface UnitFacts {
 const longest = 512
 
 /**
- * The unit of a request, from the first source that the request has; undefined when it has none, and is then drawn by itself.
- * @param pepper secret of the installation: the unit of a transcript must tell nothing of the prompt
+ * The unit of a request, from the first source that the request has; undefined when it has none, and is then drawn by itself. A text as
+ * it is, or how the conversation begins: both are for the installation's hash, and for nobody else.
  */
-export function unitOf(sources: readonly UnitSource[], facts: UnitFacts, pepper: string): string | undefined {
+export function unitOf(sources: readonly UnitSource[], facts: UnitFacts): string | Opening | undefined {
   for (const source of sources) {
-    const unit = look(source, facts, pepper)
+    const unit = look(source, facts)
     if (unit) return unit
   }
   return undefined
 }
 
-function look(source: UnitSource, facts: UnitFacts, pepper: string): string | undefined {
+/**
+ * The opening of a conversation is its unit because every later turn and every call with a tool's result carries the same one, so the
+ * conversation stays where it is without any change at the client. Equal openings of one key share a unit; a client that rewrites its
+ * history gets another one.
+ */
+function look(source: UnitSource, facts: UnitFacts): string | Opening | undefined {
   switch (source.from) {
     case 'header': {
       const value = facts.headers[source.name]
@@ -75,21 +79,7 @@ function look(source: UnitSource, facts: UnitFacts, pepper: string): string | un
     }
     case 'api_key':
       return facts.apiKey
-    case 'transcript': {
-      const opening = readOpening(facts.wire)
-      return opening && transcriptUnit(opening, facts.apiKey, pepper)
-    }
+    case 'transcript':
+      return readOpening(facts.wire)
   }
-}
-
-/**
- * The unit of a conversation by how it begins. Every later turn and every call with a tool's result carries the same opening, so the
- * conversation stays where it is without any change at the client. Equal openings of one key share a unit; a client that rewrites its
- * history gets another one.
- */
-export function transcriptUnit({ system, user }: Opening, apiKey: string | undefined, pepper: string): string {
-  const hmac = createHmac('sha256', pepper)
-  // Lengths in front, so that no two openings read the same when they are put together.
-  hmac.update(`${system.length}:${user.length}:${system}${user}${apiKey ?? ''}`)
-  return hmac.digest('hex').slice(0, 32)
 }

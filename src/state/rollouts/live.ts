@@ -3,6 +3,7 @@ import { findArm } from '../../config/rolloutArm.ts'
 import type { RolloutDefinition, RolloutOrigin, StoredRollout } from '../../config/rolloutTypes.ts'
 import type { Route, Snapshot, Target } from '../../config/snapshot.ts'
 import { thresholdOf } from '../../rollouts/assignment.ts'
+import { UnitNames } from '../../rollouts/index.ts'
 import { isRunning, type State } from '../../rollouts/machine.ts'
 import { Trial } from './trial.ts'
 
@@ -26,6 +27,8 @@ export class Live {
   readonly definition: RolloutDefinition
   readonly specHash: string
   readonly seed: string
+  /** The ids of its units. */
+  readonly units: UnitNames
   readonly origin: RolloutOrigin
   readonly createdBy: string
   readonly createdAt: number
@@ -46,6 +49,7 @@ export class Live {
     this.definition = stored.definition
     this.specHash = stored.specHash
     this.seed = stored.seed
+    this.units = new UnitNames(stored.seed)
     this.origin = stored.origin
     this.createdBy = stored.createdBy
     this.createdAt = stored.createdAt

@@ -277,7 +277,7 @@ export class Rollouts {
     const snapshot = this.#options.snapshot()
     const route = this.route(definition.route)
     const base = baseOf(snapshot, route, this.traffic.of(route.name)?.promoted ?? [])
-    const arms = new Live({ definition, state: draftState(0) } as StoredRollout).arms(snapshot, route, base)
+    const arms = new Live({ definition, seed: '', state: draftState(0) } as StoredRollout).arms(snapshot, route, base)
     if (!isReachable(arms))
       throw new RolloutProblem('invalid', `There is no target '${arms.missing.slice(0, 128)}'.`, 'target')
     const same = arms.canary.map(({ id }) => id).join('\n') === arms.stable.map(({ id }) => id).join('\n')
