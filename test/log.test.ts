@@ -114,6 +114,26 @@ describe('C50 no secret and no prompt in the log', () => {
     expect(said?.error).toMatchObject({ name: 'Error', code: 'ECONNRESET', at: expect.stringContaining('log.test.ts') })
   })
 
+  it('C50 repeats no text that could not be read, and no line of a message as a place', async () => {
+    const broken = (): unknown => {
+      try {
+        return JSON.parse(`${prompt} {`)
+      } catch (error) {
+        return error
+      }
+    }
+    expect(String(broken())).toContain('the planted')
+    const text = await written((log) => {
+      log.error('failed', { error: broken() })
+      log.error('failed', { error: new Error(`first\n    at elephants (${secret})`) })
+    })
+    expect(text).not.toContain('planted')
+    expect(text).not.toContain('PLANTED')
+    const said = lines(text).map(({ error }) => error as Record<string, string>)
+    expect(said[0]).toMatchObject({ name: 'SyntaxError', message: 'a text could not be read' })
+    for (const { at } of said) expect(at).toMatch(/^at .*log\.test\.ts/)
+  })
+
   it('C50 cuts long values, so that a prompt sent as a model name is not kept whole', async () => {
     const text = await written((log) => log.request({ ...line, model: `${'m'.repeat(200)}elephants` }))
     expect(text).not.toContain('elephants')

@@ -89,10 +89,13 @@ const labels: ReadonlySet<string> = new Set([
   'web_search_options',
 ])
 
+/** What all others are called. */
+export const otherLoss = 'other'
+
 /** Every label that `lossLabel` gives. */
-export const lossLabels: readonly string[] = [...labels, 'other']
+export const lossLabels: readonly string[] = [...labels, otherLoss]
 
 /** The loss's parameter as a metric label: one of a closed set, `other` for the rest. */
 export function lossLabel(loss: Loss): string {
-  return labels.has(loss.param) ? loss.param : 'other'
+  return labels.has(loss.param) ? loss.param : otherLoss
 }

@@ -7,6 +7,7 @@ import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
 import { cacheFacts } from './cacheTurn.ts'
 import { type Attempt, type Call, overheadOf } from './call.ts'
+import { keptLosses, vendorName } from './foreignNames.ts'
 import { keptTrace } from './tracing.ts'
 
 export interface Books {
@@ -111,7 +112,7 @@ function attemptRow(call: Call, attempt: Attempt, now: number): AttemptRow {
     target: target.id,
     provider: target.provider.name,
     model: attempt.model,
-    served: facts?.model,
+    served: vendorName(facts?.model),
     lane: attempt.lane,
     reason: attempt.reason,
     status: attempt.status,
@@ -125,6 +126,6 @@ function attemptRow(call: Call, attempt: Attempt, now: number): AttemptRow {
     priceSource: bill!.priceSource,
     priceVersion: bill!.priceVersion,
     cost: bill!.nanoUsd,
-    losses: attempt.losses,
+    losses: attempt.losses.length > 0 ? keptLosses(attempt.losses) : undefined,
   }
 }

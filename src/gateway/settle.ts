@@ -11,6 +11,7 @@ import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
 import { type Attempt, type Call, overheadOf } from './call.ts'
+import { vendorName } from './foreignNames.ts'
 import { createTally } from './tally.ts'
 import { exportTrace, keptTrace } from './tracing.ts'
 
@@ -107,7 +108,7 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     model: ask?.model,
     target: attempt?.target.id,
     provider: attempt?.target.provider.name,
-    servedModel: facts?.model,
+    servedModel: vendorName(facts?.model),
     dialect: call.dialect.name,
     lane: attempt?.lane,
     stream: ask?.stream,

@@ -6,6 +6,7 @@ import type { Attribute, SpanExporter, SpanFacts } from '../telemetry/trace/expo
 import { names, providerName } from '../telemetry/trace/names.ts'
 import { outputTokens, promptTokens } from './bill.ts'
 import type { Attempt, Call } from './call.ts'
+import { vendorName } from './foreignNames.ts'
 
 /** Names and values of the headers that a call to an upstream carries on; none where traces are off, or where the provider's list has the client's own pass. */
 export function traceHeaders(call: Call, attempt: number, passed: readonly string[]): string[] {
@@ -113,8 +114,8 @@ function attemptAttributes(attempt: Attempt): Record<string, Attribute | undefin
     [names.operation]: 'chat',
     [names.provider]: providerName(target.provider.kind.name),
     [names.requestModel]: attempt.model,
-    [names.responseModel]: facts?.model,
-    [names.responseId]: facts?.id,
+    [names.responseModel]: vendorName(facts?.model),
+    [names.responseId]: vendorName(facts?.id),
     [names.finishReasons]: facts?.finish === undefined ? undefined : [facts.finish],
     [names.inputTokens]: usage && promptTokens(usage),
     [names.outputTokens]: usage && outputTokens(usage),

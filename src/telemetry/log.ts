@@ -331,9 +331,16 @@ function pickFacts(facts: Facts): Record<string, unknown> {
 function describeError(error: unknown): Record<string, string> {
   if (!(error instanceof Error)) return { message: scrubText(String(error)) }
   const { code } = error as { code?: unknown }
-  const described: Record<string, string> = { name: error.name, message: scrubText(error.message) }
+  // JSON.parse quotes what it cannot read (V8: `Unexpected token 'S', "Say hello" is not valid JSON`).
+  const message = error instanceof SyntaxError ? 'a text could not be read' : scrubText(error.message)
+  const described: Record<string, string> = { name: error.name, message }
   if (typeof code === 'string') described.code = code
-  const places = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  // The stack begins with the message, which may have lines of its own.
+  const { stack = '' } = error
+  const places = stack
+    .slice(Math.max(0, stack.indexOf(error.message)) + error.message.length)
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
   if (places.length > 0)
     described.at = places
       .slice(0, 6)
