@@ -128,6 +128,7 @@ describe('C50 on every path', () => {
         Object.fromEntries(models.map((model) => [`${provider}-${model}`, [`${provider}/${model}`]]))
       Object.assign(document, {
         log: { level: 'trace', file: logFile, user: 'rotating' },
+        cache: { persist: true },
         trace: { otlp: { url: collector.url, headers: { 'x-collector-key': 'sk-test-collector-0123456789' } } },
         server: { trustedProxies: ['127.0.0.1'] },
         webhooks: { ops: { url: hook.url, secret: 'test-hook-secret-0123456789' } },
@@ -148,6 +149,7 @@ describe('C50 on every path', () => {
       Object.assign(document.prices as object, { ok: { input: 1, output: 4 }, 'error-*': { input: 1, output: 4 } })
       Object.assign(document.routes, echo(echoModels, 'e'), echo(echoModels, 'a'), {
         kept: { targets: ['e/ok'], cache: true },
+        'kept-silently': { targets: ['e/silent'], cache: true },
         chain: { targets: ['e/error-503', 'a/error-500', 'e/ok'] },
         sunk: ['e/ok'],
         tiny: ['e/ok'],
@@ -171,7 +173,13 @@ describe('C50 on every path', () => {
             metadata: { user_id: mark('person') },
           })
         }
-    for (let n = 0; n < 3; n++) await chat('kept', { temperature: 0 })
+    await chat('kept', { temperature: 0 })
+    expect((await chat('kept', { temperature: 0 })).headers['x-turnout-cache']).toMatch(/^hit/)
+    // The cache keeps answers, and this vendor's are all that it was asked. Those that are taken out are gone from the file.
+    expect((await scene.admin('DELETE', '/cache')).status).toBe(200)
+    for (let n = 0; n < 3; n++) await chat('kept-silently', { temperature: 0 })
+    while ((await scene.scrape()).get('turnout_cache_disk_entries') !== 1)
+      await chat('kept-silently', { temperature: 0 })
     await chat('chain')
     await chat('chain', { stream: true })
     for (let n = 0; n < 3; n++) await chat('few')
@@ -312,7 +320,7 @@ describe('C50 on every path', () => {
   it('not in the bytes of the database', () => {
     const data = join(scene.folder, 'data')
     const files = readdirSync(data)
-    expect(files.filter((file) => file.includes('.db')).length).toBeGreaterThan(0)
+    expect(files).toEqual(expect.arrayContaining(['turnout.db', 'cache.db']))
     // The document of the configuration is stored as it was written, with the keys of this test's file.
     for (const file of files) expect(leaksIn(readFileSync(join(data, file)), []), file).toEqual([])
   })

@@ -17,6 +17,7 @@ type Json = Record<string, unknown>
 /** What it does, by the model that is asked for; `error-NNN` answers with that status. */
 export const echoModels = [
   'ok',
+  'silent',
   'odd-names',
   'plain-500',
   'garbage',
@@ -57,6 +58,7 @@ function answer(
     'x-request-id': encodeURIComponent(echo).slice(0, 6_000),
     'x-echo': encodeURIComponent(echo).slice(0, 500),
   }
+  if (model === 'silent') return answer(res, 'ok', body, 'nothing of it', isAnthropic)
   const [, status] = /^error-(\d+)$/.exec(model) ?? []
   if (status !== undefined) return sendJson(res, Number(status), failed, headers)
   if (model === 'plain-500') {
