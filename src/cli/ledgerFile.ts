@@ -8,6 +8,7 @@ import { firstSet, readEnv } from '../config/env.ts'
 import type { Env } from '../config/interpolation.ts'
 import { findConfigFile } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
+import { bringInLeftovers } from '../store/leftovers.ts'
 import { openStore } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
 import { hashUser, loadSecret } from '../store/secret.ts'
@@ -52,6 +53,7 @@ export function findLedger(flags: LedgerFlags): LedgerPlace {
 /** Opens a ledger for reading. Throws `StoreError` when there is none, or one that this program does not know. */
 export function openLedgerReader({ file }: LedgerPlace): Reader {
   openStore({ file, readonly: true }).close()
+  bringInLeftovers(file)
   return openReader(file)
 }
 

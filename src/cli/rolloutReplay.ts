@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { RolloutEvent } from '../config/rolloutTypes.ts'
 import { type Replay, replay } from '../state/rollouts/replay.ts'
 import { printId } from '../store/ledgerId.ts'
+import { bringInLeftovers } from '../store/leftovers.ts'
 import { openStore } from '../store/open.ts'
 import { openRollouts } from '../store/rollouts.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags } from './ledgerFile.ts'
@@ -18,7 +19,10 @@ export function addReplayCommand(rollout: Command): void {
   )
     .option('--json', 'print one JSON object')
     .action(async (name: string, flags: LedgerFlags & { json?: boolean }) => {
-      const store = openStore({ file: findLedger(flags).file, readonly: true })
+      const { file } = findLedger(flags)
+      openStore({ file, readonly: true }).close()
+      bringInLeftovers(file)
+      const store = openStore({ file, readonly: true })
       try {
         const keeper = openRollouts(store)
         const stored = keeper.list().findLast(({ definition }) => definition.name === name)

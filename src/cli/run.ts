@@ -111,8 +111,14 @@ export async function run(options: RunOptions): Promise<Running> {
     if (ledger.stats.orphans > 0) {
       log.warn('calls of a run that died were settled by estimate', { event: 'orphans', count: ledger.stats.orphans })
     }
+    if (ledger.stats.recovered > 0) {
+      log.warn('rows of a run that died were brought in from its journal', {
+        event: 'journal',
+        count: ledger.stats.recovered,
+      })
+    }
     showLedger(metrics, ledger.stats, store.file)
-    reader = openReader(store.file)
+    reader = openReader(store.file, ledger.bringIn)
     const saved = openSavedHealth(store)
     const audit = openAudit(store)
     const live = await openLive(options, {

@@ -2,6 +2,7 @@
 import { closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
+import { journalFile } from './journal.ts'
 import { takeLock } from './lock.ts'
 import { checkApplied, packageMigrations, readMigrations } from './migrate.ts'
 
@@ -66,13 +67,17 @@ export function restoreFrom(
   }
 }
 
-/** Moves the present database away, log included: a log beside another database would be played into it. */
+/** Moves the present database away, log and journal included: beside another database they would be played into it. */
 function setAside(target: string, now: number): string | undefined {
-  if (!existsSync(target)) return undefined
+  if (!existsSync(target)) {
+    rmSync(journalFile(target), { force: true })
+    return undefined
+  }
   const kept = `${target}.before-restore-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
   for (const ending of ['-wal', '-shm', '']) {
     if (existsSync(target + ending)) renameSync(target + ending, kept + ending)
   }
+  if (existsSync(journalFile(target))) renameSync(journalFile(target), journalFile(kept))
   return kept
 }
 

@@ -1,5 +1,6 @@
 // Writes a group of ledger rows in one transaction: all of it, or nothing.
 import type { Sqlite, Statement } from './driver.ts'
+import { type JournalPlace, makePlaceWriter } from './journalPlace.ts'
 import { dayOf } from './ledgerId.ts'
 import type { AttemptRow, CacheFacts, Intent, RequestRow, RolloutFacts, TraceRow } from './ledgerRow.ts'
 import { makeNames } from './names.ts'
@@ -15,15 +16,16 @@ export type Entry =
 export interface BatchWriter {
   /**
    * Writes the entries in one transaction and returns the places of those that were there already (they changed nothing).
-   * Throws what SQLite throws, after a rollback.
+   * Throws what SQLite throws, after a rollback. `journal`: what of the journal is in the database with this transaction.
    */
-  write(entries: readonly Entry[]): number[]
+  write(entries: readonly Entry[], journal?: JournalPlace): number[]
 }
 
 export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
   const begin: Statement = db.prepare('BEGIN IMMEDIATE')
   const commit: Statement = db.prepare('COMMIT')
   const rows = makeRowWriter(db)
+  const writePlace = makePlaceWriter(db)
   const heartbeat: Statement = db.prepare('UPDATE instance SET heartbeat_at = ? WHERE id = ?')
 
   const free: Statement = db.prepare('UPDATE intent SET input = 0, output = 0, cost = 0 WHERE id = ?')
@@ -46,10 +48,11 @@ export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
   }
 
   return {
-    write(entries) {
+    write(entries, journal) {
       begin.run()
       try {
         const doubles = writeEntries(entries)
+        if (journal) writePlace(journal)
         commit.run()
         rows.keep()
         return doubles

@@ -5,6 +5,10 @@ export interface LedgerStats {
   commits: number
   /** Entries that wait for the next commit. */
   waiting(): number
+  /** Entries that the journal holds and SQLite does not yet. */
+  behind(): number
+  /** Entries that went through the journal. */
+  journaled: number
   /** Entries written: intents, settled requests, heartbeats. */
   entries: number
   /** Commits that found the database locked and were tried again. */
@@ -25,7 +29,7 @@ const reportEvery = 1000
 
 export function makeStats(
   report: ((error: LedgerError, count: number) => void) | undefined,
-  waiting: () => number = () => 0,
+  queues: { waiting(): number; behind(): number } = { waiting: () => 0, behind: () => 0 },
 ): LedgerStats {
   const failures: Record<LedgerFailure, number> = {
     locked: 0,
@@ -38,7 +42,8 @@ export function makeStats(
   }
   const reported = new Map<LedgerFailure, { at: number; count: number }>()
   return {
-    waiting,
+    ...queues,
+    journaled: 0,
     commits: 0,
     entries: 0,
     busy: 0,

@@ -67,10 +67,14 @@ const overlap = 5000
 /** How long a request may run and still be seen by `tail` when it ends, in milliseconds. */
 const longest = 600_000
 
-/** Opens a reader on a database file; the thread starts with the first question. The file must exist. */
-export function openReader(file: string): Reader {
+/**
+ * Opens a reader on a database file; the thread starts with the first question. The file must exist. `before` is called before each question:
+ * who writes the ledger in this process brings in what waits.
+ */
+export function openReader(file: string, before: () => void = () => {}): Reader {
   let remote: Remote | undefined
   const ask = (question: Record<string, unknown>): Promise<unknown> => {
+    before()
     if (!remote || remote.ended) remote = makeRemote(startThread('readerWorker', { file }))
     return remote.ask(question)
   }

@@ -1,6 +1,6 @@
 // A process of its own that loads a ledger and says on stdout, line by line, what it was promised.
 //
-// `I id` intent durable, `S id cost` settled, `F code` refused. Written with writeSync: what is said is in the pipe, come what may.
+// In mode `journal` no row goes to SQLite directly. `I id` intent durable, `S id cost` settled, `F code` refused. Written with writeSync: what is said is in the pipe, come what may.
 import { writeSync } from 'node:fs'
 import { type LedgerMode, openLedger } from '../../src/store/ledger.ts'
 import { attemptId } from '../../src/store/ledgerId.ts'
@@ -27,7 +27,7 @@ function say(line: string): void {
 // With a file-size limit the kernel sends this signal; unhandled it ends the process, handled the write fails.
 process.on('SIGXFSZ', () => {})
 
-const ledger = openLedger(openStore({ file }), { mode: mode as LedgerMode })
+const ledger = openLedger(openStore({ file }), mode === 'journal' ? { smallCommits: 0 } : { mode: mode as LedgerMode })
 say(`O ${ledger.stats.orphans}`)
 let left = Number(most)
 

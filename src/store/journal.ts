@@ -1,0 +1,122 @@
+// The ledger's journal: a file that rows are appended to before SQLite takes them, so that no death of the process loses one.
+import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { crc32 } from 'node:zlib'
+import type { Entry } from './batch.ts'
+import type { JournalPlace } from './journalPlace.ts'
+
+export interface Journal {
+  /** Behind the last record. */
+  readonly place: JournalPlace
+  /** Appends the entries as one record: with its return they survive the death of the process. Throws what `fs` throws; then it holds none of them. */
+  append(entries: readonly Entry[]): void
+  /** Forgets all records. Only when the database has them. */
+  restart(): void
+  /** `remove`: the database has all records. */
+  close(remove: boolean): void
+}
+
+/** Beside the database; not to be confused with SQLite's own `-journal`, which write-ahead logging does without. */
+export const journalFile = (database: string): string => `${database}.journal`
+
+/*
+ * Layout, all numbers little-endian: a header of 16 bytes (4 of magic, 4 of CRC-32 over the rest, the epoch as a double), then
+ * records: 4 bytes of length, 4 of CRC-32 over the text, begun with the epoch, and the entries as one JSON array. A record that was cut
+ * short by a death fails its sum, and nobody was told that it was kept.
+ */
+const magic = 0x4c4a_5254
+const headerSize = 16
+const recordHead = 8
+
+/** Opens the journal for appending, empty, in an epoch after `last`. Whatever it held must be in the database already. */
+export function openJournal(file: string, last: number): Journal {
+  const fd = openSync(file, 'w', 0o600)
+  let epoch = last
+  let offset = 0
+  const write = (bytes: Buffer, at: number): void => {
+    // A short write is followed by the error that explains it, a full disk say.
+    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, at + done)
+  }
+  function restart(): void {
+    write(makeHeader(epoch + 1), 0)
+    epoch++
+    offset = headerSize
+    try {
+      ftruncateSync(fd, headerSize)
+    } catch {
+      // Records of another epoch fail their sums: they only take room.
+    }
+  }
+  restart()
+  return {
+    get place() {
+      return { epoch, offset }
+    },
+    append(entries) {
+      const record = makeRecord(entries, epoch)
+      // At a place of its own: what a failed write left behind is written over.
+      write(record, offset)
+      offset += record.length
+    },
+    restart,
+    close(remove) {
+      closeSync(fd)
+      if (remove) rmSync(file, { force: true })
+    },
+  }
+}
+
+/** The records behind `from`, oldest first, each with the place behind it. Empty when there is no journal, or one that was taken already. */
+export function* readJournal(file: string, from: JournalPlace): Generator<{ entries: Entry[]; place: JournalPlace }> {
+  if (!existsSync(file)) return
+  const bytes = readFileSync(file)
+  const epoch = readHeader(bytes)
+  if (epoch === undefined || epoch < from.epoch) return
+  let offset = epoch === from.epoch ? from.offset : headerSize
+  while (offset + recordHead <= bytes.length) {
+    const end = offset + recordHead + bytes.readUInt32LE(offset)
+    const text = bytes.subarray(offset + recordHead, end)
+    if (end > bytes.length || crc32(text, epoch) !== bytes.readUInt32LE(offset + 4)) return
+    offset = end
+    yield { entries: JSON.parse(text.toString()) as Entry[], place: { epoch, offset } }
+  }
+}
+
+/** Whether a journal holds anything at all; cheap. */
+export function hasRecords(file: string): boolean {
+  let fd: number
+  try {
+    fd = openSync(file, 'r')
+  } catch {
+    return false
+  }
+  try {
+    return fstatSync(fd).size > headerSize
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function makeHeader(epoch: number): Buffer {
+  const header = Buffer.alloc(headerSize)
+  header.writeUInt32LE(magic, 0)
+  header.writeDoubleLE(epoch, 8)
+  header.writeUInt32LE(crc32(header.subarray(8)), 4)
+  return header
+}
+
+/** The epoch; undefined for what is no journal. */
+function readHeader(bytes: Buffer): number | undefined {
+  if (bytes.length < headerSize || bytes.readUInt32LE(0) !== magic) return undefined
+  return crc32(bytes.subarray(8, headerSize)) === bytes.readUInt32LE(4) ? bytes.readDoubleLE(8) : undefined
+}
+
+function makeRecord(entries: readonly Entry[], epoch: number): Buffer {
+  const text = JSON.stringify(entries)
+  // Three bytes of UTF-8 for a unit of UTF-16 at most.
+  const record = Buffer.allocUnsafe(recordHead + text.length * 3)
+  const length = record.write(text, recordHead)
+  const whole = record.subarray(0, recordHead + length)
+  whole.writeUInt32LE(length, 0)
+  whole.writeUInt32LE(crc32(whole.subarray(recordHead), epoch), 4)
+  return whole
+}
