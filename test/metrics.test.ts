@@ -141,6 +141,8 @@ describe('counting', () => {
       lost: 7,
       orphans: 8,
       waiting: () => 9,
+      journaled: 7,
+      behind: () => 2,
     }
     showLedger(metrics, numbers, join(import.meta.dirname, 'metrics.test.ts'))
     expect((await scrape(metrics)).get('turnout_ledger_lost_total')).toBe(7)

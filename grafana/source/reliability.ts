@@ -273,11 +273,12 @@ export const reliability: Dashboard = {
         {
           title: 'Rows that wait',
           description:
-            'For the next transaction, and (kept) for the database to work again. kept above 0: they are lost if the process dies; make room or end whoever holds the lock.',
+            'To be made durable; (journal) for SQLite to take what the journal holds safely; (kept) in memory for the disk to work again. journal growing: end whoever holds the lock. kept above 0: lost if the process dies; make room.',
           unit: 'short',
           thresholds: ['green', [1000, 'yellow'], [10000, 'red']],
           queries: [
             { expr: `turnout_ledger_waiting_rows{${where}}`, legend: '{{instance}} waiting' },
+            { expr: `turnout_ledger_journal_rows{${where}}`, legend: '{{instance}} journal' },
             { expr: `turnout_ledger_kept_rows{${where}}`, legend: '{{instance}} kept' },
           ],
         },

@@ -1,4 +1,5 @@
 // The ledger's writer: takes intents and settled requests, and makes them durable together, once per turn of the event loop.
+import { rmSync } from 'node:fs'
 import { type Backlog, makeBacklog } from './backlog.ts'
 import { type BatchWriter, type Entry, makeBatchWriter } from './batch.ts'
 import { makeDiskSync } from './diskSync.ts'
@@ -95,6 +96,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   const stats = makeStats(options.onTrouble, { waiting: () => waiting.length, behind: () => backlog?.size ?? 0 })
   const writer: BatchWriter = makeBatchWriter(store.db, store.instance)
   const { epoch } = replayJournal(store, writer, stats)
+  if (mode !== 'process') rmSync(journalFile(store.file), { force: true })
   stats.orphans = settleOrphans(store.db)
   const ids = makeIdSource(lastId(store.db, now()), now)
   const keeper = makeKeeper(store.file)

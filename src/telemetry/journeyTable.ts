@@ -200,13 +200,26 @@ export const journeyMetrics = {
   ledgerWaiting: {
     kind: 'gauge',
     name: 'turnout_ledger_waiting_rows',
-    help: 'Rows that wait for the next transaction of the ledger.',
+    help: 'Rows that wait to be made durable: for the next transaction or the next write to the journal.',
+    labels: [],
+  },
+  ledgerJournaled: {
+    kind: 'counter',
+    name: 'turnout_ledger_journal_entries_total',
+    help: 'Rows that went through the journal instead of a transaction of their own.',
+    labels: [],
+    read: true,
+  },
+  ledgerBehind: {
+    kind: 'gauge',
+    name: 'turnout_ledger_journal_rows',
+    help: 'Rows that the journal holds and SQLite does not yet; the next start brings them in if this process dies.',
     labels: [],
   },
   ledgerCommit: {
     kind: 'histogram',
     name: 'turnout_ledger_commit_seconds',
-    help: 'Time from the arrival of the oldest row of a transaction to its commit, in seconds: what the ledger adds to a request, twice.',
+    help: 'Time from the arrival of the oldest row of a group until all of it is durable, in seconds: what the ledger adds to a request, twice.',
     labels: [],
     bounds: commitSeconds,
   },
@@ -225,7 +238,7 @@ export const journeyMetrics = {
   ledgerFile: {
     kind: 'gauge',
     name: 'turnout_ledger_file_bytes',
-    help: 'Size of the database with its write-ahead log, in bytes.',
+    help: 'Size of the database with its write-ahead log and its journal, in bytes.',
     labels: [],
   },
   logFailures: {

@@ -15,6 +15,8 @@ export interface LedgerNumbers {
   readonly lost: number
   readonly orphans: number
   waiting(): number
+  readonly journaled: number
+  behind(): number
 }
 
 /** Call once, when the ledger is open. @param file of the database */
@@ -28,12 +30,16 @@ export function showLedger(metrics: Metrics, numbers: LedgerNumbers, file: strin
   show('ledgerLost', () => numbers.lost)
   show('ledgerOrphans', () => numbers.orphans)
   show('ledgerWaiting', numbers.waiting)
+  show('ledgerJournaled', () => numbers.journaled)
+  show('ledgerBehind', numbers.behind)
   metrics.gauge('ledgerFailures', () =>
     Object.entries(numbers.failures).map(([kind, value]) => ({ labels: { kind }, value })),
   )
   metrics.gauge('ledgerDiskFree', () => ofDisk(file, ({ bavail, bsize }) => bavail * bsize))
   metrics.gauge('ledgerDiskSize', () => ofDisk(file, ({ blocks, bsize }) => blocks * bsize))
-  metrics.gauge('ledgerFile', () => one(sizeOf(file) + sizeOf(`${file}-wal`)))
+  metrics.gauge('ledgerFile', () =>
+    one(['', '-wal', '.journal'].reduce((sum, ending) => sum + sizeOf(file + ending), 0)),
+  )
 }
 
 const one = (value: number): Sample[] => [{ labels: {}, value }]

@@ -1,0 +1,205 @@
+// The ledger's journal: what is appended comes back once, what was cut short or is of another time does not.
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { restoreFrom } from '../src/store/backup.ts'
+import type { Entry } from '../src/store/batch.ts'
+import { hasRecords, journalFile, openJournal, readJournal } from '../src/store/journal.ts'
+import { readJournalPlace } from '../src/store/journalPlace.ts'
+import { type Ledger, openLedger } from '../src/store/ledger.ts'
+import { bringInLeftovers } from '../src/store/leftovers.ts'
+import { openStore, type Store } from '../src/store/open.ts'
+import { openReader } from '../src/store/reader.ts'
+import { verifyLedger } from '../src/store/verify.ts'
+import { attemptRow, intentOf, requestRow } from './support/ledgerRows.ts'
+
+let folder: string
+let file: string
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'turnout-journal-'))
+  file = join(folder, 'turnout.db')
+})
+
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+const beat = (at: number): Entry => ({ kind: 'heartbeat', at })
+const start = { epoch: 0, offset: 0 }
+const read = (from = start) => [...readJournal(journalFile(file), from)].map(({ entries }) => entries)
+
+describe('the file', () => {
+  it('gives back each record in order, and from a place on only what is behind it', () => {
+    const journal = openJournal(journalFile(file), 0)
+    const settle: Entry = {
+      kind: 'settle',
+      request: requestRow(64, { tags: { city: 'Zürich 🚂' } }),
+      attempts: [attemptRow(64)],
+    }
+    journal.append([{ kind: 'intent', intent: intentOf(64) }, settle])
+    const { place } = journal
+    journal.append([beat(1)])
+    expect(read()).toEqual([[{ kind: 'intent', intent: intentOf(64) }, settle], [beat(1)]])
+    expect(read(place)).toEqual([[beat(1)]])
+    expect(read(journal.place)).toEqual([])
+    expect(statSync(journalFile(file)).mode & 0o777).toBe(0o600)
+    journal.close(true)
+    expect(existsSync(journalFile(file))).toBe(false)
+    expect(read()).toEqual([])
+  })
+
+  it('ends before a record that was cut short or damaged, wherever that is', () => {
+    const journal = openJournal(journalFile(file), 0)
+    journal.append([beat(1)])
+    const { offset } = journal.place
+    journal.append([beat(2), beat(3)])
+    journal.close(false)
+    const whole = readFileSync(journalFile(file))
+    for (let length = offset; length < whole.length; length++) {
+      truncateSync(journalFile(file), length)
+      expect(read()).toEqual([[beat(1)]])
+    }
+    for (let at = offset; at < whole.length; at++) {
+      const damaged = Buffer.from(whole)
+      damaged[at]! ^= 0x10
+      writeFileSync(journalFile(file), damaged)
+      expect(read()).toEqual([[beat(1)]])
+    }
+    for (const bytes of [Buffer.alloc(0), Buffer.alloc(40), whole.subarray(0, 15)]) {
+      writeFileSync(journalFile(file), bytes)
+      expect(read()).toEqual([])
+    }
+  })
+
+  it('takes nothing of an epoch that was ended, nor of one that was brought in', () => {
+    const journal = openJournal(journalFile(file), 4)
+    journal.append([beat(1)])
+    const old = readFileSync(journalFile(file)).subarray(16)
+    expect(read({ epoch: 6, offset: 0 })).toEqual([])
+    journal.restart()
+    expect(journal.place).toEqual({ epoch: 6, offset: 16 })
+    // What would be left where a file cannot be cut.
+    appendFileSync(journalFile(file), old)
+    expect(read({ epoch: 5, offset: 60 })).toEqual([])
+    journal.append([beat(2)])
+    expect(read({ epoch: 5, offset: 60 })).toEqual([[beat(2)]])
+    journal.close(false)
+  })
+})
+
+describe('a ledger that goes through it', () => {
+  let store: Store
+  let ledger: Ledger
+
+  beforeEach(() => {
+    store = openStore({ file })
+    ledger = openLedger(store, { smallCommits: 0 })
+  })
+
+  afterEach(async () => {
+    await ledger.close()
+    store.close()
+  })
+
+  const count = (): number => store.db.prepare('SELECT count(*) FROM request').pluck().get() as number
+  async function makeRequests(number: number, user = 'u_a'): Promise<void> {
+    for (let i = 0; i < number; i++) {
+      const id = ledger.nextRequestId()
+      await ledger.intend(intentOf(id, 1, { user }))
+      await ledger.settle(requestRow(id, { user }), [attemptRow(id)])
+    }
+  }
+
+  it('has each row once in SQLite a moment later, in far fewer transactions', async () => {
+    for (let group = 0; group < 30; group++) {
+      // Ten in one turn are one record, and so in one transaction however slow this machine is.
+      const ids = Array.from({ length: 10 }, () => ledger.nextRequestId())
+      await Promise.all(ids.map((id) => ledger.settle(requestRow(id), [attemptRow(id)])))
+    }
+    await expect.poll(count, { timeout: 10_000 }).toBe(300)
+    expect(ledger.stats.journaled).toBeGreaterThan(200)
+    expect(ledger.stats.commits).toBeLessThan(100)
+    expect(verifyLedger(store.db)).toMatchObject({ ok: true, requests: 300, open: 0 })
+    expect(read(readJournalPlace(store.db))).toEqual([])
+  })
+
+  it('shows a reader of this process every settled row', async () => {
+    const reader = openReader(file, ledger.bringIn)
+    for (let i = 1; i <= 5; i++) {
+      await makeRequests(1)
+      expect((await reader.requests()).rows).toHaveLength(i)
+    }
+    await reader.close()
+  })
+
+  it('leaves no trace of an erased user in the file', async () => {
+    await makeRequests(20, 'u_forgotten')
+    expect(readFileSync(journalFile(file), 'latin1')).toContain('u_forgotten')
+    expect(await ledger.keeper.erase('u_forgotten')).toBe(20)
+    expect(readFileSync(journalFile(file), 'latin1')).not.toContain('u_forgotten')
+    expect(store.db.prepare("SELECT count(*) FROM request WHERE user = 'u_forgotten'").pluck().get()).toBe(0)
+  })
+
+  it('is removed by a clean end, and begins anew when it has grown', async () => {
+    const tags = { long: 'x'.repeat(60_000) }
+    for (let i = 0; i < 80; i++) {
+      const id = ledger.nextRequestId()
+      await ledger.settle(requestRow(id, { tags }), [attemptRow(id)])
+      if (i % 10 === 9) await ledger.flush()
+    }
+    expect(statSync(journalFile(file)).size).toBeLessThan(4_200_000)
+    expect(count()).toBe(80)
+    await ledger.close()
+    expect(existsSync(journalFile(file))).toBe(false)
+  })
+
+  it('is brought in for who reads the ledger of a dead run, and moved away by a restore', async () => {
+    await makeRequests(1)
+    await ledger.flush()
+    const copy = await openBackup()
+    const before = readJournalPlace(store.db)
+    await makeRequests(10)
+    // As a kill leaves it: the file with rows that SQLite does not have.
+    const left = readFileSync(journalFile(file))
+    expect(read(before)).toHaveLength(20)
+    await ledger.close()
+    store.db.prepare('DELETE FROM request WHERE id > (SELECT min(id) FROM request)').run()
+    store.db.prepare('DELETE FROM attempt WHERE id > (SELECT min(id) FROM attempt)').run()
+    store.db.prepare("UPDATE ledger_mark SET value = ? WHERE mark = 'journal_offset'").run(before.offset)
+    writeFileSync(journalFile(file), left)
+    // A gateway that runs does it by itself.
+    bringInLeftovers(file)
+    expect(count()).toBe(1)
+    store.close()
+    bringInLeftovers(file)
+    expect(hasRecords(journalFile(file))).toBe(false)
+    store = openStore({ file })
+    expect(count()).toBe(11)
+    store.close()
+
+    writeFileSync(journalFile(file), left)
+    restoreFrom(copy, file)
+    expect(existsSync(journalFile(file))).toBe(false)
+    store = openStore({ file })
+    ledger = openLedger(store)
+    expect(count()).toBe(1)
+    expect(ledger.stats.recovered).toBe(0)
+  })
+
+  async function openBackup(): Promise<string> {
+    const reader = openReader(file)
+    const to = join(folder, 'copy.db')
+    await reader.backup(to)
+    await reader.close()
+    return to
+  }
+})
