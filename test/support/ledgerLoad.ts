@@ -1,6 +1,8 @@
 // A process of its own that loads a ledger and says on stdout, line by line, what it was promised.
 //
-// In mode `journal` no row goes to SQLite directly. `I id` intent durable, `S id cost` settled, `F code` refused. Written with writeSync: what is said is in the pipe, come what may.
+// In mode `journal` no row of few goes to SQLite directly.
+//
+// `I id` intent durable, `S id cost` settled, `F code` refused. Written with writeSync: what is said is in the pipe, come what may.
 import { writeSync } from 'node:fs'
 import { type LedgerMode, openLedger } from '../../src/store/ledger.ts'
 import { attemptId } from '../../src/store/ledgerId.ts'
