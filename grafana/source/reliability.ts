@@ -252,10 +252,14 @@ export const reliability: Dashboard = {
         {
           title: 'Rows and commits',
           description:
-            'Rows written and transactions that wrote them. Rows without commits is what does not happen: one or the other stands still, look at failures.',
+            'Rows written, those of them that went through the journal, and transactions that wrote them. Rows without commits is what does not happen: one or the other stands still, look at failures.',
           unit: 'short',
           queries: [
             { expr: rate('turnout_ledger_entries_total', where, ['instance']), legend: '{{instance}} rows/s' },
+            {
+              expr: rate('turnout_ledger_journal_entries_total', where, ['instance']),
+              legend: '{{instance}} journal rows/s',
+            },
             { expr: rate('turnout_ledger_commits_total', where, ['instance']), legend: '{{instance}} commits/s' },
           ],
         },
