@@ -40,6 +40,8 @@ export interface RunOptions {
   dataDir?: string | undefined
   /** Stands over the process's own environment. */
   env?: Readonly<Record<string, string>> | undefined
+  /** Uniform in [0, 1), for arms, waits and lives of answers; tests hand in their own. */
+  random?: (() => number) | undefined
 }
 
 export interface Running {
@@ -167,6 +169,7 @@ export async function run(options: RunOptions): Promise<Running> {
       log,
       metrics,
       insecure: options.insecure ?? false,
+      ...(options.random ? { random: options.random } : {}),
       ledger,
       reader,
       hashUser: (user) => hashUser(secret, user),

@@ -3,13 +3,11 @@ import type { Target } from '../config/snapshot.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { badEvents, breakerOpen } from '../rollouts/index.ts'
 import { type Assigned, isOfArm } from './arm.ts'
+import { firstFaultOf } from './armOutcome.ts'
 import type { Attempt, Call } from './call.ts'
 
 const failed = badEvents.first_attempt_error.bit
 const throttled = badEvents.rate_limited.bit
-
-/** Vendors' words for a parameter that their model does not take: the client's own mistake elsewhere, and the canary's here. */
-const unsupported = new Set(['unsupported_parameter', 'unsupported_value'])
 
 /** The breaker of the arm's first target is open, or it is switched off: else a dead canary would hide behind its breaker. */
 export function armPassedOver(call: Call, target: Target): void {
@@ -39,9 +37,8 @@ export function armBegan(call: Call, { target, n, startedAt, endedAt }: Attempt)
 export function armFailed(call: Call, target: Target, fault: UpstreamFault): void {
   const assigned = firstOf(call, target)
   if (!assigned?.ticket || call.attempts.length !== 1) return
-  if (fault.kind === 'bad_request' && fault.code !== undefined && unsupported.has(fault.code))
-    fail(assigned, 'unsupported_parameter')
-  else if (fault.rule.bad) fail(assigned, fault.kind, fault.kind === 'rate_limited' ? throttled : 0)
+  const kind = firstFaultOf(fault)
+  if (fault.rule.bad || kind !== fault.kind) fail(assigned, kind, kind === 'rate_limited' ? throttled : 0)
   else {
     assigned.trial.evidence.leave(assigned.ticket, Date.now())
     assigned.live.look()

@@ -1,4 +1,5 @@
 // What came of a request's first attempt on its arm: whatever retries, fallbacks and breakers made of the request later does not count.
+import type { UpstreamFault } from '../dialects/errors.ts'
 import { formatUnit } from '../rollouts/unitTable.ts'
 import type { RolloutFacts } from '../store/ledgerRow.ts'
 import { isOfArm } from './arm.ts'
@@ -17,9 +18,16 @@ export function firstAttemptOf(call: Call): FirstAttempt {
   if (assigned.refusal !== undefined) return assigned.refusal
   if (!attempt) return call.error && 'code' in call.error && call.error.code === 'no_target' ? 'unavailable' : 'none'
   if (attempt.target.id !== assigned.first.id) return 'unavailable'
-  if (attempt.fault) return attempt.fault.kind
+  if (attempt.fault) return firstFaultOf(attempt.fault)
   return call.attempts.length === 1 && call.outcome === 'client_disconnected' && !isGood(attempt) ? 'cancelled' : 'ok'
 }
+
+/** Vendors' words for a parameter that their model does not take: the client's own mistake elsewhere, and the canary's here. */
+const unsupported = new Set(['unsupported_parameter', 'unsupported_value'])
+
+/** What a fault of a first attempt is called, in the evidence and in its row: a decision is recomputed from the rows. */
+export const firstFaultOf = ({ kind, code }: UpstreamFault): string =>
+  kind === 'bad_request' && code !== undefined && unsupported.has(code) ? 'unsupported_parameter' : kind
 
 /** Judged good at its commit point. */
 const isGood = ({ permit }: Attempt): boolean => permit !== undefined

@@ -222,6 +222,7 @@ export class Evidence {
     let marks = seen
     if (ticket.isFirst) marks |= 1 << this.guards.length
     if (ticket.isLearnt) marks |= 1 << (this.guards.length + 1)
+    if (ticket.isSlow) marks |= 1 << (this.guards.length + 2)
     const faulty = ticket.fault === undefined ? bad : bad | (1 << (this.guards.length + 1))
     if (!looked || bad === 0) return { epoch, ppm, canary, seen: marks, bad: faulty }
     const judged: Record<number, number> = {}

@@ -62,7 +62,7 @@ export interface ControlGateway {
 }
 
 export async function startControl(
-  options: { text?: string; env?: Record<string, string>; simulator?: SimulatorOptions } = {},
+  options: { text?: string; env?: Record<string, string>; simulator?: SimulatorOptions; random?: () => number } = {},
 ): Promise<ControlGateway> {
   const folder = mkdtempSync(join(tmpdir(), 'turnout-control-'))
   const file = join(folder, 'turnout.yaml')
@@ -72,6 +72,7 @@ export async function startControl(
     run({
       config: file,
       dataDir: join(folder, 'data'),
+      random: options.random,
       env: { SIMULATOR_URL: simulator.url, ...options.env },
     })
   let running = await start()

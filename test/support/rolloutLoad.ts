@@ -25,6 +25,18 @@ export interface Drive {
 /** Guards that find nothing where no reply breaks off: by chance, two equal arms are aborted once in a while. */
 export const calm = '    guards: { abort: [ { metric: late_error } ] }\n'
 
+/**
+ * Draws that fill [0, 1) evenly from the first on (multiples of the golden ratio): arms get their shares, and neither a check of these nor a
+ * test that waits for both arms ever meets a run of luck.
+ */
+function evenly(): () => number {
+  let at = 0.5
+  return () => {
+    at = (at + 0.6180339887498949) % 1
+    return at
+  }
+}
+
 export interface RolloutScene {
   /** YAML of further targets, indented by two. */
   readonly targets?: string
@@ -44,7 +56,7 @@ export async function startRollout(rollout: string, more = '', scene: RolloutSce
     .replace('targets:\n', `targets:\n${targets}`)
     .replace('routes:\n', `routes:\n${routes}`)
     .replace('server: { port: 0 }', 'server: { port: 0 }\nbreaker: { openFor: 1s }')
-  const gateway = await startControl({ text, simulator: { keepBodies } })
+  const gateway = await startControl({ text, simulator: { keepBodies }, random: evenly() })
   gateway.simulator.script('stable', { tokens: 5 })
   gateway.simulator.script('canary', { tokens: 5 })
   const ask = async (method: string, path: string, body?: object): Promise<unknown> => {

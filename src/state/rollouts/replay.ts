@@ -26,12 +26,15 @@ export function replay({ definition, state }: StoredRollout, records: Iterable<S
   const evidence = new Evidence(policy, state.attemptAt)
   const hard = new HardRule(policy.hard, policy.hardRun)
   const learnt = 1 << (evidence.guards.length + 1)
+  const slow = 1 << (evidence.guards.length + 2)
   const rows = [...records].sort((a, b) => a.arrival - b.arrival)
   let found: Replay['found']
   let batch: EvidenceRecord[] = []
   for (const { id, record, firstAttempt } of rows) {
     batch.push(record)
-    const isHard = record.seen & learnt && hard.see(record.canary, kindOf(firstAttempt))
+    // One that hangs is no success, and no fault that would tell more.
+    const isTold = (record.seen & learnt) !== 0 && (record.seen & slow) === 0
+    const isHard = isTold && hard.see(record.canary, kindOf(firstAttempt))
     if (isHard && !found) found = { request: id, cause: 'hard', guard: undefined, reason: hard.reason }
     // Nothing else can raise the evidence of harm.
     if (!record.canary || record.bad === 0) continue

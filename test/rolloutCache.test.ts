@@ -1,0 +1,97 @@
+// A rollout on a route whose answers are kept: hits are no evidence, arms share no answers, and an abort drops the canary's.
+import { afterEach, describe, expect, it } from 'vitest'
+import { LoadClient, type Reply } from './soak/load.ts'
+import { keys } from './support/control.ts'
+import { armOf, calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+
+let gateway: RolloutGateway
+let client: LoadClient
+afterEach(async () => {
+  client?.close()
+  await gateway?.close()
+})
+
+const cached = { route: ', cache: { deterministicOnly: false }' }
+const steps = (guards: string): string =>
+  `    assign: { unit: request }\n${guards}    steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ]\n`
+
+async function start(guards: string): Promise<void> {
+  gateway = await startRollout(steps(guards), '', cached)
+  for (const model of ['stable', 'canary']) gateway.script(model, { text: `says ${model}` })
+  client = new LoadClient(gateway.url)
+  await gateway.verb('start')
+}
+
+const ask = (): Promise<Reply> =>
+  client.ask(
+    { model: 'moved', messages: [{ role: 'user', content: 'What is kept?' }] },
+    { headers: { authorization: `Bearer ${keys.app}` } },
+  )
+const targets = { stable: 'sim/stable', canary: 'other/canary' }
+const cacheOf = ({ headers }: Reply): string => String(headers['x-turnout-cache']).split(';')[0]!
+/** Asks until somebody of that arm is answered: it is a coin each time. A hit names no rollout: it is none of its requests. */
+async function askArm(arm: 'stable' | 'canary'): Promise<Reply> {
+  for (let n = 0; n < 200; n++) {
+    const reply = await ask()
+    expect(reply.status).toBe(200)
+    if (reply.headers['x-turnout-target'] === targets[arm]) return reply
+  }
+  throw new Error(`nobody of 200 was on ${arm}`)
+}
+const removed = async (): Promise<number> => (await gateway.ask('GET', '/cache/stats')).body.removed
+
+describe('answers that are kept', () => {
+  it('are no exposure: whoever gets one is counted by no guard, and brings no step nearer', async () => {
+    await start(calm)
+    await askArm('stable')
+    await askArm('canary')
+    const { evidence } = await gateway.get('/rollouts/move')
+    const calls = gateway.simulator.calls.length
+    expect([calls, evidence.decided, evidence.canary_in_step]).toEqual([2, { stable: 1, canary: 1 }, 1])
+    for (const arm of ['canary', 'stable', 'canary', 'stable'] as const) {
+      const hit = await askArm(arm)
+      expect(armOf(hit)).toBeUndefined()
+      expect([cacheOf(hit), JSON.parse(hit.text).choices[0].message.content]).toEqual(['hit', `says ${arm}`])
+    }
+    const after = (await gateway.get('/rollouts/move')).evidence
+    expect(after).toMatchObject({ decided: evidence.decided, canary_in_step: 1, guards: evidence.guards })
+    expect(after.waiting).toEqual({ start: 0, end: 0 })
+    expect(gateway.simulator.calls.length).toBe(calls)
+    // No row says otherwise: after a restart it is the same.
+    expect((await gateway.get('/rollouts/move/requests?limit=1000')).data).toHaveLength(2)
+    await gateway.restart()
+    client.close()
+    client = new LoadClient(gateway.url)
+    expect((await gateway.get('/rollouts/move')).evidence.decided).toEqual(evidence.decided)
+  }, 300_000)
+
+  it('of the canary are dropped when it is aborted by hand: nobody gets one later', async () => {
+    await start(calm)
+    await askArm('stable')
+    await askArm('canary')
+    expect(cacheOf(await askArm('canary'))).toBe('hit')
+    const before = await removed()
+    await gateway.verb('abort')
+    expect((await removed()) - before).toBe(1)
+    // The stable side's are still there.
+    const stable = await ask()
+    expect([cacheOf(stable), JSON.parse(stable.text).choices[0].message.content]).toEqual(['hit', 'says stable'])
+    gateway.script('canary', { text: 'says something new' })
+    await gateway.verb('retry')
+    const anew = await askArm('canary')
+    expect([cacheOf(anew), JSON.parse(anew.text).choices[0].message.content]).toEqual(['miss', 'says something new'])
+    expect(cacheOf(await askArm('stable'))).toBe('hit')
+  }, 300_000)
+
+  it('and when a guard aborts it', async () => {
+    await start('    guards: { dryRun: [ttft, latency] }\n')
+    await askArm('canary')
+    expect(cacheOf(await askArm('canary'))).toBe('hit')
+    const before = await removed()
+    gateway.script('canary', { fault: { kind: 'status', status: 500 } })
+    // Each of these asks something else.
+    await gateway.drive(() => gateway.running.turnout.rollouts!.find('move')!.state.phase === 'rolled_back')
+    expect((await gateway.get('/rollouts/move')).cause).toBe('guard')
+    expect((await removed()) - before).toBe(1)
+  }, 300_000)
+})
