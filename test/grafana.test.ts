@@ -182,6 +182,47 @@ describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutProme
     expect(missing.map(({ place, expr }) => `${place}: ${concrete(expr)}`)).toEqual([])
   }, 300_000)
 
+  it('legends tell all series of a panel apart, of several replicas too, and leave no gap', async () => {
+    for (const { dashboard, title, type, unit, queries: asked } of panels) {
+      const seen = new Map<string, string>()
+      for (const { expr, legend } of asked) {
+        const named = new Set([...legend.matchAll(/\{\{(\w+)\}\}/g)].map(([, label]) => label!))
+        for (const { metric, values } of await prometheus.query(concrete(expr))) {
+          const place = `${dashboard}, ${title}: ${legend} of ${JSON.stringify(metric)}`
+          // Labels of a table are its columns.
+          if (type === 'table') continue
+          const text = legend.replace(/\{\{(\w+)\}\}/g, (_, label: string) => metric[label] ?? '')
+          for (const label of named) expect(metric[label], place).toBeTruthy()
+          // What is not in the legend may differ, and then two lines have one name.
+          const untold = Object.keys(metric).filter(
+            (label) => !named.has(label) && !['__name__', 'job'].includes(label),
+          )
+          expect(untold, place).toEqual([])
+          expect(seen.get(text), place).toBeUndefined()
+          seen.set(text, place)
+          const numbers = values.map(([, value]) => Number(value)).filter(Number.isFinite)
+          // In percent it would be far above: a request may be counted a scrape before or after its error.
+          if (unit === 'percentunit') expect(medianOf(numbers), place).toBeLessThanOrEqual(2)
+          // A test takes minutes: what takes longer is in milliseconds.
+          if (unit === 's') for (const value of numbers) expect(value, place).toBeLessThan(1_000)
+        }
+      }
+    }
+  }, 180_000)
+
+  it('the panels that compare two sides show a canary whose every call fails', async () => {
+    const { queries: asked } = panels.find(({ title }) => title === 'Failed calls')!
+    const found = await prometheus.query(concrete(asked[0]!.expr))
+    const worst = (target: string): number =>
+      Math.max(
+        ...found
+          .filter(({ metric }) => metric.target === target)
+          .flatMap(({ values }) => values.map(([, value]) => Number(value)).filter((value) => value >= 0)),
+      )
+    expect(worst('bad-canary')).toBe(1)
+    expect(worst('alpha/sim-fast')).toBeLessThan(0.5)
+  })
+
   /** Plays until a query has what is looked for: rules are evaluated a second after the scrape that has it. */
   const until = async (expr: string, has: (found: Series[]) => boolean): Promise<Series[]> => {
     let found: Series[] = []
@@ -225,6 +266,8 @@ describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutProme
     expect(sank(await until(asked[0]!.expr, sank))).toBe(true)
   }, 300_000)
 })
+
+const medianOf = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? 0
 
 const expectedEmpty: ReadonlySet<string> = new Set([])
 

@@ -209,7 +209,7 @@ function panelOf(panel: Panel, id: number, gridPos: object): object {
     gridPos,
     fieldConfig: { defaults: fieldOf(panel, type), overrides: [] },
     options: optionsOf(type),
-    ...(type === 'table' ? { transformations: [{ id: 'organize', options: { excludeByName: { Time: true } } }] } : {}),
+    ...(type === 'table' ? { transformations: [{ id: 'organize', options: { excludeByName: hidden(panel) } }] } : {}),
     targets: queries.map(({ expr, legend }, index) => ({
       refId: String.fromCharCode(65 + index),
       datasource: source,
@@ -223,8 +223,16 @@ function panelOf(panel: Panel, id: number, gridPos: object): object {
   }
 }
 
+/** Columns of a table that say nothing: the value of what is always 1. */
+const hidden = ({ unit }: Panel): Record<string, true> => ({ Time: true, ...(unit === 'none' ? { Value: true } : {}) })
+
+/** Prometheus extrapolates: an increase by 2 is 2.17. Whole numbers are what happened. */
+const isCount = ({ unit, queries }: Panel): boolean =>
+  unit === 'short' && queries.every(({ expr }) => /increase\(/.test(expr) && !/ \/ /.test(expr))
+
 function fieldOf(panel: Panel, type: string): object {
-  const { unit, thresholds = ['green'], min, max, decimals, stack = false, names } = panel
+  const { unit, thresholds = ['green'], min, max, stack = false, names } = panel
+  const decimals = panel.decimals ?? (isCount(panel) ? 0 : undefined)
   const [base, ...steps] = thresholds
   return {
     unit,

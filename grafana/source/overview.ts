@@ -121,7 +121,13 @@ export const overview: Dashboard = {
           stack: true,
           queries: [
             {
-              expr: `${rate('turnout_key_requests_total', `${where}, outcome=~"failed|partial|refused"`, ['key', 'team', 'outcome'])} > 0`,
+              expr: named(
+                'key',
+                named(
+                  'team',
+                  `${rate('turnout_key_requests_total', `${where}, outcome=~"failed|partial|refused"`, ['key', 'team', 'outcome'])} > 0`,
+                ),
+              ),
               legend: '{{key}} ({{team}}): {{outcome}}',
             },
           ],
@@ -217,7 +223,10 @@ export const overview: Dashboard = {
             'Whole requests without streams. p99 far above p50: some prompts are long, or an upstream stalls.',
           unit: 's',
           queries: [0.5, 0.95, 0.99].map((of) => ({
-            expr: quantile(of, 'turnout_request_duration_seconds', `${whereRoute}, stream="false"`, ['route']),
+            expr: named(
+              'route',
+              quantile(of, 'turnout_request_duration_seconds', `${whereRoute}, stream="false"`, ['route']),
+            ),
             legend: `{{route}} p${of * 100}`,
           })),
         },
@@ -228,7 +237,7 @@ export const overview: Dashboard = {
           unit: 's',
           thresholds: ['green', [5, 'red']],
           queries: [0.5, 0.95].map((of) => ({
-            expr: quantile(of, 'turnout_time_to_first_token_seconds', whereRoute, ['route']),
+            expr: named('route', quantile(of, 'turnout_time_to_first_token_seconds', whereRoute, ['route'])),
             legend: `{{route}} p${of * 100}`,
           })),
         },
@@ -238,7 +247,7 @@ export const overview: Dashboard = {
             'Time between two pieces of a stream. Above 0.25 s reading stutters: the upstream is overloaded.',
           unit: 's',
           queries: [0.5, 0.95].map((of) => ({
-            expr: quantile(of, 'turnout_inter_token_seconds', whereRoute, ['route']),
+            expr: named('route', quantile(of, 'turnout_inter_token_seconds', whereRoute, ['route'])),
             legend: `{{route}} p${of * 100}`,
           })),
         },

@@ -8,9 +8,12 @@ const rolloutVariable: Variable = {
 }
 const whereRollout = `${where}, rollout=~"$rollout"`
 
-/** Leaves of a query by target those that have served a route with a chosen rollout: both sides, and what was fallen back to. */
+/**
+ * Leaves of a query by target those that have served a route with a chosen rollout: both sides, and what was fallen back to. And the canary
+ * itself: one whose every call fails has served nobody.
+ */
 const ofRollouts = (query: string): string =>
-  `(${query}) and on (target) (sum by (route, target) (increase(turnout_requests_total{${where}}[1h])) > 0 and on (route) turnout_rollout_info{${whereRollout}})`
+  `(${query}) and on (target) ((sum by (route, target) (increase(turnout_requests_total{${where}}[1h])) > 0 and on (route) turnout_rollout_info{${whereRollout}}) or label_replace(turnout_rollout_info{${whereRollout}}, "target", "$1", "canary", "(.+)"))`
 
 const attempts = 'turnout_upstream_attempts_total'
 
@@ -139,7 +142,7 @@ export const rollouts: Dashboard = {
           thresholds: ['green', [1, 'red']],
           queries: [
             {
-              expr: `turnout_rollout_guard_log_evidence{${whereRollout}, direction="harm"} / turnout_rollout_guard_log_limit{${whereRollout}, direction="harm"}`,
+              expr: `max by (rollout, guard) (turnout_rollout_guard_log_evidence{${whereRollout}, direction="harm"} / turnout_rollout_guard_log_limit{${whereRollout}, direction="harm"})`,
               legend: '{{rollout}} {{guard}}',
             },
           ],
@@ -151,7 +154,10 @@ export const rollouts: Dashboard = {
           unit: 'short',
           min: 0,
           queries: [
-            { expr: `turnout_rollout_guard_ratio{${whereRollout}}`, legend: '{{rollout}} {{guard}} {{bound}}' },
+            {
+              expr: `max by (rollout, guard, bound) (turnout_rollout_guard_ratio{${whereRollout}})`,
+              legend: '{{rollout}} {{guard}} {{bound}}',
+            },
           ],
         },
         {
@@ -161,7 +167,10 @@ export const rollouts: Dashboard = {
           unit: 'short',
           min: 0,
           queries: [
-            { expr: `turnout_rollout_bad_events_total{${whereRollout}}`, legend: '{{rollout}} {{guard}} {{arm}}' },
+            {
+              expr: `sum by (rollout, guard, arm) (turnout_rollout_bad_events_total{${whereRollout}})`,
+              legend: '{{rollout}} {{guard}} {{arm}}',
+            },
           ],
         },
         {
@@ -170,7 +179,9 @@ export const rollouts: Dashboard = {
             'Users, conversations or keys that were assigned to the canary in the attempt that runs; requests where each is drawn alone.',
           unit: 'short',
           min: 0,
-          queries: [{ expr: `turnout_rollout_units_exposed{${whereRollout}}`, legend: '{{rollout}}' }],
+          queries: [
+            { expr: `sum by (rollout) (turnout_rollout_units_exposed{${whereRollout}})`, legend: '{{rollout}}' },
+          ],
         },
       ],
     },
