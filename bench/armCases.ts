@@ -76,6 +76,7 @@ const pass = (unit: UnitKind | undefined, tell: Teller, faulty = 0): (() => unkn
     n++
     const { headers = {}, wire = {}, key } = tell(n)
     const call = {
+      number: n,
       snapshot,
       route,
       req: { headers },

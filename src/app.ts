@@ -41,6 +41,7 @@ import type { LimitOptions } from './state/limits/limits.ts'
 import { Rollouts } from './state/rollouts/rollouts.ts'
 import { presentTransition, shownRollouts } from './state/rollouts/view.ts'
 import type { Ledger } from './store/ledger.ts'
+import { firstIdOf } from './store/ledgerId.ts'
 import type { Reader } from './store/reader.ts'
 import { countAuthFailures } from './telemetry/authFailures.ts'
 import { createLatencies } from './telemetry/latency.ts'
@@ -265,6 +266,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     return new Rollouts({
       keeper,
       snapshot: () => snapshot,
+      folds: ledger && { firstIdOf, written: ledger.written, fold: ledger.keeper.fold },
       trouble: (text, error) => log.error(text, { event: 'rollout', error }),
       aborted: (ms) => shown?.aborted(ms),
       told(transition) {

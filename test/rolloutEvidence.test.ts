@@ -14,6 +14,7 @@ import {
   million,
   namesOf,
   type RolloutPolicy,
+  RowFolder,
   reportOf,
   type Ticket,
   unitIdOf,
@@ -397,6 +398,7 @@ describe('after a restart', () => {
     const policy: RolloutPolicy = { ...errorsOnly, unit: 'user' }
     const one = new Evidence(policy, noon)
     const again = new Evidence(policy, noon)
+    const folder = new RowFolder(policy)
     const ask = (evidence: Evidence, name: string, isBad: boolean): EvidenceRecord => {
       const unit = unitIdOf('seed', name)
       const ticket = evidence.admit({ now: noon, bucket: unit.high, weightPpm: 250_000, unit })
@@ -408,8 +410,10 @@ describe('after a restart', () => {
     for (let i = 0; i < 1000; i++) {
       const name = `u${i % 200}`
       const isLow = unitIdOf('seed', name).high < 2 ** 30
-      again.recall(ask(one, name, i % 3 === 0 && isLow), unitIdOf('seed', name))
+      const record = ask(one, name, i % 3 === 0 && isLow)
+      folder.add({ record, unit: unitIdOf('seed', name), revision: 1, arrival: i })
     }
+    again.recall([folder.fold()])
     expect([...again.units.entries()]).toEqual([...one.units.entries()])
     const next = ask(one, 'new', true)
     expect(next.shares![0]).toBeLessThan(100_000)

@@ -245,6 +245,24 @@ describe('the share of clean units', () => {
   })
 })
 
+it('the windows of clean units are known again from the last rows that they hold', () => {
+  const guards = 0b1011
+  const rows = Array.from({ length: 4 }, (_, part) => {
+    const buckets = Uint32Array.from({ length: 30_000 }, (__, i) => Math.imul(part * 30_000 + i, 0x9e3779b1) >>> 0)
+    // One guard takes four of five, one of them a third of the last part alone, and one everything.
+    const seen = buckets.map((bucket, i) => 0b1000 | (bucket % 5 === 0 ? 0 : 1) | (part < 3 && i % 3 > 0 ? 0 : 2))
+    return { buckets, seen }
+  })
+  const [all, some] = [new CleanWindows(guards), new CleanWindows(guards)]
+  for (const { buckets, seen } of rows)
+    for (const [row, bucket] of buckets.entries()) all.retake(bucket, guards & ~seen[row]!)
+  some.recall(rows, guards)
+  for (const ppm of [500_000, 50_000, 3000, 250_000, 100]) {
+    const [one, other] = [all.take(7, ppm, 0), some.take(7, ppm, 0)]
+    for (const guard of [0, 1, 3]) expect(shareAt(other, guard, ppm)).toBe(shareAt(one, guard, ppm))
+  }
+})
+
 describe('one arm against a bound', () => {
   it('is a fair bet at the bound, and a bad one below or above it', () => {
     for (const p0 of [0.001, 0.05, 0.6]) {

@@ -1,6 +1,6 @@
 // What a rollout is, as it is configured, stored and run: its arms, who is assigned how, and where it goes. Plain JSON.
 
-import type { EvidenceRecord, RolloutPolicy, UnitKind, UnitSource } from '../rollouts/index.ts'
+import type { EvidenceRecord, RolloutPolicy, RowFold, UnitKind, UnitSource } from '../rollouts/index.ts'
 import type { Course, Phase, State, Verb } from '../rollouts/machine.ts'
 
 /** What one side of a rollout asks. */
@@ -42,6 +42,16 @@ export interface StoredRecord {
   readonly unit: string | undefined
   readonly firstAttempt: string
   readonly record: EvidenceRecord
+}
+
+/** The rows of an attempt, as a start takes them up. */
+export interface KeptRows {
+  /** What the older ones add up to, in the order of the rows. */
+  readonly folds: readonly RowFold[]
+  /** Those since, in the order of their ids. */
+  readonly records: Iterable<StoredRecord>
+  /** Ids of requests below it are folded. */
+  readonly foldedTo: number
 }
 
 /** `canary:` of a route, or the environment: where a toggle begins that nobody has touched yet. */
@@ -130,6 +140,8 @@ export interface RolloutKeeper {
   abortOf(specHash: string): { name: string; at: number; reason: string } | undefined
   /** Of one attempt, in the order of their ids. @param since Unix milliseconds: earlier rows are not looked at */
   records(id: number, attempt: number, since: number): Iterable<StoredRecord>
+  /** The same, as far as they are folded. */
+  rows(id: number, attempt: number, since: number): KeptRows
   /** Where the chain of a rollout does not hold; undefined when it does. */
   findBreak(id: number): string | undefined
 }

@@ -45,6 +45,10 @@ export interface Assigned {
   readonly ticket: Ticket | undefined
   /** What it has added, once it is settled. */
   record: EvidenceRecord | undefined
+  /** Id of the request. */
+  readonly number: number
+  /** It has been settled, or adds nothing. */
+  isOver: boolean
 }
 
 /** Header by which an operator chooses the arm of one request. */
@@ -90,10 +94,11 @@ function place(
     unit = definition.assign.unit === 'request' ? undefined : findUnit(call, live, assigning)
     const bucket = unit?.high ?? drawBucket(assigning.random())
     arm = bucket < threshold ? 'canary' : 'stable'
-    // At no weight there is nothing to be learnt.
-    if (weightPpm > 0) ticket = trial.evidence.admit({ now: Date.now(), bucket, weightPpm, unit })
+    // At no weight there is nothing to be learnt; and what was folded already stays as it is.
+    if (weightPpm > 0 && call.number >= trial.foldedTo)
+      ticket = trial.evidence.admit({ now: Date.now(), bucket, weightPpm, unit })
   }
-  return {
+  const assigned: Assigned = {
     live,
     revision: state.revision,
     attempt: state.attempt,
@@ -109,7 +114,11 @@ function place(
     trial,
     ticket,
     record: undefined,
+    number: call.number,
+    isOver: false,
   }
+  if (ticket) trial.underway.push(assigned)
+  return assigned
 }
 
 function findUnit(call: Call, { definition, units }: Live, assigning: Assigning): UnitId | undefined {

@@ -49,16 +49,18 @@ export function armFailed(call: Call, target: Target, fault: UpstreamFault): voi
 export function armLeft({ assigned }: Call): void {
   if (!assigned?.ticket) return
   assigned.trial.evidence.leave(assigned.ticket, Date.now())
+  assigned.isOver = true
   assigned.live.look()
 }
 
-/** The request is settled: what its row adds to the evidence. Call after its bills are made. */
+/** The request is settled: what its row adds to the evidence. Call after its bills are made, and right before the row is handed over. */
 export function armEnded(call: Call): void {
   const { assigned } = call
   if (!assigned?.ticket) return
   const { ticket, trial } = assigned
   trial.evidence.end(ticket, Date.now(), endingOf(call, assigned))
   assigned.record = trial.evidence.recordOf(ticket)
+  assigned.isOver = true
   assigned.live.look()
 }
 

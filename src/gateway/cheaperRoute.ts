@@ -1,6 +1,7 @@
 // Answers by another route where the budget of the one that was asked for is used up and says so.
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import { requireRoute } from './allow.ts'
+import { armLeft } from './armEvents.ts'
 import type { Good } from './attempt.ts'
 import { costsNothing } from './bill.ts'
 import { BudgetExceeded } from './budgetRefusal.ts'
@@ -36,6 +37,7 @@ export async function firstAffordable(
       call.degradedFrom ??= asked
       survival.budgets?.acted('degraded', error instanceof BudgetExceeded ? error.refusal.scope : '')
       // What another route answers is no evidence for a rollout of this one, and no answer for those who wait for this one's.
+      armLeft(call)
       call.assigned = undefined
       call.cache?.flight?.fail()
       call.cache = undefined

@@ -2,7 +2,7 @@
 import { million, thresholdOf } from './assignment.ts'
 
 /** Most requests that are looked back on. */
-const longest = 2 ** 15
+export const longest = 2 ** 15
 /** Counts of two kinds in one small integer. */
 const stride = longest + 1
 

@@ -1,10 +1,16 @@
 // The windows of clean units of all guards of a rollout: one for those that have seen the same, which are nearly all of them for a long time.
-import { CleanShare, shareOf } from './cleanShare.ts'
+import { CleanShare, longest, shareOf } from './cleanShare.ts'
 
 interface Pool {
   /** Guards whose window it is, as bits. */
   guards: number
   readonly window: CleanShare
+}
+
+/** Requests in their order: their buckets, and the guards that have looked at them, as bits. */
+export interface Taken {
+  readonly buckets: Uint32Array
+  readonly seen: Uint32Array
 }
 
 /** What the windows held when a request came, in the order of the pools at that time; of it follow the shares, once one is wanted. */
@@ -45,6 +51,24 @@ export class CleanWindows {
   retake(bucket: number, dirty: number): void {
     if (dirty !== 0) this.#part(dirty)
     for (const { guards, window } of this.#pools) if ((guards & dirty) === 0) window.push(bucket)
+  }
+
+  /** The same for many, in their order; those that no window would still hold are left out. @param guards that have a window, as bits */
+  recall(rows: readonly Taken[], guards: number): void {
+    let from = rows.length
+    const held = new Map<number, number>()
+    for (let g = 0; guards >>> g !== 0; g++) if (guards & (1 << g)) held.set(1 << g, 0)
+    while (from > 0 && [...held.values()].some((count) => count < longest)) {
+      const { seen } = rows[--from]!
+      for (const [guard, count] of held) {
+        let more = 0
+        for (let row = 0; row < seen.length; row++) if (seen[row]! & guard) more++
+        held.set(guard, count + more)
+      }
+    }
+    for (const { buckets, seen } of rows.slice(from)) {
+      for (let row = 0; row < buckets.length; row++) this.retake(buckets[row]!, guards & ~seen[row]!)
+    }
   }
 
   /** Afterwards each pool takes the request as a whole, or does not. */

@@ -6,12 +6,13 @@ import { HardRule } from './hardRule.ts'
 import { badEvents, type Size } from './outcome.ts'
 import type { RolloutPolicy } from './policy.ts'
 import { RateCheck } from './rateCheck.ts'
+import type { RowFold } from './rowFold.ts'
 import { ShareCheck } from './shareCheck.ts'
 import { SizeRoom } from './sizeRoom.ts'
 import { SizeWindow } from './sizeWindow.ts'
 import type { Count } from './tally.ts'
 import { type Arrival, type EvidenceRecord, Ticket } from './ticket.ts'
-import { type UnitId, UnitTable } from './unitTable.ts'
+import { UnitTable } from './unitTable.ts'
 import { Watermark } from './watermark.ts'
 
 /** Why the canary has to go. */
@@ -231,14 +232,14 @@ export class Evidence {
   }
 
   /**
-   * Takes up what a row says of its unit, after a restart: which bad events it has had, and that it was clean before. In order of arrival;
-   * the counts come by `merge`. @param unit undefined = the request was drawn by itself
+   * Takes up what rows say of their units, after a restart: which bad events these have had, and which requests were clean. All of them at
+   * once, in the order of the rows; the counts come by `merge`.
    */
-  recall(record: EvidenceRecord, unit: UnitId | undefined): void {
+  recall(folds: readonly RowFold[]): void {
     if (!this.#isSticky) return
-    const all = (1 << this.guards.length) - 1
-    if (unit) this.units.add(unit.high, unit.low, 1 | ((record.bad & all) << 1))
-    this.#clean.retake(unit?.high ?? (record.canary ? 0 : 2 ** 32 - 1), this.#windowed & ~record.seen)
+    for (const { units } of folds)
+      for (let at = 0; at < units.length; at += 3) this.units.add(units[at]!, units[at + 1]!, units[at + 2]!)
+    this.#clean.recall(folds, this.#windowed)
   }
 
   /** All that was counted. Whole numbers; adding those of several processes gives those of all. */

@@ -4,33 +4,46 @@ import type { RolloutPolicy } from './policy.ts'
 import { type Count, Tally } from './tally.ts'
 import type { EvidenceRecord } from './ticket.ts'
 
+/** Adds up records. In any order. */
+export class RecordTallies {
+  readonly #ids: readonly string[]
+  readonly #tallies: readonly Tally[]
+  readonly #learnt: number
+  #stable = 0
+  #canary = 0
+
+  /** @param policy the one that they were judged by */
+  constructor(policy: RolloutPolicy) {
+    const guards = planGuards(policy).map(({ id }) => id)
+    this.#ids = [...guards, 'assigned', ...(policy.sloErrorRate === undefined ? [] : ['slo'])]
+    this.#tallies = this.#ids.map(() => new Tally())
+    this.#learnt = 1 << (guards.length + 1)
+  }
+
+  add(record: EvidenceRecord): void {
+    const { seen, bad, epoch, ppm, canary, shares } = record
+    if (seen & this.#learnt) {
+      if (canary) this.#canary++
+      else this.#stable++
+    }
+    for (let number = 0; number < this.#tallies.length; number++) {
+      const mark = 1 << number
+      const tally = this.#tallies[number]!
+      if (seen & mark) tally.see(epoch, ppm, canary)
+      if (bad & mark) tally.addBad(epoch, shares?.[number] ?? ppm, canary)
+    }
+  }
+
+  counts(): Count[] {
+    const none = { epoch: 0, ppm: 0, badStable: 0, badCanary: 0 }
+    const decided = { guard: 'decided', ...none, seenStable: this.#stable, seenCanary: this.#canary }
+    return [...this.#tallies.flatMap((tally, number) => tally.counts(this.#ids[number]!)), decided]
+  }
+}
+
 /** The counts of requests whose records were kept. In any order. The policy has to be the one that they were judged by. */
 export function countsOf(policy: RolloutPolicy, records: Iterable<EvidenceRecord>): Count[] {
-  const ids = [...planGuards(policy).map(({ id }) => id), 'assigned']
-  if (policy.sloErrorRate !== undefined) ids.push('slo')
-  const tallies = ids.map(() => new Tally())
-  const learnt = 1 << (planGuards(policy).length + 1)
-  let stable = 0
-  let canary = 0
-  for (const record of records) {
-    if (record.seen & learnt) {
-      if (record.canary) canary++
-      else stable++
-    }
-    for (const [number, tally] of tallies.entries()) {
-      const mark = 1 << number
-      if (record.seen & mark) tally.see(record.epoch, record.ppm, record.canary)
-      if (record.bad & mark) tally.addBad(record.epoch, record.shares?.[number] ?? record.ppm, record.canary)
-    }
-  }
-  const decided = {
-    guard: 'decided',
-    epoch: 0,
-    ppm: 0,
-    seenStable: stable,
-    seenCanary: canary,
-    badStable: 0,
-    badCanary: 0,
-  }
-  return [...tallies.flatMap((tally, number) => tally.counts(ids[number]!)), decided]
+  const tallies = new RecordTallies(policy)
+  for (const record of records) tallies.add(record)
+  return tallies.counts()
 }

@@ -69,7 +69,7 @@ export class Tally {
     return this.cells().map((cell) => ({ guard, ...cell }))
   }
 
-  /** The bad events by share alone, over all epochs. */
+  /** The bad events by share alone, over all epochs; in the order of the shares, so that sums over them are always the same. */
   shares(): Share[] {
     const shares = new Map<number, Share>()
     for (const { ppm, badStable, badCanary } of this.#cells.values()) {
@@ -79,7 +79,7 @@ export class Tally {
       share.badCanary += badCanary
       shares.set(ppm, share)
     }
-    return [...shares.values()]
+    return [...shares.values()].sort((a, b) => a.ppm - b.ppm)
   }
 
   #cell(epoch: number, ppm: number): Cell {

@@ -1,6 +1,7 @@
 // Hands upkeep to a thread of its own, so that neither checkpoints nor deletions ever run in the event loop.
 import { setTimeout as pause } from 'node:timers/promises'
 import { makeRemote, type Remote } from './remote.ts'
+import type { Folded } from './rolloutFolds.ts'
 import { startThread } from './thread.ts'
 import type { Checkpoint } from './upkeep.ts'
 
@@ -9,6 +10,7 @@ export type KeeperAsk = { id: number } & (
   | { verb: 'retain'; before: number; limit: number }
   | { verb: 'retainTraces'; before: number; limit: number }
   | { verb: 'erase'; user: string; limit: number }
+  | { verb: 'fold'; rollout: number; attempt: number; before: number }
   | { verb: 'close' }
 )
 
@@ -27,6 +29,11 @@ export interface Keeper {
   retainTraces(before: number, signal?: AbortSignal): Promise<number>
   /** Takes a user's hash out of all rows. Returns the number of requests changed. */
   erase(user: string): Promise<number>
+  /**
+   * Folds rows of a rollout's attempt that runs, up to those with ids below `before`, which must all be written. Returns the number of
+   * rows that were not folded yet.
+   */
+  fold(rollout: number, attempt: number, before: number): Promise<number>
   close(): Promise<void>
 }
 
@@ -67,6 +74,15 @@ export function makeKeeper(file: string): Keeper {
     retainTraces: (before, signal) =>
       repeat(() => ask({ verb: 'retainTraces', before, limit: stepSize }), stepSize, signal),
     erase: (user) => repeat(() => ask({ verb: 'erase', user, limit: stepSize }), stepSize),
+    async fold(rollout, attempt, before) {
+      let total = 0
+      for (;;) {
+        const { rows, isDone } = (await ask({ verb: 'fold', rollout, attempt, before })) as Folded
+        total += rows
+        if (isDone) return total
+        await pause(stepPause)
+      }
+    },
     async close() {
       await remote?.close()
     },

@@ -56,6 +56,8 @@ export interface Ledger {
   flush(): Promise<void>
   /** Tries once to bring in what only the journal holds, so that a reader of the database sees every settled row. */
   bringIn(): void
+  /** Resolves when what was handed over before is in the database; false when some of it is not, and may be written later. */
+  written(): Promise<boolean>
   /** Flushes, also the rows kept after failures as far as possible, and takes no more. */
   close(): Promise<void>
   readonly stats: LedgerStats
@@ -365,6 +367,20 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       if (!closed && waiting.length < maxPending) push({ kind: 'free', attempt }, ignore, ignore)
     },
     settle: (request, attempts) => enqueue({ kind: 'settle', request, attempts }),
+    written: () =>
+      new Promise((resolve) => {
+        if (closed) return resolve(false)
+        const at = Math.max(now(), timeOf(ids.last) + 1)
+        const isAllIn = (): boolean => {
+          backlog?.bringIn()
+          return kept.length === 0 && (backlog?.size ?? 0) === 0
+        }
+        push(
+          { kind: 'heartbeat', at },
+          () => resolve(isAllIn()),
+          () => resolve(false),
+        )
+      }),
     flush,
     bringIn: () => backlog?.bringIn(),
     async close() {

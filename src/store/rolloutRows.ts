@@ -1,5 +1,6 @@
 // Reads back what requests have added to the evidence of a rollout, out of their rows.
-import type { StoredRecord } from '../config/rolloutTypes.ts'
+import { policyFor } from '../config/rolloutSettings.ts'
+import type { RolloutDefinition, StoredRecord } from '../config/rolloutTypes.ts'
 import type { Sqlite } from './driver.ts'
 import { firstIdOf } from './ledgerId.ts'
 
@@ -21,15 +22,28 @@ interface Row {
 }
 
 /** Those of one attempt that are evidence, in the order of their ids. Rows are read one by one: there may be millions. */
-export function* readRecords(db: Sqlite, rollout: number, attempt: number, since: number): Generator<StoredRecord> {
+export const readRecords = (db: Sqlite, rollout: number, attempt: number, since: number): Generator<StoredRecord> =>
+  readBetween(db, rollout, attempt, firstIdFor(since), Number.MAX_SAFE_INTEGER)
+
+/** No row of an attempt has a smaller id. @param since Unix milliseconds with which it began */
+export const firstIdFor = (since: number): number => firstIdOf(since - slowestBody)
+
+/** Those with ids of `[from, to)`. */
+export function* readBetween(
+  db: Sqlite,
+  rollout: number,
+  attempt: number,
+  from: number,
+  to: number,
+): Generator<StoredRecord> {
   const rows = db
     .prepare(
       `SELECT x.id, x.revision, a.text AS arm, x.propensity_ppm, x.unit, x.arrival_seq, f.text AS first_attempt, x.bad_mask, x.epoch,
         x.seen, x.shares
        FROM request_rollout x JOIN name a ON a.id = x.arm JOIN name f ON f.id = x.first_attempt_class
-       WHERE x.id >= @from AND x.rollout_id = @rollout AND x.attempt = @attempt AND x.seen IS NOT NULL ORDER BY x.id`,
+       WHERE x.id >= @from AND x.id < @to AND x.rollout_id = @rollout AND x.attempt = @attempt AND x.seen IS NOT NULL ORDER BY x.id`,
     )
-    .iterate({ from: firstIdOf(since - slowestBody), rollout, attempt }) as IterableIterator<Row>
+    .iterate({ from, to, rollout, attempt }) as IterableIterator<Row>
   for (const row of rows) {
     yield {
       id: row.id,
@@ -47,4 +61,11 @@ export function* readRecords(db: Sqlite, rollout: number, attempt: number, since
       },
     }
   }
+}
+
+/** What early ones lack is what holds for everybody who says nothing. */
+export function readDefinition(text: string): RolloutDefinition {
+  const stored = JSON.parse(text) as RolloutDefinition
+  const lacked = { policy: policyFor(stored.assign.unit), excludeKeys: [], inFlight: 'redispatch', notify: [] } as const
+  return 'policy' in stored ? stored : { ...(stored as RolloutDefinition), ...lacked }
 }

@@ -1,10 +1,8 @@
 // Keeps rollouts: definitions and events for ever, the state by compare-and-swap. Each transition is one transaction with its event.
 import { createHash } from 'node:crypto'
-import { policyFor } from '../config/rolloutSettings.ts'
 import type {
   ChainedEvent,
   NewEvent,
-  RolloutDefinition,
   RolloutEvent,
   RolloutKeeper,
   RolloutOrigin,
@@ -14,7 +12,8 @@ import type { Cause, Phase, State } from '../rollouts/machine.ts'
 import type { Sqlite } from './driver.ts'
 import type { Store } from './open.ts'
 import { answerCommand, findCommand, rememberCommand } from './rolloutCommands.ts'
-import { readRecords } from './rolloutRows.ts'
+import { readFolded } from './rolloutFolds.ts'
+import { readDefinition, readRecords } from './rolloutRows.ts'
 import { writeSteadily } from './steady.ts'
 
 export function openRollouts(store: Store): RolloutKeeper {
@@ -47,6 +46,7 @@ export function openRollouts(store: Store): RolloutKeeper {
     events: (id) => eventsOf(db, id),
     abortOf: (specHash) => findAbort(db, specHash),
     records: (id, attempt, since) => readRecords(db, id, attempt, since),
+    rows: (id, attempt, since) => readFolded(db, id, attempt, since),
     findBreak: (id) => findBreak(db, id),
   }
 }
@@ -152,13 +152,6 @@ interface EventRow {
   evidence: string
   prev_hash: string
   hash: string
-}
-
-/** What early ones lack is what holds for everybody who says nothing. */
-function readDefinition(text: string): RolloutDefinition {
-  const stored = JSON.parse(text) as RolloutDefinition
-  const lacked = { policy: policyFor(stored.assign.unit), excludeKeys: [], inFlight: 'redispatch', notify: [] } as const
-  return 'policy' in stored ? stored : { ...(stored as RolloutDefinition), ...lacked }
 }
 
 const baseText = ({ base }: State): string | null => (base === undefined ? null : JSON.stringify(base))

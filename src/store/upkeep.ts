@@ -1,5 +1,6 @@
 // What the keeper does to the database: checkpoints, deletion of old rows, erasure of a user, each in one short transaction.
 import type { Sqlite } from './driver.ts'
+import { unfoldFrom } from './rolloutFolds.ts'
 
 export interface Checkpoint {
   /** Frames in the log, and those of them that are in the database file now. */
@@ -74,6 +75,7 @@ export function eraseUser(db: Sqlite, user: string, limit: number): number {
     for (const id of ids) {
       request.run(id)
       rollout.run(id)
+      unfoldFrom(db, id)
     }
     // Those of requests that run, or whose rows have just been written.
     db.prepare('UPDATE intent SET user = NULL WHERE user = ?').run(user)

@@ -25,6 +25,7 @@ import {
 } from '../../rollouts/machine.ts'
 import { armsOf, eventOf } from './event.ts'
 import { evidenceOf } from './evidenceView.ts'
+import { Folding, type Folds, tidy } from './folding.ts'
 import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
@@ -49,6 +50,8 @@ export interface RolloutsOptions {
   aborted?(ms: number): void
   /** Told of trouble that nobody waits for. */
   trouble?(text: string, error?: unknown): void
+  /** Without it a start reads all rows of the attempts that run. */
+  readonly folds?: Folds | undefined
   now?: () => number
   /** Of new rollouts; tests hand in their own. */
   seed?: () => string
@@ -87,6 +90,7 @@ export class Rollouts {
   #queue: Promise<unknown> = Promise.resolve()
   readonly #stepping = new Set<Live>()
   readonly #closing = new AbortController()
+  readonly #folding: Folding | undefined
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -94,6 +98,7 @@ export class Rollouts {
     this.#options = options
     this.#keeper = options.keeper
     this.#now = options.now ?? Date.now
+    if (options.folds) this.#folding = new Folding(options.folds, (text, error) => options.trouble?.(text, error))
     for (const stored of this.#keeper.list()) this.#all.set(stored.id, this.#restore(this.#watched(new Live(stored))))
     this.traffic.rebuild(this.#all.values())
   }
@@ -181,6 +186,8 @@ export class Rollouts {
     for (const live of this.#all.values()) {
       if (!live.trial || !isRunning(live.state) || live.halted) continue
       live.trial.evidence.tick(now)
+      tidy(live.trial)
+      this.#folding?.tick(live, live.trial, now)
       this.look(live)
       if (!live.halted) this.#step(live, live.trial, now)
     }
@@ -293,7 +300,7 @@ export class Rollouts {
   #restore(live: Live): Live {
     const { trial, state } = live
     if (!trial || !isRunning(state)) return live
-    live.arrivals = trial.restore(this.#keeper.records(live.id, state.attempt, state.attemptAt)).lastArrival
+    live.arrivals = trial.restore(this.#keeper.rows(live.id, state.attempt, state.attemptAt)).lastArrival
     return live
   }
 
@@ -383,7 +390,10 @@ export class Rollouts {
   }
 
   #enforce(live: Live, to: State): void {
+    const { attempt } = live.state
+    const ends = isRunning(live.state) && !isRunning(to)
     live.state = to
+    if (ends) this.#folding?.forget(live, attempt)
     this.traffic.rebuild(this.#all.values())
   }
 

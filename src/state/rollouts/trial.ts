@@ -1,15 +1,8 @@
 // One attempt of a rollout while it runs: its evidence, who is under way on the canary, and what an operator has gone on after.
-import type { RolloutDefinition, StoredRecord } from '../../config/rolloutTypes.ts'
-import {
-  type Count,
-  countsOf,
-  type Decision,
-  Evidence,
-  type EvidenceRecord,
-  judge,
-  parseUnit,
-} from '../../rollouts/index.ts'
+import type { KeptRows, RolloutDefinition } from '../../config/rolloutTypes.ts'
+import { type Count, type Decision, Evidence, judge, parseUnit, RowFolder } from '../../rollouts/index.ts'
 import type { State, Step } from '../../rollouts/machine.ts'
+import { Underway } from './underway.ts'
 
 export class Trial {
   readonly evidence: Evidence
@@ -17,6 +10,12 @@ export class Trial {
   readonly pending = new Set<() => void>()
   /** Causes of pauses that somebody has resumed after: they do not pause again. */
   readonly accepted: string[] = []
+  readonly underway = new Underway()
+  /** Ids below it are folded, or about to be: a request with such an id comes too late to be evidence. */
+  foldedTo = 0
+  /** Requests begun when rows were folded last, and rows that were there at the start. */
+  begunAtFold = 0
+  restored = 0
   /** What it was paused for by itself. */
   pausedFor: string | undefined
   /** Decided requests of the canary before this step. */
@@ -44,27 +43,32 @@ export class Trial {
     this.#before = this.evidence.canary
   }
 
-  /** Takes up what the rows of the attempt have: what is in flight when a process dies is in none, and counts for nothing. */
-  restore(records: Iterable<StoredRecord>): { rows: number; lastArrival: number } {
+  /**
+   * Takes up what the rows of the attempt have, the folded ones first: what is in flight when a process dies is in none, and counts for
+   * nothing.
+   */
+  restore({ folds, records, foldedTo }: KeptRows): { rows: number; lastArrival: number } {
     const { evidence } = this
-    const { policy, guards } = evidence
+    const folder = new RowFolder(evidence.policy)
+    const counts: Count[] = []
     let rows = 0
     let lastArrival = 0
     let before = 0
-    const stepRevision = this.#stepRevision
-    const learnt = 1 << (guards.length + 1)
-    function* each(): Generator<EvidenceRecord> {
-      for (const { record, unit, revision, arrival } of records) {
-        rows++
-        lastArrival = Math.max(lastArrival, arrival)
-        if (record.canary && revision < stepRevision && record.seen & learnt) before++
-        evidence.recall(record, unit === undefined ? undefined : parseUnit(unit))
-        yield record
-      }
+    for (const { record, unit, revision, arrival } of records)
+      folder.add({ record, revision, arrival, unit: unit === undefined ? undefined : parseUnit(unit) })
+    const all = [...folds, folder.fold()]
+    for (const fold of all) {
+      for (const count of fold.counts) counts.push(count)
+      rows += fold.rows
+      lastArrival = Math.max(lastArrival, fold.lastArrival)
+      const { canaryAt } = fold
+      for (let i = 0; i < canaryAt.length; i += 2) if (canaryAt[i]! < this.#stepRevision) before += canaryAt[i + 1]!
     }
-    const counts: Count[] = countsOf(policy, each())
+    evidence.recall(all)
     evidence.merge(counts)
     this.#before = before
+    this.restored = rows
+    if (folds.length > 0) this.foldedTo = foldedTo
     return { rows, lastArrival }
   }
 

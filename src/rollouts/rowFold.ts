@@ -1,0 +1,90 @@
+// What the records of many requests add up to: all that evidence takes up after a restart, in little room.
+import { planGuards } from './guard.ts'
+import type { RolloutPolicy } from './policy.ts'
+import { RecordTallies } from './records.ts'
+import type { Count } from './tally.ts'
+import type { EvidenceRecord } from './ticket.ts'
+import { type UnitId, UnitTable } from './unitTable.ts'
+
+/** A record with what else of its row counts after a restart. */
+export interface FoldedRow {
+  readonly revision: number
+  readonly arrival: number
+  /** Undefined = the request was drawn by itself. */
+  readonly unit: UnitId | undefined
+  readonly record: EvidenceRecord
+}
+
+/** Numbers alone, so that it can be stored as it is. Folds of rows that follow each other are taken up one after the other. */
+export interface RowFold {
+  readonly rows: number
+  readonly lastArrival: number
+  /** Decided requests of the canary, by the revision that they were assigned at: revision, number, and so on. */
+  readonly canaryAt: readonly number[]
+  readonly counts: readonly Count[]
+  /** Units and the bits of their bad events: high, low, mask, and so on. Empty where the unit is the request. */
+  readonly units: Uint32Array
+  /** By row, in their order: the bucket, and which guards have looked at it. Of the same length; empty where the unit is the request. */
+  readonly buckets: Uint32Array
+  readonly seen: Uint32Array
+}
+
+export class RowFolder {
+  readonly #isSticky: boolean
+  /** Bits of the guards. */
+  readonly #all: number
+  readonly #learnt: number
+  readonly #tallies: RecordTallies
+  readonly #units = new UnitTable()
+  readonly #buckets: number[] = []
+  readonly #seen: number[] = []
+  readonly #canaryAt = new Map<number, number>()
+  #rows = 0
+  #lastArrival = 0
+
+  /** @param policy the one that the records were judged by */
+  constructor(policy: RolloutPolicy) {
+    const guards = planGuards(policy).length
+    this.#isSticky = policy.unit !== 'request'
+    this.#all = (1 << guards) - 1
+    this.#learnt = 1 << (guards + 1)
+    this.#tallies = new RecordTallies(policy)
+  }
+
+  get rows(): number {
+    return this.#rows
+  }
+
+  /** In the order of the ids of the requests. */
+  add({ revision, arrival, unit, record }: FoldedRow): void {
+    this.#rows++
+    this.#lastArrival = Math.max(this.#lastArrival, arrival)
+    if (record.canary && record.seen & this.#learnt) {
+      this.#canaryAt.set(revision, (this.#canaryAt.get(revision) ?? 0) + 1)
+    }
+    this.#tallies.add(record)
+    if (!this.#isSticky) return
+    if (unit) this.#units.add(unit.high, unit.low, 1 | ((record.bad & this.#all) << 1))
+    this.#buckets.push(unit?.high ?? (record.canary ? 0 : 2 ** 32 - 1))
+    this.#seen.push(record.seen & this.#all)
+  }
+
+  fold(): RowFold {
+    const units = new Uint32Array(this.#units.size * 3)
+    let at = 0
+    for (const { high, low, mask } of this.#units.entries()) {
+      units[at++] = high
+      units[at++] = low
+      units[at++] = mask
+    }
+    return {
+      rows: this.#rows,
+      lastArrival: this.#lastArrival,
+      canaryAt: [...this.#canaryAt].flat(),
+      counts: this.#tallies.counts(),
+      units,
+      buckets: Uint32Array.from(this.#buckets),
+      seen: Uint32Array.from(this.#seen),
+    }
+  }
+}

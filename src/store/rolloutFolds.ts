@@ -1,0 +1,88 @@
+// Folds the rows of rollouts that run into sums, so that a start need not read them all.
+import { deserialize, serialize } from 'node:v8'
+import type { KeptRows } from '../config/rolloutTypes.ts'
+import { parseUnit, type RowFold, RowFolder } from '../rollouts/index.ts'
+import type { Sqlite } from './driver.ts'
+import { firstIdFor, readBetween, readDefinition } from './rolloutRows.ts'
+
+/** Of the form of a fold. Others are passed over: then rows are read instead. */
+const form = 1
+/** Rows in one fold: a transaction of about a millisecond. */
+const mostRows = 10_000
+/** Folds that are thrown away in one transaction. */
+const mostStale = 20
+
+/** The folds of an attempt and the rows since. @param since Unix milliseconds with which the attempt began */
+export function readFolded(db: Sqlite, rollout: number, attempt: number, since: number): KeptRows {
+  const stored = db
+    .prepare('SELECT to_id, fold FROM rollout_fold WHERE rollout = ? AND attempt = ? ORDER BY to_id')
+    .all(rollout, attempt) as { to_id: number; fold: Buffer }[]
+  const folds: RowFold[] = []
+  let foldedTo = firstIdFor(since)
+  for (const { to_id: to, fold } of stored) {
+    const read = deserialize(fold) as RowFold & { form: number }
+    if (read.form !== form) break
+    folds.push(read)
+    foldedTo = to
+  }
+  const records = readBetween(db, rollout, attempt, foldedTo, Number.MAX_SAFE_INTEGER)
+  return { folds, records, foldedTo }
+}
+
+export interface Folded {
+  /** That were not folded before. */
+  rows: number
+  /** Nothing is left below `before`. */
+  isDone: boolean
+}
+
+/**
+ * Folds what is not folded yet of an attempt's rows with ids below `before`, a part of them at a time: all of them have to be in the database,
+ * and none may come later. Throws away the folds of attempts that are over.
+ */
+export function foldRows(db: Sqlite, rollout: number, attempt: number, before: number): Folded {
+  const found = db
+    .prepare(
+      `SELECT r.definition, s.attempt, s.attempt_at AS since,
+        (SELECT max(to_id) FROM rollout_fold f WHERE f.rollout = r.id AND f.attempt = s.attempt) AS folded
+       FROM rollout r JOIN rollout_state s ON s.id = r.id WHERE r.id = ?`,
+    )
+    .get(rollout) as { definition: string; attempt: number; since: number; folded: number | null } | undefined
+  if (found?.attempt !== attempt) return { rows: 0, isDone: deleteStale(db) < mostStale }
+  const from = found.folded ?? firstIdFor(found.since)
+  const folder = new RowFolder(readDefinition(found.definition).policy)
+  let to = before
+  for (const { id, revision, arrival, unit, record } of readBetween(db, rollout, attempt, from, before)) {
+    if (folder.rows === mostRows) {
+      to = id
+      break
+    }
+    folder.add({ revision, arrival, record, unit: unit === undefined ? undefined : parseUnit(unit) })
+  }
+  const fold = folder.rows > 0 ? serialize({ form, ...folder.fold() }) : undefined
+  const write = db.transaction(() => {
+    if (fold) db.prepare('INSERT INTO rollout_fold VALUES (?, ?, ?, ?)').run(rollout, attempt, to, fold)
+    return deleteStale(db)
+  })
+  const deleted = write.immediate()
+  return { rows: folder.rows, isDone: to === before && deleted < mostStale }
+}
+
+/** Folds of attempts that are over: a start needs them no more. */
+function deleteStale(db: Sqlite): number {
+  const { changes } = db
+    .prepare(
+      `DELETE FROM rollout_fold WHERE rowid IN (SELECT rowid FROM rollout_fold WHERE (rollout, attempt) NOT IN
+        (SELECT id, attempt FROM rollout_state WHERE phase IN ('stepping', 'paused', 'awaiting')) LIMIT ?)`,
+    )
+    .run(mostStale)
+  return changes
+}
+
+/** Forgets what was folded of a request and of those after it: they are folded again. */
+export function unfoldFrom(db: Sqlite, request: number): void {
+  db.prepare(
+    `DELETE FROM rollout_fold WHERE to_id > @request AND (rollout, attempt) IN
+      (SELECT rollout_id, attempt FROM request_rollout WHERE id = @request)`,
+  ).run({ request })
+}
