@@ -2,8 +2,42 @@
 import type { IncomingMessage } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 
-const EXPOSED =
-  'x-request-id, retry-after, x-turnout-target, x-turnout-provider, x-turnout-model, x-turnout-lane, x-turnout-attempts, x-turnout-config, x-turnout-cache, x-turnout-cost-usd, x-turnout-cost, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens'
+/** Every header of ours that a reply may carry: without being named here a page's script cannot read it. */
+export const exposedHeaders = [
+  'x-request-id',
+  'x-upstream-request-id',
+  'retry-after',
+  'x-should-retry',
+  'x-turnout-attempts',
+  'x-turnout-budget-exceeded',
+  'x-turnout-budget-unbounded',
+  'x-turnout-bypass',
+  'x-turnout-cache',
+  'x-turnout-cache-key',
+  'x-turnout-config',
+  'x-turnout-cost',
+  'x-turnout-cost-usd',
+  'x-turnout-degraded',
+  'x-turnout-degraded-from',
+  'x-turnout-dropped-params',
+  'x-turnout-error',
+  'x-turnout-lane',
+  'x-turnout-max-tokens',
+  'x-turnout-model',
+  'x-turnout-overhead-ms',
+  'x-turnout-provider',
+  'x-turnout-rollout',
+  'x-turnout-target',
+  'x-turnout-trace',
+  // Ours where a limit holds; what the vendor says of its own stands beside it then.
+  ...['', 'upstream-'].flatMap((whose) =>
+    ['requests', 'tokens'].flatMap((what) =>
+      ['limit', 'remaining', 'reset'].map((which) => `x-${whose}ratelimit-${which}-${what}`),
+    ),
+  ),
+] as const
+
+const EXPOSED = exposedHeaders.join(', ')
 
 /** Flat name-value list for the reply; empty where the page's origin is not allowed. */
 export function corsHeaders(req: IncomingMessage, snapshot: Snapshot): string[] {
