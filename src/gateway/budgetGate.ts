@@ -10,7 +10,7 @@ import { upperBoundPromptTokens } from '../telemetry/tokens/bound.ts'
 import type { Rates } from './bill.ts'
 import { budgetLists, SpenderFacts } from './budgetFacts.ts'
 import { BudgetExceeded } from './budgetRefusal.ts'
-import type { Attempt, Call } from './call.ts'
+import { type Attempt, type Call, userOf } from './call.ts'
 import { modelFor } from './headers.ts'
 import type { Lane } from './lane.ts'
 
@@ -196,7 +196,7 @@ const factsOf = (call: Call, target: Target, hashUser: (user: string) => string)
       snapshot: call.snapshot,
       key: call.key,
       route: call.route,
-      user: call.key?.user ?? call.inspected!.ask.user,
+      user: userOf(call),
       target: target.id,
     },
     hashUser,

@@ -189,3 +189,10 @@ export const isAbandoned = (call: Call): boolean => call.gone && call.cache?.fli
 
 /** The client wants the cost in the reply's usage, and so the usage of a stream too. */
 export const asksForCost = (call: Call): boolean => call.req.headers['x-turnout-usage'] === 'cost'
+
+/**
+ * The end user of a request: what a signed token says of its user stands; what the body says is the client's own word. Books, budgets,
+ * limits and traces count the same one.
+ */
+export const userOf = ({ key, inspected }: Pick<Call, 'key' | 'inspected'>): string | undefined =>
+  key?.user ?? inspected?.ask.user

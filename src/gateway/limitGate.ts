@@ -8,7 +8,7 @@ import { retryAfterSeconds } from '../state/limits/limitHeaders.ts'
 import { explainRefusal } from '../state/limits/limits.ts'
 import { findApplied, type ScopeFacts } from '../state/scope.ts'
 import { outputTokens, promptTokens, type Rates } from './bill.ts'
-import { type Call, ClientGone } from './call.ts'
+import { type Call, ClientGone, userOf } from './call.ts'
 import { blockedBy } from './door.ts'
 import { modelFor } from './headers.ts'
 
@@ -141,9 +141,6 @@ export function settleLimits(call: Call): void {
   for (const { bill } of call.attempts) if (bill) used += promptTokens(bill.usage) + outputTokens(bill.usage)
   call.lease.settle(used)
 }
-
-/** The end user of a request: the one that its signed token speaks for, else the one that it names. */
-export const userOf = (call: Call): string | undefined => call.key?.user ?? call.inspected?.ask.user
 
 const callerOf = (call: Call): Caller => ({
   snapshot: call.snapshot,

@@ -10,7 +10,7 @@ import { armEnded } from './armEvents.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
-import { type Attempt, type Call, overheadOf } from './call.ts'
+import { type Attempt, type Call, overheadOf, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
 import { createTally } from './tally.ts'
 import { exportTrace, keptTrace } from './tracing.ts'
@@ -101,7 +101,7 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
   const facts = attempt?.facts
   const bill = attempt?.bill
   const ask = call.inspected?.ask
-  const user = call.key?.user ?? ask?.user
+  const user = userOf(call)
   log.request({
     id: call.id,
     route: call.route?.name ?? '',

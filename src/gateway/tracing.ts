@@ -5,7 +5,7 @@ import { spanOf, type TraceContext, writeTraceparent } from '../telemetry/trace/
 import type { Attribute, SpanExporter, SpanFacts } from '../telemetry/trace/exporter.ts'
 import { names, providerName } from '../telemetry/trace/names.ts'
 import { outputTokens, promptTokens } from './bill.ts'
-import type { Attempt, Call } from './call.ts'
+import { type Attempt, type Call, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
 
 /** Names and values of the headers that a call to an upstream carries on; none where traces are off, or where the provider's list has the client's own pass. */
@@ -56,7 +56,7 @@ function spansOf(
 ): SpanFacts[] {
   const base = { traceId: trace.traceId, state: trace.state, sampled: trace.sampled }
   const root = spanOf(call.number)
-  const user = call.key?.user ?? call.inspected?.ask.user
+  const user = userOf(call)
   const request: SpanFacts = {
     ...base,
     name: `chat ${call.route?.name ?? 'unknown'}`,
