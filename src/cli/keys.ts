@@ -23,6 +23,11 @@ interface ShownKey {
   secret?: string
 }
 
+interface KeyPage {
+  data: ShownKey[]
+  next_cursor: string | null
+}
+
 type Flags = ServerFlags & KeyFlags
 
 /** Adds the six commands. Exit code 1 when the gateway cannot be reached or says no. */
@@ -31,8 +36,15 @@ export function addKeysCommand(program: Command): void {
 
   addServerOptions(keys.command('list').description('show all keys, without their secrets')).action(
     async (flags: ServerFlags) => {
-      const answer = await askServer<{ data: ShownKey[] }>(findServer(flags), 'GET', '/keys')
-      await print(flags.json ? toText(answer) : renderList(answer.data))
+      const server = findServer(flags)
+      const data: ShownKey[] = []
+      // All pages: whoever lists keys in a shell looks for one of them.
+      for (let next: string | null = ''; next !== null; ) {
+        const page: KeyPage = await askServer<KeyPage>(server, 'GET', `/keys?limit=1000${next}`)
+        data.push(...page.data)
+        next = page.next_cursor === null ? null : `&cursor=${page.next_cursor}`
+      }
+      await print(flags.json ? toText({ object: 'list', data }) : renderList(data))
     },
   )
 

@@ -99,6 +99,8 @@ export function createKeyring(keeper: KeyKeeper, pepper: Buffer, options: Keyrin
   /** What requests carry is made once a change, not once a request. */
   const byDigest = new Map<string, FoundKey>()
   let revision = 0
+  /** In order of ids, as long as nothing has changed: pages of a long list are asked for one after the other. */
+  let ordered: { readonly revision: number; readonly keys: readonly VirtualKey[] } | undefined
   const digestOf = (secret: string): string =>
     createHmac('sha256', pepper).update('key\0').update(secret).digest('base64url')
 
@@ -143,7 +145,10 @@ export function createKeyring(keeper: KeyKeeper, pepper: Buffer, options: Keyrin
       return found && (found.until === undefined || found.until > now()) ? found : undefined
     },
     named: (name) => byName.get(name),
-    list: () => [...byId.values()].sort((a, b) => a.id - b.id),
+    list() {
+      if (ordered?.revision !== revision) ordered = { revision, keys: [...byId.values()].sort((a, b) => a.id - b.id) }
+      return ordered.keys
+    },
     get: (id) => byId.get(id),
     create: (facts) =>
       inTurn(async () => {

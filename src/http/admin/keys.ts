@@ -6,6 +6,7 @@ import type { ApiKey } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { type KeyFacts, type Keyring, NameTaken, readRules, type VirtualKey } from '../../state/keyring.ts'
 import { withRefusals } from './control.ts'
+import { pageShape, placeOf } from './requests.ts'
 import { mayAct, roleOf, roles } from './role.ts'
 import { type AdminCall, type AdminDeps, type Audited, defineRoute } from './route.ts'
 
@@ -32,8 +33,21 @@ export const listKeys = defineRoute({
   method: 'GET',
   path: '/keys',
   role: 'viewer',
-  summary: 'All virtual keys, without their secrets.',
-  answer: async ({ deps }) => ({ json: { object: 'list', data: keyringOf(deps).list().map(present) } }),
+  summary: 'Virtual keys without their secrets, oldest first, in pages.',
+  query: z.strictObject(pageShape),
+  async answer({ deps, query: { cursor, limit = 100 } }) {
+    const all = keyringOf(deps).list()
+    // By id, so that keys that come and go meanwhile move nothing.
+    const begin = cursor === undefined ? 0 : firstAfter(all, cursor)
+    const page = all.slice(begin, begin + limit)
+    return {
+      json: {
+        object: 'list',
+        data: page.map(present),
+        ...placeOf(begin + limit < all.length ? page.at(-1)!.id : undefined),
+      },
+    }
+  },
 })
 
 export const createKey = defineRoute({
@@ -124,6 +138,17 @@ export const deleteKey = defineRoute({
 function keyringOf(deps: AdminDeps): Keyring {
   if (deps.keyring) return deps.keyring
   throw new Refusal('ledger_unavailable', 'This gateway runs without a database: keys stand in its configuration.')
+}
+
+/** Index of the first key of a list in order of ids that comes after an id. */
+function firstAfter(keys: readonly VirtualKey[], id: number): number {
+  let [low, high] = [0, keys.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (keys[middle]!.id > id) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 const notThere = (): Refusal => new Refusal('not_found', 'There is no such key.', 'id')
