@@ -15,6 +15,7 @@ import { showCache } from './gateway/cacheMetrics.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
+import { createRefusedRows } from './gateway/refusedRows.ts'
 import { configuredIn, countTransition, showLive } from './gateway/seen.ts'
 import { createSettle } from './gateway/settle.ts'
 import { unitHasher } from './gateway/unitHash.ts'
@@ -121,6 +122,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let isTrusted = trustRanges(snapshot.server.trustedProxies)
   let draining = false
   let server: ListeningServer | undefined
+  let loading: Promise<unknown> | undefined
   let scrapes: ListeningServer | undefined
   const { ledger, reader, hashUser, keyring, tokens } = options
   const notify: Notify = options.notify ?? options.sender?.notify ?? (() => {})
@@ -134,7 +136,14 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   })
   /** Only while there are rules: a request without any costs this one look. */
   let watching: typeof alerting | undefined
-  const books = ledger && hashUser ? keepBooks(ledger, hashUser) : noBooks()
+  const refusals = createRefusedRows((key, count, most) =>
+    log.warn(
+      `requests are refused faster than ${most} a second for one key: the ledger has rows of no more, /metrics counts the rest`,
+      { event: 'refusals', count, ...(key === undefined ? {} : { key }) },
+    ),
+  )
+  metrics.gauge('ledgerUnwritten', () => [{ labels: {}, value: refusals.dropped }])
+  const books = ledger && hashUser ? keepBooks(ledger, hashUser, refusals) : noBooks()
   const rates = createRates(tokens, log)
   const health = createHealth({
     settings: (target) => snapshot.targets.get(target)?.breaker ?? snapshot.breaker,
@@ -235,7 +244,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     admission,
     log,
     control: options.control,
-    alerts: options.sender && { sender: options.sender, list: alerting.list },
+    alerts: options.sender && { sender: options.sender, list: alerting.list, forgetUser: alerting.forgetUser },
     budgets,
     cache,
     facts: { health, latencies, prices: (of) => rates(of).prices },
@@ -338,7 +347,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         throw error
       }
       setImmediate(() => {
-        void admin.load()
+        if (draining) return
+        loading = admin.load()
         void cache.load()
       })
       return server
@@ -357,6 +367,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       health.close()
       alerting.close()
       await cache.close()
+      // Code that is still being read when this returns may find nobody to read it for.
+      await loading
       return cut
     },
   }

@@ -31,7 +31,7 @@ beforeEach(async () => {
     {
       simulator: {
         scripts: {
-          'sim-abort': { tokens: 400, tokensPerSecond: 400 },
+          'sim-abort': { tokens: 400, tokensPerSecond: 40 },
           'sim-abort-json': { tokens: 40, firstTokenMs: 30_000 },
           'sim-silent': { usageMode: 'never', tokens: 200 },
         },

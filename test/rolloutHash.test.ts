@@ -1,5 +1,5 @@
 // The hash of units: published vectors, what it tells apart, and that nothing of a text stays behind.
-import fc from 'fast-check'
+import fc from './support/seededCheck.ts'
 import { describe, expect, it } from 'vitest'
 import { unitHasher } from '../src/gateway/unitHash.ts'
 import { bucketOf, Murmur3, murmur3, murmur3Bytes } from '../src/rollouts/assignment.ts'

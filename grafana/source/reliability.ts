@@ -252,7 +252,7 @@ export const reliability: Dashboard = {
         {
           title: 'Rows and commits',
           description:
-            'Rows written, those of them that went through the journal, and transactions that wrote them. Rows without commits is what does not happen: one or the other stands still, look at failures.',
+            'Rows written, those of them that went through the journal, transactions that wrote them, and requests that were refused too often to have a row each. Rows without commits is what does not happen: one or the other stands still, look at failures.',
           unit: 'short',
           queries: [
             { expr: rate('turnout_ledger_entries_total', where, ['instance']), legend: '{{instance}} rows/s' },
@@ -261,6 +261,10 @@ export const reliability: Dashboard = {
               legend: '{{instance}} journal rows/s',
             },
             { expr: rate('turnout_ledger_commits_total', where, ['instance']), legend: '{{instance}} commits/s' },
+            {
+              expr: rate('turnout_ledger_refusals_unwritten_total', where, ['instance']),
+              legend: '{{instance}} refusals without a row/s',
+            },
           ],
         },
         {

@@ -22,7 +22,7 @@ export function buildKeys(
 ): Map<string, ApiKey> {
   const keys = new Map<string, ApiKey>()
   const names = new Set<string>()
-  list.forEach(({ name, key, role = 'app', team, ...rules }, index) => {
+  list.forEach(({ name, key, role = 'app', team, routes: mayAsk, models, expiresAt, disabled, ...rules }, index) => {
     const path = ['keys', index]
     const weak = weaknessOf(key)
     if (weak) report([...path, 'key'], weak)
@@ -36,6 +36,10 @@ export function buildKeys(
       name,
       role,
       team,
+      routes: mayAsk,
+      models,
+      expiresAt: expiresAt === undefined ? undefined : Date.parse(expiresAt),
+      disabled,
       ...(hasRules ? buildOwnRules(rules, { kind: 'key', name, path, routes }, report) : {}),
     })
   })

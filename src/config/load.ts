@@ -122,6 +122,7 @@ function buildLedger(settings: Settings['ledger'], env: Env, dataDir: string): L
     mode: settings?.mode ?? defaults.ledger.mode,
     onFailure: settings?.onFailure ?? defaults.ledger.onFailure,
     retentionDays: settings?.retentionDays ?? defaults.ledger.retentionDays,
+    refusalsPerSecond: settings?.refusalsPerSecond ?? defaults.ledger.refusalsPerSecond,
   }
 }
 

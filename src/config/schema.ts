@@ -52,6 +52,12 @@ const provider = block({
     .meta({ default: true }),
 })
 
+/** A moment in the form of ISO 8601 that says of which zone it is: without one it would mean another on each machine. */
+const isMoment = (value: string): boolean =>
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value))
+
+const patterns = z.array(text(256), { error: 'expected a list of names' }).max(256)
+
 const key = strict({
   name: id.describe('Name in the ledger and the logs.'),
   key: text(512)
@@ -65,6 +71,15 @@ const key = strict({
     )
     .meta({ default: 'app' }),
   team: id.optional().describe('Team that the key belongs to, in the ledger and its reports.'),
+  routes: patterns.optional().describe('Names and patterns that it may ask for as `model`. Everything unless given.'),
+  models: patterns
+    .optional()
+    .describe('`provider/model` names and patterns that may serve it, asked again on every hop. All unless given.'),
+  expiresAt: text(40)
+    .refine(isMoment, { error: 'expected a time with its zone, such as 2027-01-31T00:00:00Z' })
+    .optional()
+    .describe('From then on it opens nothing, such as `2027-01-31T00:00:00Z`.'),
+  disabled: z.boolean().optional().describe('Switched off: it opens nothing.').meta({ default: false }),
   ...ownRules,
 })
 
@@ -145,6 +160,11 @@ const ledger = block({
   retentionDays: count(defaults.ledger.retentionDays, 0, 36_500)
     .optional()
     .describe('Days that rows of single requests are kept; daily sums stay. 0 = for ever.'),
+  refusalsPerSecond: count(defaults.ledger.refusalsPerSecond, 0, 100_000)
+    .optional()
+    .describe(
+      'Rows a second that requests of one key may write which were refused before any call; more are only counted. 0 = all have a row.',
+    ),
 })
 
 export const configSchema = strict({

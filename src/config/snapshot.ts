@@ -189,6 +189,8 @@ export interface LedgerSettings {
   readonly onFailure: 'refuse' | 'serve'
   /** Days that rows of single requests are kept; daily sums stay. 0 = for ever. */
   readonly retentionDays: number
+  /** Rows a second that refused requests of one key may write; 0 = as many as come. */
+  readonly refusalsPerSecond: number
 }
 
 /** One whole configuration: validated, frozen, versioned. A request holds one reference and never looks at another. */

@@ -34,6 +34,8 @@ export interface Alerting {
   passed(budget: BudgetPassed): void
   /** Tells what budgets have passed that are spent already: before a rule was there, or before this process. Never throws. */
   lookAtBudgets(): void
+  /** A user's rows were erased: nothing that was told of them is remembered. */
+  forgetUser(hash: string): void
   list(): AlertView[]
   /** Looks for what time alone has ended. Calls itself every few seconds. */
   review(): void
@@ -140,6 +142,7 @@ export function createAlerting(parts: AlertingParts): Alerting {
           if (budget.spent > 0)
             alerts.pass({ ...budget, percent: Math.min(100, (budget.spent / budget.limit) * 100), at })
       }),
+    forgetUser: (hash) => safely(() => alerts.forgetUser(hash)),
     list: alerts.list,
     review,
     close() {

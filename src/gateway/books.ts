@@ -6,8 +6,9 @@ import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
 import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
 import { cacheFacts } from './cacheTurn.ts'
-import { type Attempt, type Call, overheadOf } from './call.ts'
+import { type Attempt, type Call, overheadOf, userOf } from './call.ts'
 import { keptLosses, vendorName } from './foreignNames.ts'
+import type { RefusedRows } from './refusedRows.ts'
 import { keptTrace } from './tracing.ts'
 
 export interface Books {
@@ -26,8 +27,15 @@ export function noBooks(): Books {
   return { nextId: () => ids.next(), intend: () => undefined, free: () => {}, settle: () => undefined }
 }
 
-/** @param hashUser the installation's hash of an end user's id: the id itself is never written */
-export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): Books {
+/**
+ * @param hashUser the installation's hash of an end user's id: the id itself is never written
+ * @param refusals which of the requests that were refused before any call have a row; all unless given
+ */
+export function keepBooks(
+  ledger: Ledger,
+  hashUser: (user: string) => string,
+  refusals?: Pick<RefusedRows, 'keeps'>,
+): Books {
   // The ledger counts and reports each failure itself; here it only decides whether the request goes on.
   const unlessServing = (error: unknown): void => {
     if (ledger.onLedgerFailure === 'serve') return
@@ -40,9 +48,8 @@ export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): B
       },
     )
   }
-  const userOf = (call: Call): string | undefined => {
-    // What a signed token says of its user stands; what the body says is the client's own word.
-    const user = call.key?.user ?? call.inspected?.ask.user
+  const hashOf = (call: Call): string | undefined => {
+    const user = userOf(call)
     return user === undefined ? undefined : hashUser(user)
   }
   return {
@@ -55,7 +62,7 @@ export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): B
           route: call.route?.name,
           key: call.key?.name,
           team: call.key?.team,
-          user: userOf(call),
+          user: hashOf(call),
           dialect: call.dialect.name,
           stream: ask.stream,
           config: call.snapshot.version,
@@ -72,9 +79,10 @@ export function keepBooks(ledger: Ledger, hashUser: (user: string) => string): B
     settle(call, now) {
       // Strangers at the door are counted, not recorded: they must not fill the disk.
       if (!call.admitted) return undefined
+      if (call.outcome === 'refused' && refusals && !refusals.keeps(call, now)) return undefined
       return ledger
         .settle(
-          requestRow(call, now, userOf(call)),
+          requestRow(call, now, hashOf(call)),
           call.attempts.map((attempt) => attemptRow(call, attempt, now)),
         )
         .catch(unlessServing)

@@ -17,8 +17,13 @@ const folder = mkdtempSync(join(tmpdir(), 'turnout-hops-'))
 let store: Store
 let simulator: Simulator
 let gateway: TestGateway
-/** May use the provider `up`, and nothing that only begins like it. */
-let secret: string
+/** May use the provider `up`, and nothing that only begins like it: made while the gateway runs, and one of the file. */
+let virtual: string
+const ofFile = 'sk-test-narrow-of-file-0123456789'
+const kinds = [
+  ['a virtual key', () => virtual],
+  ['a key of the file', () => ofFile],
+] as const
 
 const configOf = (chat: string[]): Record<string, unknown> => ({
   server: { port: 0 },
@@ -31,7 +36,10 @@ const configOf = (chat: string[]): Record<string, unknown> => ({
     chosen: { targets: ['up/down'], clientModels: true },
     large: 'up-large/m',
   },
-  keys: [{ name: 'boss', key: master, role: 'admin' }],
+  keys: [
+    { name: 'boss', key: master, role: 'admin' },
+    { name: 'narrow-of-file', key: ofFile, models: ['up/*'] },
+  ],
 })
 
 beforeAll(async () => {
@@ -49,7 +57,7 @@ beforeAll(async () => {
     { name: 'narrow', models: ['up/*'] },
     { authorization: `Bearer ${master}` },
   )
-  secret = JSON.parse(made.text).secret
+  virtual = JSON.parse(made.text).secret
 })
 afterAll(async () => {
   await gateway?.close()
@@ -63,20 +71,27 @@ async function chat(model: string, key: string, more: Record<string, unknown> = 
   return [reply.status, reply.headers[reply.status === 200 ? 'x-turnout-target' : 'x-turnout-error']]
 }
 
-it('C34 a special chain leads nowhere that the key may not go; then the client learns what is wrong', async () => {
-  expect(await chat('long', master)).toEqual([200, 'up-large/m'])
-  expect(await chat('long', secret)).toEqual([400, 'context_window'])
-  expect(await chat('longer', master)).toEqual([200, 'up-large/m'])
-  expect(await chat('longer', secret)).toEqual([200, 'up/large'])
-})
+it.each(kinds)(
+  'C34 a special chain leads nowhere that %s may not go; then the client learns what is wrong',
+  async (_, of) => {
+    const secret = of()
+    expect(await chat('long', master)).toEqual([200, 'up-large/m'])
+    expect(await chat('long', secret)).toEqual([400, 'context_window'])
+    expect(await chat('longer', master)).toEqual([200, 'up-large/m'])
+    expect(await chat('longer', secret)).toEqual([200, 'up/large'])
+  },
+)
 
-it('C34 the further models that a client names are held to the list, too', async () => {
+it.each(kinds)('C34 the further models that a client names are held to the list of %s, too', async (_, of) => {
+  const secret = of()
   expect(await chat('chosen', master, { models: ['large'] })).toEqual([200, 'up-large/m'])
   expect(await chat('chosen', secret, { models: ['large'] })).toEqual([503, 'overloaded'])
   expect(await chat('chosen', secret, { models: ['large', 'chat'] })).toEqual([200, 'up/a'])
 })
 
-it('C34 a swap that moves a route elsewhere does not take the key with it', async () => {
+it.each(kinds)('C34 a swap that moves a route elsewhere does not take %s with it', async (_, of) => {
+  const secret = of()
+  gateway.turnout.swap(parseConfig(JSON.stringify(configOf(['up/a', 'up-large/m'])), { env: {}, version: 1 }).snapshot)
   expect(await chat('chat', secret)).toEqual([200, 'up/a'])
   const text = JSON.stringify(configOf(['up-large/m', 'up/b']))
   gateway.turnout.swap(parseConfig(text, { env: {}, version: 2 }).snapshot)
