@@ -66,7 +66,10 @@ export function deleteTraces(db: Sqlite, before: number, limit: number): number 
   return db.transaction(() => forget.run(before, limit).changes).immediate()
 }
 
-/** Takes a user's hash out of up to `limit` requests. Returns the number changed. Sums are not per user: they stay as they are. */
+/**
+ * Takes a user's hash out of up to `limit` requests, and with the last of them out of what was told of budgets. Returns the number of
+ * requests changed. Sums are not per user: they stay as they are.
+ */
 export function eraseUser(db: Sqlite, user: string, limit: number): number {
   const erase = db.transaction(() => {
     const ids = db.prepare('SELECT id FROM request WHERE user = ? LIMIT ?').pluck().all(user, limit) as number[]
@@ -79,6 +82,11 @@ export function eraseUser(db: Sqlite, user: string, limit: number): number {
     }
     // Those of requests that run, or whose rows have just been written.
     db.prepare('UPDATE intent SET user = NULL WHERE user = ?').run(user)
+    if (ids.length < limit) {
+      // A budget may be counted by user: its messages say of whom, and so does what is remembered of them. A hash is long: nothing else has it.
+      db.prepare("UPDATE event SET body = replace(body, @user, 'erased') WHERE instr(body, @user) > 0").run({ user })
+      db.prepare('DELETE FROM alert WHERE instr(entity, ?) > 0').run(user)
+    }
     return ids.length
   })
   return erase.immediate()

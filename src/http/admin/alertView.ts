@@ -9,6 +9,8 @@ import type { AdminDeps } from './route.ts'
 export interface AdminAlerts {
   readonly sender: Sender
   list(): AlertView[]
+  /** Forgets what alerts have told of a user, by the ledger's hash. */
+  forgetUser(hash: string): void
 }
 
 /** @throws Refusal `not_available` in a gateway without a database, which keeps no messages */

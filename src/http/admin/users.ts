@@ -50,7 +50,11 @@ async function erase({ deps, key }: AdminCall<unknown, unknown>, user: string): 
   let erased = 0
   const hashes = await withLedger(deps, async (ledger) => {
     const all = hashesOf(ledger, user)
-    for (const hash of all) erased += await ledger.keeper.erase(hash)
+    for (const hash of all) {
+      // Before the rows: what is told of a budget meanwhile would be remembered again.
+      deps.alerts?.forgetUser(hash)
+      erased += await ledger.keeper.erase(hash)
+    }
     return all
   })
   // What was answered to them goes, too.

@@ -54,6 +54,8 @@ export interface Alerts {
    * minute, and only where a rule fires for one.
    */
   review(budgets?: () => Iterable<BudgetNow>): void
+  /** Forgets what was told of a user whose rows are erased; the end of it is not told either. `hash`: of the ledger. */
+  forgetUser(hash: string): void
   /** What is to be read for rules that are new since the last call; undefined when there is nothing. */
   openPast(): Past | undefined
   list(): AlertView[]
@@ -176,6 +178,9 @@ export function createAlerts(options: AlertOptions): Alerts {
       const firing = [...kept.values()].flatMap(({ statuses, watch }) => (watch ? [] : statuses))
       reviewBudgets(firing, at, budgets)
       for (const { statuses } of kept.values()) statuses.prune(at)
+    },
+    forgetUser(hash) {
+      for (const { statuses } of kept.values()) statuses.drop(hash)
     },
     openPast() {
       const watches = [...kept.values()].flatMap(({ watch }) =>

@@ -16,6 +16,8 @@ export interface Statuses {
   readonly untold: number
   /** Forgets what is over and could be told again at once. */
   prune(at: number): void
+  /** Forgets those whose name has this text in it, and tells nothing. */
+  drop(text: string): void
   /** Tells that everything is over, because the rule is gone. */
   end(at: number): void
   firing(): AlertStatus[]
@@ -83,6 +85,13 @@ export function createStatuses(
         if (status.firing || pauses(status, this.rule.cooldown, at)) continue
         known.delete(entity)
         if (Number.isFinite(status.toldAt)) memory?.forget(this.rule.name, entity)
+      }
+    },
+    drop(text) {
+      for (const entity of known.keys()) {
+        if (!entity.includes(text)) continue
+        known.delete(entity)
+        memory?.forget(this.rule.name, entity)
       }
     },
     end(at) {
