@@ -1,11 +1,12 @@
 // The hash of units: published vectors, what it tells apart, and that nothing of a text stays behind.
-import fc from './support/seededCheck.ts'
+
 import { describe, expect, it } from 'vitest'
 import { unitHasher } from '../src/gateway/unitHash.ts'
 import { bucketOf, Murmur3, murmur3, murmur3Bytes } from '../src/rollouts/assignment.ts'
 import { SipHash } from '../src/rollouts/sipHash.ts'
 import { TextHash } from '../src/rollouts/textHash.ts'
 import { formatUnit, parseUnit, UnitNames, unitIdOf } from '../src/rollouts/unitTable.ts'
+import fc from './support/seededCheck.ts'
 
 const key = Uint8Array.from({ length: 16 }, (_, i) => i)
 const hash = unitHasher(Buffer.alloc(32, 9))
