@@ -41,15 +41,15 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   }
   const core: Omit<Plan, 'works'> = {
     rounds: 4,
-    firstRounds: 7,
+    firstRounds: 6,
     window: 1,
-    warmUp: [8, 2],
+    warmUp: [8, 1],
     latencyWorks: ['json', 'stream'],
     latencyRounds: 3,
     latencyWindow: 1.5,
     starts: 3,
     waves: 2,
-    repeats: 20,
+    repeats: 10,
   }
   const full: Omit<Plan, 'works'> = {
     ...core,

@@ -38,7 +38,7 @@ export const measureMemory = async (stage: Stage, contender: Contender, waves: n
     let open = Number.NaN
     const drive = {
       mode: 'hold',
-      seconds: 10,
+      seconds: 6,
       onHeld: () => setTimeout(() => (open = megabytes(readMemory(group))), 500),
     } as const
     const load = await driveOwn(stage, running, slowWork, drive)
