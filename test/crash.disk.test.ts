@@ -1,5 +1,6 @@
 // C53: the disk of a running gateway fills up and is freed again: nothing is served as complete without its row, or it is said loudly.
 import { describe, it, type TestContext } from 'vitest'
+
 import { type Disk, makeDisk } from './support/crash/disk.ts'
 import { openPlace, type Place } from './support/crash/place.ts'
 import type { Sighting } from './support/crash/traffic.ts'
@@ -22,6 +23,10 @@ async function fillUp(place: Place, disk: Disk, until: (sighting: Sighting) => P
 
 const isDenied = ({ text }: Sighting): boolean => text.includes('"code":"ledger_unavailable"')
 const full = { 'file system': 'full', limit: 'io' } as const
+
+/** Rows that are not in the database yet: in the journal where it has room, else in memory. */
+const waitingRows = async (place: Place): Promise<number> =>
+  (await place.metric('turnout_ledger_kept_rows')) + (await place.metric('turnout_ledger_journal_rows'))
 
 describe.concurrent('C53 a full disk', () => {
   it('C53 onFailure refuse: 503 in the shape of the dialect, and service again when there is room', {
@@ -55,10 +60,13 @@ describe.concurrent('C53 a full disk', () => {
     }
     // No call without its intent.
     expect(place.simulator.calls).toHaveLength(vendorSaw)
-    // The stream ends after that: it says why it is not complete.
+    // The stream ends after that. Where not even the journal has room for its row, it says why it is not complete.
     const ended = await stream
-    expect([ended.seen, ended.status, isDenied(ended)]).toEqual(['cut', 200, true])
-    expect(ended.text).not.toContain('[DONE]')
+    expect(ended.status).toBe(200)
+    if (ended.seen !== 'whole') {
+      expect([ended.seen, isDenied(ended)]).toEqual(['cut', true])
+      expect(ended.text).not.toContain('[DONE]')
+    }
     expect(await place.metric(`turnout_ledger_failures_total{kind="${full[disk.kind]}"}`)).toBeGreaterThan(0)
     await expect
       .poll(() => place.server.log(), { timeout: 60_000 })
@@ -66,7 +74,7 @@ describe.concurrent('C53 a full disk', () => {
 
     disk.free(place.server.pid)
     await expect.poll(async () => (await place.ask('quick')).seen, { timeout: 60_000 }).toBe('whole')
-    await expect.poll(() => place.metric('turnout_ledger_kept_rows'), { timeout: 60_000 }).toBe(0)
+    await expect.poll(() => waitingRows(place), { timeout: 60_000 }).toBe(0)
     expect(await place.metric('turnout_ledger_lost_total')).toBe(0)
     const found = place.compare()
     expect(found).toMatchObject({ wrong: [], orphans: 0 })
@@ -81,12 +89,12 @@ describe.concurrent('C53 a full disk', () => {
     const { expect } = context
     const { place, disk } = await open(context, 'serve')
     expect((await place.ask('quick')).seen).toBe('whole')
-    await fillUp(place, disk, async () => (await place.metric('turnout_ledger_kept_rows')) > 0)
+    const failures = `turnout_ledger_failures_total{kind="${full[disk.kind]}"}`
+    await fillUp(place, disk, async () => (await place.metric(failures)) > 0)
     const served = await Promise.all([place.ask('quick'), place.ask('thinking', true), place.ask('down', true)])
     expect(served.map(({ seen }) => seen)).toEqual(Array(3).fill('whole'))
     expect(place.sightings.map(({ seen }) => seen)).toEqual(place.sightings.map(() => 'whole'))
-    expect(await place.metric('turnout_ledger_kept_rows')).toBeGreaterThanOrEqual(4)
-    expect(await place.metric(`turnout_ledger_failures_total{kind="${full[disk.kind]}"}`)).toBeGreaterThan(0)
+    expect(await waitingRows(place)).toBeGreaterThanOrEqual(3)
     await expect.poll(() => place.server.log(), { timeout: 60_000 }).toContain('the ledger cannot write: ')
     expect(
       place.server
@@ -96,7 +104,7 @@ describe.concurrent('C53 a full disk', () => {
     ).toBeLessThan(100)
 
     disk.free(place.server.pid)
-    await expect.poll(() => place.metric('turnout_ledger_kept_rows'), { timeout: 60_000 }).toBe(0)
+    await expect.poll(() => waitingRows(place), { timeout: 60_000 }).toBe(0)
     expect(await place.metric('turnout_ledger_lost_total')).toBe(0)
     expect((await place.ask('quick', true)).seen).toBe('whole')
     const found = place.compare()
