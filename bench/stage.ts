@@ -165,9 +165,9 @@ export const startContender = async (
   return { running, startMs: performance.now() - begun }
 }
 
-/** Whether a contender takes part in a work: only those that translate do so in the hub's. */
+/** Whether a contender takes part in a work: only those that translate do so in the hub's, only those that cache in the cache's. */
 export const takesPart = (contender: Contender, work: Work): boolean =>
-  work.hub === undefined || work.hub.contenders.includes(contender.name)
+  work.contenders?.includes(contender.name) ?? true
 
 /** Asks a work twice and keeps the reply as what to expect. Throws when the words are wrong or the bytes are not stable. */
 export const checkWork = async (stage: Stage, running: Running, work: Work): Promise<void> => {
@@ -179,8 +179,8 @@ export const checkWork = async (stage: Stage, running: Running, work: Work): Pro
   if (readWords(first.body, work.stream) !== readWords(work.reply, work.stream)) {
     throw new Error(`${name}: other words than the upstream's: ${first.body.toString().slice(-300)}`)
   }
-  // A translated reply has a time and an id of the gateway's making: its words are compared.
-  if (work.hub) {
+  // A translated reply has a time and an id of the gateway's making, a cached one an id: their words are compared.
+  if (work.varies) {
     if (readWords(second.body, work.stream) !== readWords(first.body, work.stream))
       throw new Error(`${name}: two replies differ in their words`)
   } else if (!first.body.equals(second.body)) throw new Error(`${name}: two replies differ in their bytes`)

@@ -17,6 +17,7 @@ interface Open {
 
 const whole = {
   small: makeReply(820),
+  cached: makeReply(820),
   large: makeReply(8192),
   claude: makeMessage(820),
   gemini: makeContent(820),
@@ -28,6 +29,7 @@ const jsonHeaders = (body: Buffer) => ({
 })
 const heads = {
   small: jsonHeaders(whole.small),
+  cached: jsonHeaders(whole.cached),
   large: jsonHeaders(whole.large),
   claude: jsonHeaders(whole.claude),
   gemini: jsonHeaders(whole.gemini),

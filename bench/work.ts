@@ -5,6 +5,7 @@ import { makeBody, makeFrames, makeReply } from './wire.ts'
 /** The upstream's behaviours. Each is a path prefix at the upstream and a model name (`bench-<lane>`) at a gateway. */
 export const lanes = [
   'small',
+  'cached',
   'large',
   'fast',
   'paced',
@@ -17,7 +18,7 @@ export const lanes = [
 export type Lane = (typeof lanes)[number]
 
 /** Those that answer whole JSON. */
-export const jsonLanes: readonly Lane[] = ['small', 'large', 'claude', 'gemini']
+export const jsonLanes: readonly Lane[] = ['small', 'cached', 'large', 'claude', 'gemini']
 
 /** What an upstream's lane speaks. Clients always speak OpenAI's. */
 export const dialectOf = (lane: Lane): 'openai' | 'anthropic' | 'gemini' =>
@@ -40,8 +41,12 @@ export interface Work {
   readonly kind: 'peak' | 'paced'
   /** The smallest set that holds it. */
   readonly set: 'quick' | 'core' | 'full'
-  /** Translated on the way: the work that asks the same of the identity lane, and who takes part. */
-  readonly hub?: { readonly twin: string; readonly contenders: readonly string[] }
+  /** Replies have ids and times of the gateway's making: everything else in them must be the same each time. */
+  readonly varies?: boolean
+  /** Who takes part; all unless given. */
+  readonly contenders?: readonly string[]
+  /** Translated on the way: the work that asks the same of the identity lane. */
+  readonly hub?: { readonly twin: string }
 }
 
 const smallReply = makeReply(820)
@@ -103,7 +108,9 @@ const hub = (name: string, title: string, lane: Lane, twin: string, reply: Buffe
     events: isStream ? eventsPerStream : 0,
     kind: 'peak',
     set,
-    hub: { twin, contenders: translators },
+    varies: true,
+    contenders: translators,
+    hub: { twin },
   }
 }
 
@@ -112,6 +119,18 @@ export const slowEvents = 18
 
 export const works: readonly Work[] = [
   json('json', 'JSON 1 KB in, 0.8 KB out, 64 connections', 'small', 1024, 64, 'quick'),
+  {
+    ...json(
+      'json-cached',
+      'the same JSON request again and again, 64 connections: hits of the cache',
+      'cached',
+      1024,
+      64,
+      'core',
+    ),
+    varies: true,
+    contenders: ['relay', 'turnout'],
+  },
   json('json-1', 'JSON 1 KB in, 0.8 KB out, 1 connection', 'small', 1024, 1, 'core'),
   json('json-256', 'JSON 1 KB in, 0.8 KB out, 256 connections', 'small', 1024, 256, 'core'),
   json('json-100k', 'JSON 100 KB in, 8 KB out, 64 connections', 'large', 100 * 1024, 64, 'core'),

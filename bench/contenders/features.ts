@@ -94,6 +94,17 @@ export const features: readonly Feature[] = [
     off: () => {},
   },
   {
+    name: 'cache',
+    title: 'each answer is kept, and each request fetches a new one all the same: key, entry, and its place',
+    on: (config) => {
+      // Requests of the bench are all the same: without this they would share calls.
+      const cache = { deterministicOnly: false, coalesce: false }
+      for (const [route, block] of Object.entries(config.routes as Record<string, string | { targets: string[] }>))
+        config.routes[route] = { ...(typeof block === 'string' ? { targets: [block] } : block), cache }
+    },
+    off: () => {},
+  },
+  {
     name: 'log',
     title: 'one log line per request, to a file',
     on: (config) => {

@@ -6,6 +6,7 @@ import { jsonLanes, type Lane, lanes } from '../work.ts'
 /** What nginx answers as an upstream: the small bodies, which a parameter of its configuration can hold. */
 const answers: Partial<Record<Lane, Buffer>> = {
   small: makeReply(820),
+  cached: makeReply(820),
   claude: makeMessage(820),
   gemini: makeContent(820),
 }

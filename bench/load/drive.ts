@@ -53,7 +53,7 @@ export const drivePeak = async (stage: Stage, running: Running, work: Work, seco
         ...process.env,
         BODY_FILE: bodyFile(stage, work),
         REPLY_FILE: replyFile(stage, running.contender, work),
-        VARIES: work.hub ? '1' : '',
+        VARIES: work.varies ? '1' : '',
         HEADERS: Object.entries(all)
           .map(([name, value]) => `${name}: ${value}`)
           .join('\n'),

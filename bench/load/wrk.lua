@@ -12,7 +12,7 @@ function setup(thread)
   table.insert(threads, thread)
 end
 
--- The id and the time of a translated reply are the gateway's and differ from one to the next; everything else must not.
+-- The id and the time of a translated reply, and the id of a cached one, are the gateway's and differ from one to the next; everything else must not.
 local function steady(body)
   local text = body:gsub('"id":"[^"]*"', '"id":""'):gsub('"created":%d+', '"created":0')
   return text

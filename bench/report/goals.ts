@@ -35,6 +35,7 @@ export const goals: readonly Goal[] = [
       return own === undefined || other === undefined ? undefined : own / other
     },
   },
+  { text: 'requests/s from the cache, of the relay', ...atLeast(1.3), value: ratio('json-cached', 'turnout') },
   { text: 'events/s, all on, of the pipe', ...atLeast(0.85), value: ratio('stream', 'turnout') },
   {
     text: 'events/s where we ask for usage and strip it, of the pipe',

@@ -1,6 +1,18 @@
 // Edits named top-level fields of a JSON object in its bytes, so that everything else reaches the other side as it was written.
 // `JSON.parse` then `JSON.stringify` is not faithful: it rounds 12345678901234567890 and writes 1.0 as 1.
 import { Refusal } from './errors.ts'
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  scalarEnd,
+  skipSpace,
+  stringEnd,
+} from './jsonBytes.ts'
 
 /** Byte offsets of one field: its key's opening quote, its value's first byte, and the byte after its value. */
 export interface Field {
@@ -20,15 +32,6 @@ export interface Fields {
   /** Offset of the closing brace, or -1 when the object never closes. */
   close: number
 }
-
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const COLON = 0x3a
-const COMMA = 0x2c
-const OPEN_BRACE = 0x7b
-const CLOSE_BRACE = 0x7d
-const OPEN_BRACKET = 0x5b
-const CLOSE_BRACKET = 0x5d
 
 /**
  * Finds the fields of the JSON object that starts at `from`. Does not validate: for bytes that are not JSON it returns what it
@@ -151,15 +154,6 @@ function keyName(raw: Buffer, start: number, end: number): string {
   }
 }
 
-function skipSpace(raw: Buffer, from: number): number {
-  let at = from
-  for (;;) {
-    const byte = raw[at]
-    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return at
-    at++
-  }
-}
-
 /** The offset after the value that starts at `from`; the end of the bytes when it never ends. */
 function skipValue(raw: Buffer, from: number, maxDepth: number): number {
   const first = raw[from]
@@ -182,34 +176,4 @@ function skipValue(raw: Buffer, from: number, maxDepth: number): number {
     at++
   }
   return raw.length
-}
-
-function scalarEnd(raw: Buffer, from: number): number {
-  let at = from
-  while (at < raw.length) {
-    const byte = raw[at]!
-    if (byte === COMMA || byte === CLOSE_BRACE || byte === CLOSE_BRACKET || byte <= 0x20) return at
-    at++
-  }
-  return at
-}
-
-/** The offset after the closing quote of the string that opens at `from`. Short strings by hand, long ones by memchr. */
-function stringEnd(raw: Buffer, from: number): number {
-  let at = from + 1
-  for (;;) {
-    const byHand = Math.min(at + 48, raw.length)
-    while (at < byHand) {
-      const byte = raw[at]
-      if (byte === QUOTE) return at + 1
-      at += byte === BACKSLASH ? 2 : 1
-    }
-    if (at >= raw.length) return raw.length
-    const quote = raw.indexOf(QUOTE, at)
-    if (quote === -1) return raw.length
-    let slashes = 0
-    while (quote - 1 - slashes >= at && raw[quote - 1 - slashes] === BACKSLASH) slashes++
-    if (slashes % 2 === 0) return quote + 1
-    at = quote + 1
-  }
 }

@@ -35,9 +35,9 @@ const canonical = new CanonicalDigest()
 /** 43 characters of base64url. */
 export function keyOf(parts: KeyParts, { raw, fields }: Pick<Inspected, 'raw' | 'fields'>): string {
   const { tenant, route, dialect, target, model, headers, strict } = parts
-  let prefix = text(tenant) + text(route) + text(dialect) + printOf(target) + text(model) + (strict ? '!' : '.')
+  let prefix = text(tenant) + askedOf(route, dialect, target, model) + (strict ? '!' : '.')
   for (const header of headers) prefix += text(header)
-  return canonical.of(prefix, raw, fields.open, ignored)
+  return canonical.of(prefix, raw, fields, ignored)
 }
 
 /** Who shares answers with whom. Names of keys, teams and users never meet: each begins with its kind. */
@@ -47,6 +47,17 @@ export function tenantOf(key: ApiKey | undefined, scope: 'key' | 'team' | 'globa
   if (key === undefined) return 'nobody'
   // Tokens of end users may all stand for one key: they are other people all the same.
   return key.user === undefined ? `key:${key.name}` : `user:${text(key.name)}${key.user}`
+}
+
+/** The last way in which each target was asked: most are asked in one. */
+const asked = new WeakMap<Target, { route: string; dialect: string; model: string; text: string }>()
+
+function askedOf(route: string, dialect: string, target: Target, model: string): string {
+  const last = asked.get(target)
+  if (last && last.route === route && last.dialect === dialect && last.model === model) return last.text
+  const whole = text(route) + text(dialect) + printOf(target) + text(model)
+  asked.set(target, { route, dialect, model, text: whole })
+  return whole
 }
 
 /** With its length before it, so that two texts cannot be cut in another place. */

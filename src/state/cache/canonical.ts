@@ -2,15 +2,19 @@
 // It is made of the bytes and not of parsed values: `JSON.parse` reads 12345678901234567890 and …891 as one number, and takes the last
 // of two equal keys where the upstream may take the first.
 import { hash } from 'node:crypto'
-
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const COLON = 0x3a
-const COMMA = 0x2c
-const OPEN_BRACE = 0x7b
-const CLOSE_BRACE = 0x7d
-const OPEN_BRACKET = 0x5b
-const CLOSE_BRACKET = 0x5d
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  scalarEnd,
+  skipSpace,
+  stringEnd,
+} from '../../dialects/jsonBytes.ts'
+import type { Field, Fields } from '../../dialects/splice.ts'
 
 /** Containers above this many bytes stand as their digest in what holds them, so that sorting moves no byte twice. */
 const LARGE = 32 * 1024
@@ -44,22 +48,53 @@ export class CanonicalDigest {
   #top = 0
 
   /**
-   * SHA-256 of `prefix` and of the canonical form of the object that begins at `open`, as base64url. Linear, and never reads past the
+   * SHA-256 of `prefix` and of the canonical form of the object whose fields are `fields`, as base64url. Linear, and never reads past the
    * end. The bytes must be a valid JSON document (its owner has parsed it) that nests no deeper than the stack allows.
    */
-  of(prefix: string, raw: Buffer, open: number, ignored: Ignored): string {
+  of(prefix: string, raw: Buffer, fields: Fields, ignored: Ignored): string {
     const room = prefix.length * 3 + raw.length + 64
     if (this.#out.length < room) this.#out = Buffer.allocUnsafeSlow(Math.max(room, 2 * this.#out.length))
     this.#raw = raw
-    this.#at = open
     this.#length = this.#out.write(prefix, 0)
     this.#top = 0
-    this.#object(ignored)
+    if (fields.duplicates.length === 0) this.#fields(fields, ignored)
+    else {
+      this.#at = fields.open
+      this.#object(ignored)
+    }
     const digest = hash('sha256', this.#out.subarray(0, this.#length), 'base64url')
     this.#raw = nothing
     if (this.#out.length > KEPT) this.#out = Buffer.allocUnsafeSlow(16 * 1024)
     if (this.#spare.length > KEPT) this.#spare = nothing
     return digest
+  }
+
+  /**
+   * The outermost object, whose fields were found before: in order from the start, so that nothing is moved. Only where each name comes
+   * once. Its order is another one than that of `#object`, and so no two bodies meet that went different ways.
+   */
+  #fields({ byName }: Fields, { names }: Ignored): void {
+    const order: string[] = []
+    for (const name of byName.keys()) if (names.get(name) !== true) order.push(name)
+    if (order.length > 32) order.sort(compareNames)
+    else insertionSort(order, compareNames)
+    const out = this.#out
+    out[this.#length++] = OPEN_BRACE
+    for (const name of order) {
+      const { keyStart, valueStart } = byName.get(name) as Field
+      const start = this.#length
+      this.#at = keyStart
+      this.#string()
+      out[this.#length++] = COLON
+      this.#at = valueStart
+      const rule = names.get(name)
+      const from = this.#length
+      if (typeof rule === 'object' && this.#raw[valueStart] === OPEN_BRACE) this.#object(rule)
+      else this.#value()
+      // An object of which nothing counts counts for nothing.
+      if (typeof rule === 'object' && this.#length === from + 2) this.#length = start
+      else out[this.#length++] = COMMA
+    }
   }
 
   #value(): void {
@@ -136,43 +171,28 @@ export class CanonicalDigest {
 
   /** The string as it is written: `\u00e9` and `é` are two texts here, which costs a miss and no more. */
   #string(): void {
+    const end = stringEnd(this.#raw, this.#at)
+    this.#copy(end)
+  }
+
+  #scalar(): void {
+    this.#copy(scalarEnd(this.#raw, this.#at))
+  }
+
+  /** Takes the bytes up to `end` as they are: few by hand, since a call out of JavaScript costs as much as 60 of them. */
+  #copy(end: number): void {
     const raw = this.#raw
     const out = this.#out
     let at = this.#at
     let length = this.#length
-    out[length++] = raw[at++]!
-    const byHand = Math.min(at + 64, raw.length)
-    while (at < byHand) {
-      const byte = raw[at++]!
-      out[length++] = byte
-      if (byte === QUOTE) {
-        this.#at = at
-        this.#length = length
-        return
-      }
-      if (byte === BACKSLASH) out[length++] = raw[at++]!
-    }
-    const end = stringEnd(raw, at)
-    this.#length = length + raw.copy(out, length, at, end)
+    if (end - at > 64) length += raw.copy(out, length, at, end)
+    else while (at < end) out[length++] = raw[at++]!
     this.#at = end
-  }
-
-  #scalar(): void {
-    const raw = this.#raw
-    for (; this.#at < raw.length; this.#at++) {
-      const byte = raw[this.#at]!
-      if (byte === COMMA || byte === CLOSE_BRACE || byte === CLOSE_BRACKET || byte <= 0x20) return
-      this.#out[this.#length++] = byte
-    }
+    this.#length = length
   }
 
   #skipSpace(): void {
-    const raw = this.#raw
-    for (;;) {
-      const byte = raw[this.#at]
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return
-      this.#at++
-    }
+    this.#at = skipSpace(this.#raw, this.#at)
   }
 
   /** Compares the key of a member with one in `#out`, by length first: the usual `role`, `content` is in order then. */
@@ -199,11 +219,13 @@ export class CanonicalDigest {
     else insertionSort(order, this.#inOrder)
     const size = this.#length - start
     if (this.#spare.length < size) this.#spare = Buffer.allocUnsafeSlow(Math.max(4096, 2 * size))
-    this.#out.copy(this.#spare, 0, start, this.#length)
+    const spare = this.#spare
+    const out = this.#out
+    out.copy(spare, 0, start, this.#length)
     let to = start
     for (const member of order) {
-      if (to > start) this.#out[to++] = COMMA
-      to += this.#spare.copy(this.#out, to, members[member]! - start, members[member + 2]! - start)
+      if (to > start) out[to++] = COMMA
+      to += spare.copy(out, to, members[member]! - start, members[member + 2]! - start)
     }
   }
 
@@ -223,24 +245,15 @@ function ruleOf({ names, lengths }: Ignored, raw: Buffer, start: number, end: nu
   return names.get(raw.latin1Slice(start + 1, end - 1))
 }
 
+/** By length first: that tells most names apart. */
+const compareNames = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : 1)
+
 /** Faster than the engine's for the few keys of a request. */
-function insertionSort(order: number[], compare: (a: number, b: number) => number): void {
+function insertionSort<Item>(order: Item[], compare: (a: Item, b: Item) => number): void {
   for (let at = 1; at < order.length; at++) {
     const moved = order[at]!
     let to = at
     for (; to > 0 && compare(order[to - 1]!, moved) > 0; to--) order[to] = order[to - 1]!
     order[to] = moved
-  }
-}
-
-/** The offset after the closing quote of the string that `at` lies in. */
-function stringEnd(raw: Buffer, at: number): number {
-  for (;;) {
-    const quote = raw.indexOf(QUOTE, at)
-    if (quote === -1) return raw.length
-    let slashes = 0
-    while (raw[quote - 1 - slashes] === BACKSLASH) slashes++
-    if (slashes % 2 === 0) return quote + 1
-    at = quote + 1
   }
 }
