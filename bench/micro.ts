@@ -10,6 +10,7 @@ import { FrameSplitter } from '../src/dialects/sse.ts'
 import { createLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { armCases } from './armCases.ts'
+import { cacheCases } from './cacheCases.ts'
 import { makeFolder } from './folders.ts'
 import { keyCases } from './keyCases.ts'
 import { limitCases } from './limitCases.ts'
@@ -132,6 +133,7 @@ const cases: Case[] = [
   ...survivalCases(),
   ...rolloutCases(),
   ...armCases(),
+  ...cacheCases(),
   ...limitCases(),
   ...translateCases(),
 ]
