@@ -137,6 +137,8 @@ describe('on a whole gateway', () => {
       expect(replies.every((reply) => reply.status === 200)).toBe(true)
       const { cause, reason } = await gateway.get('/rollouts/move')
       expect([cause, reason]).toEqual(['hard', expect.stringContaining(kind)])
+      // What is asked of the gateway is asked of all rows: it brings in those that wait in the journal.
+      expect((await gateway.get('/rollouts/move/requests')).data.length).toBeGreaterThan(2)
       const file = `${gateway.folder}/data/turnout.db`
       const store = openStore({ file, readonly: true })
       const keeper = openRollouts(store)

@@ -18,6 +18,7 @@ export interface ShownRollout {
   updated_at: string
   idle: string | null
   plan?: ShownStep[]
+  budget?: { spent_usd: string; canary_usd: string | null; exposed: number; exposed_units: number | null }
   evidence?: (EvidenceReport & { canary_in_step: number; waiting: { start: number; end: number } }) | null
 }
 
@@ -42,8 +43,17 @@ export function renderRollout(rollout: ShownRollout): string {
   ]
   if (idle !== null && (phase === 'stepping' || phase === 'completed')) lines.push(`moves nothing: ${idle}`)
   if (rollout.plan && rollout.plan.length > 0) lines.push('', ...renderSteps(rollout))
+  if (rollout.budget) lines.push('', renderBudget(rollout.budget))
   if (rollout.evidence) lines.push('', ...renderEvidence(rollout.evidence))
   return `${lines.join('\n')}\n`
+}
+
+function renderBudget({ spent_usd, canary_usd, exposed, exposed_units }: NonNullable<ShownRollout['budget']>): string {
+  const parts = [
+    canary_usd === null ? '' : `$${spent_usd} of $${canary_usd}`,
+    exposed_units === null ? '' : `${exposed} of ${exposed_units} units`,
+  ]
+  return `budget: ${parts.filter((part) => part !== '').join(', ')}`
 }
 
 function renderSteps({ plan = [], step, phase, evidence }: ShownRollout): string[] {

@@ -156,6 +156,25 @@ export const rollout = strict({
     .describe('API keys whose requests stay on the stable arm and are no evidence.'),
   steps: z.array(step).min(1).max(100).describe('The way up, one after the other. After the last it is completed.'),
   guards: guards.optional().describe('What ends it, and how sure that has to be.'),
+  budget: strict({
+    canaryUsd: z
+      .number()
+      .gt(0)
+      .max(1_000_000)
+      .optional()
+      .describe(
+        'What requests of the canary may cost in one attempt, their fallbacks included. Unknown prices count 0.',
+      ),
+    exposedUnits: z
+      .number()
+      .int()
+      .min(1)
+      .max(1_000_000_000)
+      .optional()
+      .describe('Units (requests where that is the unit) that may be assigned to the canary in one attempt.'),
+  })
+    .optional()
+    .describe('What it may cost to try it: when that is used up it is aborted, whatever the guards say.'),
   inFlight: z
     .enum(['redispatch', 'finish'], { error: 'expected redispatch or finish' })
     .optional()

@@ -20,7 +20,7 @@ import type { Legacy } from './legacyEnv.ts'
 import { likelyName } from './nearest.ts'
 import type { Path, Report } from './problem.ts'
 import type { CanaryFields, GuardFields, RolloutFields } from './rolloutSchema.ts'
-import type { Assign, CanarySetting, RolloutDefinition } from './rolloutTypes.ts'
+import type { Assign, CanarySetting, RolloutBudget, RolloutDefinition } from './rolloutTypes.ts'
 
 /** How units of a kind are told. */
 export const assignBy = (unit: UnitKind): Assign => ({ unit, sources: defaultSources[unit] })
@@ -110,6 +110,15 @@ export function buildRollout(name: string, fields: RolloutFields, names: Rollout
     excludeKeys: (fields.exclude ?? []).map((text) => text.slice('api_key:'.length)),
     inFlight: fields.inFlight ?? 'redispatch',
     notify: fields.notify ?? [],
+    ...(fields.budget ? { budget: buildBudget(fields.budget) } : {}),
+  }
+}
+
+/** What is not given is left out: a definition is compared by its JSON. */
+function buildBudget({ canaryUsd, exposedUnits }: NonNullable<RolloutFields['budget']>): RolloutBudget {
+  return {
+    ...(canaryUsd === undefined ? {} : { canaryNanoUsd: Math.round(canaryUsd * 1e9) }),
+    ...(exposedUnits === undefined ? {} : { exposedUnits }),
   }
 }
 

@@ -16,6 +16,14 @@ export interface Assign {
   readonly sources: readonly UnitSource[]
 }
 
+/** What an attempt may expose and spend before it is taken back, whatever its guards say. */
+export interface RolloutBudget {
+  /** What requests of the canary have cost, their fallbacks included. */
+  readonly canaryNanoUsd?: number | undefined
+  /** Units that were assigned to the canary. */
+  readonly exposedUnits?: number | undefined
+}
+
 export interface RolloutDefinition {
   readonly name: string
   readonly route: string
@@ -31,6 +39,7 @@ export interface RolloutDefinition {
   readonly inFlight: 'redispatch' | 'finish'
   /** Webhooks that are told of it; empty = all. */
   readonly notify: readonly string[]
+  readonly budget?: RolloutBudget | undefined
 }
 
 /** What one request has added to the evidence, as its row has it. */
@@ -142,6 +151,8 @@ export interface RolloutKeeper {
   records(id: number, attempt: number, since: number): Iterable<StoredRecord>
   /** The same, as far as they are folded. */
   rows(id: number, attempt: number, since: number): KeptRows
+  /** Nano-USD that the requests of an attempt's canary have cost. @param since Unix milliseconds: earlier rows are not looked at */
+  spent(id: number, attempt: number, since: number): number
   /** Where the chain of a rollout does not hold; undefined when it does. */
   findBreak(id: number): string | undefined
 }

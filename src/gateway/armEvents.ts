@@ -53,6 +53,12 @@ export function armLeft({ assigned }: Call): void {
   assigned.live.look()
 }
 
+/** What a request of the canary has cost, for rollouts with a budget. Call when its bills are made, before `armEnded`. */
+export function armSpent({ assigned, attempts }: Call): void {
+  if (assigned?.arm !== 'canary' || !assigned.live.definition.budget) return
+  for (const { bill } of attempts) if (bill?.nanoUsd) assigned.live.purse.add(assigned.attempt, bill.nanoUsd)
+}
+
 /** The request is settled: what its row adds to the evidence. Call after its bills are made, and right before the row is handed over. */
 export function armEnded(call: Call): void {
   const { assigned } = call

@@ -6,7 +6,7 @@ import type { Health } from '../state/health.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { SpanExporter } from '../telemetry/trace/exporter.ts'
-import { armEnded } from './armEvents.ts'
+import { armEnded, armSpent } from './armEvents.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
@@ -45,7 +45,10 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
     count(call, now, witnesses.metrics)
     tally(call)
     const { assigned } = call
-    if (assigned) armEnded(call)
+    if (assigned) {
+      armSpent(call)
+      armEnded(call)
+    }
     if (assigned) witnesses.assigned?.(assigned.live.name, assigned.arm, assigned.assignment)
     note(call, now, witnesses)
     if (witnesses.exporter && call.admitted && keptTrace(call, now))

@@ -40,6 +40,7 @@ export const causes = [
   'srm',
   'slo',
   'signal',
+  'budget',
   'file',
   'environment',
   'superseded',

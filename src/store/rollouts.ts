@@ -13,7 +13,7 @@ import type { Sqlite } from './driver.ts'
 import type { Store } from './open.ts'
 import { answerCommand, findCommand, rememberCommand } from './rolloutCommands.ts'
 import { readFolded } from './rolloutFolds.ts'
-import { readDefinition, readRecords } from './rolloutRows.ts'
+import { readDefinition, readRecords, readSpent } from './rolloutRows.ts'
 import { writeSteadily } from './steady.ts'
 
 export function openRollouts(store: Store): RolloutKeeper {
@@ -47,6 +47,7 @@ export function openRollouts(store: Store): RolloutKeeper {
     abortOf: (specHash) => findAbort(db, specHash),
     records: (id, attempt, since) => readRecords(db, id, attempt, since),
     rows: (id, attempt, since) => readFolded(db, id, attempt, since),
+    spent: (id, attempt, since) => readSpent(db, id, attempt, since),
     findBreak: (id) => findBreak(db, id),
   }
 }

@@ -4,10 +4,12 @@ import { resolveModel } from '../../config/resolve.ts'
 import type { ChainedEvent } from '../../config/rolloutTypes.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
+import { formatUsd } from '../../pricing/decimal.ts'
 import { RolloutConflict } from '../../rollouts/machine.ts'
 import { evidenceOf } from '../../state/rollouts/evidenceView.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import { RolloutProblem } from '../../state/rollouts/problem.ts'
+import { usedOf } from '../../state/rollouts/purse.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import { toggleName } from '../../state/rollouts/toggle.ts'
 import { isIdle, percentOf } from '../../state/rollouts/view.ts'
@@ -46,9 +48,25 @@ export function answerOf(live: Live, deps: AdminDeps) {
     object: 'rollout',
     ...presentRollout(live, deps.snapshot()),
     plan: presentSteps(live),
+    ...presentBudget(live),
     evidence: evidenceOf(live),
   }
   return { json, headers: [['etag', `"${live.state.revision}"`]] as const }
+}
+
+/** How far its budget is used up, where it has one. */
+function presentBudget(live: Live) {
+  const used = usedOf(live)
+  if (!used) return {}
+  const { canaryNanoUsd, exposedUnits, spentNanoUsd, exposed } = used
+  return {
+    budget: {
+      spent_usd: formatUsd(spentNanoUsd),
+      canary_usd: canaryNanoUsd === undefined ? null : formatUsd(canaryNanoUsd),
+      exposed,
+      exposed_units: exposedUnits ?? null,
+    },
+  }
 }
 
 /** Runs a wish. @throws Refusal for whatever is wrong with it */

@@ -5,6 +5,7 @@ import type { Route, Snapshot, Target } from '../../config/snapshot.ts'
 import { thresholdOf } from '../../rollouts/assignment.ts'
 import { UnitNames } from '../../rollouts/index.ts'
 import { isRunning, type State } from '../../rollouts/machine.ts'
+import { Purse } from './purse.ts'
 import { Trial } from './trial.ts'
 
 /** Whom the two arms ask, best first. */
@@ -38,6 +39,8 @@ export class Live {
   arrivals = 0
   /** An abort that is in force and perhaps not stored yet. */
   halted = false
+  /** What the canary's requests have cost. */
+  readonly purse = new Purse()
   /** The attempt that runs; the last one's, once it is over. */
   trial: Trial | undefined
   #state: State

@@ -29,6 +29,7 @@ import { Folding, type Folds, tidy } from './folding.ts'
 import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
+import { explainUsedUp } from './purse.ts'
 import { specHashOf } from './spec.ts'
 import { stageAt } from './stage.ts'
 import { type ToggleWish, toggle, toggleAll } from './toggle.ts'
@@ -174,10 +175,13 @@ export class Rollouts {
 
   /** Looks at the evidence after something was added to it. Harm takes the canary's traffic away before this returns. */
   look(live: Live): void {
-    if (live.trial?.evidence.harm === undefined || live.halted || !isRunning(live.state)) return
+    const { trial, state, definition } = live
+    if (!trial || live.halted || (trial.evidence.harm === undefined && !definition.budget) || !isRunning(state)) return
     const begin = performance.now()
-    const decision = live.trial.decide(live.weightPpm, live.definition.course.steps[live.state.step])
-    this.#abort(live, decision, begin)
+    if (trial.evidence.harm !== undefined)
+      return this.#abort(live, trial.decide(live.weightPpm, definition.course.steps[state.step]), begin)
+    const reason = explainUsedUp(live)
+    if (reason !== undefined) this.#abort(live, { cause: 'budget', reason }, begin)
   }
 
   /** What the clock brings: requests that waited long enough, and steps whose time has come. */
@@ -300,6 +304,8 @@ export class Rollouts {
   #restore(live: Live): Live {
     const { trial, state } = live
     if (!trial || !isRunning(state)) return live
+    if (live.definition.budget)
+      live.purse.add(state.attempt, this.#keeper.spent(live.id, state.attempt, state.attemptAt))
     live.arrivals = trial.restore(this.#keeper.rows(live.id, state.attempt, state.attemptAt)).lastArrival
     return live
   }
@@ -339,7 +345,7 @@ export class Rollouts {
   }
 
   /** In force now; stored as soon as the database takes it. */
-  #abort(live: Live, { cause, reason }: Decision, begin: number): void {
+  #abort(live: Live, { cause, reason }: Pick<Decision, 'reason'> & { cause: string }, begin: number): void {
     const evidence = evidenceOf(live)
     const wish: Wish = { verb: 'abort', cause: cause as Command['cause'], reason, actor: 'turnout' }
     const at = this.#now()

@@ -1,0 +1,89 @@
+// What it may cost to try a canary: used up, it is taken back, whatever the guards say, and it may start again.
+import { afterEach, describe, expect, it } from 'vitest'
+import { parseConfig } from '../src/config/load.ts'
+import { document } from './support/control.ts'
+import { armOf, calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+
+let gateway: RolloutGateway
+afterEach(async () => {
+  const last = gateway as RolloutGateway | undefined
+  gateway = undefined as never
+  await last?.close()
+})
+
+const steps = (unit: string, budget: string): string =>
+  `    assign: { unit: ${unit} }\n    budget: ${budget}\n${calm}    steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ]\n`
+/** Each answer has five tokens; a token costs a cent. */
+const prices = 'prices: { "*": { input: 0, output: 10000 } }\n'
+const live = () => gateway.running.turnout.rollouts!.find('move')!
+const isOver = (): boolean => live().state.phase === 'rolled_back'
+
+describe('a budget', () => {
+  it('of money ends the attempt with the request that uses it up; each attempt has its own', async () => {
+    gateway = await startRollout(steps('request', '{ canaryUsd: 0.5 }'), prices)
+    await gateway.verb('start')
+    // One after the other, so that none is on its way when it ends.
+    const replies = await gateway.drive(isOver, { clients: 1 })
+    expect(replies.filter((reply) => armOf(reply) === 'canary')).toHaveLength(10)
+    const ended = await gateway.get('/rollouts/move')
+    expect(ended).toMatchObject({
+      phase: 'rolled_back',
+      percent: 0,
+      cause: 'budget',
+      reason: 'budget: requests of the canary have cost $0.5, of $0.5',
+      budget: { spent_usd: '0.5', canary_usd: '0.5', exposed_units: null },
+    })
+    const after = await gateway.drive((all) => all.length > 5, { clients: 1 })
+    expect(after.every(({ headers }) => headers['x-turnout-target'] === 'sim/stable')).toBe(true)
+    // It says nothing against these arms: another rollout of them starts without force.
+    const again = await gateway.verb('retry')
+    expect([again.phase, again.attempt, again.budget.spent_usd]).toEqual(['stepping', 2, '0'])
+    await gateway.drive((all) => all.filter((reply) => armOf(reply) === 'canary').length >= 4, { clients: 1 })
+    expect((await gateway.get('/rollouts/move')).budget.spent_usd).toBe('0.2')
+    // What was spent is known again after a restart.
+    await gateway.restart()
+    expect((await gateway.get('/rollouts/move')).budget.spent_usd).toBe('0.2')
+    const rest = await gateway.drive(isOver, { clients: 1 })
+    expect(rest.filter((reply) => armOf(reply) === 'canary')).toHaveLength(6)
+    expect((await gateway.get('/rollouts/move/report')).attempts.map(({ decision }: never) => decision)).toEqual([
+      expect.stringContaining('budget: '),
+      expect.stringContaining('budget: '),
+    ])
+  }, 300_000)
+
+  it('of units counts each once, however often it comes', async () => {
+    gateway = await startRollout(steps('user', '{ exposedUnits: 3, canaryUsd: 1000 }'), prices)
+    await gateway.verb('start')
+    // Each user comes four times in a row.
+    const headers = (n: number): Record<string, string> => ({ 'x-turnout-unit': `user-${Math.floor(n / 4)}` })
+    const replies = await gateway.drive(isOver, { clients: 1, headers })
+    const canaries = replies.filter((reply) => armOf(reply) === 'canary').length
+    // Two with all of their requests, and the third with the first one.
+    expect(canaries).toBe(9)
+    expect(await gateway.get('/rollouts/move')).toMatchObject({
+      cause: 'budget',
+      reason: 'budget: 3 units were on the canary, of 3',
+      budget: { exposed: 3, exposed_units: 3, canary_usd: '1000' },
+    })
+  }, 300_000)
+})
+
+describe('one without', () => {
+  it('spends what it spends, and shows none', async () => {
+    gateway = await startRollout(steps('request', '{ exposedUnits: 1000 }').replace(/ {4}budget: .*\n/, ''), prices)
+    await gateway.verb('start')
+    await gateway.drive((all) => all.length > 30)
+    const { budget, phase } = await gateway.get('/rollouts/move')
+    expect([budget, phase]).toEqual([undefined, 'stepping'])
+  }, 300_000)
+
+  it.each([
+    ['{ canaryUsd: 0 }', 'rollouts.move.budget.canaryUsd'],
+    ['{ exposedUnits: 1.5 }', 'rollouts.move.budget.exposedUnits'],
+    ['{ usd: 5 }', 'rollouts.move.budget'],
+  ])('what is no budget is refused with its place in the file: %s', (budget, place) => {
+    const text = document(`rollouts:\n  move:\n    route: single\n    canary: small\n${steps('request', budget)}`)
+    const load = () => parseConfig(text, { env: { SIMULATOR_URL: 'http://127.0.0.1:9' }, version: 1 })
+    expect(load).toThrow(place)
+  })
+})
