@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { assignBy, policyFor } from '../src/config/rolloutSettings.ts'
 import type { KeptRows, NewEvent, RolloutDefinition, RolloutKeeper } from '../src/config/rolloutTypes.ts'
@@ -17,6 +16,7 @@ import { foldRows } from '../src/store/rolloutFolds.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
 import { eraseUser } from '../src/store/upkeep.ts'
 import { requestRow } from './support/ledgerRows.ts'
+import fc from './support/seededCheck.ts'
 
 const begun = Date.UTC(2026, 4, 4, 10)
 const failed = bitOf('first_attempt_error')

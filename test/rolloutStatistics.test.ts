@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { million } from '../src/rollouts/assignment.ts'
 import { CleanShare } from '../src/rollouts/cleanShare.ts'
 import { CleanWindows, shareAt } from '../src/rollouts/cleanWindows.ts'
+import { forecastHarm } from '../src/rollouts/forecast.ts'
+import { Guard, planGuards } from '../src/rollouts/guard.ts'
 import {
   grid,
   harmFactors,
@@ -15,6 +17,7 @@ import {
 } from '../src/rollouts/increments.ts'
 import { logEvidence, logGamma, pointOf, quantileRanks, ratioInterval } from '../src/rollouts/interval.ts'
 import { logBelow, ratesAbove, ratesBelow } from '../src/rollouts/oneSample.ts'
+import { defaultPolicy } from '../src/rollouts/policy.ts'
 import { addLogs, EvidenceProcess } from '../src/rollouts/process.ts'
 import { SizeWindow } from '../src/rollouts/sizeWindow.ts'
 import { Tally } from '../src/rollouts/tally.ts'
@@ -90,6 +93,8 @@ describe('evidence that is added up', () => {
       [true, 0.25],
     ]
     expect(evidenceOf(ramp)).toBeCloseTo(32.484994, 5)
+    // Four of five bad events on the canary at 5 %: what is said as 3,058 : 1.
+    expect(Math.round(evidenceOf([[false, 0.05], bad, bad, bad, bad]))).toBe(3058)
   })
 
   it('is one at the beginning, and silent where there is no other arm', () => {
@@ -136,6 +141,50 @@ describe('evidence that is added up', () => {
     process.add(4, table, 0, 500_000)
     expect(Number.isFinite(process.logEvidence())).toBe(true)
     expect(addLogs(Number.NEGATIVE_INFINITY, 3)).toBe(3)
+  })
+})
+
+describe('how long it takes', () => {
+  const setting = { metric: 'first_attempt_error', maxRatio: 1, harmRatio: 2, share: 1, action: 'abort' } as const
+  const guardAt = (alpha: number): Guard =>
+    new Guard(planGuards({ ...defaultPolicy, unit: 'request', alpha, guards: [setting] })[0]!, 0, 0)
+
+  it('until harm is found, is forecast as ln(8/alpha) over the distance of the candidate', () => {
+    for (const w of [0.01, 0.05, 0.25, 0.5]) {
+      for (const r of [1.5, 2, 5]) {
+        const q = (w * r) / (w * r + 1 - w)
+        const distance = q * Math.log(q / w) + (1 - q) * Math.log((1 - q) / (1 - w))
+        const { badEvents } = forecastHarm(guardAt(0.01), r, w * million)!
+        expect(Math.abs(badEvents - Math.log(8 / 0.01) / distance)).toBeLessThan(1.01)
+      }
+    }
+  })
+
+  it('until an equal canary is shown to be harmless, is known from a simulation of others', () => {
+    const draw = drawOf(2026)
+    const median = (r1: number, w: number): number => {
+      const increments = new Increments(r1, safeFactors).of(w * million)
+      const needed = Array.from({ length: 1000 }, () => {
+        const process = new EvidenceProcess(safeFactors.length, false)
+        let events = 0
+        while (process.logEvidence() < Math.log(20)) {
+          process.add(0, increments, draw() < w ? safeFactors.length : 0)
+          events++
+        }
+        return events
+      })
+      return needed.sort((a, b) => a - b)[500]!
+    }
+    for (const [r1, w, reference] of [
+      [2, 0.5, 53],
+      [2, 0.25, 62],
+      [2, 0.05, 224],
+      [1.5, 0.5, 156],
+    ] as const) {
+      const found = median(r1, w)
+      expect(found).toBeGreaterThan(reference * 0.8)
+      expect(found).toBeLessThan(reference * 1.2)
+    }
   })
 })
 

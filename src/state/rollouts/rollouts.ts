@@ -307,6 +307,7 @@ export class Rollouts {
     if (live.definition.budget)
       live.purse.add(state.attempt, this.#keeper.spent(live.id, state.attempt, state.attemptAt))
     live.arrivals = trial.restore(this.#keeper.rows(live.id, state.attempt, state.attemptAt)).lastArrival
+    for (const event of this.#keeper.events(live.id)) if (event.attempt === state.attempt) trial.accepted.take(event)
     return live
   }
 
@@ -316,11 +317,10 @@ export class Rollouts {
     const { state, definition } = live
     if (this.#stepping.has(live) || state.phase === 'paused') return
     const decision = trial.decide(live.weightPpm, definition.course.steps[state.step])
-    const { action, cause, guard, reason } = decision
+    const { action, cause, reason } = decision
     if (action === 'rollback') return this.#abort(live, decision, begin)
     let command: Command | undefined
     if (action === 'pause') {
-      trial.pausedFor = guard ?? cause
       command = { verb: 'hold', cause, reason }
     } else {
       const verdict = action === 'advance' ? 'advance' : cause === 'no_data' ? 'no_data' : 'inconclusive'
@@ -386,6 +386,7 @@ export class Rollouts {
     // An abort that came meanwhile stays in force: its own change follows.
     if (begins) live.halted = false
     this.#enforce(live, to)
+    live.trial?.accepted.take(event)
     this.#tell({ live, event })
     return live
   }

@@ -2,6 +2,7 @@
 import type { KeptRows, RolloutDefinition } from '../../config/rolloutTypes.ts'
 import { type Count, type Decision, Evidence, judge, parseUnit, RowFolder } from '../../rollouts/index.ts'
 import type { State, Step } from '../../rollouts/machine.ts'
+import { Accepted } from './accepted.ts'
 import { Underway } from './underway.ts'
 
 export class Trial {
@@ -9,15 +10,13 @@ export class Trial {
   /** Takes a request back from the canary; kept while it waits for its first byte. */
   readonly pending = new Set<() => void>()
   /** Causes of pauses that somebody has resumed after: they do not pause again. */
-  readonly accepted: string[] = []
+  readonly accepted = new Accepted()
   readonly underway = new Underway()
   /** Ids below it are folded, or about to be: a request with such an id comes too late to be evidence. */
   foldedTo = 0
   /** Requests begun when rows were folded last, and rows that were there at the start. */
   begunAtFold = 0
   restored = 0
-  /** What it was paused for by itself. */
-  pausedFor: string | undefined
   /** Decided requests of the canary before this step. */
   #before = 0
   #stepRevision: number
@@ -33,11 +32,7 @@ export class Trial {
   }
 
   /** Call with each new state. */
-  follow({ stepRevision, phase }: State): void {
-    if (phase === 'stepping' && this.pausedFor !== undefined) {
-      this.accepted.push(this.pausedFor)
-      this.pausedFor = undefined
-    }
+  follow({ stepRevision }: State): void {
     if (stepRevision === this.#stepRevision) return
     this.#stepRevision = stepRevision
     this.#before = this.evidence.canary
@@ -80,7 +75,7 @@ export class Trial {
       advance: wait?.advance ?? 'no_harm',
       minRequests: wait?.minRequests ?? 1,
       canaryInStep: this.canaryInStep,
-      accepted: this.accepted,
+      accepted: this.accepted.causes,
     })
   }
 }
