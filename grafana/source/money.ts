@@ -52,7 +52,7 @@ export const money: Dashboard = {
         {
           title: 'Calls without a price',
           description:
-            'In the time shown. Above 0: their money is missing everywhere here; give the model a price under `prices`, or run `turnout prices`.',
+            'In the time shown. Above 0: their money is missing everywhere here; give the model a price under `prices`, or run `turnout prices show PROVIDER/MODEL`.',
           type: 'stat',
           unit: 'short',
           decimals: 0,
