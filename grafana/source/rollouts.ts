@@ -106,7 +106,7 @@ export const rollouts: Dashboard = {
         {
           title: 'Changes',
           description:
-            'Changes of state in the last hour, by cause. guard, hard, slo: the canary was worse and was taken back by itself.',
+            'Changes of state in the last hour, by cause. guard, hard, slo: the canary was worse and was taken back by itself. budget: what it might cost to try it is used up.',
           unit: 'short',
           queries: [
             {

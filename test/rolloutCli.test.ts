@@ -1,0 +1,67 @@
+// `turnout rollout` as a real process: making one, moving it with keys and revisions, going back, and what is read of it.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { keys } from './support/control.ts'
+import { armOf, calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+import { type Ran, runTurnout } from './support/turnoutProcess.ts'
+
+let gateway: RolloutGateway
+beforeAll(async () => {
+  gateway = await startRollout(
+    `    assign: { unit: request }\n${calm}    budget: { exposedUnits: 1000 }\n    steps: [ { setWeight: 50 }, { pause: { duration: 1h } }, { setWeight: 80 }, { pause: { duration: 1h } } ]\n`,
+  )
+}, 300_000)
+afterAll(() => gateway?.close())
+
+const rollout = (...args: string[]): Promise<Ran> =>
+  runTurnout(['rollout', ...args], {
+    cwd: gateway.folder,
+    env: { TURNOUT_URL: gateway.url, TURNOUT_MASTER_KEY: keys.admin },
+  })
+const done = async (...args: string[]): Promise<string> => {
+  const { code, out, err } = await rollout(...args)
+  expect(code, `${args.join(' ')}: ${err}`).toBe(0)
+  return out
+}
+
+it('create makes a draft of a file', async () => {
+  const file = join(gateway.folder, 'two.yaml')
+  writeFileSync(file, 'route: single\ncanary: sim/sim-fast\nsteps:\n  - setWeight: 5\n')
+  expect(await done('create', 'two', '--from', file, '--reason', 'to be tried')).toBe('two: draft at 0 %\n')
+  const wrong = await rollout('create', 'three', '--from', join(gateway.folder, 'nowhere.yaml'))
+  expect([wrong.code, wrong.out]).toEqual([1, ''])
+}, 300_000)
+
+it('verbs act once for a key, and only at the revision that is named', async () => {
+  const stale = await rollout('start', 'move', '--if-revision', '7')
+  expect([stale.code, stale.err]).toEqual([1, expect.stringContaining("'move' is at revision 1 now")])
+  expect(await done('start', 'move', '--if-revision', '1', '--idempotency-key', 'k')).toBe('move: stepping at 50 %\n')
+  expect(await done('start', 'move', '--idempotency-key', 'k')).toBe('move: stepping at 50 %\n')
+  const other = await rollout('pause', 'move', '--idempotency-key', 'k')
+  expect([other.code, other.err]).toEqual([1, expect.stringContaining('stood for another command')])
+}, 300_000)
+
+it('requests, evidence and report show what has come of it; undo goes back to a revision', async () => {
+  const replies = await gateway.drive((all) => all.length >= 20)
+  const canaries = replies.filter((reply) => armOf(reply) === 'canary').length
+  const listed = await done('requests', 'move', '--arm', 'canary', '--limit', '5')
+  expect(listed).toMatch(
+    /^request +at +arm +served +by +outcome +first attempt +ms +bad for\nreq_\w+ +20\S+ +canary +canary +hash +ok +ok /,
+  )
+  expect(listed.split('\n').filter((line) => line.startsWith('req_'))).toHaveLength(5)
+  const [, cursor] = /\nmore: --cursor (\S+)\n$/.exec(listed)!
+  const rest = await done('requests', 'move', '--arm', 'canary', '--cursor', cursor!)
+  expect(rest.split('\n').filter((line) => line.startsWith('req_'))).toHaveLength(canaries - 5)
+  expect(await done('evidence', 'move')).toMatch(
+    /^decided: \d+ stable, \d+ canary; .*\n +safe .* harm .*\nlate_error +\|/,
+  )
+  expect(await done('get', 'move')).toContain(`\nbudget: ${canaries} of 1000 units\n`)
+  await done('promote', 'move')
+  expect(await done('undo', 'move', '--to-revision', '2')).toBe('move: paused at 50 %\n')
+  const report = await done('report', 'move')
+  expect(report).toMatch(/^# Rollout move\n\nNothing is decided yet: it stands at 50 %/)
+  expect(report).toContain('| 3 | ')
+  expect(report).toContain('| admin | undo | paused | 50 % |')
+  expect(await done('explain', 'two')).toContain('Created at ')
+}, 300_000)
