@@ -1,8 +1,13 @@
 // The ledger's journal: what is appended comes back once, what was cut short or is of another time does not.
+import { spawnSync } from 'node:child_process'
 import {
   appendFileSync,
+  closeSync,
   existsSync,
+  fstatSync,
+  mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
@@ -14,6 +19,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { restoreFrom } from '../src/store/backup.ts'
 import type { Entry } from '../src/store/batch.ts'
+import { loadDriver, StoreError } from '../src/store/driver.ts'
 import { hasRecords, journalFile, openJournal, readJournal } from '../src/store/journal.ts'
 import { readJournalPlace } from '../src/store/journalPlace.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
@@ -93,6 +99,39 @@ describe('the file', () => {
     journal.append([beat(2)])
     expect(read({ epoch: 5, offset: 60 })).toEqual([[beat(2)]])
     journal.close(false)
+  })
+})
+
+describe('a journal that cannot be opened', () => {
+  it.each(['process', 'power'] as const)('is told in plain words at the start, mode %s', (mode) => {
+    const store = openStore({ file })
+    mkdirSync(journalFile(file))
+    try {
+      expect(() => openLedger(store, { mode })).toThrow(StoreError)
+      expect(() => openLedger(store, { mode })).toThrow(`The journal ${journalFile(file)} `)
+    } finally {
+      store.close()
+    }
+  })
+
+  it('is told in plain words when the database has no room for what it holds', () => {
+    const journal = openJournal(journalFile(file), 0)
+    journal.append([{ kind: 'settle', request: requestRow(64), attempts: [attemptRow(64, 1, { served: 'x' })] }])
+    journal.close(false)
+    const store = openStore({ file })
+    const trouble = 'CREATE TRIGGER full BEFORE INSERT ON request BEGIN SELECT sqlite_full(); END'
+    store.db.function('sqlite_full', () => {
+      throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR' })
+    })
+    store.db.exec(trouble)
+    try {
+      expect(() => openLedger(store)).toThrow(`The journal ${journalFile(file)} `)
+      expect(read()).toHaveLength(1)
+      store.db.exec('DROP TRIGGER full')
+      expect(openLedger(store).stats.recovered).toBe(1)
+    } finally {
+      store.close()
+    }
   })
 })
 
@@ -194,6 +233,124 @@ describe('a ledger that goes through it', () => {
     expect(count()).toBe(1)
     expect(ledger.stats.recovered).toBe(0)
   })
+
+  it('brings in what a dead run left without passing for a run: its open calls stay in flight, its last sign stays known', async () => {
+    const [settled, open] = [ledger.nextRequestId(), ledger.nextRequestId()]
+    await ledger.settle(requestRow(settled), [attemptRow(settled)])
+    await ledger.intend(intentOf(open))
+    const dead = join(folder, 'dead')
+    expect(spawnSync('sh', ['-c', `mkdir ${dead} && cp ${file}* ${dead}`]).status).toBe(0)
+    const copy = join(dead, 'turnout.db')
+    const at = Date.now() + 5000
+    appendTo(copy, [beat(at)])
+    bringInLeftovers(copy)
+    const reader = openStore({ file: copy, readonly: true })
+    expect(verifyLedger(reader.db)).toMatchObject({ ok: true, requests: 1, open: 1 })
+    expect(
+      reader.db.prepare('SELECT max(heartbeat_at), count(*), count(stopped_at) FROM instance').raw().get(),
+    ).toEqual([at, 1, 0])
+    reader.close()
+  })
+
+  it('needs no right to write where nothing is left to bring in', async () => {
+    await makeRequests(3)
+    await ledger.flush()
+    expect(hasRecords(journalFile(file))).toBe(true)
+    const copy = join(folder, 'copy.db')
+    expect(
+      spawnSync('sh', ['-c', `for e in '' -wal -journal .journal; do cp ${file}$e ${copy}$e; done; true`]).status,
+    ).toBe(0)
+    // Where this is a folder no lock can be taken.
+    mkdirSync(`${copy}.lock`)
+    bringInLeftovers(copy)
+  })
+
+  it('is wiped before a user is erased, however long another program holds the database', async () => {
+    const Database = loadDriver()
+    const other = new Database(file)
+    await makeRequests(3, 'u_forgotten')
+    await ledger.flush()
+    other.exec('BEGIN IMMEDIATE')
+    const id = ledger.nextRequestId()
+    await ledger.settle(requestRow(id, { user: 'u_forgotten' }), [attemptRow(id)])
+    const erased = ledger.keeper.erase('u_forgotten')
+    // Its thread waits for the lock as the journal does, and may get it first.
+    await expect.poll(() => ledger.stats.busy, { timeout: 10_000 }).toBeGreaterThan(0)
+    other.exec('ROLLBACK')
+    other.close()
+    expect(await erased).toBe(4)
+    await ledger.flush()
+    expect(store.db.prepare("SELECT count(*) FROM request WHERE user = 'u_forgotten'").pluck().get()).toBe(0)
+    expect(readFileSync(journalFile(file), 'latin1')).not.toContain('u_forgotten')
+  })
+
+  it('says so when a user cannot be erased because SQLite takes nothing', async () => {
+    await makeRequests(1, 'u_forgotten')
+    await ledger.flush()
+    store.db.pragma(`max_page_count = ${store.db.pragma('page_count', { simple: true })}`)
+    const id = ledger.nextRequestId()
+    const tags = { long: 'x'.repeat(60_000) }
+    await ledger.settle(requestRow(id, { user: 'u_forgotten', tags }), [attemptRow(id)])
+    await expect(ledger.keeper.erase('u_forgotten')).rejects.toMatchObject({ code: 'full' })
+    store.db.pragma('max_page_count = 1073741823')
+  })
+
+  it('touches no file any more when it is closed', async () => {
+    await makeRequests(1)
+    const before = openSync(join(folder, 'before'), 'w+')
+    closeSync(before)
+    await ledger.close()
+    // Gets the number that the journal's file had.
+    const files = Array.from({ length: 8 }, (_, n) => openSync(join(folder, `other-${n}`), 'w+'))
+    ledger.bringIn()
+    await ledger.keeper.erase('u_a').catch(() => {})
+    for (const fd of files) {
+      expect(fstatSync(fd).size).toBe(0)
+      closeSync(fd)
+    }
+  })
+
+  it('refuses a row that SQLite would refuse later, when nobody waits for it any more', async () => {
+    const id = ledger.nextRequestId()
+    for (const [request, attempt] of [
+      [{ config: 1.5 }, {}],
+      [{}, { status: 200.5 }],
+      [{ cache: { status: 'hit', age: 0.5, saved: 1 } }, {}],
+    ] as const)
+      await expect(ledger.settle(requestRow(id, request), [attemptRow(id, 1, attempt)])).rejects.toMatchObject({
+        code: 'invalid',
+      })
+    await expect(ledger.intend(intentOf(id, 1, { config: Number.NaN }))).rejects.toMatchObject({ code: 'invalid' })
+    expect(ledger.stats).toMatchObject({ journaled: 0, lost: 0 })
+  })
+
+  it('is worked off in short transactions after a long lock', async () => {
+    const Database = loadDriver()
+    const other = new Database(file)
+    other.exec('BEGIN IMMEDIATE')
+    const ids = Array.from({ length: 3000 }, () => ledger.nextRequestId())
+    await Promise.all(ids.map((id) => ledger.settle(requestRow(id), [attemptRow(id)])))
+    expect(ledger.stats.behind()).toBe(3000)
+    const before = { ...ledger.stats }
+    other.exec('ROLLBACK')
+    other.close()
+    await expect.poll(() => ledger.stats.behind(), { timeout: 20_000 }).toBe(0)
+    // About 250 each, some of which were there before.
+    expect(ledger.stats.commits - before.commits).toBeGreaterThanOrEqual(6)
+    expect(count()).toBe(3000)
+    expect(read(readJournalPlace(store.db))).toEqual([])
+    expect(verifyLedger(store.db)).toMatchObject({ ok: true, requests: 3000 })
+  })
+
+  /** As a run would append that dies right after. */
+  function appendTo(database: string, entries: Entry[]): void {
+    const journal = openJournal(join(folder, 'one'), 0)
+    journal.append(entries)
+    journal.close(false)
+    const record = readFileSync(join(folder, 'one')).subarray(16)
+    expect(readFileSync(journalFile(database)).readDoubleLE(8)).toBe(1)
+    appendFileSync(journalFile(database), record)
+  }
 
   async function openBackup(): Promise<string> {
     const reader = openReader(file)

@@ -2,6 +2,7 @@
 import type { BatchWriter, Entry } from './batch.ts'
 import { classifyFailure, isRowFault } from './failure.ts'
 import type { Journal } from './journal.ts'
+import type { JournalPlace } from './journalPlace.ts'
 import { LedgerError } from './ledgerRow.ts'
 import type { LedgerStats } from './ledgerStats.ts'
 
@@ -21,14 +22,16 @@ export interface Backlog {
   write(more: readonly Entry[]): number[]
   /** Tries once to bring in what waits. */
   bringIn(): void
-  /** As `bringIn`, and leaves none of it in the journal's file. */
-  wipe(): void
+  /** Brings in what waits, and leaves none of it in the journal's file. Rejects with why SQLite does not take it. */
+  wipe(): Promise<void>
   /** Tries until all is in or `trouble` says why not; what could not be brought in stays in the file for the next start. */
   close(): Promise<void>
 }
 
 /** What shares a transaction waits so long for it, in milliseconds. */
 const bringInAfter = 20
+/** Entries in one transaction: about 2 ms of work, however many a long lock has left behind. */
+const maxShare = 256
 /** Pauses between tries, in milliseconds: for a lock, and for anything else. */
 const lockRetry = 10
 const otherRetry = 250
@@ -44,6 +47,8 @@ export function makeBacklog(
   options: { lockTimeout: number; committed: (entries: number) => void },
 ): Backlog {
   let waiting: Entry[] = []
+  /** The journal's records of what waits: how many entries of each, and the place behind it. */
+  let records: { entries: number; place: JournalPlace }[] = []
   let timer: NodeJS.Timeout | undefined
   let lockedSince = 0
   let triedAt = 0
@@ -51,24 +56,42 @@ export function makeBacklog(
   let closed = false
 
   function wake(ms: number): void {
-    if (!closed) timer ??= setTimeout(bringIn, ms)
+    if (!closed) timer ??= setTimeout(bringInShare, ms)
   }
 
   function write(more: readonly Entry[]): number[] {
     const count = waiting.length
     const doubles = count === 0 ? writer.write(more) : writer.write([...waiting, ...more], journal.place)
+    if (count > 0) taken(count)
     options.committed(count + more.length)
-    if (count === 0) return doubles
+    blameDoubles(doubles.filter((place) => place < count))
+    return doubles.filter((place) => place >= count).map((place) => place - count)
+  }
+
+  /** They were told that they are kept: all that can be done about a double is to say so. */
+  function blameDoubles(doubles: readonly number[]): void {
+    for (const _ of doubles) stats.fail(twice)
+  }
+
+  /** The first entries are in the database, or given up; it takes rows. */
+  function taken(entries: number): void {
+    forget(entries)
     clearTimeout(timer)
     timer = undefined
     lockedSince = 0
     triedAt = 0
     trouble = undefined
-    waiting = []
-    if (journal.place.offset >= restartFrom) restart()
-    // They were told that they are kept: all that can be done about a double is to say so.
-    for (const place of doubles) if (place < count) stats.fail(twice)
-    return doubles.filter((place) => place >= count).map((place) => place - count)
+    if (waiting.length > 0) wake(0)
+    else if (journal.place.offset >= restartFrom) restart()
+  }
+
+  function forget(entries: number): void {
+    waiting = waiting.slice(entries)
+    let rest = entries
+    let whole = 0
+    for (; whole < records.length && records[whole]!.entries <= rest; whole++) rest -= records[whole]!.entries
+    records = records.slice(whole)
+    if (rest > 0) records[0]!.entries -= rest
   }
 
   function restart(): void {
@@ -80,19 +103,36 @@ export function makeBacklog(
     }
   }
 
-  function bringIn(): void {
+  /** One transaction of whole records. False when nothing waits or it was refused. */
+  function bringInShare(): boolean {
     clearTimeout(timer)
     timer = undefined
-    if (waiting.length === 0) return
-    try {
-      write([])
-    } catch (error) {
-      refused(classifyFailure(error))
+    if (closed || waiting.length === 0) return false
+    let [{ entries: count, place }] = records as [(typeof records)[number]]
+    for (const next of records.slice(1, maxShare)) {
+      if (count + next.entries > maxShare) break
+      count += next.entries
+      place = next.place
     }
+    const share = waiting.slice(0, count)
+    let doubles: number[]
+    try {
+      doubles = writer.write(share, place)
+    } catch (error) {
+      const failure = classifyFailure(error)
+      return isRowFault(failure) ? writeEach(share, place) : refused(failure)
+    }
+    taken(count)
+    options.committed(count)
+    blameDoubles(doubles)
+    return true
   }
 
-  function refused(failure: LedgerError): void {
-    if (isRowFault(failure)) return writeEach()
+  function bringIn(): void {
+    while (bringInShare());
+  }
+
+  function refused(failure: LedgerError): false {
     const time = performance.now()
     triedAt = time
     if (failure.code === 'locked') {
@@ -101,6 +141,7 @@ export function makeBacklog(
       if (time - lockedSince >= options.lockTimeout) blame(failure)
     } else blame(failure)
     wake(failure.code === 'locked' ? lockRetry : otherRetry)
+    return false
   }
 
   function blame(failure: LedgerError): void {
@@ -110,24 +151,28 @@ export function makeBacklog(
   }
 
   /** One row that SQLite does not accept must not hold up the others for ever. */
-  function writeEach(): void {
-    const entries = waiting
-    waiting = []
-    for (const [place, entry] of entries.entries()) {
+  function writeEach(share: readonly Entry[], place: JournalPlace): boolean {
+    for (const [done, entry] of share.entries()) {
       try {
         writer.write([entry])
       } catch (error) {
         const failure = classifyFailure(error)
         if (!isRowFault(failure)) {
-          waiting = entries.slice(place)
+          forget(done)
           return refused(failure)
         }
         stats.lost++
         stats.fail(failure)
       }
     }
-    restart()
-    options.committed(entries.length)
+    try {
+      writer.write([], place)
+    } catch {
+      // The next transaction says it; a start before that finds the rows there already.
+    }
+    taken(share.length)
+    options.committed(share.length)
+    return true
   }
 
   return {
@@ -143,14 +188,19 @@ export function makeBacklog(
     add(entries) {
       journal.append(entries)
       for (const entry of entries) waiting.push(entry)
+      records.push({ entries: entries.length, place: journal.place })
       stats.journaled += entries.length
       wake(bringInAfter)
     },
     write,
     bringIn,
-    wipe() {
-      bringIn()
-      if (waiting.length === 0) restart()
+    async wipe() {
+      for (bringIn(); waiting.length > 0; bringIn()) {
+        if (closed) throw new LedgerError('closed', 'The ledger is closed.')
+        if (trouble) throw trouble
+        await new Promise((resolve) => setTimeout(resolve, lockRetry))
+      }
+      if (!closed) restart()
     },
     async close() {
       while (waiting.length > 0 && !trouble) {

@@ -26,7 +26,8 @@ export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
   const commit: Statement = db.prepare('COMMIT')
   const rows = makeRowWriter(db)
   const writePlace = makePlaceWriter(db)
-  const heartbeat: Statement = db.prepare('UPDATE instance SET heartbeat_at = ? WHERE id = ?')
+  // Those of a dead run come late, and must not set the clock of this one back.
+  const heartbeat: Statement = db.prepare('UPDATE instance SET heartbeat_at = max(heartbeat_at, ?) WHERE id = ?')
 
   const free: Statement = db.prepare('UPDATE intent SET input = 0, output = 0, cost = 0 WHERE id = ?')
 

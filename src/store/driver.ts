@@ -26,6 +26,7 @@ export type StoreErrorCode =
   | 'locked'
   | 'not_a_database'
   | 'open_failed'
+  | 'journal'
   | 'migration_changed'
   | 'migration_missing'
   | 'migration_invalid'

@@ -9,6 +9,9 @@ export function classifyFailure(error: unknown): LedgerError {
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
     return new LedgerError('locked', 'The ledger database is locked by another program.', false, error)
   }
+  // Nor is a row at fault when the driver says that of a connection: closed, or read from at the moment.
+  if (error instanceof TypeError && message.includes('database connection'))
+    return new LedgerError('io', `The ledger cannot be written: ${message}.`, false, error)
   // The driver refuses values that it cannot bind with plain JavaScript errors.
   if (error instanceof TypeError || error instanceof RangeError) {
     return new LedgerError('invalid', `The ledger refused a row: ${message}.`, false, error)

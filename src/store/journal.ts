@@ -46,7 +46,12 @@ export function openJournal(file: string, last: number): Journal {
       // Records of another epoch fail their sums: they only take room.
     }
   }
-  restart()
+  try {
+    restart()
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
   return {
     get place() {
       return { epoch, offset }

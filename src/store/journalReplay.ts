@@ -1,7 +1,9 @@
 // Brings into the database what a run that died left in its journal.
+import { rmSync } from 'node:fs'
 import type { BatchWriter } from './batch.ts'
+import { StoreError } from './driver.ts'
 import { classifyFailure, isRowFault } from './failure.ts'
-import { journalFile, readJournal } from './journal.ts'
+import { type Journal, journalFile, openJournal, readJournal } from './journal.ts'
 import { type JournalPlace, readJournalPlace } from './journalPlace.ts'
 import type { LedgerStats } from './ledgerStats.ts'
 import type { Store } from './open.ts'
@@ -30,6 +32,30 @@ export function replayJournal(
   }
   if (stats) stats.recovered += count
   return last
+}
+
+/**
+ * Brings in what a dead run left, and opens the journal anew, or removes it where rows shall not go through one. Throws `StoreError`: then
+ * nothing that is only in the journal was touched.
+ */
+export function takeUpJournal(
+  store: Pick<Store, 'db' | 'file'>,
+  writer: BatchWriter,
+  stats: LedgerStats,
+  wanted: boolean,
+): Journal | undefined {
+  const file = journalFile(store.file)
+  let doing = 'cannot be brought into the database, and is left as it is'
+  try {
+    const { epoch } = replayJournal(store, writer, stats)
+    doing = wanted ? 'cannot be begun' : 'cannot be removed'
+    if (wanted) return openJournal(file, epoch)
+    rmSync(file, { force: true })
+    return undefined
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new StoreError('journal', file, `The journal ${file} ${doing}: ${reason}.`, error)
+  }
 }
 
 function writeAlone(

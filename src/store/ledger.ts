@@ -1,11 +1,9 @@
 // The ledger's writer: takes intents and settled requests, and makes them durable together, once per turn of the event loop.
-import { rmSync } from 'node:fs'
 import { type Backlog, makeBacklog } from './backlog.ts'
 import { type BatchWriter, type Entry, makeBatchWriter } from './batch.ts'
 import { makeDiskSync } from './diskSync.ts'
 import { classifyFailure, isRowFault } from './failure.ts'
-import { journalFile, openJournal } from './journal.ts'
-import { replayJournal } from './journalReplay.ts'
+import { takeUpJournal } from './journalReplay.ts'
 import { type Keeper, makeKeeper } from './keeper.ts'
 import { makeIdSource, timeOf } from './ledgerId.ts'
 import { type AttemptRow, checkIntent, checkRows, type Intent, LedgerError, type RequestRow } from './ledgerRow.ts'
@@ -97,15 +95,12 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   const lockTimeout = options.lockTimeout ?? 5000
   const stats = makeStats(options.onTrouble, { waiting: () => waiting.length, behind: () => backlog?.size ?? 0 })
   const writer: BatchWriter = makeBatchWriter(store.db, store.instance)
-  const { epoch } = replayJournal(store, writer, stats)
-  if (mode !== 'process') rmSync(journalFile(store.file), { force: true })
+  const journal = takeUpJournal(store, writer, stats, mode === 'process')
   stats.orphans = settleOrphans(store.db)
   const ids = makeIdSource(lastId(store.db, now()), now)
   const keeper = makeKeeper(store.file)
   const backlog: Backlog | undefined =
-    mode === 'process'
-      ? makeBacklog(openJournal(journalFile(store.file), epoch), writer, stats, { lockTimeout, committed: written })
-      : undefined
+    journal && makeBacklog(journal, writer, stats, { lockTimeout, committed: written })
   const takesSmall = makeAllowance(options.smallCommits ?? smallCommits, smallCommitsPerSecond)
   const disk = mode === 'power' ? makeDiskSync(store.file) : undefined
 
@@ -158,7 +153,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   }
 
   function commitsAtOnce({ open, size }: Backlog, entries: number): boolean {
-    if (!open) return false
+    // What a long lock has left behind is brought in by shares.
+    if (!open || size > maxBatch) return false
     return entries >= worthCommit || size + entries >= maxBatch || (size === 0 && takesSmall())
   }
 
@@ -357,8 +353,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     stats,
     keeper: {
       ...keeper,
-      erase(user) {
-        backlog?.wipe()
+      async erase(user) {
+        await backlog?.wipe()
         return keeper.erase(user)
       },
     },

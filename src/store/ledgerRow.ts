@@ -189,13 +189,19 @@ export function checkRows(request: RequestRow, attempts: readonly AttemptRow[]):
   checkInteger('id', request.id)
   if (request.id % 64 !== 0) throw invalid(`${request.id} is not the id of a request`)
   checkInteger('status', request.status)
-  if (request.cache) checkInteger('saved', request.cache.saved ?? 0)
+  checkWhole('config', request.config)
+  if (request.cache) {
+    checkInteger('saved', request.cache.saved ?? 0)
+    checkWhole('age', request.cache.age)
+  }
+  if (request.rollout) checkFacts(request.rollout)
   let cost = 0
   for (const attempt of attempts) {
     if (attempt.id - request.id < 1 || attempt.id - request.id > 63) {
       throw invalid(`attempt ${attempt.id} does not belong to request ${request.id}`)
     }
     const { tokens } = attempt
+    checkWhole('status', attempt.status)
     checkInteger('input', tokens.input)
     checkInteger('cacheRead', tokens.cacheRead)
     checkInteger('cacheWrite5m', tokens.cacheWrite5m)
@@ -213,11 +219,34 @@ export function checkRows(request: RequestRow, attempts: readonly AttemptRow[]):
 export function checkIntent(intent: Intent): void {
   checkInteger('id', intent.id)
   if (intent.id % 64 === 0) throw invalid(`${intent.id} is not the id of an attempt`)
+  checkWhole('config', intent.config)
   const { estimate } = intent
   if (!estimate) return
   checkInteger('inputTokens', estimate.inputTokens)
   checkInteger('outputTokens', estimate.outputTokens)
   if (estimate.cost !== null) checkInteger('cost', estimate.cost)
+}
+
+function checkFacts(facts: RolloutFacts): void {
+  for (const name of wholeFacts) checkWhole(name, facts[name])
+}
+
+const wholeFacts = [
+  'revision',
+  'propensityPpm',
+  'arrivalSeq',
+  'badMask',
+  'cleanSharePpm',
+  'shadowOf',
+  'rolloutId',
+  'attempt',
+  'epoch',
+  'seen',
+] as const
+
+/** SQLite would refuse it: too late for a row that the journal holds already. */
+function checkWhole(name: string, value: number | undefined): void {
+  if (value !== undefined && !Number.isSafeInteger(value)) throw invalid(`${name} is ${value}, not a whole number`)
 }
 
 function checkInteger(name: string, value: number): void {
