@@ -400,8 +400,9 @@ describe('the audit trail', () => {
     expect(put.body.changes.map(({ path }: { path: string }) => path)).toEqual(['providers.sim.apiKey'])
     const reads = [put.text]
     for (const { method, path } of adminRoutes) {
-      if (method === 'GET' && !path.includes(':'))
-        reads.push((await ask('GET', path === '/config/diff' ? '/config/diff?from=1' : path)).text)
+      // The stream of changes does not end; what it shows of a rollout is what `/rollouts` shows.
+      if (method !== 'GET' || path.includes(':') || path === '/rollouts/stream') continue
+      reads.push((await ask('GET', path === '/config/diff' ? '/config/diff?from=1' : path)).text)
     }
     for (const { version: number } of (await ask('GET', '/config/versions')).body.data)
       reads.push((await ask('GET', `/config/versions/${number}`)).text)

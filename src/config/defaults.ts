@@ -8,7 +8,7 @@ export const defaults = {
   log: { format: 'auto', user: 'none', userSaltTime: 86_400_000 },
   jwtAudience: 'turnout',
   clientJwt: { audience: 'turnout-clients', clockTolerance: 5_000, user: 'sub', name: 'jwt' },
-  ledger: { mode: 'process', onFailure: 'refuse', retentionDays: 90, refusalsPerSecond: 10 },
+  ledger: { mode: 'process', onFailure: 'refuse', retentionDays: 90, refusalsPerSecond: 0 },
   server: {
     port: 4000,
     // Loopback: whoever wants to be reached from elsewhere has to say so, and to have a key.

@@ -45,7 +45,7 @@ export async function startLedgerGateway(
   const simulator = await startSimulator(options.simulator)
   const store = openStore({ file })
   const ledger = openLedger(store, options.ledger)
-  const reader = openReader(file)
+  const reader = openReader(file, ledger.bringIn)
   const secret = loadSecret(folder, {})
   const hash = (user: string): string => hashUser(secret, user)
   const keyring = createKeyring(makeKeyStore(store), secret)

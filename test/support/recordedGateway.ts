@@ -26,7 +26,7 @@ export async function startRecordedGateway(
   const folder = mkdtempSync(join(tmpdir(), 'turnout-ledger-'))
   const store = openStore({ file: join(folder, 'turnout.db') })
   const ledger = openLedger(store)
-  const reader = openReader(store.file)
+  const reader = openReader(store.file, ledger.bringIn)
   const gateway = await startGateway(config, { books: { ledger, reader, hashUser: (user) => `u_${user}`, ...told } })
   return {
     ...gateway,
