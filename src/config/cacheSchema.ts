@@ -40,7 +40,9 @@ export const routeCache = z
 /** `cache` of the document. */
 export const cacheSection = block({
   size: size(defaults.cache.size).describe('Most memory that the answers of all routes may take.'),
-  compressAbove: size(defaults.cache.compressAbove).describe('Answers larger than this are kept compressed.'),
+  compressAbove: size(defaults.cache.compressAbove).describe(
+    'Answers larger than this are compressed once half of `size` is used, and where they are kept on disk.',
+  ),
   persist: z
     .boolean()
     .optional()
