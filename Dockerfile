@@ -36,5 +36,7 @@ HEALTHCHECK --interval=30s --timeout=3s --start-period=10s --retries=3 \
 # Node itself is process 1, with no shell before it: it handles SIGTERM and starts no children, so it needs no init.
 # Draining may take longer than the 10 s of `docker stop`: raise them with --stop-timeout.
 # The young generation's room, in MB: with V8's 16 a busy gateway spends a sixth of its time on copying what is in flight.
-ENTRYPOINT ["node", "--max-semi-space-size=64", "dist/cli/main.js"]
+# No pretenuring: V8 would learn from what was in flight to make the objects of requests in the old generation, where they, and all that they
+# refer to, wait for a full collection: a twentieth to a fifth of the CPU, by chance of the process.
+ENTRYPOINT ["node", "--max-semi-space-size=64", "--no-allocation-site-pretenuring", "dist/cli/main.js"]
 CMD ["serve"]

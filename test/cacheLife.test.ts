@@ -195,7 +195,7 @@ describe('what the process takes', () => {
     `is %i MB and at most ${slack} more when ten times as much is stored at full speed, in answers of %i bytes, %s`,
     async (megabytes, body, form) => {
       const size = megabytes * MB
-      const flags = ['--expose-gc', '--max-semi-space-size=64', '--import', 'tsx']
+      const flags = ['--expose-gc', '--max-semi-space-size=64', '--no-allocation-site-pretenuring', '--import', 'tsx']
       const args = [...flags, 'test/support/cacheFill.ts', String(size), String(body), form]
       const { stdout } = await promisify(execFile)(process.execPath, args, {
         cwd: fileURLToPath(new URL('..', import.meta.url)),

@@ -82,11 +82,17 @@ describe('the Dockerfile, read', () => {
     expect(valuesOf(final, 'EXPOSE')).toEqual([environment.PORT])
     expect(valuesOf(final, 'VOLUME')).toEqual([environment.TURNOUT_DATA_DIR])
     expect(valuesOf(final, 'RUN')).toContain('mkdir /data && chown 1000:1000 /data')
-    expect(command).toEqual(['node', '--max-semi-space-size=64', 'dist/cli/main.js', 'serve'])
+    expect(command).toEqual([
+      'node',
+      '--max-semi-space-size=64',
+      '--no-allocation-site-pretenuring',
+      'dist/cli/main.js',
+      'serve',
+    ])
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
     expect(scripts.start.split(' ')).toEqual(command)
     const [firstLine] = readFileSync(join(root, 'src/cli/main.ts'), 'utf8').split('\n')
-    expect(firstLine).toBe(`#!/usr/bin/env -S ${command.slice(0, 2).join(' ')}`)
+    expect(firstLine).toBe(`#!/usr/bin/env -S ${command.slice(0, 3).join(' ')}`)
     expect(healthCheck[0]).toBe('node')
   })
 })
