@@ -1,13 +1,14 @@
 // What each feature costs: everything on against everything but one, in paired rounds, as CPU µs per request with an interval.
 import { parseArgs } from 'node:util'
-import type { Contender, Running } from './contenders/contender.ts'
+import type { Running } from './contenders/contender.ts'
 import { extras, type Feature, features } from './contenders/features.ts'
+import { makeSwap, type Swap } from './contenders/swap.ts'
 import { makeTurnout } from './contenders/turnout.ts'
 import { buildChildren, buildProduct } from './folders.ts'
 import { drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { warmUp } from './measure/peak.ts'
-import { meanInterval, median } from './measure/statistics.ts'
+import { median, middleInterval } from './measure/statistics.ts'
 import { measureWindow } from './measure/window.ts'
 import { showTable } from './report/terminal.ts'
 import { checkWork, closeStage, openStage, type Stage, startContender } from './stage.ts'
@@ -15,7 +16,7 @@ import { type Work, works } from './work.ts'
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '10' },
+    rounds: { type: 'string', default: '16' },
     seconds: { type: 'string', default: '1' },
     work: { type: 'string', multiple: true, default: ['json'] },
     only: { type: 'string', multiple: true, default: [] },
@@ -34,15 +35,21 @@ interface Variant {
   without: readonly Feature[]
 }
 
-/** The first is a pair of equals: what it shows is the noise that the others have to be read against. */
+/** The first compares equals: what it shows is the noise that the others have to be read against. */
 const variants: readonly Variant[] = [
-  { name: 'nothing', title: 'two equal processes: the noise', with: features, without: features },
+  { name: 'nothing', title: 'the same twice: the noise', with: features, without: features },
   ...features.map((feature) => ({
     name: feature.name,
     title: feature.title,
     with: features,
     without: features.filter((other) => other !== feature),
   })),
+  {
+    name: 'keys+limits+budgets',
+    title: 'these three together',
+    with: features,
+    without: features.filter(({ name }) => !['keys', 'limits', 'budgets'].includes(name)),
+  },
   ...extras.map((extra) => ({
     name: extra.name,
     title: extra.title,
@@ -52,42 +59,87 @@ const variants: readonly Variant[] = [
   { name: 'all', title: 'everything against bare', with: features, without: [] },
 ].filter(({ name }) => values.only.length === 0 || values.only.includes(name))
 
+/** A process, made to serve what one side of a comparison has on. Resolves to whether it was swapped for that. */
+interface Side {
+  readonly running: Running
+  readonly ready: () => Promise<boolean>
+}
+
 /** CPU microseconds per request, or per event of a stream; undefined when the window is void. */
-const measure = async (stage: Stage, running: Running, work: Work): Promise<number | undefined> => {
-  const window = await measureWindow(stage, running, () => drivePeak(stage, running, work, Number(values.seconds)))
+const measure = async (stage: Stage, { running, ready }: Side, work: Work): Promise<number | undefined> => {
+  const drive = () => drivePeak(stage, running, work, Number(values.seconds))
+  // What a new snapshot costs once, and what the code runs into for the first time, is not the price of a request.
+  if (await ready()) await drive()
+  const window = await measureWindow(stage, running, drive)
   return window.void === undefined ? window.cpu! / window.load.completed / (work.events || 1) : undefined
 }
 
-const measureVariant = async (stage: Stage, variant: Variant, work: Work): Promise<string[]> => {
-  const contenders: Contender[] = [makeTurnout('with', '', variant.with), makeTurnout('without', '', variant.without)]
-  const running: Running[] = []
-  for (const contender of contenders) running.push((await startContender(stage, contender)).running)
-  for (const one of running) {
-    await checkWork(stage, one, work)
-    await warmUp(stage, one, work, 12)
-  }
+const measureVariant = async (
+  stage: Stage,
+  variant: Variant,
+  sides: readonly Side[],
+  work: Work,
+): Promise<string[]> => {
+  for (const side of [...sides].reverse()) if (await side.ready()) await warmUp(stage, side.running, work, 4)
   const pairs: { on: number; off: number }[] = []
   for (let round = 0; round < rounds; round++) {
     // The order alternates, so that a drift of the machine falls on both.
     const order = round % 2 === 0 ? [0, 1] : [1, 0]
     const figures: (number | undefined)[] = []
-    for (const i of order) figures[i] = await measure(stage, running[i]!, work)
+    for (const i of order) figures[i] = await measure(stage, sides[i]!, work)
     const [on, off] = figures
     if (on !== undefined && off !== undefined) pairs.push({ on, off })
   }
-  for (const one of running) await one.child!.stop()
   if (pairs.length < 2) return [variant.name, '–', '–', '–', '–', `${pairs.length} of ${rounds}`, variant.title]
-  const { mean, low, high } = meanInterval(pairs.map(({ on, off }) => on - off))
+  const { middle, low, high } = middleInterval(pairs.map(({ on, off }) => on - off))
   const show = (micros: number) => micros.toFixed(2)
   return [
     variant.name,
     show(median(pairs.map(({ on }) => on))),
     show(median(pairs.map(({ off }) => off))),
-    show(mean),
+    show(middle),
     `${show(low)} … ${show(high)}`,
     `${pairs.length} of ${rounds}`,
     variant.title,
   ]
+}
+
+const startWarm = async (stage: Stage, name: string, on: readonly Feature[], work: Work): Promise<Running> => {
+  const { running } = await startContender(stage, makeTurnout(name, '', on))
+  await checkWork(stage, running, work)
+  await warmUp(stage, running, work, 12)
+  return running
+}
+
+/**
+ * All comparisons of one work. One process serves both sides, by swaps of its configuration: two processes that run the same differ by more
+ * than most features cost, for as long as they live, by chance of their heaps and of what was compiled when. Where a feature is read
+ * at the start there have to be two.
+ */
+const measureWork = async (stage: Stage, work: Work): Promise<string[][]> => {
+  const rows: string[][] = []
+  let swapped: { running: Running; swap: Swap } | undefined
+  for (const variant of variants) {
+    console.error(`${work.name}: ${variant.name} …`)
+    const on = [variant.with, variant.without]
+    if (on.flat().some(({ isFixed }) => isFixed)) {
+      const two: Side[] = []
+      for (const [i, name] of ['with', 'without'].entries())
+        two.push({ running: await startWarm(stage, name, on[i]!, work), ready: async () => false })
+      rows.push(await measureVariant(stage, variant, two, work))
+      for (const { running } of two) await running.child!.stop()
+    } else {
+      if (!swapped) {
+        const running = await startWarm(stage, 'swapped', features, work)
+        swapped = { running, swap: makeSwap(running, features) }
+      }
+      const { running, swap } = swapped
+      const sides = on.map((side) => ({ running, ready: () => swap(side) }))
+      rows.push(await measureVariant(stage, variant, sides, work))
+    }
+  }
+  if (swapped) await swapped.running.child!.stop()
+  return rows
 }
 
 const main = async () => {
@@ -103,11 +155,7 @@ const main = async () => {
     for (const name of values.work) {
       const work = works.find((one) => one.name === name)
       if (!work) throw new Error(`--work ${name}: known are ${works.map((one) => one.name).join(', ')}`)
-      const rows: string[][] = []
-      for (const variant of variants) {
-        console.error(`${work.name}: ${variant.name} …`)
-        rows.push(await measureVariant(stage, variant, work))
-      }
+      const rows = await measureWork(stage, work)
       const unit = work.stream ? 'event' : 'request'
       const header = ['feature', 'with', 'without', 'cost', '95 % interval', 'pairs', '']
       const notes = ['An interval that holds 0 means: not seen with so many rounds.']

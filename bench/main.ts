@@ -12,7 +12,7 @@ import { measureLatency } from './measure/latency.ts'
 import { measureMemory, measureStart } from './measure/memory.ts'
 import { measurePeak } from './measure/peak.ts'
 import { median } from './measure/statistics.ts'
-import { makePlan, type Plan } from './plan.ts'
+import { makePlan, orientation, type Plan } from './plan.ts'
 import { writeMarkdown } from './report/markdown.ts'
 import { printTables } from './report/terminal.ts'
 import { checkWork, closeStage, openStage, type Stage, startContender, takesPart } from './stage.ts'
@@ -41,13 +41,14 @@ type Measured = Pick<Figures, 'start' | 'memory' | 'peak' | 'latency'>
 /** Measures everything of a plan on an open stage, into lists that are good for a report at any time. */
 const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: Plan, measured: Measured) => {
   const gateways = contenders.filter((contender) => contender !== direct)
-  for (const contender of gateways) measured.start.push(await measureStart(stage, contender, plan.starts))
+  const isPeer = ({ name }: Contender) => orientation.includes(name)
+  for (const contender of gateways)
+    measured.start.push(await measureStart(stage, contender, isPeer(contender) ? 1 : plan.starts))
   tell('start-up measured')
   if (plan.waves > 0) {
     for (const contender of gateways) {
-      // Flatness is asked of ours; the others' figures are for orientation.
-      const isPeer = contender === portkey || contender === nginx
-      measured.memory.push(await measureMemory(stage, contender, isPeer ? 1 : plan.waves))
+      // Flatness is asked of ours.
+      measured.memory.push(await measureMemory(stage, contender, isPeer(contender) ? 1 : plan.waves))
       tell(`memory of ${contender.name} measured`)
     }
   }

@@ -21,6 +21,9 @@ export interface Plan {
   readonly waves: number
 }
 
+/** Nothing of ours is measured against these but in the first work: beyond it one window of them is enough. */
+export const orientation: readonly string[] = ['direct', 'nginx', 'portkey']
+
 const ranks = { quick: 0, core: 1, full: 2 }
 
 /** The plan of a set; `only` may narrow its works. */

@@ -8,6 +8,8 @@ export interface Feature {
   readonly on: (config: Config) => void
   /** Must switch it off where it is on by default. */
   readonly off: (config: Config) => void
+  /** It is read once, at the start of the process: a swap of the configuration does not switch it. */
+  readonly isFixed?: true
 }
 
 /** Hard budgets take no calls without a price. */
@@ -147,6 +149,7 @@ export const extras: readonly Feature[] = [
       config.ledger = { mode: 'relaxed' }
     },
     off: () => {},
+    isFixed: true,
   },
   {
     name: 'ledger-power',
@@ -155,5 +158,6 @@ export const extras: readonly Feature[] = [
       config.ledger = { mode: 'power' }
     },
     off: () => {},
+    isFixed: true,
   },
 ]

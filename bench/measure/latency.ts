@@ -2,7 +2,7 @@
 import type { Running } from '../contenders/contender.ts'
 import type { LatencyRow, Percentiles } from '../figures.ts'
 import { driveOwn } from '../load/drive.ts'
-import type { Plan } from '../plan.ts'
+import { orientation, type Plan } from '../plan.ts'
 import type { Stage } from '../stage.ts'
 import type { Work } from '../work.ts'
 import { percentile } from './statistics.ts'
@@ -32,6 +32,7 @@ export const measureLatency = async (
   }
   for (let round = 0; round < plan.latencyRounds; round++) {
     for (const running of others) {
+      if (round > 0 && orientation.includes(running.contender.name)) continue
       const rate = rateOf(running)
       pairs
         .get(running.contender.name)!

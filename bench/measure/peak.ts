@@ -2,14 +2,11 @@
 import type { Running } from '../contenders/contender.ts'
 import type { PeakRow } from '../figures.ts'
 import { drivePeak } from '../load/drive.ts'
-import type { Plan } from '../plan.ts'
+import { orientation, type Plan } from '../plan.ts'
 import { type Stage, takesPart } from '../stage.ts'
 import { type Work, works } from '../work.ts'
 import { median } from './statistics.ts'
 import { measureWindow, type Window } from './window.ts'
-
-/** These run shorter, and only once outside the first work: nothing is measured against them here. */
-const orientation: readonly string[] = ['direct', 'nginx']
 
 /** Whose identity lane is measured beside its hub lane, round by round. */
 const twinned = 'turnout'
