@@ -1,22 +1,91 @@
-// The micro-timings of the response cache: the key of a request, and an answer that takes the place of another one.
+// The micro-timings of the response cache: the key of a request, a whole miss, a hit, and an answer that takes the place of another one.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { parseConfig } from '../src/config/load.ts'
 import { dialects } from '../src/dialects/index.ts'
+import type { Good } from '../src/gateway/attempt.ts'
+import { createCaching } from '../src/gateway/cache.ts'
 import { keyOf } from '../src/gateway/cacheKey.ts'
+import { type Call, openCall } from '../src/gateway/call.ts'
 import { createMemoryStore } from '../src/state/cache/memoryStore.ts'
+import { createResponseCache } from '../src/state/cache/responseCache.ts'
 import type { Case } from './microCases.ts'
 import { makeBody, makeReply } from './wire.ts'
 
 const inbound = dialects.get('openai-chat')!.inbound!
+const limits = { maxDepth: 128, maxMessages: 10_000 }
+
+const { snapshot } = parseConfig(
+  JSON.stringify({
+    providers: { up: { kind: 'openai', apiKey: 'sk-test-upstream-0000000000' } },
+    routes: {
+      'bench-small': {
+        targets: ['up/bench-model-2025-08-07'],
+        cache: { deterministicOnly: false, coalesce: false },
+      },
+    },
+    keys: [{ name: 'bench', key: 'sk-test-bench-0000000000000000' }],
+  }),
+  { env: {}, version: 1 },
+)
+const route = snapshot.routes.get('bench-small')!
+const [target] = route.targets
+
+/** Requests of 1 KB through a cache of their own; nothing is written, sent or fetched. */
+export const passCache = () => {
+  const cache = createResponseCache({
+    settings: { size: 64 * 1024 ** 2, compressAbove: 4096, persist: false, diskSize: 0 },
+  })
+  const caching = createCaching({
+    cache,
+    settle: () => undefined,
+    random: Math.random,
+    now: Date.now,
+    nextId: () => 1,
+    hashUser: undefined,
+    travel: () => Promise.reject(new Error('nothing becomes stale here')),
+  })
+  const inspected = inbound.inspect(makeBody('bench-small', 1024), limits)
+  const [key] = [...snapshot.keys.values()]
+  const reply = makeReply(820)
+  const facts = {
+    id: 'chatcmpl-bench0000000000000000000000',
+    model: target!.model,
+    usage: undefined,
+    finish: 'stop',
+    contentBytes: 260,
+  }
+  const attempt = { target, model: target!.model, losses: [], lane: 'identity', facts, bill: { nanoUsd: 1000 } }
+  const good = { attempt, exchange: { status: 200, stream: undefined, body: reply } } as unknown as Good
+  const reader = { headers: {} } as IncomingMessage
+  const fetcher = { headers: { 'cache-control': 'no-cache' } } as unknown as IncomingMessage
+  const res = { on: () => res, writeHead: () => res, end: () => res } as unknown as ServerResponse
+  const dialect = dialects.get('openai-chat')!
+  const open = (req: IncomingMessage): Call => {
+    const call = openCall(req, res, { number: 1, now: performance.now(), snapshot, dialect, doorHeaders: [] })
+    return Object.assign(call, { key, route, inspected })
+  }
+  /** Digits in the prompt: another request each time. */
+  const digits = inspected.raw.indexOf('You answer')
+  let n = 0
+  return {
+    /** What is no cost of the cache. */
+    open: () => open(fetcher),
+    async miss(): Promise<void> {
+      const call = open(fetcher)
+      await caching.serve(call, route)
+      call.attempts.push(good.attempt)
+      call.cache!.flight!.land(good, 'application/json', [reply])
+    },
+    /** As `miss`, of a request that came never before. */
+    fresh(): Promise<void> {
+      inspected.raw.write(String(n++ % 1e9).padStart(9, '0'), digits, 'latin1')
+      return this.miss()
+    },
+    hit: () => caching.serve(open(reader), route),
+  }
+}
 
 export const cacheCases = (): Case[] => {
-  const { snapshot } = parseConfig(
-    JSON.stringify({
-      providers: { up: { kind: 'openai', apiKey: 'sk-test-upstream-0000000000' } },
-      routes: { 'bench-small': 'up/bench-model-2025-08-07' },
-    }),
-    { env: {}, version: 1 },
-  )
-  const [target] = snapshot.routes.get('bench-small')!.targets
   const parts = {
     tenant: 'key:bench',
     route: 'bench-small',
@@ -27,7 +96,7 @@ export const cacheCases = (): Case[] => {
     strict: false,
   }
   const keys = [1, 100, 400].map((kilobytes): Case => {
-    const inspected = inbound.inspect(makeBody('bench-small', kilobytes * 1024), { maxDepth: 128, maxMessages: 10_000 })
+    const inspected = inbound.inspect(makeBody('bench-small', kilobytes * 1024), limits)
     return { name: `cache: key of a ${kilobytes} KB request`, work: () => keyOf(parts, inspected) }
   })
   const store = createMemoryStore({ size: () => 64 * 1024 ** 2, now: Date.now })

@@ -5,7 +5,7 @@ import type { CacheEntry } from '../state/cache/entry.ts'
 import { exactly } from '../state/cache/pack.ts'
 import type { ResponseCache } from '../state/cache/responseCache.ts'
 import type { Good } from './attempt.ts'
-import { Flight, Flights, type Room } from './cacheFlight.ts'
+import { Flight, Flights, type Tower } from './cacheFlight.ts'
 import { follow } from './cacheFollow.ts'
 import { unfitness, unkept } from './cacheJudge.ts'
 import { keyOf, tenantOf } from './cacheKey.ts'
@@ -29,10 +29,12 @@ interface Asked {
 
 export interface Caching {
   /**
-   * True when the request was answered out of the cache, or along with another one. Else it has to be fetched.
-   * @throws Refusal `not_cached` where the client wants no other answer; `invalid_value` for headers that mean nothing; ClientGone
+   * True when the request was answered out of the cache, or along with another one. Else it has to be fetched; that is known at once
+   * where nothing has to be waited for.
+   * @throws (or rejects with) Refusal `not_cached` where the client wants no other answer; `invalid_value` for headers that mean nothing;
+   * ClientGone
    */
-  serve(call: Call, plan: Plan): Promise<boolean>
+  serve(call: Call, plan: Plan): boolean | Promise<boolean>
   /** Answers a request whose targets all failed with a stale answer, if there is one that may be used. */
   rescue(call: Call): Promise<boolean>
 }
@@ -61,14 +63,23 @@ export function createCaching(parts: CachingParts): Caching {
   const flights = new Flights()
   /** Keys whose answers are being fetched anew. */
   const refreshing = new Set<string>()
-  const room: Room = { held: 0, tally: cache, limit: () => cache.size / 2 }
+  const tower: Tower = {
+    room: { held: 0, tally: cache, limit: () => cache.size / 2 },
+    closed: (flight) => flights.remove(flight),
+    landed: keep,
+  }
 
   /** An answer that the request may have. A stale one is given while a new one is fetched, or remembered for when all targets fail. */
-  async function fromStore(call: Call, plan: Plan, asked: Asked): Promise<boolean> {
+  function fromStore(call: Call, plan: Plan, asked: Asked): boolean | Promise<boolean> {
+    const found = cache.store.get(asked.key)
+    if (found === undefined) return false
+    return found instanceof Promise
+      ? found.then((entry) => entry !== undefined && use(call, plan, asked, entry))
+      : use(call, plan, asked, found)
+  }
+
+  function use(call: Call, plan: Plan, asked: Asked, entry: CacheEntry): boolean | Promise<boolean> {
     const { key, wishes } = asked
-    const found = cache.store.get(key)
-    const entry = found instanceof Promise ? await found : found
-    if (!entry) return false
     const time = now()
     if (time - entry.storedAt > wishes.maxAge) return false
     if (time < entry.expiresAt) return replay(call, entry, { status: 'hit' }, settle)
@@ -91,18 +102,8 @@ export function createCaching(parts: CachingParts): Caching {
 
   function lead(call: Call, { key, target, wishes }: Asked): void {
     const settings = call.route!.cache!
-    const flight = new Flight({
-      key,
-      framing: framingOf(call),
-      target,
-      leader: call,
-      ttl: Math.min(settings.ttl, wishes.ttl),
-      maxBytes: settings.maxEntryBytes,
-      room,
-      closed: (done) => flights.remove(done),
-      born: cache.epoch,
-      landed: keep,
-    })
+    const ttl = Math.min(settings.ttl, wishes.ttl)
+    const flight = new Flight(tower, key, framingOf(call), target, call, ttl, settings.maxEntryBytes, cache.epoch)
     call.cache!.flight = flight
     if (settings.coalesce) flights.add(flight)
   }
@@ -157,14 +158,38 @@ export function createCaching(parts: CachingParts): Caching {
     }
   }
 
+  /** The call of another request that wants the same. */
+  function otherOf(call: Call, { key }: Asked): Flight | undefined {
+    return call.route!.cache!.coalesce ? flights.find(key, framingOf(call)) : undefined
+  }
+
+  /** Waits for what the store says, and goes along with others as long as that may come to something. */
+  async function wait(call: Call, plan: Plan, asked: Asked, first: boolean | Promise<boolean>): Promise<boolean> {
+    if (first !== false && (await first)) return true
+    for (let joins = 0; joins < MAX_JOINS && !asked.wishes.only; joins++) {
+      const flight = otherOf(call, asked)
+      if (!flight) break
+      if (await follow(call, flight, settle)) return true
+      if (await fromStore(call, plan, asked)) return true
+    }
+    return fetchIt(call, asked)
+  }
+
+  /** False: the answer has to be fetched. For others, too, if it may be kept. */
+  function fetchIt(call: Call, asked: Asked): false {
+    if (asked.wishes.only) throw notCached()
+    if (asked.wishes.write) lead(call, asked)
+    return false
+  }
+
   return {
-    async serve(call, plan) {
+    serve(call, plan) {
       const turn = openTurn()
       call.cache = turn
       const route = call.route!
       const settings = route.cache!
       const wishes = readWishes(call.req.headers)
-      const [target] = reachable(call, plan.targets)
+      const target = reachable(call, plan.targets)[0]
       if (!target) return false
       turn.reason =
         !wishes.read && !wishes.write && !wishes.only
@@ -191,16 +216,9 @@ export function createCaching(parts: CachingParts): Caching {
       )
       turn.key = key
       const asked = { key, target, wishes }
-      for (let joins = 0; wishes.read; joins++) {
-        if (await fromStore(call, plan, asked)) return true
-        if (wishes.only) break
-        const flight = joins < MAX_JOINS && settings.coalesce ? flights.find(key, framingOf(call)) : undefined
-        if (!flight) break
-        if (await follow(call, flight, settle)) return true
-      }
-      if (wishes.only) throw notCached()
-      if (wishes.write) lead(call, asked)
-      return false
+      if (!wishes.read) return fetchIt(call, asked)
+      const found = fromStore(call, plan, asked)
+      return found === false && !otherOf(call, asked) ? fetchIt(call, asked) : wait(call, plan, asked, found)
     },
     async rescue(call) {
       const entry = call.cache?.fallback

@@ -37,18 +37,9 @@ export interface Room {
   readonly limit: () => number
 }
 
-export interface FlightOptions {
-  readonly key: string
-  readonly framing: Framing
-  readonly target: Target
-  readonly leader: Call
-  /** Milliseconds that its answer may be kept; 0 = not at all. */
-  readonly ttl: number
-  /** Largest answer that is kept or shared. */
-  readonly maxBytes: number
+/** What flights have to do with the world around them; the same for all. */
+export interface Tower {
   readonly room: Room
-  /** When it began, in the count of removals. */
-  readonly born: number
   /** Called once when nobody may join any more. */
   readonly closed: (flight: Flight) => void
   /** Makes an entry of the whole answer; of a stream that was too long to be held the pieces are missing. */
@@ -60,12 +51,19 @@ export interface FlightOptions {
   ) => CacheEntry | undefined
 }
 
+const nobody: ReadonlySet<Follower> = new Set()
+const failed: Ending = { kind: 'failed' }
+
 export class Flight {
   readonly key: string
   readonly framing: Framing
   readonly target: Target
   readonly leader: Call
+  /** Milliseconds that its answer may be kept; 0 = not at all. */
   readonly ttl: number
+  /** Largest answer that is kept or shared. */
+  readonly maxBytes: number
+  /** When it began, in the count of removals. */
   readonly born: number
   /** Of a stream that has begun. */
   contentType: string | undefined
@@ -74,8 +72,9 @@ export class Flight {
   first = 0
   /** The upstream was stopped because a follower of a long stream lags behind. */
   onRoom: (() => void) | undefined
-  readonly #options: FlightOptions
-  readonly #followers = new Set<Follower>()
+  readonly #tower: Tower
+  /** Undefined until somebody joins: hardly ever does anybody. */
+  #joined: Set<Follower> | undefined
   #facts: ReplyFacts | undefined
   #token: Buffer | undefined
   #bytes = 0
@@ -84,20 +83,29 @@ export class Flight {
   #leaderless = false
   #over = false
 
-  constructor(options: FlightOptions) {
-    const { key, framing, target, leader, ttl, born } = options
+  constructor(
+    tower: Tower,
+    key: string,
+    framing: Framing,
+    target: Target,
+    leader: Call,
+    ttl: number,
+    maxBytes: number,
+    born: number,
+  ) {
+    this.#tower = tower
     this.key = key
     this.framing = framing
     this.target = target
     this.leader = leader
     this.ttl = ttl
+    this.maxBytes = maxBytes
     this.born = born
-    this.#options = options
   }
 
   /** Others wait for what the leader fetches. */
   get wanted(): boolean {
-    return this.#followers.size > 0
+    return this.#joined !== undefined && this.#joined.size > 0
   }
 
   /** Whether a request with this framing loses no time by waiting: a stream cannot be had from a document before all of it is there. */
@@ -107,11 +115,13 @@ export class Flight {
 
   /** Returns how to leave again. */
   join(follower: Follower): () => void {
-    const { tally } = this.#options.room
-    this.#followers.add(follower)
+    const { tally } = this.#tower.room
+    this.#joined ??= new Set()
+    const joined = this.#joined
+    joined.add(follower)
     tally.followers++
     return () => {
-      if (this.#followers.delete(follower)) tally.followers--
+      if (joined.delete(follower)) tally.followers--
       this.trim()
       if (this.wanted || !this.leader.gone || this.#over) return
       // Nobody is left: the upstream need not go on.
@@ -125,14 +135,14 @@ export class Flight {
     if (this.#over) return
     if (!this.wanted) return this.#close()
     this.#leaderless = true
-    this.#options.room.tally.leaderless++
+    this.#tower.room.tally.leaderless++
   }
 
   /** The stream has shown something good. `facts` grow with it. */
   begin(contentType: string, facts: ReplyFacts): void {
     this.contentType = contentType
     this.#facts = facts
-    for (const { wake } of this.#followers) wake()
+    if (this.#joined) for (const { wake } of this.#joined) wake()
   }
 
   /** The vendor's id as it stands in the bytes, with its quotes. */
@@ -144,17 +154,17 @@ export class Flight {
   /** Takes the next pieces of a stream; whoever calls may empty the list. */
   push(pieces: readonly Buffer[]): void {
     if (this.#overflown && !this.wanted) return
-    const { room, maxBytes } = this.#options
+    const { room } = this.#tower
     for (const piece of pieces) {
       this.pieces.push(piece)
       this.#hold(piece.length)
     }
-    if (!this.#overflown && (this.#bytes > maxBytes || room.held > room.limit())) {
+    if (!this.#overflown && (this.#bytes > this.maxBytes || room.held > room.limit())) {
       // Too long to be kept, or to be held for whoever may come: it goes on for those who are there.
       this.#overflown = true
       this.#close()
     }
-    for (const { wake } of this.#followers) wake()
+    if (this.#joined) for (const { wake } of this.#joined) wake()
     this.trim()
   }
 
@@ -185,20 +195,21 @@ export class Flight {
 
   #isLagging(): boolean {
     const total = this.first + this.pieces.length
-    for (const { taken } of this.#followers) if (taken < total) return true
+    for (const { taken } of this.#joined ?? nobody) if (taken < total) return true
     return false
   }
 
   #hold(bytes: number): void {
     this.#bytes += bytes
-    this.#options.room.held += bytes
+    this.#tower.room.held += bytes
   }
 
   /** The answer is whole and on record. `held` is its ending, or all of a document. */
   land(good: Good, contentType: string, held: readonly Buffer[]): void {
     if (this.#over) return
-    const pieces = this.#overflown ? undefined : [...this.pieces, ...held]
-    const entry = this.#options.landed(this, good, contentType, pieces)
+    const whole = this.pieces.length === 0 ? held : [...this.pieces, ...held]
+    const entry = this.#tower.landed(this, good, contentType, this.#overflown ? undefined : whole)
+    if (!this.wanted) return this.#end(failed)
     // The leader empties its list while the others are still being recorded.
     this.#end({ kind: 'landed', entry, held: [...held], cost: costOf(this.leader) })
   }
@@ -209,25 +220,28 @@ export class Flight {
 
   /** Whoever waits has to try for itself. Does nothing where it has ended. */
   fail(): void {
-    this.#end({ kind: 'failed' })
+    this.#end(failed)
   }
 
   #end(ending: Ending): void {
     if (this.#over) return
     this.#over = true
     this.#close()
-    const followers = [...this.#followers]
-    this.#followers.clear()
-    this.#options.room.tally.followers -= followers.length
-    if (this.#leaderless) this.#options.room.tally.leaderless--
-    for (const { end } of followers) end(ending)
+    const { tally } = this.#tower.room
+    if (this.#leaderless) tally.leaderless--
+    if (this.#joined !== undefined) {
+      const followers = [...this.#joined]
+      this.#joined.clear()
+      tally.followers -= followers.length
+      for (const { end } of followers) end(ending)
+    }
     this.#hold(-this.#bytes)
   }
 
   #close(): void {
     if (!this.#joinable) return
     this.#joinable = false
-    this.#options.closed(this)
+    this.#tower.closed(this)
   }
 }
 

@@ -16,6 +16,15 @@ export interface Wishes {
 
 const none: Wishes = { read: true, maxAge: Infinity, write: true, ttl: Infinity, only: false }
 
+/** The headers that were read last, and what they said: a client sends the same ones with each request. */
+let last: Headers & { readonly wishes: Wishes } = { control: undefined, own: undefined, ttl: undefined, wishes: none }
+
+interface Headers {
+  readonly control: string | undefined
+  readonly own: string | string[] | undefined
+  readonly ttl: string | string[] | undefined
+}
+
 /**
  * `cache-control` (RFC 9111, 5.2.1: no-cache, no-store, max-age, only-if-cached; others are passed over) and our own headers.
  * @throws Refusal `invalid_value` for values of ours that mean nothing: a typing error would else cost money in silence
@@ -24,11 +33,13 @@ export function readWishes(headers: IncomingHttpHeaders): Wishes {
   const control = headers['cache-control']
   const own = headers['x-turnout-cache']
   const ttl = headers['x-turnout-cache-ttl']
+  if (control === last.control && own === last.own && ttl === last.ttl) return last.wishes
   if (control === undefined && own === undefined && ttl === undefined) return none
   const wishes = { ...none }
   if (control !== undefined) obey(control, wishes)
   if (own !== undefined) obeyOwn(String(own).trim(), wishes)
   if (ttl !== undefined) wishes.ttl = readTtl(String(ttl).trim())
+  last = { control, own, ttl, wishes }
   return wishes
 }
 

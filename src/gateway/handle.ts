@@ -134,7 +134,10 @@ export function createHandle(gateway: Gateway): Handle {
       const plan = planFor(call)
       call.planAt = performance.now()
       if (wantsEcho(call)) return echo(call, plan)
-      if (call.route!.cache !== undefined && (await caching.serve(call, plan))) return
+      if (call.route!.cache !== undefined) {
+        const served = caching.serve(call, plan)
+        if (served !== false && (await served)) return
+      }
       await travel(call, plan)
     } catch (error) {
       if (await isRescued(call, error, caching)) return

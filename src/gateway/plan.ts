@@ -76,7 +76,8 @@ export function reachable(call: Call, whole: readonly Target[]): readonly Target
       'model',
     )
   }
+  if (chain.length < 2) return chain
   if (refusesFallback(call) || !call.route!.fallback) return chain.slice(0, 1)
-  const last = chain.findIndex(({ provider }) => !provider.fallback)
-  return last === -1 ? chain : chain.slice(0, last + 1)
+  for (let at = 0; at < chain.length - 1; at++) if (!chain[at]!.provider.fallback) return chain.slice(0, at + 1)
+  return chain
 }

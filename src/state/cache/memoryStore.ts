@@ -71,11 +71,15 @@ export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): Memo
     const place: Place = { entry, before: end, after: end }
     link(place, end)
     kept.set(entry.key, place)
-    const holding = byRoute.get(entry.route) ?? { entries: 0, bytes: 0 }
-    byRoute.set(entry.route, holding)
+    let holding = byRoute.get(entry.route)
+    if (!holding) {
+      holding = { entries: 0, bytes: 0 }
+      byRoute.set(entry.route, holding)
+    }
     holding.entries++
-    holding.bytes += sizeOf(entry)
-    bytes += sizeOf(entry)
+    const taken = sizeOf(entry)
+    holding.bytes += taken
+    bytes += taken
   }
 
   function take(place: Place): void {
@@ -84,9 +88,29 @@ export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): Memo
     kept.delete(entry.key)
     const holding = byRoute.get(entry.route)!
     holding.entries--
-    holding.bytes -= sizeOf(entry)
+    const taken = sizeOf(entry)
+    holding.bytes -= taken
     if (holding.entries === 0) byRoute.delete(entry.route)
-    bytes -= sizeOf(entry)
+    bytes -= taken
+  }
+
+  /** Takes the place of an earlier answer: cheaper than to find a new one. */
+  function replace(place: Place, entry: CacheEntry, limit: number): void {
+    const before = place.entry
+    const more = sizeOf(entry) - sizeOf(before)
+    place.entry = entry
+    byRoute.get(entry.route)!.bytes += more
+    bytes += more
+    use(place)
+    gone?.(before, 'replaced')
+    makeRoom(limit)
+  }
+
+  /** Puts it where what was asked for last is. */
+  function use(place: Place): void {
+    if (place.after === end) return
+    unlink(place)
+    link(place, end)
   }
 
   function drop(place: Place, why: Farewell): void {
@@ -106,16 +130,17 @@ export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): Memo
         drop(place, 'expired')
         return undefined
       }
-      unlink(place)
-      link(place, end)
+      use(place)
       return place.entry
     },
     put(entry) {
       const before = kept.get(entry.key)
-      if (before) drop(before, 'replaced')
       const limit = size()
-      if (sizeOf(entry) > limit) return
-      makeRoom(limit - sizeOf(entry))
+      const needed = sizeOf(entry)
+      if (before && before.entry.route === entry.route && needed <= limit) return replace(before, entry, limit)
+      if (before) drop(before, 'replaced')
+      if (needed > limit) return
+      makeRoom(limit - needed)
       add(entry)
     },
     swap(before, after) {
