@@ -10,6 +10,7 @@ import { FrameSplitter } from '../src/dialects/sse.ts'
 import { createLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { armCases } from './armCases.ts'
+import { budgetCases } from './budgetCases.ts'
 import { cacheCases } from './cacheCases.ts'
 import { makeFolder } from './folders.ts'
 import { keyCases } from './keyCases.ts'
@@ -135,6 +136,7 @@ const cases: Case[] = [
   ...armCases(),
   ...cacheCases(),
   ...limitCases(),
+  ...budgetCases(),
   ...translateCases(),
 ]
 
