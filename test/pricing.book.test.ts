@@ -9,6 +9,7 @@ import { createPriceMapLayer, type PriceLayer, patternOf } from '../src/pricing/
 import { modelCandidates } from '../src/pricing/names.ts'
 import { loadOverlay, readOverlay } from '../src/pricing/overlay.ts'
 import { type ModelPriceInput, pricesSchema } from '../src/pricing/priceSchema.ts'
+import { ceilingOf, compileRates, type PriceVariant, type RateSet } from '../src/pricing/rates.ts'
 import fc from './support/seededCheck.ts'
 
 const usage = (some: Partial<Usage>): Usage => ({ ...noUsage(), ...some })
@@ -249,6 +250,48 @@ describe('arithmetic', () => {
     expect(book.ceiling('openai', 'text-embedding-3-small', 1000, 0)).toBe(20_000)
     expect(book.ceiling('openai', 'text-embedding-3-small', 1000, 1)).toBeNull()
     expect(book.ceiling('vllm', 'x', 1, 1)).toBeNull()
+  })
+})
+
+describe('ceilings', () => {
+  it('are what whole numbers of any length give, in whichever way they are summed', () => {
+    const rate = fc.oneof(
+      fc.constant(undefined),
+      fc.bigInt({ min: 0n, max: 60_000n }).map((nano) => nano * 1_000_000_000n),
+      fc.bigInt({ min: 0n, max: 10n ** 16n }),
+    )
+    const rates = fc.record({ input: rate, cacheWrite5m: rate, audioIn: rate, output: rate, reasoning: rate })
+    const tokens = fc.oneof(
+      fc.nat(300_000),
+      fc.maxSafeNat().map((most) => Math.floor(most / 2)),
+    )
+    const known = (set: RateSet): RateSet =>
+      Object.fromEntries(Object.entries(set).filter(([, value]) => value !== undefined))
+    /** Straight from the definition, band by band. */
+    const expected = (variant: PriceVariant, prompt: number, answer: number): number | undefined => {
+      let set: RateSet = {}
+      let most = 0n
+      for (const { above, rates } of [{ above: -1, rates: variant.base }, ...variant.tiers]) {
+        set = { ...set, ...rates }
+        if (above >= prompt) continue
+        const max = (...all: (bigint | undefined)[]) => all.reduce((a, b) => (b! > (a ?? -1n) ? b : a), undefined)
+        const asked = max(set.input, set.cacheWrite5m, set.audioIn)
+        const told = max(set.output, set.reasoning)
+        if ((asked === undefined && prompt > 0) || (told === undefined && answer > 0)) return undefined
+        const sum = (variant.perRequest ?? 0n) + BigInt(prompt) * (asked ?? 0n) + BigInt(answer) * (told ?? 0n)
+        if (sum > most) most = sum
+      }
+      const nano = Number((most + 999_999_999n) / 1_000_000_000n)
+      return Number.isSafeInteger(nano) ? nano : undefined
+    }
+    fc.assert(
+      fc.property(rates, rates, fc.nat(200_000), rate, tokens, tokens, (base, more, above, perRequest, a, b) => {
+        const variant: PriceVariant = { base: known(base), tiers: [{ above, rates: known(more) }] }
+        if (perRequest !== undefined) variant.perRequest = perRequest
+        expect(ceilingOf(compileRates(variant), a, b)).toBe(expected(variant, a, b))
+      }),
+      { numRuns: 2_000 },
+    )
   })
 })
 

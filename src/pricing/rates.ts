@@ -41,9 +41,17 @@ interface Band {
   /** Pico-USD per token; all integers when `fast`. */
   pico: Record<RateClass, number>
   atto: Record<RateClass, bigint>
+  /** The dearest class of a prompt's tokens and of an answer's, in atto-USD and pico-USD; -1 = none has a price. */
+  dearestAsked: Rate
+  dearestTold: Rate
   /** Up to this many tokens in all, sums of `pico` stay exact integers of a double. 0 = take the bigint way. */
   safeTokens: number
   partial: boolean
+}
+
+interface Rate {
+  pico: number
+  atto: bigint
 }
 
 /** A price list ready for use. */
@@ -116,14 +124,27 @@ export function amountOf(rates: Rates, usage: Usage): Amount {
  * dearest band they can reach. Nano-USD, rounded up; undefined when a price is missing. For reservations of budgets.
  */
 export function ceilingOf(rates: Rates, promptTokens: number, outputTokens: number): number | undefined {
-  let most = 0n
+  let most = 0
   for (const band of rates.bands) {
     if (band.above >= promptTokens) continue
-    const a = band.atto
-    const asked = dearest(a.input, a.cacheRead, a.cacheWrite5m, a.cacheWrite1h, a.audioIn, a.cacheReadAudio)
-    const told = dearest(a.output, a.reasoning, a.audioOut, a.imageOut)
-    if ((asked < 0n && promptTokens > 0) || (told < 0n && outputTokens > 0)) return undefined
-    const sum = rates.perRequestAtto + BigInt(promptTokens) * asked + BigInt(outputTokens) * (told < 0n ? 0n : told)
+    const { dearestAsked: asked, dearestTold: told } = band
+    if ((asked.pico < 0 && promptTokens > 0) || (told.pico < 0 && outputTokens > 0)) return undefined
+    if (!(promptTokens + outputTokens <= band.safeTokens)) return bigCeiling(rates, promptTokens, outputTokens)
+    // Nothing is asked for of what has no price.
+    const sum = rates.perRequestPico + promptTokens * asked.pico + outputTokens * told.pico
+    if (sum > most) most = sum
+  }
+  const rest = most % 1000
+  return (most - rest) / 1000 + (rest > 0 ? 1 : 0)
+}
+
+/** As `ceilingOf`, for sums that a double cannot hold. */
+function bigCeiling(rates: Rates, promptTokens: number, outputTokens: number): number | undefined {
+  let most = 0n
+  for (const { above, dearestAsked: asked, dearestTold: told } of rates.bands) {
+    if (above >= promptTokens) continue
+    if ((asked.atto < 0n && promptTokens > 0) || (told.atto < 0n && outputTokens > 0)) return undefined
+    const sum = rates.perRequestAtto + BigInt(promptTokens) * asked.atto + BigInt(outputTokens) * told.atto
     if (sum > most) most = sum
   }
   const nano = Number((most + nanoFromAtto - 1n) / nanoFromAtto)
@@ -182,10 +203,16 @@ function compileBand(above: number, given: RateSet, { by, of }: { by: bigint; of
       rateClasses.map((name) => [name, atto[name] < 0n ? -1 : Number(atto[name] / pico)]),
     ) as Record<RateClass, number>,
     atto,
+    dearestAsked: rateOf(
+      dearest(atto.input, atto.cacheRead, atto.cacheWrite5m, atto.cacheWrite1h, atto.audioIn, atto.cacheReadAudio),
+    ),
+    dearestTold: rateOf(dearest(atto.output, atto.reasoning, atto.audioOut, atto.imageOut)),
     safeTokens: fast ? Number(safe > 10n ** 12n ? 10n ** 12n : safe) : 0,
     partial: values.some((rate) => rate < 0n),
   }
 }
+
+const rateOf = (atto: bigint): Rate => ({ atto, pico: atto < 0n ? -1 : Number(atto / pico) })
 
 function bandFor(bands: Band[], prompt: number): Band {
   let band = bands[0] as Band

@@ -1,5 +1,6 @@
 // The most that one upstream call can be billed, from numbers alone: what a budget holds back before the call is made.
 import type { PriceBook } from './book.ts'
+import type { ModelInfo } from './layer.ts'
 
 /** Upper bounds of what one item of a kind takes up, in prompt tokens. Undefined = only the model's window bounds it. */
 export interface ModalityBounds {
@@ -51,8 +52,9 @@ export type WorstCase =
  */
 export const defaultBounds: ModalityBounds = { image: 50_000 }
 
-/** Names for "let the account decide" and for the list price; see book.ts for the latter. */
-const undecided = new Set(['', 'auto'])
+/** The vendor's account decides. */
+const isUndecided = (tier: string | null | undefined): tier is '' | null | undefined =>
+  tier === undefined || tier === null || tier === '' || tier.toLowerCase() === 'auto'
 
 const hour = 3_600_000
 
@@ -72,8 +74,9 @@ export interface WorstCases {
   ): number | undefined
 }
 
-/** How a model's price may change with the tier and the time; found once a model. */
-interface Shifts {
+/** What is known of a model, and how its price may change with the tier and the time; found once. */
+interface Found {
+  readonly info: ModelInfo
   /** The dearest tier above the list price; undefined = the list price is the dearest. */
   readonly dearestTier: string | undefined
   /** Times at which another price begins: Unix milliseconds, and seconds of the UTC day. */
@@ -86,16 +89,36 @@ const MAX_MODELS = 5_000
 
 /** Worst cases by the prices of one book. Make it anew with the book: it remembers what it found there. */
 export function createWorstCases(book: PriceBook): WorstCases {
-  const cache = new Map<string, Shifts>()
+  const cache = new Map<string, Map<string, Found>>()
+  let cached = 0
 
-  const shiftsOf = (provider: string, model: string): Shifts => {
-    const id = `${provider}/${model}`
-    const known = cache.get(id)
+  const find = (provider: string, model: string): Found => {
+    const known = cache.get(provider)?.get(model)
     if (known) return known
-    if (cache.size >= MAX_MODELS) cache.clear()
-    const shifts = findShifts(book, provider, model)
-    cache.set(id, shifts)
-    return shifts
+    if (cached >= MAX_MODELS) {
+      cache.clear()
+      cached = 0
+    }
+    const found = findOut(book, provider, model)
+    const models = cache.get(provider) ?? new Map<string, Found>()
+    cache.set(provider, models.set(model, found))
+    cached++
+    return found
+  }
+
+  /** At one moment. Whatever tier was asked for, a vendor may fall back to the standard one. */
+  function ceilingAt(
+    provider: string,
+    model: string,
+    promptTokens: number,
+    outputTokens: number,
+    tier: string | undefined,
+    at: number | undefined,
+  ): number | null {
+    const list = book.ceiling(provider, model, promptTokens, outputTokens, at === undefined ? undefined : { at })
+    if (tier === undefined || list === null) return list
+    const other = book.ceiling(provider, model, promptTokens, outputTokens, { serviceTier: tier, at })
+    return other === null ? null : Math.max(list, other)
   }
 
   function ceilingOf(
@@ -103,21 +126,20 @@ export function createWorstCases(book: PriceBook): WorstCases {
     model: string,
     promptTokens: number,
     outputTokens: number,
-    { serviceTier, at = Date.now(), lasts = hour }: WorstCaseOptions,
+    options: WorstCaseOptions,
+    { dearestTier, dates, seconds }: Found,
   ): number | null {
-    const { dearestTier, dates, seconds } = shiftsOf(provider, model)
-    const tier = serviceTier ?? ''
-    const open = undecided.has(tier.toLowerCase())
+    const { serviceTier } = options
+    const tier = isUndecided(serviceTier) ? dearestTier : serviceTier
+    // Most prices are the same at any time.
+    if (dates.length + seconds.length === 0)
+      return ceilingAt(provider, model, promptTokens, outputTokens, tier, undefined)
+    const { at = Date.now(), lasts = hour } = options
     let most = -1
-    const look = (serviceTier: string | undefined, when: number): boolean => {
-      const ceiling = book.ceiling(provider, model, promptTokens, outputTokens, { serviceTier, at: when })
-      if (ceiling !== null && ceiling > most) most = ceiling
-      return ceiling !== null
-    }
     for (const when of timesWithin(dates, seconds, at, at + lasts)) {
-      // Whatever tier was asked for, a vendor may fall back to the standard one.
-      if (!look(undefined, when)) return null
-      if (open ? dearestTier !== undefined && !look(dearestTier, when) : !look(tier, when)) return null
+      const ceiling = ceilingAt(provider, model, promptTokens, outputTokens, tier, when)
+      if (ceiling === null) return null
+      most = Math.max(most, ceiling)
     }
     return most
   }
@@ -125,7 +147,8 @@ export function createWorstCases(book: PriceBook): WorstCases {
   const worstCases: WorstCases = {
     of(provider, model, facts, options = {}) {
       if (facts.unbounded) return { nanoUsd: null, unknown: 'unbounded' }
-      const info = book.info(provider, model)
+      const found = find(provider, model)
+      const { info } = found
       const promptTokens = boundPrompt(facts, options.bounds ?? defaultBounds, info.contextWindow)
       if (promptTokens === undefined) return { nanoUsd: null, unknown: 'media' }
       const each = facts.maxTokens ?? info.maxOutput ?? info.contextWindow
@@ -133,11 +156,11 @@ export function createWorstCases(book: PriceBook): WorstCases {
       const outputTokens = Math.ceil((each + (facts.uncappedTokens ?? 0)) * Math.max(1, facts.n))
       if (!Number.isSafeInteger(promptTokens) || !Number.isSafeInteger(outputTokens))
         return { nanoUsd: null, unknown: 'price' }
-      const nanoUsd = ceilingOf(provider, model, promptTokens, outputTokens, options)
+      const nanoUsd = ceilingOf(provider, model, promptTokens, outputTokens, options, found)
       return nanoUsd === null ? { nanoUsd, unknown: 'price' } : { nanoUsd, promptTokens, outputTokens }
     },
     fit(provider, model, facts, room, options = {}) {
-      const info = book.info(provider, model)
+      const { info } = find(provider, model)
       const costOf = (maxTokens: number): number | null =>
         worstCases.of(provider, model, { ...facts, maxTokens }, options).nanoUsd
       // A cap beyond what the model can do is refused by some vendors.
@@ -165,6 +188,7 @@ function boundPrompt(
   contextWindow: number | undefined,
 ): number | undefined {
   let sum = Math.max(0, Math.ceil(textTokens))
+  if (images + audio + files === 0) return sum
   for (const [count, bound] of [
     [images, bounds.image],
     [audio, bounds.audio],
@@ -177,8 +201,8 @@ function boundPrompt(
   return sum
 }
 
-function findShifts(book: PriceBook, provider: string, model: string): Shifts {
-  const { serviceTiers, variants } = book.explain(provider, model)
+function findOut(book: PriceBook, provider: string, model: string): Found {
+  const { info, serviceTiers, variants } = book.explain(provider, model)
   let dearestTier: string | undefined
   let most = { by: 1n, of: 1n }
   for (const [name, factor] of serviceTiers) {
@@ -187,6 +211,7 @@ function findShifts(book: PriceBook, provider: string, model: string): Shifts {
     most = factor
   }
   return {
+    info,
     dearestTier,
     dates: variants.flatMap(({ from }) => from ?? []),
     seconds: variants.flatMap(({ window }) => (window ? [window.start, window.end] : [])),
