@@ -377,7 +377,10 @@ export function createTurnout(options: TurnoutOptions): Turnout {
 /** Prices belong to a snapshot, because its configuration may name some; token ratios are learnt across all of them. */
 function createRates(tokens: TokenCounter, log: Log): (snapshot: Snapshot) => Rates {
   const known = new WeakMap<Snapshot, Rates>()
+  /** Of the snapshot in force, most likely: it is asked for several times a request. */
+  let last: { snapshot: Snapshot; rates: Rates } | undefined
   return (snapshot) => {
+    if (last?.snapshot === snapshot) return last.rates
     let rates = known.get(snapshot)
     if (!rates) {
       const kindOf = (name: string): string => snapshot.providers.get(name)?.kind.name ?? name
@@ -388,6 +391,7 @@ function createRates(tokens: TokenCounter, log: Log): (snapshot: Snapshot) => Ra
       rates = { prices: createPriceBook(layers, kindOf), tokens }
       known.set(snapshot, rates)
     }
+    last = { snapshot, rates }
     return rates
   }
 }

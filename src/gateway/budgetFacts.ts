@@ -1,7 +1,8 @@
 // Which budgets concern an attempt, and by which names they count it.
-import type { BudgetSettings } from '../config/limitTypes.ts'
+import type { BudgetSettings, TeamLimits } from '../config/limitTypes.ts'
 import type { ApiKey, Route, Snapshot } from '../config/snapshot.ts'
-import type { ScopeFacts } from '../state/scope.ts'
+import type { AppliedBudget } from '../state/budgets/budget.ts'
+import { addApplied, type ScopeFacts } from '../state/scope.ts'
 
 /** Who spends: all that is known of a request without its text. */
 export interface Spender {
@@ -16,14 +17,33 @@ export interface Spender {
 
 type Lists = readonly (readonly BudgetSettings[] | undefined)[]
 
-/** Those at the top level, and those that the key, its team and the route bring along; undefined when there are none at all. */
-export function budgetLists({ snapshot, key, route }: Omit<Spender, 'user' | 'target'>): Lists | undefined {
-  const own = key?.budgets
-  const teams = key?.team === undefined ? undefined : snapshot.teams.get(key.team)?.budgets
-  const routes = route?.budgets
-  if (!(snapshot.budgets.length > 0 || own?.length || teams?.length || routes?.length)) return undefined
-  return [snapshot.budgets, own, teams, routes]
+type Payer = Omit<Spender, 'user' | 'target'>
+
+/** Those at the top level, and those that the key, its team and the route bring along. */
+export function budgetLists({ snapshot, key, route }: Payer): Lists {
+  return [snapshot.budgets, key?.budgets, teamOf(snapshot, key)?.budgets, route?.budgets]
 }
+
+/** Whether there are any at all. */
+export function hasBudgets({ snapshot, key, route }: Payer): boolean {
+  if (snapshot.budgets.length > 0 || (route !== undefined && route.budgets.length > 0)) return true
+  if (key === undefined) return false
+  return (key.budgets?.length ?? 0) > 0 || (teamOf(snapshot, key)?.budgets.length ?? 0) > 0
+}
+
+/** Those of `budgetLists` that concern an attempt. */
+export function budgetsOf({ snapshot, key, route }: Payer, facts: ScopeFacts): AppliedBudget[] {
+  const found: AppliedBudget[] = []
+  addApplied(found, snapshot.budgets, facts)
+  if (key?.budgets) addApplied(found, key.budgets, facts)
+  const team = teamOf(snapshot, key)
+  if (team) addApplied(found, team.budgets, facts)
+  if (route) addApplied(found, route.budgets, facts)
+  return found
+}
+
+export const teamOf = (snapshot: Snapshot, key: ApiKey | undefined): TeamLimits | undefined =>
+  key?.team === undefined ? undefined : snapshot.teams.get(key.team)
 
 /** Every budget of a configuration. */
 export function allBudgets(snapshot: Snapshot): BudgetSettings[] {
@@ -52,7 +72,12 @@ export class SpenderFacts implements ScopeFacts {
   readonly #hashUser: (user: string) => string
   #user: string | undefined
 
-  constructor({ key, route, user, target }: Spender, hashUser: (user: string) => string) {
+  constructor(
+    { key, route }: Pick<Spender, 'key' | 'route'>,
+    user: string | undefined,
+    target: string | undefined,
+    hashUser: (user: string) => string,
+  ) {
     this.key = key?.name
     this.team = key?.team
     this.route = route?.name

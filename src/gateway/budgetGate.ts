@@ -1,14 +1,15 @@
 // Budgets on the journey: each attempt reserves the most that it may cost before it is made, and is settled to what it cost.
 import type { BudgetSettings } from '../config/limitTypes.ts'
 import type { Target } from '../config/snapshot.ts'
+import type { CostBounds } from '../dialects/dialect.ts'
 import { Refusal } from '../dialects/errors.ts'
 import type { PriceBook } from '../pricing/book.ts'
 import { createWorstCases, type WorstCase, type WorstCaseFacts, type WorstCases } from '../pricing/worstCase.ts'
 import type { AppliedBudget, BudgetRefusal, Budgets, Reservation } from '../state/budgets/budget.ts'
-import { findApplied, type ScopeFacts, scopeOf } from '../state/scope.ts'
+import { scopeOf } from '../state/scope.ts'
 import { upperBoundPromptTokens } from '../telemetry/tokens/bound.ts'
 import type { Rates } from './bill.ts'
-import { budgetLists, SpenderFacts } from './budgetFacts.ts'
+import { budgetLists, budgetsOf, hasBudgets, SpenderFacts, teamOf } from './budgetFacts.ts'
 import { BudgetExceeded } from './budgetRefusal.ts'
 import { type Attempt, type Call, userOf } from './call.ts'
 import { modelFor } from './headers.ts'
@@ -63,14 +64,17 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
   const { budgets } = parts
   /** Prices change with the configuration, and what was found out about them with it. */
   const found = new WeakMap<PriceBook, WorstCases>()
+  let last: { prices: PriceBook; cases: WorstCases } | undefined
   const worstCasesOf = ({ prices }: Rates): WorstCases => {
-    let cases = found.get(prices)
-    if (!cases) {
-      cases = createWorstCases(prices)
-      found.set(prices, cases)
-    }
+    if (last?.prices === prices) return last.cases
+    const cases = found.get(prices) ?? createWorstCases(prices)
+    found.set(prices, cases)
+    last = { prices, cases }
     return cases
   }
+
+  const isKnown = (list: readonly BudgetSettings[] | undefined): boolean =>
+    list === undefined || list.every(budgets.isRestored)
 
   /** A smaller answer, where all that refuse this one say that it will do, and nobody else has set a cap. */
   function shorten(ask: Asked, applied: readonly AppliedBudget[], refusal: BudgetRefusal): Held | undefined {
@@ -95,12 +99,18 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
 
   return {
     ready(call) {
-      const lists = budgetLists(call)
-      if (lists === undefined) return undefined
-      let known = true
-      for (const list of lists) for (const setting of list ?? []) known &&= budgets.isRestored(setting)
+      if (!hasBudgets(call)) return undefined
+      const { snapshot, key, route } = call
+      const team = teamOf(snapshot, key)
+      const known =
+        budgets.areRestored(snapshot.budgets) &&
+        isKnown(key?.budgets) &&
+        isKnown(team?.budgets) &&
+        isKnown(route?.budgets)
       if (known) return undefined
-      const settings = lists.flatMap((list) => list ?? []).filter((setting) => !budgets.isRestored(setting))
+      const settings = budgetLists(call)
+        .flatMap((list) => list ?? [])
+        .filter((setting) => !budgets.isRestored(setting))
       return parts.restore(settings).catch(() => {
         if (!parts.servesUnrecorded)
           throw new Refusal('ledger_unavailable', 'The gateway cannot read what was spent, and does not guess.', null, {
@@ -109,15 +119,19 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
       })
     },
     hold(call, target, lane) {
-      const lists = budgetLists(call)
-      if (lists === undefined) return undefined
-      const applied = findApplied(lists, factsOf(call, target, parts.hashUser))
+      if (!hasBudgets(call)) return undefined
+      const applied = budgetsOf(call, new SpenderFacts(call, userOf(call), target.id, parts.hashUser))
       if (applied.length === 0) return undefined
-      const ask = reckon(call, target, lane, worstCasesOf(parts.rates(call)))
-      const verdict = budgets.reserve(applied, ask.worst.nanoUsd)
-      if (verdict.ok) return heldOf(verdict.reservation, ask.worst, undefined)
+      const bounds = lane.bounds()
+      const facts = boundedBy(bounds, call, lane)
+      const model = modelFor(target, call)
+      const options = { serviceTier: bounds.serviceTier, lasts: target.timeouts.total }
+      const cases = worstCasesOf(parts.rates(call))
+      const worst = cases.of(target.provider.name, model, facts, options)
+      const verdict = budgets.reserve(applied, worst.nanoUsd)
+      if (verdict.ok) return heldOf(verdict.reservation, worst, undefined)
       const { refusal } = verdict
-      const fitted = shorten(ask, applied, refusal)
+      const fitted = shorten({ call, target, model, facts, options, cases, worst }, applied, refusal)
       if (fitted) return fitted
       call.cheaperRoute ??= refusal.degradeTo
       throw new BudgetExceeded(refusal)
@@ -130,7 +144,7 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
         if (!attempt.held?.reservation.open) continue
         const rest = budgets.settle(attempt.held.reservation, attempt.bill?.nanoUsd ?? null)
         if (rest < 0 && !attempt.held.reservation.unbounded) {
-          for (const { applied } of attempt.held.reservation.holds) parts.acted('overrun', scopeOf(applied.setting))
+          for (const { setting } of attempt.held.reservation.holds) parts.acted('overrun', scopeOf(setting))
           parts.overran(attempt, -rest)
         }
       }
@@ -153,15 +167,14 @@ interface Asked {
   readonly worst: WorstCase
 }
 
-/** The most that the attempt may cost: its body as it is sent, the answers' caps, the dearest price that can apply. */
-function reckon(call: Call, target: Target, lane: Lane, cases: WorstCases): Asked {
+/** What bounds the cost of an attempt: its body as it is sent, and the answers' caps. */
+function boundedBy(bounds: CostBounds, call: Call, lane: Lane): WorstCaseFacts {
   const { ask } = call.inspected!
-  const bounds = lane.bounds()
   const { images, audio, files, bytes = 0 } = ask.media
   // A translation may have left media out: what is text in the client's own body is text there, too.
   const text = Math.max(ask.bytes, lane.body.length) - bytes
-  const textTokens = upperBoundPromptTokens(text, { tools: bounds.tools })
-  const facts: WorstCaseFacts = {
+  const textTokens = upperBoundPromptTokens(text, bounds)
+  return {
     textTokens,
     maxTokens: bounds.maxTokens,
     uncappedTokens: bounds.predicts ? textTokens : 0,
@@ -171,9 +184,6 @@ function reckon(call: Call, target: Target, lane: Lane, cases: WorstCases): Aske
     files,
     unbounded: bounds.unbounded,
   }
-  const model = modelFor(target, call)
-  const options = { serviceTier: bounds.serviceTier, lasts: target.timeouts.total }
-  return { call, target, model, facts, options, cases, worst: cases.of(target.provider.name, model, facts, options) }
 }
 
 function heldOf(reservation: Reservation, worst: WorstCase, cap: number | undefined): Held {
@@ -189,15 +199,3 @@ function isCapped(call: Call, { params }: Target): boolean {
   if (call.inspected!.ask.maxTokens !== undefined) return true
   return params !== undefined && capNames.some((name) => name in params)
 }
-
-const factsOf = (call: Call, target: Target, hashUser: (user: string) => string): ScopeFacts =>
-  new SpenderFacts(
-    {
-      snapshot: call.snapshot,
-      key: call.key,
-      route: call.route,
-      user: userOf(call),
-      target: target.id,
-    },
-    hashUser,
-  )

@@ -4,9 +4,8 @@ import type { ApiKey, Snapshot } from '../config/snapshot.ts'
 import type { BudgetEvent, BudgetState, BudgetTotal } from '../state/budgets/budget.ts'
 import { createBudgets } from '../state/budgets/budgets.ts'
 import { rollingSpans, windowAt } from '../state/budgets/window.ts'
-import { findApplied } from '../state/scope.ts'
 import type { Rates } from './bill.ts'
-import { allBudgets, budgetLists, type Spender, SpenderFacts } from './budgetFacts.ts'
+import { allBudgets, budgetsOf, type Spender, SpenderFacts } from './budgetFacts.ts'
 import { type BudgetAction, type BudgetGate, createBudgetGate } from './budgetGate.ts'
 import { createRestore, type ReadSpend } from './budgetRestore.ts'
 import type { Attempt } from './call.ts'
@@ -89,8 +88,8 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
     },
     known: () => known,
     statesOf(spender) {
-      const lists = budgetLists(spender)
-      return lists ? budgets.states(findApplied(lists, new SpenderFacts(spender, hashUser))) : []
+      const facts = new SpenderFacts(spender, spender.user, spender.target, hashUser)
+      return budgets.states(budgetsOf(spender, facts))
     },
     utilisation() {
       return inUse().flatMap((settings) => {

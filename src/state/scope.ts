@@ -38,15 +38,21 @@ export function findApplied<Setting extends Scoped>(
   facts: ScopeFacts,
 ): Applied<Setting>[] {
   const found: Applied<Setting>[] = []
-  for (const list of lists) {
-    if (list === undefined) continue
-    for (const setting of list) {
-      if (!matchesOnly(setting, facts)) continue
-      const entity = entityOf(setting.per, facts)
-      if (entity !== undefined) found.push({ setting, entity })
-    }
-  }
+  for (const list of lists) if (list !== undefined) addApplied(found, list, facts)
   return found
+}
+
+/** Those of one list: see `findApplied`. */
+export function addApplied<Setting extends Scoped>(
+  found: Applied<Setting>[],
+  list: readonly Setting[],
+  facts: ScopeFacts,
+): void {
+  for (const setting of list) {
+    if (!matchesOnly(setting, facts)) continue
+    const entity = entityOf(setting.per, facts)
+    if (entity !== undefined) found.push({ setting, entity })
+  }
 }
 
 export function matchesOnly({ only }: Scoped, facts: ScopeFacts): boolean {
@@ -57,15 +63,33 @@ export function matchesOnly({ only }: Scoped, facts: ScopeFacts): boolean {
 /** Undefined when the request has no name of one of the scopes. */
 export function entityOf(per: readonly Scope[], facts: ScopeFacts): string | undefined {
   if (per.length === 0) return ''
-  if (per.length === 1) return facts[per[0]!]
+  if (per.length === 1) return nameOf(facts, per[0]!)
   let entity = ''
   for (const scope of per) {
-    const name = facts[scope]
+    const name = nameOf(facts, scope)
     if (name === undefined) return undefined
     // No name may hold a zero byte, so that two combinations are never the same text.
     entity += entity === '' && scope === per[0] ? name : `\0${name}`
   }
   return entity
+}
+
+/** As `facts[scope]`, which a compiler of machine code can make nothing of where the scope is another one each time. */
+function nameOf(facts: ScopeFacts, scope: Scope): string | undefined {
+  switch (scope) {
+    case 'key':
+      return facts.key
+    case 'route':
+      return facts.route
+    case 'ip':
+      return facts.ip
+    case 'team':
+      return facts.team
+    case 'user':
+      return facts.user
+    case 'target':
+      return facts.target
+  }
 }
 
 /** What error bodies call it: `key`, `key and route`, `everything`. */

@@ -37,8 +37,7 @@ export interface BudgetRefusal extends BudgetState {
 }
 
 /** The part of a reservation that one budget holds back. */
-export interface Hold {
-  readonly applied: AppliedBudget
+export interface Hold extends AppliedBudget {
   readonly account: Account
   readonly window: number
 }
@@ -97,6 +96,8 @@ export interface Budgets {
   total(budget: BudgetSettings): BudgetTotal
   /** Whether what was spent before this process is known. Not to be used before it is: see `restore`. */
   isRestored(budget: BudgetSettings): boolean
+  /** Whether that is known of all budgets of a list. Costs one comparison for the list that was asked for last, and was known. */
+  areRestored(budgets: readonly BudgetSettings[]): boolean
   /** Books what the ledger knows: spending of `at`, for one budget. Tells no events. */
   restore(budget: BudgetSettings, spent: { facts: ScopeFacts; at: number; nano: number }): void
   /** All that was spent before is restored. */

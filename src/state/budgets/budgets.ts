@@ -30,12 +30,18 @@ const MAX_ACCOUNTS = 100_000
 const thresholds = [100, 80, 50] as const
 const none: readonly string[] = []
 
+/** A hold that is about to be one: its account is found when there is room on all others too. */
+type Opening = { -readonly [Name in keyof Hold]: Name extends 'account' ? Account | undefined : Hold[Name] }
+
 /** All in memory, each method in one turn of the event loop: nothing happens between check and reservation. */
 export function createBudgets(options: BudgetOptions = {}): Budgets {
   const { now = Date.now, told = () => {}, maxAccounts = MAX_ACCOUNTS, recorded = false } = options
   const books = new Map<string, BudgetBook>()
   /** Settings are frozen parts of snapshots: a short way from each to its book. */
   const ways = new WeakMap<BudgetSettings, BudgetBook>()
+
+  /** The budgets that most requests have in common, once all that was spent of them is known. */
+  let restoredList: readonly BudgetSettings[] | undefined
 
   function bookOf(settings: BudgetSettings): BudgetBook {
     const known = ways.get(settings)
@@ -47,20 +53,15 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
     return book
   }
 
-  function check(applied: readonly AppliedBudget[], worst: number | null, at: number): BudgetRefusal | undefined {
-    for (const one of applied) {
-      if (!one.setting.hard) continue
-      if (worst === null) {
-        if (one.setting.onUnknownPrice === 'refuse') return refuse(one, worst, at)
-      } else if (worst > 0 && roomOf(one, at) < worst) return refuse(one, worst, at)
-    }
-    return undefined
+  /** A hard budget has no room for it, or no bound of its cost is known and the budget wants one. */
+  function lacksRoom(setting: BudgetSettings, account: Account | undefined, worst: number | null, at: number): boolean {
+    if (!setting.hard) return false
+    if (worst === null) return setting.onUnknownPrice === 'refuse'
+    return worst > 0 && roomIn(setting, account, at) < worst
   }
 
-  function roomOf({ setting, entity }: AppliedBudget, at: number): number {
-    const account = bookOf(setting).find(entity, at)
-    return account ? setting.limitNano - account.spent(at) - account.reserved : setting.limitNano
-  }
+  const roomOf = ({ setting, entity }: AppliedBudget, at: number): number =>
+    roomIn(setting, bookOf(setting).find(entity, at), at)
 
   function refuse(applied: AppliedBudget, worst: number | null, at: number): BudgetRefusal {
     const { setting, entity } = applied
@@ -90,30 +91,39 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
   function close(reservation: Reservation, booked: number): void {
     reservation.open = false
     const at = now()
-    for (const { applied, account, window } of reservation.holds)
-      if (account.settle(window, reservation.amount, booked, at) && booked > 0) tell(applied, account, at)
+    for (const hold of reservation.holds)
+      if (hold.account.settle(hold.window, reservation.amount, booked, at) && booked > 0) tell(hold, hold.account, at)
   }
+
+  const isRestored = (settings: BudgetSettings): boolean => bookOf(settings).restored
 
   return {
     reserve(applied, worst): BudgetVerdict {
       if (worst !== null && !(Number.isSafeInteger(worst) && worst >= 0))
         throw new RangeError(`${worst} is no amount of nano-USD`)
       const at = now()
-      const refusal = check(applied, worst, at)
-      if (refusal) return { ok: false, refusal }
+      const holds: Opening[] = []
+      for (const { setting, entity } of applied) {
+        const book = bookOf(setting)
+        const account = book.accounts.get(entity)
+        if (lacksRoom(setting, account ?? book.find(entity, at), worst, at))
+          return { ok: false, refusal: refuse({ setting, entity }, worst, at) }
+        holds.push({ setting, entity, account, window: 0 })
+      }
+      // There is room on all of them: from here on nothing can go wrong.
       const amount = worst ?? 0
-      const holds: Hold[] = []
       let exceeded = none
       let hard = false
-      for (const one of applied) {
-        const { setting, entity } = one
-        const account = bookOf(setting).take(entity, at)
-        holds.push({ applied: one, account, window: account.reserve(amount, at) })
+      for (const hold of holds) {
+        const { setting } = hold
+        hold.account ??= bookOf(setting).take(hold.entity, at)
+        const { account } = hold
+        hold.window = account.reserve(amount, at)
         if (setting.hard) hard = true
         else if (account.spent(at) + account.reserved > setting.limitNano) exceeded = [...exceeded, setting.name]
       }
       const unbounded = worst === null
-      return { ok: true, reservation: { amount, holds, exceeded, hard, unbounded, open: true } }
+      return { ok: true, reservation: { amount, holds: holds as Hold[], exceeded, hard, unbounded, open: true } }
     },
     settle(reservation, actual) {
       if (!reservation.open) return 0
@@ -162,7 +172,13 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       account.toldExhausted = true
       told({ ...state, kind: 'exhausted', percent: 100, at })
     },
-    isRestored: (settings) => bookOf(settings).restored,
+    isRestored,
+    areRestored(list) {
+      if (list === restoredList) return true
+      if (!list.every(isRestored)) return false
+      restoredList = list
+      return true
+    },
     restore(settings, { facts, at, nano }) {
       const entity = entityOf(settings.per, facts)
       if (entity === undefined || nano === 0 || !matchesOnly(settings, facts)) return
@@ -177,6 +193,8 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       bookOf(settings).restored = true
     },
     prune(inUse) {
+      // What is forgotten here is not known any more.
+      restoredList = undefined
       const at = now()
       const kept = new Set(inUse.map(identityOf))
       for (const [id, book] of books) {
@@ -197,6 +215,10 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       return { budgets: books.size, accounts, reserved }
     },
   }
+}
+
+function roomIn({ limitNano }: BudgetSettings, account: Account | undefined, at: number): number {
+  return account ? limitNano - account.spent(at) - account.reserved : limitNano
 }
 
 function stateOf(settings: BudgetSettings, entity: string, account: Account, at: number): BudgetState {
