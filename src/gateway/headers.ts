@@ -127,7 +127,7 @@ export function ownHeaders(call: Call): string[] {
   else if (attempt) pushAttempt(headers, call, attempt)
   if (call.snapshot.bypass) headers.push('x-turnout-bypass', 'on')
   if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
-  if (call.lease) headers.push(...call.lease.headers())
+  call.lease?.headers(headers)
   if (call.degradedFrom !== undefined) headers.push('x-turnout-degraded-from', headerText(call.degradedFrom))
   return headers
 }

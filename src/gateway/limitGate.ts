@@ -6,7 +6,7 @@ import type { Blocks } from '../state/limits/blocks.ts'
 import type { AppliedLimit, Lease, LimitAsk, LimitRefusal, LimitState, Limits } from '../state/limits/limit.ts'
 import { retryAfterSeconds } from '../state/limits/limitHeaders.ts'
 import { explainRefusal } from '../state/limits/limits.ts'
-import { findApplied, type ScopeFacts } from '../state/scope.ts'
+import { addApplied, type ScopeFacts } from '../state/scope.ts'
 import { outputTokens, promptTokens, type Rates } from './bill.ts'
 import { type Call, ClientGone, userOf } from './call.ts'
 import { blockedBy } from './door.ts'
@@ -36,6 +36,9 @@ export interface Caller {
   readonly req: IncomingMessage
 }
 
+/** What of a caller limits look at. */
+type Asker = Pick<Caller, 'snapshot' | 'key' | 'route' | 'req'>
+
 /** A lease, or only its headers together with what is told the client. */
 export type Entry = { readonly lease: Lease; readonly refusal?: Refusal | undefined }
 
@@ -60,8 +63,8 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
   const { limits, blocks } = parts
 
   /** Undefined where nothing is configured that could concern the request: then nobody pays for limits. */
-  function appliedTo(caller: Caller): AppliedLimit[] | undefined {
-    const { snapshot, key, route } = caller
+  function appliedTo(asker: Asker, user: string | undefined): AppliedLimit[] | undefined {
+    const { snapshot, key, route } = asker
     const team = key?.team === undefined ? undefined : snapshot.teams.get(key.team)?.limits
     if (
       snapshot.limits.length === 0 &&
@@ -70,7 +73,12 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
       (route === undefined || route.limits.length === 0)
     )
       return undefined
-    const applied = findApplied([snapshot.limits, key?.limits, team, route?.limits], new CallerFacts(caller, parts))
+    const applied: AppliedLimit[] = []
+    const facts = new AskerFacts(asker, user, parts)
+    addApplied(applied, snapshot.limits, facts)
+    if (key?.limits) addApplied(applied, key.limits, facts)
+    if (team) addApplied(applied, team, facts)
+    if (route) addApplied(applied, route.limits, facts)
     return applied.length > 0 ? applied : undefined
   }
 
@@ -91,19 +99,19 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
   return {
     screen(call) {
       if (Number(call.req.headers['content-length']) <= SMALL) return
-      const applied = appliedTo(callerOf(call))
+      const applied = appliedTo(call, userOf(call))
       // Where it might wait for its turn its body may as well come meanwhile.
       if (applied === undefined || applied.some(({ setting }) => setting.queueMs > 0)) return
       const lack = limits.check(applied)
       if (lack?.kind === 'requests') take(call, judged({ ok: false, refusal: lack }, applied))
     },
     admit(call) {
-      const caller = callerOf(call)
-      if (blocks.holds('user') && caller.user !== undefined) {
-        const block = blocks.find('user', parts.hashUser(caller.user))
+      const user = userOf(call)
+      if (user !== undefined && blocks.holds('user')) {
+        const block = blocks.find('user', parts.hashUser(user))
         if (block) throw parts.turnedAway(blockedBy(block))
       }
-      const applied = appliedTo(caller)
+      const applied = appliedTo(call, user)
       if (applied === undefined) return undefined
       const verdict = limits.admit(applied, new CallAsk(call, applied, parts))
       if (!(verdict instanceof Promise)) {
@@ -118,7 +126,7 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
       })
     },
     enter(caller, res) {
-      const applied = appliedTo(caller)
+      const applied = appliedTo(caller, caller.user)
       if (applied === undefined) return undefined
       const verdict = limits.admit(applied, {
         tokens: 0,
@@ -130,7 +138,7 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
       })
       return verdict instanceof Promise ? verdict.then((decided) => judged(decided, applied)) : judged(verdict, applied)
     },
-    states: (caller) => limits.states(appliedTo(caller) ?? []),
+    states: (caller) => limits.states(appliedTo(caller, caller.user) ?? []),
   }
 }
 
@@ -142,43 +150,36 @@ export function settleLimits(call: Call): void {
   call.lease.settle(used)
 }
 
-const callerOf = (call: Call): Caller => ({
-  snapshot: call.snapshot,
-  key: call.key,
-  route: call.route,
-  user: userOf(call),
-  req: call.req,
-})
-
 /** Whom flows in a queue belong to: a key is one flow, whoever has none is told apart by address. */
-const flowOf = ({ key, req }: Caller, parts: LimitGateParts): string => key?.name ?? parts.addressOf(req)
+const flowOf = ({ key, req }: Asker, parts: LimitGateParts): string => key?.name ?? parts.addressOf(req)
 
 /** Names of a request as limits know them. Addresses and hashes are looked up when a limit asks for them. */
-class CallerFacts implements ScopeFacts {
+class AskerFacts implements ScopeFacts {
   readonly key: string | undefined
   readonly team: string | undefined
   readonly route: string | undefined
-  readonly #caller: Caller
+  readonly #req: IncomingMessage
+  readonly #name: string | undefined
   readonly #parts: LimitGateParts
   #ip: string | undefined
   #user: string | undefined
 
-  constructor(caller: Caller, parts: LimitGateParts) {
-    this.key = caller.key?.name
-    this.team = caller.key?.team
-    this.route = caller.route?.name
-    this.#caller = caller
+  constructor({ key, route, req }: Asker, user: string | undefined, parts: LimitGateParts) {
+    this.key = key?.name
+    this.team = key?.team
+    this.route = route?.name
+    this.#req = req
+    this.#name = user
     this.#parts = parts
   }
 
   get ip(): string {
-    this.#ip ??= this.#parts.addressOf(this.#caller.req)
+    this.#ip ??= this.#parts.addressOf(this.#req)
     return this.#ip
   }
 
   get user(): string | undefined {
-    if (this.#user === undefined && this.#caller.user !== undefined)
-      this.#user = this.#parts.hashUser(this.#caller.user)
+    if (this.#user === undefined && this.#name !== undefined) this.#user = this.#parts.hashUser(this.#name)
     return this.#user
   }
 }
@@ -222,7 +223,7 @@ class CallAsk implements LimitAsk {
   }
 
   get flow(): string {
-    return flowOf(callerOf(this.#call), this.#parts)
+    return flowOf(this.#call, this.#parts)
   }
 
   waits(giveUp: () => void): void {
@@ -234,7 +235,7 @@ class CallAsk implements LimitAsk {
 const headersOnly = (limits: Limits, applied: readonly AppliedLimit[]): Lease => ({
   settle() {},
   release() {},
-  headers: () => limits.headers(applied),
+  headers: (into) => limits.headers(applied, into),
 })
 
 /** What the client is told: which limit, whose, how much of it is used, when to come back. */

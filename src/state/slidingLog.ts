@@ -5,13 +5,16 @@ export interface LogShape {
   readonly window: number
   /** An amount may count up to this much longer than the window, never shorter. */
   readonly tick: number
+  /** Whole ticks that a window may touch: an amount leaves when its own tick and all of these are over, so never early. */
+  readonly steps: number
 }
 
 /** Steps of a window: a minute is kept to the millisecond. Bounds a log at 60,002 pairs, 1 MB, whatever passes through it. */
 const MAX_STEPS = 60_000
 
 export function shapeOf(window: number, steps: number = MAX_STEPS): LogShape {
-  return { window, tick: Math.max(1, Math.ceil(window / steps)) }
+  const tick = Math.max(1, Math.ceil(window / steps))
+  return { window, tick, steps: Math.ceil(window / tick) }
 }
 
 /**
@@ -21,6 +24,8 @@ export function shapeOf(window: number, steps: number = MAX_STEPS): LogShape {
 export class SlidingLog {
   /** What counts now; up to date after `expire`. */
   sum = 0
+  /** For whoever keeps logs: when it was last asked for, in whatever unit. */
+  turn = -1
   /** Moments and amounts in turn, oldest first, from `#head` on. */
   #items: number[] = []
   #head = 0
@@ -32,7 +37,7 @@ export class SlidingLog {
 
   /** Forgets what has left the window, and returns what still counts. */
   expire(now: number): number {
-    const oldest = Math.floor(now / this.#shape.tick) - this.#steps
+    const oldest = Math.floor(now / this.#shape.tick) - this.#shape.steps
     const items = this.#items
     let head = this.#head
     while (head < items.length && items[head]! < oldest) {
@@ -69,18 +74,24 @@ export class SlidingLog {
   /** Takes back part of an amount that was booked under `moment`. Nothing happens when it has left the window. */
   reduce(moment: number, amount: number): void {
     const items = this.#items
-    let low = this.#head / 2
-    let high = items.length / 2 - 1
+    let high = items.length - 2
+    if (high < this.#head) return
+    let low = high
+    // Most come back soon: their moments are among the last, which are looked at in strides that double.
+    for (let stride = 2; low > this.#head && items[low]! > moment; stride *= 2) {
+      high = low - 2
+      low = Math.max(this.#head, low - stride)
+    }
     while (low <= high) {
-      const middle = (low + high) >> 1
-      const found = items[middle * 2]!
+      const middle = ((low + high) >> 2) << 1
+      const found = items[middle]!
       if (found === moment) {
-        items[middle * 2 + 1]! -= amount
+        items[middle + 1]! -= amount
         this.sum -= amount
         return
       }
-      if (found < moment) low = middle + 1
-      else high = middle - 1
+      if (found < moment) low = middle + 2
+      else high = middle - 2
     }
   }
 
@@ -89,7 +100,7 @@ export class SlidingLog {
     let { sum } = this
     for (let i = this.#head; sum > rest && i < this.#items.length; i += 2) {
       sum -= this.#items[i + 1]!
-      if (sum <= rest) return Math.max(0, (this.#items[i]! + this.#steps + 1) * this.#shape.tick - now)
+      if (sum <= rest) return Math.max(0, (this.#items[i]! + this.#shape.steps + 1) * this.#shape.tick - now)
     }
     return 0
   }
@@ -98,7 +109,7 @@ export class SlidingLog {
   waitForEmpty(now: number): number {
     const last = this.#items.length - 2
     if (last < this.#head || this.sum === 0) return 0
-    return Math.max(0, (this.#items[last]! + this.#steps + 1) * this.#shape.tick - now)
+    return Math.max(0, (this.#items[last]! + this.#shape.steps + 1) * this.#shape.tick - now)
   }
 
   /** A log of the same content, which goes its own way from here. */
@@ -107,10 +118,5 @@ export class SlidingLog {
     twin.sum = this.sum
     twin.#items = this.#items.slice(this.#head)
     return twin
-  }
-
-  /** Whole ticks that a window may touch: an amount leaves when its own tick and all of these are over, so never early. */
-  get #steps(): number {
-    return Math.ceil(this.#shape.window / this.#shape.tick)
   }
 }

@@ -3,30 +3,42 @@ import type { LimitSettings } from '../../config/limitTypes.ts'
 import { scopeName } from '../scope.ts'
 import { type SlidingLog, shapeOf } from '../slidingLog.ts'
 import type { AppliedLimit, LimitKind, LimitState } from './limit.ts'
+import { pushLimit } from './limitHeaders.ts'
 import { LogTable } from './logTable.ts'
-import { SlotTable } from './slots.ts'
+import { type Slot, type SlotRow, SlotTable } from './slots.ts'
 
 interface Counter {
   readonly requests: LogTable
   readonly tokens: LogTable
-  readonly slots: SlotTable<Holding>
+  readonly slots: SlotTable
 }
 
-/** Tokens as they were booked: for whom, where, under which moment, how many. */
-interface Booking {
-  readonly applied: AppliedLimit
-  readonly log: SlidingLog
-  readonly moment: number
-  readonly tokens: number
+/**
+ * What one request holds of one limit, with the way to where it is counted: whoever has it looks nothing up again, unless its entity may
+ * have been forgotten since. A class, because one is made for each limit of every request.
+ */
+class Seat implements AppliedLimit, Slot {
+  readonly setting: LimitSettings
+  readonly entity: string
+  readonly counter: Counter
+  requests: SlidingLog | undefined = undefined
+  tokens: SlidingLog | undefined = undefined
+  /** Tokens as they were booked: under which moment, how many. */
+  moment = 0
+  booked = 0
+  until = 0
+  row: SlotRow | undefined = undefined
+  place = -1
+
+  constructor({ setting, entity }: AppliedLimit, counter: Counter) {
+    this.setting = setting
+    this.entity = entity
+    this.counter = counter
+  }
 }
 
-/** What one request holds. */
-export interface Holding {
-  readonly until: number
-  readonly applied: readonly AppliedLimit[]
-  bookings: Booking[] | undefined
-  hasSlots: boolean
-}
+/** What one request holds: of each of its limits, in their order. */
+export type Holding = readonly Seat[]
 
 /** The limit that says no, or undefined. */
 export interface Shortage {
@@ -69,68 +81,56 @@ export class Counters {
 
   /** Books a request on all limits and returns what it holds, or says which limit has no room; then nothing is booked. */
   book(applied: readonly AppliedLimit[], demand: Demand, now: number): Holding | Shortage {
-    const shortage = this.check(applied, demand, now)
-    if (shortage) return shortage
-    const holding: Holding = {
-      until: now + Math.max(this.#options.leaseMs, demand.lastsMs ?? 0),
-      applied,
-      bookings: undefined,
-      hasSlots: false,
-    }
+    const seats: Seat[] = []
+    let worst: Shortage | undefined
     for (const one of applied) {
-      const { setting, entity } = one
-      const counter = this.#of(setting)
-      if (setting.requests !== undefined) counter.requests.take(entity, now).add(now, 1)
-      if (setting.tokens !== undefined) {
-        const tokens = tokensFor(setting, demand)
-        const log = counter.tokens.take(entity, now)
-        holding.bookings ??= []
-        holding.bookings.push({ applied: one, log, moment: tokens > 0 ? log.add(now, tokens) : 0, tokens })
-      }
-      if (setting.concurrency !== undefined) {
-        counter.slots.take(entity, holding)
-        holding.hasSlots = true
-      }
+      const seat = this.#seatOf(one)
+      seats.push(seat)
+      const shortage = this.#place(seat, demand, now)
+      if (shortage && (worst === undefined || weightOf(shortage) > weightOf(worst))) worst = shortage
     }
-    return holding
+    if (worst) return worst
+    const until = Math.ceil(now + Math.max(this.#options.leaseMs, demand.lastsMs ?? 0))
+    for (const seat of seats) this.#take(seat, until, now)
+    return seats
   }
 
   /** The limit that has no room for the request: of several the one that takes longest, so that coming back then is not in vain. */
   check(applied: readonly AppliedLimit[], demand: Demand, now: number): Shortage | undefined {
     let worst: Shortage | undefined
     for (const one of applied) {
-      const shortage = this.#shortageOf(one, demand, now)
+      const shortage = this.#place(this.#seatOf(one), demand, now)
       if (shortage && (worst === undefined || weightOf(shortage) > weightOf(worst))) worst = shortage
     }
     return worst
   }
 
-  /** Less than was reserved is given back where it was booked; more is booked now. */
+  /** Less than was reserved is given back where it was booked; more is booked now. To be called once. */
   settle(holding: Holding, used: number, now: number): void {
-    for (const { applied, log, moment, tokens } of holding.bookings ?? []) {
-      if (used < tokens) log.reduce(moment, tokens - used)
-      // Not on the log that it began on: that may have been forgotten while the request ran.
-      else if (used > tokens)
-        this.#of(applied.setting)
-          .tokens.take(applied.entity, now)
-          .add(now, used - tokens)
+    for (const seat of holding) {
+      const { setting, entity, counter, booked, tokens } = seat
+      if (setting.tokens === undefined || used === booked) continue
+      if (used < booked) tokens!.reduce(seat.moment, booked - used)
+      else {
+        // Not on the log that it began on: that may have been forgotten while the request ran.
+        const table = counter.tokens
+        table.claim(table.findAgain(tokens, entity, now), entity).add(now, used - booked)
+      }
     }
-    holding.bookings = undefined
   }
 
   /** False when there was nothing to give back. */
   release(holding: Holding): boolean {
-    if (!holding.hasSlots) return false
-    holding.hasSlots = false
-    for (const { setting, entity } of holding.applied) this.#of(setting).slots.free(entity, holding)
-    return true
+    let some = false
+    for (const seat of holding) if (seat.counter.slots.free(seat)) some = true
+    return some
   }
 
   stateOf({ setting, entity }: AppliedLimit, kind: LimitKind, now: number): LimitState {
     const limit = setting[kind] ?? 0
-    const counter = this.#of(setting)
-    const log = kind === 'concurrency' ? undefined : counter[kind].find(entity, now)
-    const used = kind === 'concurrency' ? counter.slots.used(entity, limit, now) : (log?.sum ?? 0)
+    const { slots, ...logs } = this.#of(setting)
+    const log = kind === 'concurrency' ? undefined : logs[kind].find(entity, now)
+    const used = kind === 'concurrency' ? slots.used(slots.find(entity), limit, now) : (log?.sum ?? 0)
     return {
       name: setting.name,
       kind,
@@ -142,15 +142,42 @@ export class Counters {
     }
   }
 
-  /** The limit of a kind of which the smallest share is left. */
-  tightest(applied: readonly AppliedLimit[], kind: 'requests' | 'tokens', now: number): LimitState | undefined {
-    let found: LimitState | undefined
-    for (const one of applied) {
-      if (one.setting[kind] === undefined) continue
-      const state = this.stateOf(one, kind, now)
-      if (!found || state.remaining * found.limit < found.remaining * state.limit) found = state
+  /** The `x-ratelimit-*` headers of what is held: of each kind, the limit of which the smallest share is left. */
+  headers(into: string[], holding: Holding, now: number): void {
+    this.#pushTightest(into, holding, 'requests', now)
+    this.#pushTightest(into, holding, 'tokens', now)
+  }
+
+  /** The same for a request that holds nothing. */
+  headersOf(into: string[], applied: readonly AppliedLimit[], now: number): void {
+    this.headers(
+      into,
+      applied.map((one) => this.#seatOf(one)),
+      now,
+    )
+  }
+
+  #pushTightest(into: string[], holding: Holding, kind: 'requests' | 'tokens', now: number): void {
+    let limit = 0
+    let remaining = 0
+    let log: SlidingLog | undefined
+    let isAny = false
+    for (const seat of holding) {
+      const { setting, entity, counter } = seat
+      const most = kind === 'requests' ? setting.requests : setting.tokens
+      if (most === undefined) continue
+      const found =
+        kind === 'requests'
+          ? counter.requests.findAgain(seat.requests, entity, now)
+          : counter.tokens.findAgain(seat.tokens, entity, now)
+      const left = Math.max(0, most - (found === undefined ? 0 : found.sum))
+      if (isAny && left * limit >= remaining * most) continue
+      isAny = true
+      limit = most
+      remaining = left
+      log = found
     }
-    return found
+    if (isAny) pushLimit(into, kind, limit, remaining, log === undefined ? 0 : log.waitForEmpty(now))
   }
 
   prune(inUse: readonly LimitSettings[], now: number): void {
@@ -174,26 +201,53 @@ export class Counters {
     return sum
   }
 
-  #shortageOf(applied: AppliedLimit, demand: Demand, now: number): Shortage | undefined {
-    const { setting, entity } = applied
-    const counter = this.#of(setting)
-    const { concurrency, requests } = setting
+  #seatOf(one: AppliedLimit): Seat {
+    return new Seat(one, this.#of(one.setting))
+  }
+
+  /** Finds where a limit counts the request, and says whether there is room. */
+  #place(seat: Seat, demand: Demand, now: number): Shortage | undefined {
+    const { setting, entity, counter } = seat
+    const { requests, tokens: most, concurrency } = setting
     if (requests !== undefined) {
       const log = counter.requests.find(entity, now)
-      if ((log?.sum ?? 0) + 1 > requests) return { applied, kind: 'requests', waitMs: log?.waitFor(requests - 1, now) }
+      seat.requests = log
+      if ((log === undefined ? 0 : log.sum) + 1 > requests)
+        return { applied: seat, kind: 'requests', waitMs: log?.waitFor(requests - 1, now) }
     }
-    if (setting.tokens !== undefined) {
+    if (most !== undefined) {
       const tokens = tokensFor(setting, demand)
-      const log = tokens > 0 ? counter.tokens.find(entity, now) : undefined
-      if (tokens > 0 && (log?.sum ?? 0) + tokens > setting.tokens) {
-        const waitMs = tokens > setting.tokens ? undefined : log?.waitFor(setting.tokens - tokens, now)
-        return { applied, kind: 'tokens', waitMs }
-      }
+      const log = counter.tokens.find(entity, now)
+      seat.tokens = log
+      seat.booked = tokens
+      if (tokens > 0 && (log === undefined ? 0 : log.sum) + tokens > most)
+        return { applied: seat, kind: 'tokens', waitMs: tokens > most ? undefined : log?.waitFor(most - tokens, now) }
     }
     // Last, because it cannot say when to come back.
-    if (concurrency !== undefined && counter.slots.used(entity, concurrency, now) >= concurrency)
-      return { applied, kind: 'concurrency', waitMs: undefined }
+    if (concurrency !== undefined) {
+      const { slots } = counter
+      seat.row = slots.find(entity)
+      if (slots.used(seat.row, concurrency, now) >= concurrency)
+        return { applied: seat, kind: 'concurrency', waitMs: undefined }
+    }
     return undefined
+  }
+
+  /** Counts the request where `#place`, at this same moment, has found room. */
+  #take(seat: Seat, until: number, now: number): void {
+    const { setting, entity, counter } = seat
+    if (setting.requests !== undefined) {
+      seat.requests = counter.requests.claim(seat.requests, entity)
+      seat.requests.add(now, 1)
+    }
+    if (setting.tokens !== undefined) {
+      seat.tokens = counter.tokens.claim(seat.tokens, entity)
+      if (seat.booked > 0) seat.moment = seat.tokens.add(now, seat.booked)
+    }
+    if (setting.concurrency !== undefined) {
+      seat.until = until
+      counter.slots.take(entity, seat)
+    }
   }
 
   #of(settings: LimitSettings): Counter {
@@ -213,7 +267,7 @@ export class Counters {
     const counter = {
       requests: new LogTable(shape, maxEntities),
       tokens: new LogTable(shape, maxEntities),
-      slots: new SlotTable<Holding>(),
+      slots: new SlotTable(),
     }
     to.set(id, counter)
     return counter

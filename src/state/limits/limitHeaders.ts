@@ -1,31 +1,23 @@
 // The `x-ratelimit-*` headers: what the enforced state is, in the words that vendors' clients read.
-import type { LimitState } from './limit.ts'
+
+const names = {
+  requests: ['x-ratelimit-limit-requests', 'x-ratelimit-remaining-requests', 'x-ratelimit-reset-requests'],
+  tokens: ['x-ratelimit-limit-tokens', 'x-ratelimit-remaining-tokens', 'x-ratelimit-reset-tokens'],
+} as const
 
 /**
- * Header names and values in turn. Resets are written as OpenAI does (`1s`, `6m0s`): when the limit is whole again.
- * @param requests, tokens the tightest limit of each kind
+ * Adds header names and values in turn. Resets are written as OpenAI does (`1s`, `6m0s`): when the limit is whole again.
+ * @param resetMs milliseconds until then
  */
-export function limitHeaders(requests: LimitState | undefined, tokens: LimitState | undefined): string[] {
-  const headers: string[] = []
-  if (requests)
-    headers.push(
-      'x-ratelimit-limit-requests',
-      String(requests.limit),
-      'x-ratelimit-remaining-requests',
-      String(requests.remaining),
-      'x-ratelimit-reset-requests',
-      showSpan(requests.resetMs),
-    )
-  if (tokens)
-    headers.push(
-      'x-ratelimit-limit-tokens',
-      String(tokens.limit),
-      'x-ratelimit-remaining-tokens',
-      String(tokens.remaining),
-      'x-ratelimit-reset-tokens',
-      showSpan(tokens.resetMs),
-    )
-  return headers
+export function pushLimit(
+  into: string[],
+  kind: keyof typeof names,
+  limit: number,
+  remaining: number,
+  resetMs: number,
+): void {
+  const [limitName, remainingName, resetName] = names[kind]
+  into.push(limitName, String(limit), remainingName, String(remaining), resetName, showSpan(resetMs))
 }
 
 /** Whole seconds, rounded up, at least one. */

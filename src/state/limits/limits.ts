@@ -14,7 +14,6 @@ import type {
   Limits,
   LimitVerdict,
 } from './limit.ts'
-import { limitHeaders } from './limitHeaders.ts'
 
 export interface LimitOptions {
   /** Milliseconds of a clock that never goes back; default: the monotonic one. */
@@ -45,7 +44,7 @@ interface Queue {
 interface Desk {
   settle(holding: Holding, tokens: number): void
   release(holding: Holding): void
-  headers(applied: readonly AppliedLimit[]): string[]
+  headers(holding: Holding, into: string[]): string[]
 }
 
 /** A class, because one is made for every request. */
@@ -69,8 +68,8 @@ class HeldLease implements Lease {
     this.#desk.release(this.#holding)
   }
 
-  headers(): string[] {
-    return this.#desk.headers(this.#holding.applied)
+  headers(into: string[] = []): string[] {
+    return this.#desk.headers(this.#holding, into)
   }
 }
 
@@ -88,12 +87,15 @@ export function createLimits(options: LimitOptions = {}): Limits {
   const desk: Desk = {
     settle(holding, tokens) {
       counters.settle(holding, tokens, now())
-      if (waiting > 0) wakeAll(holding.applied, 'tokens')
+      if (waiting > 0) wakeAll(holding, 'tokens')
     },
     release(holding) {
-      if (counters.release(holding) && waiting > 0) wakeAll(holding.applied, 'concurrency')
+      if (counters.release(holding) && waiting > 0) wakeAll(holding, 'concurrency')
     },
-    headers: headersOf,
+    headers(holding, into) {
+      counters.headers(into, holding, now())
+      return into
+    },
   }
   const leaseOf = (holding: Holding): Lease => new HeldLease(holding, desk)
 
@@ -102,11 +104,6 @@ export function createLimits(options: LimitOptions = {}): Limits {
     return applied.flatMap((one) =>
       kinds.filter((kind) => one.setting[kind] !== undefined).map((kind) => counters.stateOf(one, kind, at)),
     )
-  }
-
-  function headersOf(applied: readonly AppliedLimit[]): string[] {
-    const at = now()
-    return limitHeaders(counters.tightest(applied, 'requests', at), counters.tightest(applied, 'tokens', at))
   }
 
   function refusalOf({ applied, kind, waitMs }: Shortage, reason: LimitRefusal['reason']): LimitRefusal {
@@ -260,7 +257,10 @@ export function createLimits(options: LimitOptions = {}): Limits {
       return shortage && refusalOf(shortage, 'limit')
     },
     states: statesOf,
-    headers: headersOf,
+    headers(applied, into = []) {
+      counters.headersOf(into, applied, now())
+      return into
+    },
     prune(inUse) {
       counters.prune(inUse, now())
       if (waiting > 0) renew(inUse)

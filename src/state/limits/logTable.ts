@@ -18,6 +18,8 @@ export class LogTable {
   #young = new Map<string, SlidingLog>()
   #old = new Map<string, SlidingLog>()
   #turnAt = Number.NEGATIVE_INFINITY
+  /** How often it turned: a log that says the same is among the young. */
+  #turns = 0
   #shared: SlidingLog
 
   constructor(shape: LogShape, max: number = MAX_ENTITIES) {
@@ -37,12 +39,27 @@ export class LogTable {
     return this.#shared.expire(now) > 0 || this.size >= this.#max ? this.#shared : undefined
   }
 
+  /** As `find`, for who has found a log before: there is nothing to look up unless it may have been forgotten since. */
+  findAgain(held: SlidingLog | undefined, entity: string, now: number): SlidingLog | undefined {
+    if (held === undefined || held.turn !== this.#turns || now >= this.#turnAt) return this.find(entity, now)
+    held.expire(now)
+    return held
+  }
+
   /** The log to count on: as `find`, but made if need be. */
   take(entity: string, now: number): SlidingLog {
-    const found = this.find(entity, now)
+    return this.claim(this.find(entity, now), entity)
+  }
+
+  /** As `take`, for who has asked `find` or `findAgain` at this same moment. */
+  claim(found: SlidingLog | undefined, entity: string): SlidingLog {
     if (found && found !== this.#shared) return found
+    // Another limit of the same request may count the same entity here.
+    const known = this.#young.get(entity)
+    if (known) return known
     if (this.size >= this.#max) return this.#shared
     const log = this.#shared.sum > 0 ? this.#shared.clone() : new SlidingLog(this.shape)
+    log.turn = this.#turns
     this.#young.set(entity, log)
     return log
   }
@@ -65,6 +82,7 @@ export class LogTable {
     const log = this.#old.get(entity)
     if (!log) return undefined
     this.#old.delete(entity)
+    log.turn = this.#turns
     this.#young.set(entity, log)
     return log
   }
@@ -75,5 +93,6 @@ export class LogTable {
     this.#old = now - this.#turnAt >= period ? new Map() : this.#young
     this.#young = new Map()
     this.#turnAt = now + period
+    this.#turns++
   }
 }
