@@ -368,6 +368,53 @@ describe('C32 concurrency slots', () => {
     expect(enter()).toBeDefined()
   })
 
+  test('run out one by one, whoever else comes and goes, and cannot be given back for somebody else', () => {
+    const step = fc.record({
+      gap: fc.nat(400),
+      key: fc.constantFrom('a', 'b'),
+      // Up to a second of lease, or more.
+      lastsMs: fc.integer({ min: 0, max: 3_000 }),
+      gives: fc.option(fc.nat(50)),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const { clock, limits, apply } = setUp(limit({ concurrency: 3 }), { leaseMs: 1_000 })
+        const leases: { key: string; lease: Lease; until: number; given: boolean }[] = []
+        for (const { gap, key, lastsMs, gives } of steps) {
+          clock.move(gap)
+          if (gives !== null) {
+            const one = leases[gives % Math.max(1, leases.length)]
+            one?.lease.release()
+            if (one) one.given = true
+            continue
+          }
+          const now = clock.now()
+          const inUse = leases.filter((one) => one.key === key && !one.given && one.until > now).length
+          const verdict = limits.admit(apply(key), { tokens: 0, lastsMs }) as LimitVerdict
+          expect(verdict.ok).toBe(inUse < 3)
+          if (verdict.ok)
+            leases.push({ key, lease: verdict.lease, until: now + Math.max(1_000, lastsMs), given: false })
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('take no more memory of entities without any than of a thousand', () => {
+    const { enter, limits } = setUp(limit({ concurrency: 1 }))
+    for (let i = 0; i < 5_000; i++) {
+      const lease = enter(`key-${i}`)!
+      expect(enter(`key-${i}`)).toBeUndefined()
+      lease.release()
+    }
+    expect(limits.size.entities).toBe(0)
+    // One that was forgotten meanwhile starts anew.
+    const again = enter('key-0')!
+    expect(enter('key-0')).toBeUndefined()
+    again.release()
+    expect(enter('key-0')).toBeDefined()
+  })
+
   test('never leak and never exceed, in any order of coming and going', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(20), { maxLength: 200 }), (moves) => {
@@ -384,6 +431,50 @@ describe('C32 concurrency slots', () => {
         expect(limits.states(findApplied([[limit({ concurrency: 3 })]], { key: 'a' }))[0]!.remaining).toBe(3)
       }),
     )
+  })
+})
+
+describe('what a request holds', () => {
+  test('is what is left, at any moment: its headers are those of somebody who looks everything up', () => {
+    const step = fc.record({
+      gap: fc.oneof(fc.integer({ min: 0, max: 5_000 }), fc.integer({ min: 50_000, max: 130_000 })),
+      key: fc.constantFrom('a', 'b', 'c', 'd'),
+      what: fc.constantFrom('enter', 'enter', 'settle', 'release', 'sweep'),
+      tokens: fc.nat(90),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const settings = [limit({ requests: 9, tokens: 300 }), limit({ name: 'all', per: [], requests: 20 })]
+        const { clock, enter, limits, apply } = setUp(settings, { maxEntities: 3 })
+        const held: { key: string; lease: Lease }[] = []
+        for (const { gap, key, what, tokens } of steps) {
+          clock.move(gap)
+          const some = held[tokens % Math.max(1, held.length)]
+          if (what === 'enter') {
+            const lease = enter(key, tokens)
+            if (lease) held.push({ key, lease })
+          } else if (what === 'settle') some?.lease.settle(90 - tokens)
+          else if (what === 'release') some?.lease.release()
+          else limits.prune(settings)
+          for (const one of held) expect(one.lease.headers()).toEqual(limits.headers(apply(one.key)))
+        }
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('is never counted where it was forgotten: of tokens used late, all count', () => {
+    const { clock, enter, limits, apply } = setUp(limit({ tokens: 1_000 }))
+    const slow = enter('a', 100)!
+    for (let i = 0; i < 30; i++) {
+      clock.move(10_000)
+      enter('other', 1)
+    }
+    // The first one's memory is gone, and a new one is there.
+    enter('a', 50)
+    slow.settle(400)
+    expect(limits.states(apply())[0]!.remaining).toBe(650)
+    expect(slow.headers()).toEqual(limits.headers(apply()))
   })
 })
 
