@@ -12,6 +12,7 @@ import { createMetrics } from '../src/telemetry/metrics.ts'
 import { armCases } from './armCases.ts'
 import { budgetCases } from './budgetCases.ts'
 import { cacheCases } from './cacheCases.ts'
+import { foldCases } from './foldCases.ts'
 import { makeFolder } from './folders.ts'
 import { keyCases } from './keyCases.ts'
 import { limitCases } from './limitCases.ts'
@@ -134,6 +135,7 @@ const cases: Case[] = [
   ...survivalCases(),
   ...rolloutCases(),
   ...armCases(),
+  ...(await foldCases()),
   ...cacheCases(),
   ...limitCases(),
   ...budgetCases(),

@@ -11,7 +11,7 @@ export { type BadEvent, badEvents, bitOf, isSize, type Metric, metrics, namesOf,
 export { defaultPolicy, faultsOf, type GuardAction, type GuardSetting, type RolloutPolicy } from './policy.ts'
 export { countsOf } from './records.ts'
 export { type EvidenceReport, type GuardReport, reportOf } from './report.ts'
-export { type FoldedRow, type RowFold, RowFolder } from './rowFold.ts'
+export { type CountedRow, type FoldedRow, type RowFold, RowFolder } from './rowFold.ts'
 export type { Count } from './tally.ts'
 export type { Arrival, EvidenceRecord, Ticket } from './ticket.ts'
 export {

@@ -20,17 +20,18 @@ export class RecordTallies {
     this.#learnt = 1 << (guards.length + 1)
   }
 
-  add(record: EvidenceRecord): void {
+  /** @param times how many records are the same as this one: sums of whole numbers, so that it is as if each was added by itself */
+  add(record: EvidenceRecord, times = 1): void {
     const { seen, bad, epoch, ppm, canary, shares } = record
     if (seen & this.#learnt) {
-      if (canary) this.#canary++
-      else this.#stable++
+      if (canary) this.#canary += times
+      else this.#stable += times
     }
     for (let number = 0; number < this.#tallies.length; number++) {
       const mark = 1 << number
       const tally = this.#tallies[number]!
-      if (seen & mark) tally.see(epoch, ppm, canary)
-      if (bad & mark) tally.addBad(epoch, shares?.[number] ?? ppm, canary)
+      if (seen & mark) tally.see(epoch, ppm, canary, times)
+      if (bad & mark) tally.addBad(epoch, shares?.[number] ?? ppm, canary, times)
     }
   }
 

@@ -6,13 +6,16 @@ import type { Count } from './tally.ts'
 import type { EvidenceRecord } from './ticket.ts'
 import { type UnitId, UnitTable } from './unitTable.ts'
 
-/** A record with what else of its row counts after a restart. */
-export interface FoldedRow {
+/** A record with what else of its row is counted after a restart. */
+export interface CountedRow {
   readonly revision: number
   readonly arrival: number
+  readonly record: EvidenceRecord
+}
+
+export interface FoldedRow extends CountedRow {
   /** Undefined = the request was drawn by itself. */
   readonly unit: UnitId | undefined
-  readonly record: EvidenceRecord
 }
 
 /** Numbers alone, so that it can be stored as it is. Folds of rows that follow each other are taken up one after the other. */
@@ -30,8 +33,10 @@ export interface RowFold {
 }
 
 export class RowFolder {
-  readonly #isSticky: boolean
-  /** Bits of the guards. */
+  /** Units are more than requests: each row has its place. */
+  readonly isSticky: boolean
+  /** How many guards there are, and their bits. */
+  readonly guards: number
   readonly #all: number
   readonly #learnt: number
   readonly #tallies: RecordTallies
@@ -45,7 +50,8 @@ export class RowFolder {
   /** @param policy the one that the records were judged by */
   constructor(policy: RolloutPolicy) {
     const guards = planGuards(policy).length
-    this.#isSticky = policy.unit !== 'request'
+    this.guards = guards
+    this.isSticky = policy.unit !== 'request'
     this.#all = (1 << guards) - 1
     this.#learnt = 1 << (guards + 1)
     this.#tallies = new RecordTallies(policy)
@@ -56,17 +62,31 @@ export class RowFolder {
   }
 
   /** In the order of the ids of the requests. */
-  add({ revision, arrival, unit, record }: FoldedRow): void {
-    this.#rows++
+  add(row: FoldedRow): void {
+    const { unit, record } = row
+    this.count(row, 1)
+    this.place(unit, record.canary, record.seen, record.bad)
+  }
+
+  /**
+   * The counts of rows that are the same in all that is counted: the same as one by one. Their units are for `place`.
+   * @param row with the last arrival of theirs
+   */
+  count({ revision, arrival, record }: CountedRow, times: number): void {
+    this.#rows += times
     this.#lastArrival = Math.max(this.#lastArrival, arrival)
     if (record.canary && record.seen & this.#learnt) {
-      this.#canaryAt.set(revision, (this.#canaryAt.get(revision) ?? 0) + 1)
+      this.#canaryAt.set(revision, (this.#canaryAt.get(revision) ?? 0) + times)
     }
-    this.#tallies.add(record)
-    if (!this.#isSticky) return
-    if (unit) this.#units.add(unit.high, unit.low, 1 | ((record.bad & this.#all) << 1))
-    this.#buckets.push(unit?.high ?? (record.canary ? 0 : 2 ** 32 - 1))
-    this.#seen.push(record.seen & this.#all)
+    this.#tallies.add(record, times)
+  }
+
+  /** The unit of one row, in the order of the ids of the requests. Of the bits those of guards count. */
+  place(unit: UnitId | undefined, canary: boolean, seen: number, bad: number): void {
+    if (!this.isSticky) return
+    if (unit) this.#units.add(unit.high, unit.low, 1 | ((bad & this.#all) << 1))
+    this.#buckets.push(unit?.high ?? (canary ? 0 : 2 ** 32 - 1))
+    this.#seen.push(seen & this.#all)
   }
 
   fold(): RowFold {
@@ -80,7 +100,7 @@ export class RowFolder {
     return {
       rows: this.#rows,
       lastArrival: this.#lastArrival,
-      canaryAt: [...this.#canaryAt].flat(),
+      canaryAt: [...this.#canaryAt].sort(([a], [b]) => a - b).flat(),
       counts: this.#tallies.counts(),
       units,
       buckets: Uint32Array.from(this.#buckets),

@@ -26,25 +26,25 @@ export class Tally {
   badStable = 0
   badCanary = 0
 
-  see(epoch: number, ppm: number, canary: boolean): void {
+  see(epoch: number, ppm: number, canary: boolean, times = 1): void {
     const cell = this.#cell(epoch, ppm)
     if (canary) {
-      cell.seenCanary++
-      this.seenCanary++
+      cell.seenCanary += times
+      this.seenCanary += times
     } else {
-      cell.seenStable++
-      this.seenStable++
+      cell.seenStable += times
+      this.seenStable += times
     }
   }
 
-  addBad(epoch: number, ppm: number, canary: boolean): void {
+  addBad(epoch: number, ppm: number, canary: boolean, times = 1): void {
     const cell = this.#cell(epoch, ppm)
     if (canary) {
-      cell.badCanary++
-      this.badCanary++
+      cell.badCanary += times
+      this.badCanary += times
     } else {
-      cell.badStable++
-      this.badStable++
+      cell.badStable += times
+      this.badStable += times
     }
   }
 

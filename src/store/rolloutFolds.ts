@@ -1,9 +1,10 @@
 // Folds the rows of rollouts that run into sums, so that a start need not read them all.
 import { deserialize, serialize } from 'node:v8'
 import type { KeptRows } from '../config/rolloutTypes.ts'
-import { parseUnit, type RowFold, RowFolder } from '../rollouts/index.ts'
+import { type RowFold, RowFolder } from '../rollouts/index.ts'
 import type { Sqlite } from './driver.ts'
 import { firstIdFor, readBetween, readDefinition } from './rolloutRows.ts'
+import { addRange, findEnd } from './rolloutSums.ts'
 
 /** Of the form of a fold. Others are passed over: then rows are read instead. */
 const form = 1
@@ -50,15 +51,10 @@ export function foldRows(db: Sqlite, rollout: number, attempt: number, before: n
     .get(rollout) as { definition: string; attempt: number; since: number; folded: number | null } | undefined
   if (found?.attempt !== attempt) return { rows: 0, isDone: deleteStale(db) < mostStale }
   const from = found.folded ?? firstIdFor(found.since)
+  const range = { rollout, attempt, from, to: before }
+  const to = findEnd(db, range, mostRows) ?? before
   const folder = new RowFolder(readDefinition(found.definition).policy)
-  let to = before
-  for (const { id, revision, arrival, unit, record } of readBetween(db, rollout, attempt, from, before)) {
-    if (folder.rows === mostRows) {
-      to = id
-      break
-    }
-    folder.add({ revision, arrival, record, unit: unit === undefined ? undefined : parseUnit(unit) })
-  }
+  addRange(db, { ...range, to }, folder)
   const fold = folder.rows > 0 ? serialize({ form, ...folder.fold() }) : undefined
   const write = db.transaction(() => {
     if (fold) db.prepare('INSERT INTO rollout_fold VALUES (?, ?, ?, ?)').run(rollout, attempt, to, fold)
