@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { checkBinding } from '../config/binding.ts'
 import { readEnv } from '../config/env.ts'
-import { type Base, type Live, type LiveEvent, startLive } from '../config/live.ts'
+import { type Base, type Live, type LiveEvent, type LiveOptions, startLive } from '../config/live.ts'
 import { findConfigFile, readText } from '../config/load.ts'
 import { createRedactor } from '../config/redaction.ts'
 import type { Snapshot } from '../config/snapshot.ts'
@@ -24,6 +24,7 @@ export function readBase(options: RunOptions): Base {
 export const overridesOf = ({ port, host, dataDir }: RunOptions) => ({ port, host, dataDir })
 
 export interface LiveParts {
+  readonly first: LiveOptions['first']
   readonly store: Store
   /** The installation's secret: marks of redacted secrets are made with it. */
   readonly secret: Buffer
@@ -35,10 +36,12 @@ export interface LiveParts {
 }
 
 /** @throws ConfigError */
-export function openLive(options: RunOptions, { store, secret, log, metrics, host, swap }: LiveParts): Promise<Live> {
+export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
+  const { first, store, secret, log, metrics, host, swap } = parts
   const insecure = options.insecure ?? false
   return startLive({
     read: () => readBase(options),
+    first,
     overrides: overridesOf(options),
     memory: openConfigVersions(store),
     redactor: createRedactor(secret),

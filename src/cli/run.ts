@@ -68,9 +68,11 @@ export interface Running {
  * Error when the port is taken or the binding is refused
  */
 export async function run(options: RunOptions): Promise<Running> {
-  const { file, env, text } = readBase(options)
+  const base = readBase(options)
+  const { file, env, text } = base
   // Says where the database is, in which the rest may stand.
-  const { snapshot } = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
+  const loaded = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
+  const { snapshot } = loaded
   const refusal = checkBinding(snapshot, { insecure: options.insecure ?? false })
   if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
   const { level, file: logFile, format } = snapshot.log
@@ -124,6 +126,7 @@ export async function run(options: RunOptions): Promise<Running> {
     const saved = openSavedHealth(store)
     const audit = openAudit(store)
     const live = await openLive(options, {
+      first: { base, loaded },
       store,
       secret,
       log,

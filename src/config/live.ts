@@ -22,6 +22,8 @@ export interface Base {
 export interface LiveOptions {
   /** Reads file and environment anew. @throws ConfigError */
   read(): Base
+  /** What was read and parsed on the way here: the start begins with that and need not do it twice. */
+  readonly first?: { readonly base: Base; readonly loaded: Loaded } | undefined
   readonly overrides?: Overrides | undefined
   readonly memory: ConfigMemory
   readonly redactor: Redactor
@@ -114,7 +116,9 @@ const nobody: Actor = { name: 'turnout', role: '' }
 export async function startLive(options: LiveOptions): Promise<Live> {
   const { memory, redactor, refuse, now = Date.now } = options
   const tell = (event: LiveEvent): void => options.told?.(event)
+  let { first } = options
   let served = await start()
+  first = undefined
   let switched: Bypass | undefined = memory.bypass()
   let current = withSwitch(served.loaded.snapshot)
   const started = current
@@ -122,7 +126,7 @@ export async function startLive(options: LiveOptions): Promise<Live> {
   let saving: Promise<void> = Promise.resolve()
 
   async function start(): Promise<Served> {
-    const base = options.read()
+    const base = first?.base ?? options.read()
     const stored = memory.overlay()
     const newest = memory.newest()
     let overlay = stored?.baseHash === wholeHash(base.text) ? stored : undefined
@@ -152,7 +156,10 @@ export async function startLive(options: LiveOptions): Promise<Live> {
   function buildFrom(sources: Sources, document: string, version: number): Served {
     const { base } = sources
     const { overrides } = options
-    const loaded = parseConfig(document, { file: nameOf(base, document), env: base.env, version, overrides })
+    const loaded =
+      first?.base === base && document === base.text
+        ? { ...first.loaded, snapshot: freezeDeep({ ...first.loaded.snapshot, version }) }
+        : parseConfig(document, { file: nameOf(base, document), env: base.env, version, overrides })
     const refusal = refuse?.(loaded.snapshot)
     if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }], base.file)
     return { ...sources, loaded, document, fingerprint: fingerprintOf(loaded.snapshot) }
@@ -258,15 +265,21 @@ export async function startLive(options: LiveOptions): Promise<Live> {
       return current
     },
     memory,
-    state: () => ({
-      snapshot: current,
-      document: redactor.redact(served.document),
-      file: served.base.file,
-      stored: served.overlay?.changes ?? [],
-      temporary: served.temporary,
-      bypass: switched,
-      warnings: warningsOf(served),
-    }),
+    state() {
+      const shown = served
+      return {
+        snapshot: current,
+        // When asked for: it is read through for secrets, which takes as long as parsing it.
+        get document() {
+          return redactor.redact(shown.document)
+        },
+        file: shown.base.file,
+        stored: shown.overlay?.changes ?? [],
+        temporary: shown.temporary,
+        bypass: switched,
+        warnings: warningsOf(shown),
+      }
+    },
     reload: (actor = nobody) =>
       inTurn(() => {
         const base = readAgain()
