@@ -6,7 +6,9 @@ import type { Good } from '../src/gateway/attempt.ts'
 import { createCaching } from '../src/gateway/cache.ts'
 import { keyOf } from '../src/gateway/cacheKey.ts'
 import { type Call, openCall } from '../src/gateway/call.ts'
+import { inspect } from '../src/gateway/handle.ts'
 import { createMemoryStore } from '../src/state/cache/memoryStore.ts'
+import { Repeats } from '../src/state/cache/repeats.ts'
 import { createResponseCache } from '../src/state/cache/responseCache.ts'
 import type { Case } from './microCases.ts'
 import { makeBody, makeReply } from './wire.ts'
@@ -44,7 +46,9 @@ export const passCache = () => {
     hashUser: undefined,
     travel: () => Promise.reject(new Error('nothing becomes stale here')),
   })
-  const inspected = inbound.inspect(makeBody('bench-small', 1024), limits)
+  const body = makeBody('bench-small', 1024)
+  const inspected = inbound.inspect(body, limits)
+  const nothingKnown = new Repeats()
   const [key] = [...snapshot.keys.values()]
   const reply = makeReply(820)
   const facts = {
@@ -60,9 +64,16 @@ export const passCache = () => {
   const fetcher = { headers: { 'cache-control': 'no-cache' } } as unknown as IncomingMessage
   const res = { on: () => res, writeHead: () => res, end: () => res } as unknown as ServerResponse
   const dialect = dialects.get('openai-chat')!
-  const open = (req: IncomingMessage): Call => {
+  const openAny = (req: IncomingMessage): Call => {
     const call = openCall(req, res, { number: 1, now: performance.now(), snapshot, dialect, doorHeaders: [] })
-    return Object.assign(call, { key, route, inspected })
+    call.key = key
+    return call
+  }
+  const open = (req: IncomingMessage): Call => {
+    const call = openAny(req)
+    call.route = route
+    call.inspected = inspected
+    return call
   }
   /** Digits in the prompt: another request each time. */
   const digits = inspected.raw.indexOf('You answer')
@@ -81,7 +92,18 @@ export const passCache = () => {
       inspected.raw.write(String(n++ % 1e9).padStart(9, '0'), digits, 'latin1')
       return this.miss()
     },
-    hit: () => caching.serve(open(reader), route),
+    /** A request that was answered lately is not read again. */
+    hit() {
+      const call = openAny(reader)
+      inspect(call, body, cache.repeats)
+      return caching.serve(call, route)
+    },
+    /** One that was not. */
+    coldHit() {
+      const call = openAny(reader)
+      inspect(call, body, nothingKnown)
+      return caching.serve(call, route)
+    },
   }
 }
 

@@ -79,10 +79,19 @@ export function createCaching(parts: CachingParts): Caching {
   }
 
   function use(call: Call, plan: Plan, asked: Asked, entry: CacheEntry): boolean | Promise<boolean> {
-    const { key, wishes } = asked
+    const { key, target, wishes } = asked
     const time = now()
     if (time - entry.storedAt > wishes.maxAge) return false
-    if (time < entry.expiresAt) return replay(call, entry, { status: 'hit' }, settle)
+    if (time < entry.expiresAt) {
+      if (!call.repeat && tellsNothing(call, target))
+        cache.repeats.remember(call, call.inspected!, {
+          route: call.route!,
+          target,
+          strict: isStrict(call),
+          answer: key,
+        })
+      return replay(call, entry, { status: 'hit' }, settle)
+    }
     if (time - entry.expiresAt < call.route!.cache!.staleWhileRevalidate) {
       if (wishes.write && !refreshing.has(key) && !flights.find(key, 'json')) refresh(call, plan, asked)
       return replay(call, entry, { status: 'stale', reason: 'revalidating' }, settle)
@@ -202,18 +211,7 @@ export function createCaching(parts: CachingParts): Caching {
         if (wishes.only) throw notCached(turn.reason)
         return false
       }
-      const key = keyOf(
-        {
-          tenant: tenantOf(call.key, settings.scope),
-          route: route.name,
-          dialect: call.dialect.name,
-          target,
-          model: modelFor(target, call),
-          headers: passedHeaders(call, target),
-          strict: isStrict(call),
-        },
-        call.inspected!,
-      )
+      const key = knownKey(call, target) ?? findKey(call, target)
       turn.key = key
       const asked = { key, target, wishes }
       if (!wishes.read) return fetchIt(call, asked)
@@ -228,6 +226,33 @@ export function createCaching(parts: CachingParts): Caching {
   }
 }
 
+/** Of a request that came before and asks the same target in the same way. */
+function knownKey(call: Call, target: Target): string | undefined {
+  const { repeat } = call
+  return repeat &&
+    repeat.target === target &&
+    repeat.route === call.route &&
+    repeat.strict === isStrict(call) &&
+    tellsNothing(call, target)
+    ? repeat.answer
+    : undefined
+}
+
+function findKey(call: Call, target: Target): string {
+  return keyOf(
+    {
+      tenant: tenantOf(call.key, call.route!.cache!.scope),
+      route: call.route!.name,
+      dialect: call.dialect.name,
+      target,
+      model: modelFor(target, call),
+      headers: passedHeaders(call, target),
+      strict: isStrict(call),
+    },
+    call.inspected!,
+  )
+}
+
 /** What the client's headers say to the target. */
 function passedHeaders({ req }: Call, { provider }: Target): string[] {
   if (provider.passHeaders.length === 0) return noHeaders
@@ -235,6 +260,12 @@ function passedHeaders({ req }: Call, { provider }: Target): string[] {
 }
 
 const noHeaders: string[] = []
+
+/** None of the client's headers reaches the target. */
+function tellsNothing({ req }: Call, { provider }: Target): boolean {
+  for (const name of provider.passHeaders) if (req.headers[name] !== undefined) return false
+  return true
+}
 
 const notCached = (reason?: string): Refusal =>
   new Refusal(

@@ -5,6 +5,7 @@ import type { Chat, Loss } from '../dialects/chat.ts'
 import type { Dialect, Inspected, ReplyFacts, SignatureStore } from '../dialects/dialect.ts'
 import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Permit } from '../state/breaker.ts'
+import type { Repeat } from '../state/cache/repeats.ts'
 import type { Lease } from '../state/limits/limit.ts'
 import { printId } from '../store/ledgerId.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
@@ -69,6 +70,8 @@ export interface Call {
   planAt: number | undefined
   key: ApiKey | undefined
   inspected: Inspected | undefined
+  /** The same request, as the cache knows it from before. */
+  repeat: Repeat | undefined
   route: Route | undefined
   /** Its place in the rollout that moves the route, if one does. */
   assigned: Assigned | undefined
@@ -157,6 +160,7 @@ function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Ca
     planAt: undefined,
     key: undefined,
     inspected: undefined,
+    repeat: undefined,
     route: undefined,
     assigned: undefined,
     degradedFrom: undefined,

@@ -5,6 +5,14 @@ import { costOf } from './settle.ts'
 
 /** `x-turnout-cost-usd` in decimal, all attempts; `x-turnout-cost: unknown` where no list has the price. */
 export function costHeaders(call: Call): string[] {
+  const headers: string[] = []
+  pushCost(headers, call)
+  return headers
+}
+
+/** Puts the same on a list of more. */
+export function pushCost(headers: string[], call: Call): void {
   const nano = costOf(call)
-  return nano === null ? ['x-turnout-cost', 'unknown'] : ['x-turnout-cost-usd', formatUsd(nano)]
+  if (nano === null) headers.push('x-turnout-cost', 'unknown')
+  else headers.push('x-turnout-cost-usd', formatUsd(nano))
 }

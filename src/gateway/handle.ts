@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import type { Repeats } from '../state/cache/repeats.ts'
 import type { ResponseCache } from '../state/cache/responseCache.ts'
 import type { Health } from '../state/health.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
@@ -128,7 +129,7 @@ export function createHandle(gateway: Gateway): Handle {
       gateway.limits.screen(call)
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       call.bodyAt = performance.now()
-      inspect(call, body)
+      inspect(call, body, gateway.cache.repeats)
       const queued = gateway.limits.admit(call)
       if (queued) await queued
       const plan = planFor(call)
@@ -148,10 +149,13 @@ export function createHandle(gateway: Gateway): Handle {
   }
 }
 
-function inspect(call: Call, body: Buffer): void {
+/** Exported for its timing. */
+export function inspect(call: Call, body: Buffer, repeats: Repeats): void {
   const { server } = call.snapshot
   const { inbound } = call.dialect
-  call.inspected = inbound!.inspect(body, { maxDepth: server.maxJsonDepth, maxMessages: server.maxMessages })
+  call.repeat = repeats.find(call, body)
+  call.inspected =
+    call.repeat?.inspected ?? inbound!.inspect(body, { maxDepth: server.maxJsonDepth, maxMessages: server.maxMessages })
   const { model } = call.inspected.ask
   call.route = routeOf(call.snapshot, model)
   requireRoute(call.key, model, call.route)

@@ -120,7 +120,15 @@ function connectionListed(upstream: UpstreamHeaders): Set<string> | undefined {
 
 /** What every reply of ours carries, as far as it is known. */
 export function ownHeaders(call: Call): string[] {
-  const headers = [...call.doorHeaders, 'x-request-id', call.id, 'x-turnout-config', String(call.snapshot.version)]
+  const headers: string[] = []
+  pushOwn(headers, call)
+  return headers
+}
+
+/** Puts the same on a list of more. */
+export function pushOwn(headers: string[], call: Call): void {
+  for (const part of call.doorHeaders) headers.push(part)
+  headers.push('x-request-id', call.id, 'x-turnout-config', String(call.snapshot.version))
   if (call.trace) headers.push('x-turnout-trace', call.trace.traceId)
   const attempt = call.attempts.at(-1)
   if (call.cache) pushCache(headers, call, call.cache, attempt)
@@ -129,7 +137,6 @@ export function ownHeaders(call: Call): string[] {
   if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
   call.lease?.headers(headers)
   if (call.degradedFrom !== undefined) headers.push('x-turnout-degraded-from', headerText(call.degradedFrom))
-  return headers
 }
 
 /** An answer out of the cache names whom it came from, and what that target was not told. */

@@ -4,8 +4,8 @@ import { formatUsd } from '../pricing/decimal.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Good } from './attempt.ts'
 import { asksForCost, type Call, ClientGone, isAbandoned, isHeard, overheadOf } from './call.ts'
-import { costHeaders } from './costHeaders.ts'
-import { ownHeaders, passedHeaders } from './headers.ts'
+import { pushCost } from './costHeaders.ts'
+import { ownHeaders, passedHeaders, pushOwn } from './headers.ts'
 import { withoutSecrets } from './refuse.ts'
 import { costOf } from './settle.ts'
 
@@ -28,23 +28,25 @@ async function relayWhole(call: Call, good: Good, settle: Settle): Promise<void>
   call.firstTokenAt = performance.now()
   const settled = settle(call)
   if (settled) await settled
-  call.cache?.flight?.land(good, contentType(call, exchange.headers), [exchange.body!])
+  const type = contentType(call, exchange.headers)
+  call.cache?.flight?.land(good, type, [exchange.body!])
   if (call.gone) throw new ClientGone()
   if (call.background) return
   const { stream } = call.inspected!.ask
   const body = wantsCost(call) ? withCost(call, exchange.body!, stream) : exchange.body!
   const overhead = overheadOf(call, performance.now())
-  res.writeHead(exchange.status, [
-    ...passedHeaders(exchange.headers, call),
-    ...ownHeaders(call),
-    ...costHeaders(call),
+  const headers = passedHeaders(exchange.headers, call)
+  pushOwn(headers, call)
+  pushCost(headers, call)
+  headers.push(
     'x-turnout-overhead-ms',
     overhead.toFixed(3),
     'content-type',
-    contentType(call, exchange.headers),
+    type,
     'content-length',
     String(body.length),
-  ])
+  )
+  res.writeHead(exchange.status, headers)
   res.end(body)
 }
 

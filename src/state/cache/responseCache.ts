@@ -4,6 +4,7 @@ import { type CacheDisk, type DiskPlace, entryOfRow, rowOf } from './disk.ts'
 import { type CacheEntry, type CacheStore, ENTRY_OVERHEAD, type EntryFilter, type Farewell, isMeant } from './entry.ts'
 import { createMemoryStore, type MemoryStore } from './memoryStore.ts'
 import { pack } from './pack.ts'
+import { Repeats } from './repeats.ts'
 
 /** What the cache did for a request. `bypass`: it was not asked. `refresh`: a call of its own, for an answer that had become stale. */
 export const cacheStatuses = ['hit', 'miss', 'stale', 'coalesced', 'bypass', 'refresh'] as const
@@ -33,6 +34,8 @@ export interface CacheCounts {
 
 export interface ResponseCache {
   readonly store: CacheStore
+  /** Requests that it answered lately. */
+  readonly repeats: Repeats
   /** Counts the end of a request. `saved` in nano-USD. */
   ended(route: string, turn: { status: CacheStatus; saved: number | null }): void
   stored(entry: CacheEntry): void
@@ -107,9 +110,11 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
     now,
     gone: (_, why) => farewells[why]++,
   })
+  const repeats = new Repeats()
   // What nobody asks for again must not stay until its place is needed.
   const sweeping = setInterval(() => {
     store.sweep()
+    repeats.sweep()
     disk?.sweep()
   }, SWEEP_EVERY).unref()
   let disk: CacheDisk | undefined
@@ -139,6 +144,7 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
 
   function note(filter: EntryFilter): number {
     epoch++
+    repeats.clear()
     removals.push(filter)
     if (removals.length > REMOVALS_KEPT) removals.shift()
     return store.remove(filter)
@@ -188,6 +194,7 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
 
   return {
     store,
+    repeats,
     ended(route, { status, saved }) {
       const of = countsOf(route)
       of.requests[status]++
@@ -234,6 +241,7 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
       settings = limits
       ;({ size, compressAbove } = limits)
       store.sweep()
+      repeats.clear()
       if (place) steps = steps?.then(() => followSettings(place))
     },
     load: () => (loaded ??= loadFirst()),
