@@ -81,16 +81,16 @@ export const passCache = () => {
   return {
     /** What is no cost of the cache. */
     open: () => open(fetcher),
-    async miss(): Promise<void> {
+    miss(): void {
       const call = open(fetcher)
-      await caching.serve(call, route)
+      void caching.serve(call, route)
       call.attempts.push(good.attempt)
       call.cache!.flight!.land(good, 'application/json', [reply])
     },
     /** As `miss`, of a request that came never before. */
-    fresh(): Promise<void> {
+    fresh(): void {
       inspected.raw.write(String(n++ % 1e9).padStart(9, '0'), digits, 'latin1')
-      return this.miss()
+      this.miss()
     },
     /** A request that was answered lately is not read again. */
     hit() {
@@ -141,8 +141,16 @@ export const cacheCases = (): Case[] => {
     deadAt: Number.POSITIVE_INFINITY,
   }
   let n = 0
+  const one = passCache()
+  const full = passCache()
+  one.miss()
   return [
     ...keys,
+    { name: 'cache: a call without any of it, which the next ones include', work: one.open },
+    { name: 'cache: a whole miss of 1 KB, whose answer takes the place of an older one', work: () => one.miss() },
+    { name: 'cache: a whole miss of 1 KB, of a request that never came before', work: () => full.fresh() },
+    { name: 'cache: a 1 KB request read, and answered with a hit', work: () => one.coldHit() },
+    { name: 'cache: the same, of one that was answered lately', work: () => one.hit() },
     { name: 'cache: an answer into a full cache of 23,000', work: () => store.put({ ...entry, key: `key-${n++}` }) },
   ]
 }
