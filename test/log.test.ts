@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLog, type Facts, type RequestLine } from '../src/telemetry/log.ts'
+import { longestLine, writeRequest } from '../src/telemetry/requestLine.ts'
 
 let folder: string
 beforeEach(() => {
@@ -26,6 +27,42 @@ const line: RequestLine = {
   durationMs: 12.5,
   inputTokens: 3,
   stream: false,
+}
+
+/** Every field, in the order of the line. */
+const everything: Required<RequestLine> = {
+  id: 'req_1',
+  route: 'chat',
+  model: 'chat',
+  target: 'openai/gpt-4o',
+  provider: 'openai',
+  servedModel: 'gpt-4o-2024-08-06',
+  dialect: 'openai-chat',
+  lane: 'identity',
+  stream: false,
+  status: 200,
+  outcome: 'ok',
+  fault: 'server_error',
+  refusal: 'rate_limit_exceeded',
+  limit: 'perKey',
+  queuedMs: 0.001,
+  attempts: 1,
+  cache: 'miss',
+  durationMs: 12.5,
+  firstTokenMs: 3,
+  overheadMs: 0.25,
+  inputTokens: 3,
+  outputTokens: 4,
+  costNanoUsd: 2_500_000_000,
+  config: 1,
+  key: 'app',
+  team: 'search',
+  rollout: 'canary:chat',
+  arm: 'canary',
+  address: '127.0.0.1',
+  user: 'r_0',
+  trace: '0'.repeat(32),
+  finish: 'stop',
 }
 
 async function written(say: (log: ReturnType<typeof createLog>) => void, level = 'info'): Promise<string> {
@@ -70,8 +107,110 @@ describe('log', () => {
       encoding: 'utf8',
     })
     expect(ran.stderr).toBe('')
-    expect(lines(readFileSync(file, 'utf8')).map(({ id }) => id)).toEqual(
-      Array.from({ length: 2000 }, (_, i) => `req_${i}`),
+    // What a thread is writing when the process ends may come after what is written then.
+    const numbers = lines(readFileSync(file, 'utf8')).map(({ durationMs }) => durationMs as number)
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 2000 }, (_, i) => i))
+  })
+
+  it('keeps the order of requests and events', async () => {
+    const text = await written((log) => {
+      for (let i = 0; i < 500; i++) {
+        log.request({ ...line, id: `req_${i}` })
+        if (i % 7 === 0) log.warn(`event ${i}`)
+      }
+    })
+    expect(lines(text).map(({ id, msg }) => id ?? msg)).toEqual(
+      Array.from({ length: 500 }, (_, i) => (i % 7 === 0 ? [`req_${i}`, `event ${i}`] : [`req_${i}`])).flat(),
+    )
+  })
+
+  it('writes each field as JSON does', async () => {
+    const texts = [
+      '',
+      'plain ~ text',
+      'a "quoted" \\ one',
+      'line\nbreak\u0000',
+      '\u007f',
+      'Ünï 日本 🙂',
+      '\ud83d',
+      'x'.repeat(128),
+    ]
+    const numbers = [
+      0,
+      -0,
+      7,
+      10,
+      99,
+      200,
+      65_536,
+      1_999_999_999,
+      2_000_000_000,
+      2 ** 53,
+      -3,
+      -0.5,
+      0.001,
+      0.1,
+      0.12,
+      12.345,
+    ]
+    const odd = [0.0005, 1e-7, 1 / 3, 1_999_999.999, 2_000_000.5, 1e21, 4.35, 1.005, 100.01, 0.3, 0.1 + 0.2]
+    const thousandths = Array.from({ length: 2_000 }, (_, i) => (i * 997) / 1000)
+    const said: RequestLine[] = [
+      ...texts.map((text): RequestLine => ({ ...everything, model: text, finish: text })),
+      ...[...numbers, ...odd, ...thousandths].map((value): RequestLine => ({ ...everything, durationMs: value })),
+      everything,
+      { ...everything, durationMs: Number.NaN, overheadMs: Number.POSITIVE_INFINITY, stream: true, team: undefined },
+    ]
+    const text = await written((log) => {
+      for (const one of said) log.request(one)
+    })
+    const expected = said.map((one) => {
+      const finite = Object.entries(one).filter(([, value]) => typeof value !== 'number' || Number.isFinite(value))
+      return JSON.stringify({ ...Object.fromEntries(finite), msg: 'request' })
+    })
+    expect(text.replace(/\{"level":"info","time":"[\d-]{10}T[\d:]{8}\.\d{3}Z",/g, '{')).toBe(`${expected.join('\n')}\n`)
+  })
+
+  it('tells the time to the millisecond', () => {
+    const bytes = Buffer.alloc(longestLine)
+    for (const moment of [0, 7, 10, 99, 100, 999, 1000, 1_763_733_243_005, 1_763_733_243_999, 1_763_733_244_000, 1]) {
+      const text = bytes.toString('utf8', 5, writeRequest(bytes, 5, line, moment))
+      expect(JSON.parse(text).time).toBe(new Date(moment).toISOString())
+    }
+  })
+
+  it('has room for the longest line', () => {
+    const worst = Object.fromEntries(
+      Object.entries(everything).map(([name, value]) => [
+        name,
+        typeof value === 'string' ? '\u001f'.repeat(128) : value,
+      ]),
+    )
+    const bytes = Buffer.alloc(2 * longestLine)
+    expect(writeRequest(bytes, 0, worst as unknown as RequestLine, 0)).toBeLessThan(longestLine)
+  })
+
+  it('shows requests as it shows the rest to human eyes', () => {
+    const module = fileURLToPath(new URL('../src/telemetry/log.ts', import.meta.url))
+    const script = `import { createLog } from ${JSON.stringify(module)}
+      const log = createLog({ level: 'info', pretty: true })
+      log.info('listening', { port: 4000 })
+      log.request({ id: 'req_1', route: 'r', status: 200, outcome: 'ok', durationMs: 1.5 })
+      log.request({ id: 'req_2', route: 'r', status: 200, outcome: 'ok', durationMs: 2 })
+      log.info('stopped')`
+    const ran = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    })
+    expect(ran.stderr).toBe('')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
+    expect(ran.stdout.replace(/\x1b\[\d+m/g, '').replace(/^[\d:.]{12} /gm, '')).toBe(
+      [
+        'info  listening port=4000',
+        'info  request id=req_1 route=r status=200 outcome=ok durationMs=1.5',
+        'info  request id=req_2 route=r status=200 outcome=ok durationMs=2',
+        'info  stopped',
+        '',
+      ].join('\n'),
     )
   })
 })

@@ -230,6 +230,36 @@ describe('ratios', () => {
     expect(ratios.estimate('kept', 1)).toBe(1)
   })
 
+  it('are the median of the last 31, whatever came before', () => {
+    const ratios = createRatios()
+    const seen = [3.6, 3.6]
+    let state = 7
+    for (let i = 0; i < 2_000; i++) {
+      state = (state * 48_271) % 2_147_483_647
+      const bytes = 1_000 + (state % 5_000)
+      ratios.learn('m', bytes, 1_000)
+      seen.push(bytes / 1_000)
+      const last = seen.slice(-31).sort((a, b) => a - b)
+      expect(ratios.ratio('m')).toBe(last[last.length >> 1])
+    }
+  })
+
+  it('forget the model that was not learnt from for longest', () => {
+    const ratios = createRatios(3)
+    const learn = (...models: string[]) => {
+      for (const model of models) for (let i = 0; i < 5; i++) ratios.learn(model, 2_000, 1_000)
+    }
+    const known = () => ['a', 'b', 'c', 'd', 'e'].filter((model) => ratios.ratio(model) === 2).join('')
+    learn('a', 'b', 'c', 'a', 'd')
+    expect(known()).toBe('acd')
+    learn('c', 'e')
+    expect(known()).toBe('cde')
+    learn('e', 'd', 'c', 'a')
+    expect(known()).toBe('acd')
+    ratios.learn('a', 3_000, 1_000, 'answer')
+    expect([known(), ratios.size]).toEqual(['acd', 4])
+  })
+
   it('teach the counter', async () => {
     const counter = createTokenCounter()
     for (let i = 0; i < 10; i++) counter.learn('claude-sonnet-4-5', 3_000, 1_000)

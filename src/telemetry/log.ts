@@ -3,6 +3,9 @@ import { mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { prettyLine } from './prettyLine.ts'
+import { cut, longestLine, type RequestLine, writeRequest } from './requestLine.ts'
+
+export type { RequestLine } from './requestLine.ts'
 
 export interface LogOptions {
   /** pino's levels, or `silent`. */
@@ -11,48 +14,6 @@ export interface LogOptions {
   file?: string | undefined
   /** For human eyes in place of JSON. Standard output only. */
   pretty?: boolean | undefined
-}
-
-/** What is said of a request. Names, numbers and kinds: never text of a prompt or an answer. Times in milliseconds. */
-export interface RequestLine {
-  id: string
-  route: string
-  /** The name the client sent may be anything: cut to 128 characters. */
-  model?: string | undefined
-  target?: string | undefined
-  provider?: string | undefined
-  servedModel?: string | undefined
-  dialect?: string | undefined
-  lane?: string | undefined
-  stream?: boolean | undefined
-  status: number
-  outcome: string
-  fault?: string | undefined
-  refusal?: string | undefined
-  /** Name of the limit that refused it. */
-  limit?: string | undefined
-  /** How long it waited for its turn. */
-  queuedMs?: number | undefined
-  attempts?: number | undefined
-  /** What the response cache did: hit, miss, stale, coalesced, bypass. */
-  cache?: string | undefined
-  durationMs: number
-  firstTokenMs?: number | undefined
-  overheadMs?: number | undefined
-  inputTokens?: number | undefined
-  outputTokens?: number | undefined
-  costNanoUsd?: number | undefined
-  config?: number | undefined
-  key?: string | undefined
-  team?: string | undefined
-  /** The rollout that assigned it, and to which arm. */
-  rollout?: string | undefined
-  arm?: string | undefined
-  address?: string | undefined
-  /** The end user, under another name. */
-  user?: string | undefined
-  trace?: string | undefined
-  finish?: string | undefined
 }
 
 /** What may be said besides. Anything else that is handed in is not copied. */
@@ -98,41 +59,6 @@ export interface Log {
   flush(): Promise<void>
 }
 
-const requestFields = [
-  'id',
-  'route',
-  'model',
-  'target',
-  'provider',
-  'servedModel',
-  'dialect',
-  'lane',
-  'stream',
-  'status',
-  'outcome',
-  'fault',
-  'refusal',
-  'limit',
-  'queuedMs',
-  'attempts',
-  'cache',
-  'durationMs',
-  'firstTokenMs',
-  'overheadMs',
-  'inputTokens',
-  'outputTokens',
-  'costNanoUsd',
-  'config',
-  'key',
-  'team',
-  'rollout',
-  'arm',
-  'address',
-  'user',
-  'trace',
-  'finish',
-] as const satisfies readonly (keyof RequestLine)[]
-
 const factFields = [
   'event',
   'file',
@@ -169,10 +95,12 @@ export function createLog(options: LogOptions): Log {
     sync: false,
     // Not 0, with which a flush would not wait.
     minLength: 1,
+    // Text would be measured, encoded for the write and encoded again to see how much of it was written.
+    contentMode: 'buffer',
   } as Parameters<typeof pino.destination>[0])
-  // A terminal is read as it is written: line by line, at no great speed.
-  const shown = options.pretty ? { write: (line: string) => void destination.write(prettyLine(line)) } : destination
-  return makeLog(pino(settings(options.level), shown), destination)
+  const full = options.file === undefined ? FULL.pipe : FULL.file
+  const lines = gatherLines(destination, full, options.pretty ? prettyLine : undefined)
+  return makeLog(pino(settings(options.level), { write: lines.say }), destination, lines)
 }
 
 function openFile(file: string): number {
@@ -199,14 +127,14 @@ function isoTime(moment: number): string {
   return lastText
 }
 
-function makeLog(logger: Logger, destination: ReturnType<typeof pino.destination>): Log {
+type Destination = ReturnType<typeof pino.destination>
+
+function makeLog(logger: Logger, destination: Destination, lines: Lines): Log {
   let failures = 0
   // A log that cannot be written (disk full) must not end the gateway; the number of failures is shown instead.
   destination.on('error', () => failures++)
-  const lines = gatherLines(destination)
   const say = (level: 'debug' | 'info' | 'warn' | 'error') => (text: string, facts?: Facts) => {
     if (!logger.isLevelEnabled(level)) return
-    lines.handOver()
     logger[level](facts ? pickFacts(facts) : {}, scrubText(text))
   }
   return {
@@ -215,7 +143,7 @@ function makeLog(logger: Logger, destination: ReturnType<typeof pino.destination
     warn: say('warn'),
     error: say('error'),
     request(line) {
-      if (logger.isLevelEnabled('info')) lines.add(`${requestText(line)}\n`)
+      if (logger.isLevelEnabled('info')) lines.add(line)
     },
     get level() {
       return logger.level
@@ -237,13 +165,18 @@ function makeLog(logger: Logger, destination: ReturnType<typeof pino.destination
   }
 }
 
-/** Lines of requests that are written together, and how many milliseconds the first of them waits at most. */
-const MOST_LINES = 32
+/**
+ * Bytes of requests that are written together, and how many milliseconds the first of them waits at most. A pipe holds 64 KB: a write
+ * that fills it is under way for long, and what is written at the end of the process would come into the middle of it.
+ */
+const FULL = { file: 64 * 1024, pipe: 15 * 1024 }
 const LONGEST_WAIT = 100
 
 interface Lines {
-  add(line: string): void
-  /** Gives what was gathered to the destination: before anything else is written, so that the log keeps its order. */
+  add(line: RequestLine): void
+  /** Writes a line of something else, after what was gathered, so that the log keeps its order. */
+  say(line: string): void
+  /** Gives what was gathered to the destination. */
   handOver(): void
 }
 
@@ -254,23 +187,30 @@ function endAll(): void {
 }
 
 /**
- * Gathers the lines of requests: each write of the destination walks over all that it holds, and wakes a thread.
+ * Gathers the lines of requests in one page: each write of the destination walks over all that it holds, and wakes a thread.
  * Registered for the end of the process, where the destination's own listener may have run before.
+ * @param full how many bytes are handed over at once
+ * @param show what a line looks like there, if not as it is
  */
-function gatherLines(destination: ReturnType<typeof pino.destination>): Lines {
-  let lines: string[] = []
+function gatherLines(destination: Destination, full: number, show: ((line: string) => string) | undefined): Lines {
+  let page: Buffer | undefined
+  let used = 0
   let timer: NodeJS.Timeout | undefined
+  // Typed for text, which it does not take in its mode for bytes.
+  const write = (bytes: Buffer): void => void destination.write(bytes as unknown as string)
+  const shown = (text: string): string => (show ? text.replace(/.*\n/g, show) : text)
   const handOver = (): void => {
     clearTimeout(timer)
     timer = undefined
-    if (lines.length === 0) return
-    const text = lines.join('')
-    lines = []
-    destination.write(text)
+    if (page === undefined || used === 0) return
+    const lines = page.subarray(0, used)
+    used = 0
+    // A copy, because the next lines come before these are written.
+    write(show ? Buffer.from(shown(lines.toString())) : Buffer.from(lines))
   }
   if (gathering.size === 0) process.once('exit', endAll)
   gathering.add(() => {
-    if (lines.length === 0) return
+    if (used === 0) return
     handOver()
     try {
       destination.flushSync()
@@ -280,34 +220,18 @@ function gatherLines(destination: ReturnType<typeof pino.destination>): Lines {
   })
   return {
     add(line) {
-      lines.push(line)
-      if (lines.length >= MOST_LINES) handOver()
+      page ??= Buffer.allocUnsafeSlow(full + longestLine)
+      used = writeRequest(page, used, line, Date.now())
+      if (used >= full) handOver()
       else timer ??= setTimeout(handOver, LONGEST_WAIT).unref()
+    },
+    say(line) {
+      handOver()
+      write(Buffer.from(shown(line)))
     },
     handOver,
   }
 }
-
-const requestKeys = requestFields.map((name) => `,"${name}":`)
-
-/** One line as pino would write it; values that are neither text, number nor boolean are left out. Put together by hand: `JSON.stringify` of a picked object takes three times as long. */
-function requestText(line: RequestLine): string {
-  let text = `{"level":"info","time":"${isoTime(Date.now())}"`
-  for (let i = 0; i < requestFields.length; i++) {
-    const value = line[requestFields[i]!]
-    if (value === undefined || value === null) continue
-    if (typeof value === 'string') text += requestKeys[i] + quote(value)
-    else if (typeof value === 'boolean' || Number.isFinite(value)) text += `${requestKeys[i]}${value}`
-  }
-  return `${text},"msg":"request"}`
-}
-
-function quote(text: string): string {
-  const short = cut(text)
-  return /^[ !#-[\]-~]*$/.test(short) ? `"${short}"` : JSON.stringify(short)
-}
-
-const cut = (text: string): string => (text.length > 128 ? `${text.slice(0, 127)}…` : text)
 
 function pickFields(from: object, names: readonly string[]): Record<string, unknown> {
   const picked: Record<string, unknown> = {}

@@ -26,60 +26,105 @@ const window = 31
 const smallest = { bytes: 24, tokens: 6 }
 const plausible = { low: 0.25, high: 24 }
 
-interface Memory {
-  /** The last ratios in order of arrival, a ring. */
-  ring: number[]
-  next: number
-  /** The same, sorted: the middle one is the answer. A median, because one image or one base64 blob must not move it. */
-  sorted: number[]
-}
-
-/** `capacity` models (and sides) are remembered; the one not learnt from for longest goes first. */
+/** `capacity` models are remembered of each side; the one not learnt from for longest goes first. */
 export function createRatios(capacity = 2_000): Ratios {
-  const memories = new Map<string, Memory>()
-  const keyOf = (model: string, side: Side): string => (side === 'prompt' ? model : `${model}\n${side}`)
-  const ratio = (model: string, side: Side = 'prompt'): number => {
-    const memory = memories.get(keyOf(model, side))
-    return memory ? (memory.sorted[memory.sorted.length >> 1] as number) : firstGuess(model)
-  }
-
+  const sides = { prompt: createSide(capacity), answer: createSide(capacity) }
+  const ratio = (model: string, side: Side = 'prompt'): number => sides[side].get(model)?.middle ?? firstGuess(model)
   return {
     learn(model, bytes, tokens, side = 'prompt') {
       if (!(bytes >= smallest.bytes) || !(tokens >= smallest.tokens)) return
       const seen = bytes / tokens
-      if (!(seen >= plausible.low && seen <= plausible.high)) return
-      const key = keyOf(model, side)
-      let memory = memories.get(key)
-      // Re-inserted, so that the map's order is the order of use. Two votes for the first guess keep one odd reply from deciding alone.
-      if (memory) memories.delete(key)
-      else
-        memory = {
-          ring: [firstGuess(model), firstGuess(model)],
-          next: 0,
-          sorted: [firstGuess(model), firstGuess(model)],
-        }
-      remember(memory, seen)
-      memories.set(key, memory)
-      if (memories.size > capacity) memories.delete(memories.keys().next().value as string)
+      if (seen >= plausible.low && seen <= plausible.high) sides[side].touch(model).add(seen)
     },
     estimate: (model, bytes, side = 'prompt') => (bytes > 0 ? Math.max(1, Math.ceil(bytes / ratio(model, side))) : 0),
     ratio,
     get size() {
-      return memories.size
+      return sides.prompt.size + sides.answer.size
     },
   }
 }
 
-function remember(memory: Memory, ratio: number): void {
-  if (memory.ring.length < window) memory.ring.push(ratio)
-  else {
-    const oldest = memory.ring[memory.next] as number
-    memory.ring[memory.next] = ratio
-    memory.next = (memory.next + 1) % window
-    memory.sorted.splice(memory.sorted.indexOf(oldest), 1)
+/** The models of one side, in a list from the one not learnt from for longest to the latest: a map alone would have to be changed for each reply. */
+function createSide(capacity: number) {
+  const known = new Map<string, Memory>()
+  let oldest: Memory | undefined
+  let latest: Memory | undefined
+  const unlink = (memory: Memory): void => {
+    if (memory.before) memory.before.after = memory.after
+    else oldest = memory.after
+    if (memory.after) memory.after.before = memory.before
+    else latest = memory.before
   }
-  const place = memory.sorted.findIndex((other) => other >= ratio)
-  memory.sorted.splice(place < 0 ? memory.sorted.length : place, 0, ratio)
+  const append = (memory: Memory): void => {
+    memory.before = latest
+    memory.after = undefined
+    if (latest) latest.after = memory
+    else oldest = memory
+    latest = memory
+  }
+  return {
+    get: (model: string) => known.get(model),
+    /** The model's memory, now the latest. */
+    touch(model: string): Memory {
+      const found = known.get(model)
+      if (found && found === latest) return found
+      if (found) unlink(found)
+      else if (oldest && known.size >= capacity) {
+        known.delete(oldest.model)
+        unlink(oldest)
+      }
+      const memory = found ?? new Memory(model)
+      if (!found) known.set(model, memory)
+      append(memory)
+      return memory
+    },
+    get size() {
+      return known.size
+    },
+  }
+}
+
+/** The last ratios of a model. Their median is the answer, because one image or one base64 blob must not move it. */
+class Memory {
+  readonly model: string
+  before: Memory | undefined = undefined
+  after: Memory | undefined = undefined
+  /** In order of arrival, a ring. */
+  readonly #ring = new Float64Array(window)
+  /** The same, sorted. */
+  readonly #sorted = new Float64Array(window)
+  #count = 0
+  #next = 0
+
+  constructor(model: string) {
+    this.model = model
+    // Two votes for the first guess keep one odd reply from deciding alone.
+    const guess = firstGuess(model)
+    this.add(guess)
+    this.add(guess)
+  }
+
+  get middle(): number {
+    return this.#sorted[this.#count >> 1]!
+  }
+
+  /** Puts `ratio` in the place of the oldest once the ring is full. */
+  add(ratio: number): void {
+    const sorted = this.#sorted
+    let place: number
+    if (this.#count < window) place = this.#count++
+    else {
+      const gone = this.#ring[this.#next]!
+      place = 0
+      while (sorted[place]! < gone) place++
+    }
+    // From the place that is free now to the one where the new one belongs.
+    for (; place > 0 && sorted[place - 1]! > ratio; place--) sorted[place] = sorted[place - 1]!
+    for (; place < this.#count - 1 && sorted[place + 1]! < ratio; place++) sorted[place] = sorted[place + 1]!
+    sorted[place] = ratio
+    this.#ring[this.#next] = ratio
+    this.#next = (this.#next + 1) % window
+  }
 }
 
 function firstGuess(model: string): number {
