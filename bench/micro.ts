@@ -22,6 +22,7 @@ import { type Case, survivalCases, translateCases } from './microCases.ts'
 import { showNumber } from './report/sections.ts'
 import { showTable } from './report/terminal.ts'
 import { rolloutCases } from './rolloutCases.ts'
+import { settleCases } from './settleCases.ts'
 import { makeBody, makeFrames, makeReply } from './wire.ts'
 
 const { values } = parseArgs({ options: { only: { type: 'string', multiple: true, default: [] } } })
@@ -132,6 +133,7 @@ const cases: Case[] = [
         key: 'bench',
       }),
   },
+  ...settleCases(),
   ...survivalCases(),
   ...rolloutCases(),
   ...armCases(),
