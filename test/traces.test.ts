@@ -34,7 +34,12 @@ describe('W3C trace context', () => {
     const ids = Array.from({ length: 2000 }, () => beginTrace(1_234_567_890_112, {}, 1).traceId)
     expect(new Set(ids).size).toBe(2000)
     for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/)
-    expect(requestIn(ids[0]!)).toBe(1_234_567_890_112)
+    for (const request of [64, 2 ** 31, 2 ** 32 - 64, 2 ** 32, 1_234_567_890_112, 2 ** 48 + 64, 2 ** 53 - 64]) {
+      const { traceId } = beginTrace(request, {}, 1)
+      expect(traceId.slice(0, 16)).toBe(request.toString(16).padStart(16, '0'))
+      expect(requestIn(traceId)).toBe(request)
+      expect(spanOf(request)).toMatch(/^[0-9a-f]{16}$/)
+    }
     expect(readTraceparent(writeTraceparent(beginTrace(64, {}, 1), spanOf(65)))).toMatchObject({ sampled: true })
     expect(spanOf(64)).not.toBe(spanOf(65))
   })

@@ -65,8 +65,13 @@ const low = mask.readUInt32BE(4)
 export const spanOf = (id: number): string =>
   word((Math.floor(id / 0x1_0000_0000) ^ high) >>> 0) + word(((id % 0x1_0000_0000) ^ low) >>> 0)
 
-const word = (value: number): string => value.toString(16).padStart(8, '0')
-const hexOf = (id: number): string => id.toString(16).padStart(16, '0')
+const pairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+/** 8 hex digits of 32 bits. `toString(16)` of a number beyond 2^31 takes four times as long. */
+const word = (value: number): string =>
+  pairs[value >>> 24]! + pairs[(value >>> 16) & 255]! + pairs[(value >>> 8) & 255]! + pairs[value & 255]!
+
+const hexOf = (id: number): string => word(Math.floor(id / 0x1_0000_0000)) + word(id % 0x1_0000_0000)
 
 // Randomness by the page: asked for one by one it costs more than all the rest.
 let page = ''
