@@ -33,10 +33,15 @@ export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
 
   function writeEntries(entries: readonly Entry[]): number[] {
     const doubles: number[] = []
+    const ended = attemptsIn(entries)
     let intents = false
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i] as Entry
       if (entry.kind === 'intent') {
+        if (ended?.has(entry.intent.id)) {
+          rows.passOver(entry.intent)
+          continue
+        }
         intents = true
         if (!rows.writeIntent(entry.intent)) doubles.push(i)
       } else if (entry.kind === 'settle') {
@@ -67,9 +72,23 @@ export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
   }
 }
 
+/** The attempts that are settled with these entries, if there are intents among them, too. */
+function attemptsIn(entries: readonly Entry[]): Set<number> | undefined {
+  if (!entries.some(({ kind }) => kind === 'intent')) return undefined
+  let found: Set<number> | undefined
+  for (const entry of entries) {
+    if (entry.kind !== 'settle') continue
+    found ??= new Set()
+    for (const { id } of entry.attempts) found.add(id)
+  }
+  return found
+}
+
 export interface RowWriter {
   /** False when the row was there already. */
   writeIntent(intent: Intent): boolean
+  /** Writes no row for an intent whose attempt is settled in the same transaction: nobody could ever read it. */
+  passOver(intent: Intent): void
   writeSettled(request: RequestRow, attempts: readonly AttemptRow[]): boolean
   /** Adds attempts to a request that is there already, and to its sums. */
   addAttempts(request: RequestRow, attempts: readonly AttemptRow[]): void
@@ -98,6 +117,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
   /** Attempts whose intents can go: written in this transaction, and in earlier ones. */
   const settledNow: number[] = []
   const settledBefore: number[] = []
+  const passedOver = new Set<number>()
   let deleted = false
 
   function writeAttempt(row: AttemptRow): boolean {
@@ -130,7 +150,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       row.cost,
       row.losses?.length ? JSON.stringify(row.losses) : null,
     )
-    settledNow.push(row.id)
+    if (!passedOver.delete(row.id)) settledNow.push(row.id)
     return changes > 0
   }
 
@@ -214,6 +234,9 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       )
       return changes > 0
     },
+    passOver({ id }) {
+      passedOver.add(id)
+    },
     writeSettled(request, attempts) {
       const total = sumAttempts(attempts)
       const route = idOf(request.route)
@@ -268,12 +291,14 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       deleted = false
       for (const id of settledNow) settledBefore.push(id)
       settledNow.length = 0
+      passedOver.clear()
     },
     forget() {
       names.forget()
       rollup.clear()
       deleted = false
       settledNow.length = 0
+      passedOver.clear()
     },
   }
 }

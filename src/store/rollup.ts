@@ -50,21 +50,34 @@ export function makeRollup(db: Sqlite): Rollup {
     INSERT INTO rollup (day, route, key, team, model, provider, ${sums.join(', ')}) VALUES (${marks})
     ON CONFLICT DO UPDATE SET ${sums.map((name) => `${name} = ${name} + excluded.${name}`).join(', ')}`)
   const pending = new Map<string, Sum>()
+  /** The one that was added to last: most often it is the next one, too. */
+  let last: Sum | undefined
 
   function find(key: RollupKey): number[] {
+    if (last && isSame(last, key)) return last.values
+    last = findByText(key)
+    return last.values
+  }
+
+  function findByText(key: RollupKey): Sum {
     const text = `${key.day},${key.route},${key.key},${key.team},${key.model},${key.provider}`
     const known = pending.get(text)
-    if (known) return known.values
-    const values = new Array<number>(sums.length).fill(0)
-    pending.set(text, { ...key, values })
-    return values
+    if (known) return known
+    const sum = { ...key, values: new Array<number>(sums.length).fill(0) }
+    pending.set(text, sum)
+    return sum
   }
 
   function write(): void {
     for (const { day, route, key, team, model, provider, values } of pending.values()) {
       upsert.run(day, route, key, team, model, provider, ...values)
     }
+    clear()
+  }
+
+  function clear(): void {
     pending.clear()
+    last = undefined
   }
 
   return {
@@ -92,6 +105,14 @@ export function makeRollup(db: Sqlite): Rollup {
       if (estimated) values[13]! += 1
     },
     write,
-    clear: () => pending.clear(),
+    clear,
   }
 }
+
+const isSame = (a: RollupKey, b: RollupKey): boolean =>
+  a.model === b.model &&
+  a.key === b.key &&
+  a.route === b.route &&
+  a.provider === b.provider &&
+  a.team === b.team &&
+  a.day === b.day
