@@ -9,7 +9,6 @@ import { rolloutFacts } from '../src/gateway/armOutcome.ts'
 import type { Attempt, Call } from '../src/gateway/call.ts'
 import { unitHasher } from '../src/gateway/unitHash.ts'
 import type { UnitKind } from '../src/rollouts/index.ts'
-import { tidy } from '../src/state/rollouts/folding.ts'
 import { Live } from '../src/state/rollouts/live.ts'
 import { Traffic } from '../src/state/rollouts/traffic.ts'
 import type { Case } from './microCases.ts'
@@ -88,8 +87,6 @@ const pass = (unit: UnitKind | undefined, tell: Teller, faulty = 0): (() => unkn
       outcome: 'ok',
     } as unknown as Call
     if (unit) call.assigned = assign(call, moved, assigning).assigned
-    // The clock does this four times a second.
-    if (n % 500 === 0) tidy(moved.running!.trial!)
     waiting.push(call)
     if (waiting.length <= inFlight) return undefined
     // Replies come in another order than requests.

@@ -47,8 +47,8 @@ export interface Assigned {
   record: EvidenceRecord | undefined
   /** Id of the request. */
   readonly number: number
-  /** It has been settled, or adds nothing. */
-  isOver: boolean
+  /** Among those under way; below 0 = it has been settled, or adds nothing. */
+  place: number
 }
 
 /** Header by which an operator chooses the arm of one request. */
@@ -115,7 +115,7 @@ function place(
     ticket,
     record: undefined,
     number: call.number,
-    isOver: false,
+    place: -1,
   }
   if (ticket) trial.underway.push(assigned)
   return assigned
@@ -135,7 +135,8 @@ function isPinned(call: Call, excluded: readonly string[], { canary, stable }: A
   const { key } = call
   if (key && excluded.length > 0 && isListed(excluded, key.name)) return true
   if (!key?.models) return false
-  return [canary[0]!, stable[0]!].some((target) => !mayUse(key, target, modelFor(target, call)))
+  const [next, first] = [canary[0]!, stable[0]!]
+  return !mayUse(key, next, modelFor(next, call)) || !mayUse(key, first, modelFor(first, call))
 }
 
 /** Otherwise whoever likes could pick the dear model. */

@@ -49,7 +49,7 @@ export function armFailed(call: Call, target: Target, fault: UpstreamFault): voi
 export function armLeft({ assigned }: Call): void {
   if (!assigned?.ticket) return
   assigned.trial.evidence.leave(assigned.ticket, Date.now())
-  assigned.isOver = true
+  assigned.trial.underway.remove(assigned)
   assigned.live.look()
 }
 
@@ -66,7 +66,7 @@ export function armEnded(call: Call): void {
   const { ticket, trial } = assigned
   trial.evidence.end(ticket, Date.now(), endingOf(call, assigned))
   assigned.record = trial.evidence.recordOf(ticket)
-  assigned.isOver = true
+  trial.underway.remove(assigned)
   assigned.live.look()
 }
 

@@ -2,7 +2,7 @@
 import type { Target } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { policies } from '../policies/index.ts'
-import { behind } from '../state/rollouts/live.ts'
+import { type Arms, behind } from '../state/rollouts/live.ts'
 import type { Moved } from '../state/rollouts/traffic.ts'
 import { mayUse, requireRoute } from './allow.ts'
 import { type Assigning, assign } from './arm.ts'
@@ -43,10 +43,14 @@ function movedChain(call: Call, moved: Moved, draw: number, assigning: Assigning
   call.assigned = assigned
   if (!assigned) return inOrder(call, base, draw)
   const stable = inOrder(call, assigned.arms.stable, draw)
-  const chain = assigned.arm === 'canary' ? behind(assigned.arms.canary, stable) : stable
+  const chain = assigned.arm === 'canary' ? canaryFirst(assigned.arms, stable) : stable
   assigned.first = chain[0]!
   return chain
 }
+
+/** Made once, as long as the policy leaves the stable ones as they are. */
+const canaryFirst = (arms: Arms, stable: readonly Target[]): readonly Target[] =>
+  stable === arms.stable ? arms.canaryFirst : behind(arms.canary, stable)
 
 /** The targets of the model and of the further models that the client names, each once. */
 function clientChain(call: Call, models: readonly string[]): Target[] {

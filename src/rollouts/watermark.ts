@@ -1,6 +1,8 @@
 // Releases requests in their order of arrival, as far as the oldest one that is still open.
 import type { Ticket } from './ticket.ts'
 
+const smallest = 64
+
 /**
  * If one arm is faster, its bad events are known first: taken as they come in, they would make that arm look worse until the other has
  * caught up. So nothing counts before all that arrived earlier is decided, or has been waited for long enough. The bounds are fixed, so
@@ -11,8 +13,12 @@ export class Watermark {
   readonly #cap: number
   readonly #giveUp: (ticket: Ticket) => void
   readonly #release: (ticket: Ticket) => void
-  #queue: Ticket[] = []
+  /** A ring: what is released must not be held, or every request outlives the collector's first look at it. */
+  #ring: (Ticket | undefined)[] = new Array<undefined>(smallest).fill(undefined)
+  #mask = smallest - 1
+  /** Counted from the first request on: released, and arrived. */
   #head = 0
+  #tail = 0
 
   /**
    * @param cap milliseconds after its arrival at which an open ticket is given up
@@ -32,30 +38,35 @@ export class Watermark {
   }
 
   get waiting(): number {
-    return this.#queue.length - this.#head
+    return this.#tail - this.#head
   }
 
   push(ticket: Ticket): void {
-    this.#queue.push(ticket)
+    if (this.#tail - this.#head > this.#mask) this.#grow()
+    this.#ring[this.#tail++ & this.#mask] = ticket
   }
 
   advance(now: number): void {
-    const queue = this.#queue
-    while (this.#head < queue.length) {
-      const ticket = queue[this.#head]!
+    while (this.#head < this.#tail) {
+      const ring = this.#ring
+      const at = this.#head & this.#mask
+      const ticket = ring[at]!
       if (!this.#isDone(ticket)) {
-        if (now - ticket.at < this.#cap) break
+        if (now - ticket.at < this.#cap) return
         this.#giveUp(ticket)
       }
+      ring[at] = undefined
       this.#head++
       this.#release(ticket)
     }
-    if (this.#head === queue.length) {
-      queue.length = 0
-      this.#head = 0
-    } else if (this.#head > 512 && this.#head * 2 > queue.length) {
-      this.#queue = queue.slice(this.#head)
-      this.#head = 0
-    }
+  }
+
+  #grow(): void {
+    const { length } = this.#ring
+    const waiting = Array.from({ length }, (_, i) => this.#ring[(this.#head + i) & this.#mask])
+    this.#ring = [...waiting, ...new Array<undefined>(length).fill(undefined)]
+    this.#mask = length * 2 - 1
+    this.#tail -= this.#head
+    this.#head = 0
   }
 }

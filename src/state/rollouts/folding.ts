@@ -17,8 +17,6 @@ const fewest = 1000
 const smallPart = 0.01
 /** Milliseconds. Requests get their ids at the door; one that is assigned later than this after it may be too late to be evidence. */
 const slowestDoor = 5000
-/** Of those under way, before it is looked who is over. */
-const manyUnderway = 1000
 
 export class Folding {
   readonly #folds: Folds
@@ -55,9 +53,4 @@ export class Folding {
     // Those under way that are over have handed their rows to the ledger by now.
     if (await this.#folds.written()) await this.#folds.fold(id, attempt, before)
   }
-}
-
-/** Forgets of an attempt's requests those that are over, where nothing is folded that would. */
-export function tidy({ underway }: Trial): void {
-  if (underway.length > manyUnderway) underway.oldest()
 }

@@ -25,7 +25,7 @@ import {
 } from '../../rollouts/machine.ts'
 import { armsOf, eventOf } from './event.ts'
 import { evidenceOf } from './evidenceView.ts'
-import { Folding, type Folds, tidy } from './folding.ts'
+import { Folding, type Folds } from './folding.ts'
 import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
@@ -190,7 +190,6 @@ export class Rollouts {
     for (const live of this.#all.values()) {
       if (!live.trial || !isRunning(live.state) || live.halted) continue
       live.trial.evidence.tick(now)
-      tidy(live.trial)
       this.#folding?.tick(live, live.trial, now)
       this.look(live)
       if (!live.halted) this.#step(live, live.trial, now)

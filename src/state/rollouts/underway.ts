@@ -4,27 +4,41 @@
 export interface Traveller {
   /** Id of the request. */
   readonly number: number
-  readonly isOver: boolean
+  /** Kept by `Underway`: its place among them; below 0 for one that is not among them. */
+  place: number
 }
 
+/** Forgets at once who has arrived: what is kept for longer than it takes costs the collector more than all else that is done here. */
 export class Underway {
-  #travellers: Traveller[] = []
+  readonly #travellers: Traveller[] = []
   /** All that ever set out. */
   begun = 0
 
-  push(traveller: Traveller): void {
-    this.begun++
-    this.#travellers.push(traveller)
-  }
-
-  /** Those that are kept in mind; `oldest` forgets who has arrived. */
   get length(): number {
     return this.#travellers.length
   }
 
+  push(traveller: Traveller): void {
+    this.begun++
+    traveller.place = this.#travellers.length
+    this.#travellers.push(traveller)
+  }
+
+  /** It has arrived. Without effect on one that is not among them. */
+  remove(traveller: Traveller): void {
+    const { place } = traveller
+    if (place < 0) return
+    traveller.place = -1
+    const last = this.#travellers.pop()!
+    if (last === traveller) return
+    last.place = place
+    this.#travellers[place] = last
+  }
+
   /** The smallest id under way; Infinity when there is none. */
   oldest(): number {
-    this.#travellers = this.#travellers.filter(({ isOver }) => !isOver)
-    return this.#travellers.reduce((least, { number }) => Math.min(least, number), Number.POSITIVE_INFINITY)
+    let least = Number.POSITIVE_INFINITY
+    for (const { number } of this.#travellers) if (number < least) least = number
+    return least
   }
 }
