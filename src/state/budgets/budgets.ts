@@ -102,13 +102,15 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       if (worst !== null && !(Number.isSafeInteger(worst) && worst >= 0))
         throw new RangeError(`${worst} is no amount of nano-USD`)
       const at = now()
-      const holds: Opening[] = []
-      for (const { setting, entity } of applied) {
+      // Of its length from the start: a list that grows takes room for many more, and this one stays as long as its attempt.
+      const holds = new Array<Opening>(applied.length)
+      for (let i = 0; i < applied.length; i++) {
+        const { setting, entity } = applied[i]!
         const book = bookOf(setting)
         const account = book.accounts.get(entity)
         if (lacksRoom(setting, account ?? book.find(entity, at), worst, at))
           return { ok: false, refusal: refuse({ setting, entity }, worst, at) }
-        holds.push({ setting, entity, account, window: 0 })
+        holds[i] = { setting, entity, account, window: 0 }
       }
       // There is room on all of them: from here on nothing can go wrong.
       const amount = worst ?? 0

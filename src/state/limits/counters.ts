@@ -81,11 +81,12 @@ export class Counters {
 
   /** Books a request on all limits and returns what it holds, or says which limit has no room; then nothing is booked. */
   book(applied: readonly AppliedLimit[], demand: Demand, now: number): Holding | Shortage {
-    const seats: Seat[] = []
+    // Of its length from the start: a list that grows takes room for many more, and this one stays as long as its request.
+    const seats = new Array<Seat>(applied.length)
     let worst: Shortage | undefined
-    for (const one of applied) {
-      const seat = this.#seatOf(one)
-      seats.push(seat)
+    for (let i = 0; i < applied.length; i++) {
+      const seat = this.#seatOf(applied[i]!)
+      seats[i] = seat
       const shortage = this.#place(seat, demand, now)
       if (shortage && (worst === undefined || weightOf(shortage) > weightOf(worst))) worst = shortage
     }
