@@ -48,7 +48,9 @@ export function addApplied<Setting extends Scoped>(
   list: readonly Setting[],
   facts: ScopeFacts,
 ): void {
-  for (const setting of list) {
+  // By index: lists of a snapshot are frozen, and V8 allocates a result for every step of an iterator over such an array.
+  for (let i = 0; i < list.length; i++) {
+    const setting = list[i]!
     if (!matchesOnly(setting, facts)) continue
     const entity = entityOf(setting.per, facts)
     if (entity !== undefined) found.push({ setting, entity })

@@ -3,9 +3,11 @@ import type { CostBounds } from '../dialect.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
+const none: readonly unknown[] = []
+
 export function boundsOf(wire: unknown): CostBounds {
   const body = wire as Json
-  const tools = Array.isArray(body.tools) ? (body.tools as unknown[]) : []
+  const tools: readonly unknown[] = Array.isArray(body.tools) ? body.tools : none
   return {
     maxTokens: capOf(body),
     n: Math.max(1, numberOf(body.n) ?? 1),
@@ -19,9 +21,8 @@ export function boundsOf(wire: unknown): CostBounds {
 
 /** Some servers go by one of the names and some by the other: the higher cap is the one to count on. */
 function capOf(body: Json): number | undefined {
-  const caps = [numberOf(body.max_completion_tokens), numberOf(body.max_tokens)]
-  const given = caps.filter((cap): cap is number => cap !== undefined && cap >= 1)
-  return given.length === 0 ? undefined : Math.max(...given)
+  const cap = Math.max(numberOf(body.max_completion_tokens) ?? 0, numberOf(body.max_tokens) ?? 0)
+  return cap >= 1 ? cap : undefined
 }
 
 /**
