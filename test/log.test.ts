@@ -1,6 +1,6 @@
 // The log: one JSON line a request, nothing lost at exit, and no secret and no prompt in it.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -110,6 +110,23 @@ describe('log', () => {
     // What a thread is writing when the process ends may come after what is written then.
     const numbers = lines(readFileSync(file, 'utf8')).map(({ durationMs }) => durationMs as number)
     expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 2000 }, (_, i) => i))
+  })
+
+  it.runIf(existsSync('/dev/full'))('lets the process end although the disk is full', () => {
+    const module = fileURLToPath(new URL('../src/telemetry/log.ts', import.meta.url))
+    const script = `import { createLog } from ${JSON.stringify(module)}
+      const log = createLog({ level: 'info', file: '/dev/full' })
+      log.warn('first')
+      setInterval(() => {
+        if (log.failures === 0) return
+        for (let i = 0; i < 2000; i++) log.request({ id: 'req_' + i, route: 'r', status: 200, outcome: 'ok', durationMs: i })
+        process.exit(7)
+      }, 10)`
+    const ran = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      timeout: 120_000,
+    })
+    expect([ran.stderr, ran.status]).toEqual(['', 7])
   })
 
   it('keeps the order of requests and events', async () => {

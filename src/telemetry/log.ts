@@ -1,5 +1,5 @@
 // Writes the log: one JSON line per request and per event of note, from closed lists of fields, so that no content can get in.
-import { mkdirSync, openSync } from 'node:fs'
+import { mkdirSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Logger, pino } from 'pino'
 import { prettyLine } from './prettyLine.ts'
@@ -98,6 +98,7 @@ export function createLog(options: LogOptions): Log {
     // Text would be measured, encoded for the write and encoded again to see how much of it was written.
     contentMode: 'buffer',
   } as Parameters<typeof pino.destination>[0])
+  destination.flushSync = () => writeRest(destination)
   const full = options.file === undefined ? FULL.pipe : FULL.file
   const lines = gatherLines(destination, full, options.pretty ? prettyLine : undefined)
   return makeLog(pino(settings(options.level), { write: lines.say }), destination, lines)
@@ -210,13 +211,8 @@ function gatherLines(destination: Destination, full: number, show: ((line: strin
   }
   if (gathering.size === 0) process.once('exit', endAll)
   gathering.add(() => {
-    if (used === 0) return
     handOver()
-    try {
-      destination.flushSync()
-    } catch {
-      // Nobody is left to tell.
-    }
+    destination.flushSync()
   })
   return {
     add(line) {
@@ -230,6 +226,42 @@ function gatherLines(destination: Destination, full: number, show: ((line: strin
       write(Buffer.from(shown(line)))
     },
     handOver,
+  }
+}
+
+/** What sonic-boom has not written; not in its types. */
+interface Held {
+  fd: number
+  /** `_writingBuf` is with a thread, which ends its work before the process does. */
+  _writing: boolean
+  _writingBuf: Buffer
+  _bufs: Buffer[][]
+  _lens: number[]
+}
+
+/** Milliseconds that a reader may take nothing while the process ends. */
+const PATIENCE = 5_000
+
+/**
+ * Writes what is left at the end of the process. The destination's own way tries for ever: with a full disk, or a reader that has gone, no
+ * process would end.
+ */
+function writeRest(destination: Destination): void {
+  const held = destination as unknown as Held
+  const rest = Buffer.concat([...(held._writing ? [] : [held._writingBuf]), ...held._bufs.flat()])
+  held._bufs = []
+  held._lens = []
+  if (!held._writing) held._writingBuf = Buffer.alloc(0)
+  let until = performance.now() + PATIENCE
+  for (let at = 0; at < rest.length; ) {
+    try {
+      at += writeSync(held.fd, rest, at)
+      until = performance.now() + PATIENCE
+    } catch (error) {
+      // Nobody is left to tell.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > until) return
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
   }
 }
 
