@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type Entry, makeBatchWriter } from '../src/store/batch.ts'
 import { type Ledger, type LedgerOptions, openLedger } from '../src/store/ledger.ts'
 import {
   attemptId,
@@ -123,6 +124,30 @@ describe('rows', () => {
     const next = ledger.nextRequestId()
     await ledger.intend(intentOf(next))
     expect(store.db.prepare('SELECT id FROM intent').pluck().all()).toEqual([next + 1])
+  })
+
+  it('an intent is not written where its attempt ends in the same transaction, and is written again after a rollback', () => {
+    const writer = makeBatchWriter(store.db, store.instance)
+    const [one, other] = [makeIdSource(0, now), firstIdOf(Date.UTC(2026, 0, 5))]
+    const id = one.next()
+    const intent: Entry = { kind: 'intent', intent: intentOf(id) }
+    const settled: Entry = { kind: 'settle', request: requestRow(id), attempts: [attemptRow(id)] }
+    const open: Entry = { kind: 'intent', intent: intentOf(other) }
+    expect(writer.write([intent, open, settled])).toEqual([])
+    expect(store.db.prepare('SELECT id FROM intent').pluck().all()).toEqual([attemptId(other, 1)])
+    expect([count('request'), count('attempt')]).toEqual([1, 1])
+
+    const next = one.next()
+    const broken = { kind: 'settle', request: { ...requestRow(next), status: {} }, attempts: [] } as unknown as Entry
+    const settledNext: Entry = { kind: 'settle', request: requestRow(next), attempts: [attemptRow(next)] }
+    const intentNext: Entry = { kind: 'intent', intent: intentOf(next) }
+    expect(() => writer.write([intentNext, settledNext, broken])).toThrow(RangeError)
+    writer.write([intentNext])
+    expect(count('intent')).toBe(2)
+    writer.write([settledNext])
+    // Its row goes with the next intents.
+    writer.write([{ kind: 'intent', intent: intentOf(one.next()) }])
+    expect(store.db.prepare('SELECT count(*) FROM intent WHERE id = ?').pluck().get(attemptId(next, 1))).toBe(0)
   })
 
   it('keeps every fact of a request and its attempts (C27: each leg)', async () => {
