@@ -216,6 +216,8 @@ export function createCaching(parts: CachingParts): Caching {
       const asked = { key, target, wishes }
       if (!wishes.read) return fetchIt(call, asked)
       const found = fromStore(call, plan, asked)
+      // An answer is on its way to the client: nothing else will be tried.
+      if (turn.entry) return found
       return found === false && !otherOf(call, asked) ? fetchIt(call, asked) : wait(call, plan, asked, found)
     },
     async rescue(call) {

@@ -62,7 +62,7 @@ export class CanonicalDigest {
       this.#at = fields.open
       this.#object(ignored)
     }
-    const digest = hash('sha256', this.#out.subarray(0, this.#length), 'base64url')
+    const digest = hash('sha256', new Uint8Array(this.#out.buffer, this.#out.byteOffset, this.#length), 'base64url')
     this.#raw = nothing
     if (this.#out.length > KEPT) this.#out = Buffer.allocUnsafeSlow(16 * 1024)
     if (this.#spare.length > KEPT) this.#spare = nothing
@@ -80,16 +80,23 @@ export class CanonicalDigest {
     else insertionSort(order, compareNames)
     const out = this.#out
     out[this.#length++] = OPEN_BRACE
-    for (const name of order) {
-      const { keyStart, valueStart } = byName.get(name) as Field
+    for (let n = 0; n < order.length; n++) {
+      const name = order[n]!
+      const { keyStart, valueStart, valueEnd } = byName.get(name) as Field
       const start = this.#length
       this.#at = keyStart
       this.#string()
       out[this.#length++] = COLON
       this.#at = valueStart
-      const rule = names.get(name)
+      const first = this.#raw[valueStart]
       const from = this.#length
-      if (typeof rule === 'object' && this.#raw[valueStart] === OPEN_BRACE) this.#object(rule)
+      if (first !== OPEN_BRACE && first !== OPEN_BRACKET) {
+        this.#copy(valueEnd)
+        out[this.#length++] = COMMA
+        continue
+      }
+      const rule = names.get(name)
+      if (typeof rule === 'object' && first === OPEN_BRACE) this.#object(rule)
       else this.#value()
       // An object of which nothing counts counts for nothing.
       if (typeof rule === 'object' && this.#length === from + 2) this.#length = start

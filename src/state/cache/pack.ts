@@ -21,7 +21,9 @@ export function unpack({ body, packed }: CacheEntry): Buffer | Promise<Buffer> {
 
 /** A copy in memory of its own: a view of a larger buffer would keep all of that alive. */
 export function exactly(...pieces: readonly Uint8Array[]): Buffer {
-  const whole = Buffer.allocUnsafeSlow(pieces.reduce((sum, { length }) => sum + length, 0))
+  let length = 0
+  for (const piece of pieces) length += piece.length
+  const whole = Buffer.allocUnsafeSlow(length)
   let at = 0
   for (const piece of pieces) {
     whole.set(piece, at)
