@@ -8,6 +8,7 @@ import { buildChildren, buildProduct } from './folders.ts'
 import { drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { warmUp } from './measure/peak.ts'
+import { readCpu } from './measure/processes.ts'
 import { median, middleInterval } from './measure/statistics.ts'
 import { measureWindow } from './measure/window.ts'
 import { showTable } from './report/terminal.ts'
@@ -68,10 +69,22 @@ interface Side {
 /** CPU microseconds per request, or per event of a stream; undefined when the window is void. */
 const measure = async (stage: Stage, { running, ready }: Side, work: Work): Promise<number | undefined> => {
   const drive = () => drivePeak(stage, running, work, Number(values.seconds))
-  // What a new snapshot costs once, and what the code runs into for the first time, is not the price of a request.
-  if (await ready()) await drive()
+  // What a new snapshot costs once is not the price of a request: what it reads of the ledger, and what the code meets for the first time.
+  if (await ready()) {
+    await waitForRest(running)
+    await drive()
+  }
   const window = await measureWindow(stage, running, drive)
   return window.void === undefined ? window.cpu! / window.load.completed / (work.events || 1) : undefined
+}
+
+/** Until the process has nothing to do, for ten seconds at most. */
+const waitForRest = async ({ child }: Running): Promise<void> => {
+  for (let i = 0; i < 50; i++) {
+    const before = readCpu(child!.pid)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    if (readCpu(child!.pid) - before <= 10_000) return
+  }
 }
 
 const measureVariant = async (
