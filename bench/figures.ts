@@ -94,10 +94,12 @@ export const flatten = (figures: Figures): Record<string, { value: number; sprea
   const put = (name: string, values: readonly number[]) => {
     if (values.length > 0) flat[name] = { value: median(values), spread: spread(values) }
   }
+  // A single pair is for orientation: nothing says how far off it may be.
+  const putRatio = (name: string, pairs: readonly number[]) => pairs.length > 1 && put(name, pairs)
   for (const row of figures.peak) {
-    put(`${row.work}.${row.contender}.ratio`, row.ratio)
-    if (!row.roughCpu) put(`${row.work}.${row.contender}.cpuRatio`, row.cpuRatio)
-    if (!row.roughTwin) put(`${row.work}.${row.contender}.twinCpuRatio`, row.twinCpuRatio)
+    putRatio(`${row.work}.${row.contender}.ratio`, row.ratio)
+    if (!row.roughCpu) putRatio(`${row.work}.${row.contender}.cpuRatio`, row.cpuRatio)
+    if (!row.roughTwin) putRatio(`${row.work}.${row.contender}.twinCpuRatio`, row.twinCpuRatio)
     if (!row.roughCpu && row.beyondPipe.length > 0) {
       put(`${row.work}.${row.contender}.cpuPerEvent`, row.cpuPerEvent)
       put(`${row.work}.${row.contender}.beyondPipe`, row.beyondPipe)

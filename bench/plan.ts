@@ -9,8 +9,8 @@ export interface Plan {
   readonly firstRounds: number
   /** Whole seconds of a window. */
   readonly window: number
-  /** Most seconds of warming up a contender before its first work, and before each later one. */
-  readonly warmUp: readonly [first: number, later: number]
+  /** Most seconds of warming up a contender before its first work, before each later one, and before each that streams. */
+  readonly warmUp: { readonly first: number; readonly later: number; readonly stream: number }
   /** Seconds that may go into measuring disturbed windows again. */
   readonly repeats: number
   readonly latencyWorks: readonly string[]
@@ -34,7 +34,7 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     rounds: 3,
     firstRounds: 3,
     window: 1,
-    warmUp: [4, 2],
+    warmUp: { first: 4, later: 2, stream: 2 },
     latencyWorks: ['json'],
     latencyRounds: 1,
     latencyWindow: 1.5,
@@ -44,9 +44,9 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   }
   const core: Omit<Plan, 'works'> = {
     rounds: 4,
-    firstRounds: 6,
+    firstRounds: 5,
     window: 1,
-    warmUp: [8, 1],
+    warmUp: { first: 8, later: 1, stream: 3 },
     latencyWorks: ['json', 'stream'],
     latencyRounds: 3,
     latencyWindow: 1.5,
@@ -59,7 +59,7 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     rounds: 5,
     firstRounds: 7,
     window: 4,
-    warmUp: [12, 4],
+    warmUp: { first: 12, later: 4, stream: 4 },
     latencyRounds: 5,
     latencyWindow: 4,
     starts: 5,

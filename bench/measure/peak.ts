@@ -14,10 +14,10 @@ const twinned = 'turnout'
 /** V8 compiles the hot path for its first 20,000 or so requests, at several times the cost: seen as 430 µs falling to 150. */
 const warmRequests = 20_000
 
-/** Loads a contender until it is warm, for `limit` seconds at most. A stream or a large prompt counts for many requests. */
+/** Loads a contender until it is warm, for `limit` seconds at most. A large prompt counts for many requests; a stream for few, because the code of its events is another. */
 export const warmUp = async (stage: Stage, running: Running, work: Work, limit: number): Promise<void> => {
   const end = performance.now() + limit * 1000
-  const weight = work.stream ? 20 : Math.max(1, work.body.length / 10_000)
+  const weight = work.stream ? 4 : Math.max(1, work.body.length / 10_000)
   let done = 0
   while (done < warmRequests && performance.now() < end) {
     done += (await drivePeak(stage, running, work, 1)).completed * weight
@@ -38,9 +38,9 @@ export const measurePeak = async (
   const twin = works.find(({ name }) => name === work.hub?.twin)
   const twins: Window[] = []
   for (const running of contenders) {
-    if (!running.child) continue
-    await warmUp(stage, running, work, plan.warmUp[isFirst ? 0 : 1])
-    if (twin && running.contender.name === twinned) await warmUp(stage, running, twin, plan.warmUp[1])
+    if (!running.child || (!isFirst && orientation.includes(running.contender.name))) continue
+    await warmUp(stage, running, work, isFirst ? plan.warmUp.first : plan.warmUp[work.stream ? 'stream' : 'later'])
+    if (twin && running.contender.name === twinned) await warmUp(stage, running, twin, plan.warmUp.later)
   }
   const windows = new Map<Running, Window[]>(contenders.map((running) => [running, []]))
   for (let round = 0; round < rounds; round++) {
@@ -49,7 +49,7 @@ export const measurePeak = async (
     for (const running of order) {
       const isOrientation = orientation.includes(running.contender.name)
       if (isOrientation && round > 0 && !isFirst) continue
-      const seconds = isOrientation ? Math.min(1, plan.window) : plan.window
+      const seconds = isOrientation ? Math.min(1, plan.window) : plan.window * (work.kind === 'paced' ? 2 : 1)
       const measure = (one: Work) => measureWindow(stage, running, () => drivePeak(stage, running, one, seconds))
       windows.get(running)!.push(await measure(work))
       if (twin && running.contender.name === twinned) twins.push(await measure(twin))
