@@ -1,6 +1,5 @@
 // The micro-timings of everything that a running rollout does for one request, from the choice of its arm to the columns of its row.
 import { parseConfig } from '../src/config/load.ts'
-import { assignBy, policyFor } from '../src/config/rolloutSettings.ts'
 import type { StoredRollout } from '../src/config/rolloutTypes.ts'
 import { UpstreamFault } from '../src/dialects/errors.ts'
 import { type Assigning, assign } from '../src/gateway/arm.ts'
@@ -11,6 +10,7 @@ import { unitHasher } from '../src/gateway/unitHash.ts'
 import type { UnitKind } from '../src/rollouts/index.ts'
 import { Live } from '../src/state/rollouts/live.ts'
 import { Traffic } from '../src/state/rollouts/traffic.ts'
+import { benchRollout } from './benchRollout.ts'
 import type { Case } from './microCases.ts'
 
 /** What of a request says who it is. */
@@ -37,18 +37,7 @@ const setUp = (unit: UnitKind) => {
   const state = { revision: 3, phase: 'stepping', step: 0, weightPpm: 50_000, attempt: 1, attemptRevision: 2 }
   const live = new Live({
     id: 1,
-    definition: {
-      name: 'bench',
-      route: 'chat',
-      stable: { targets: [] },
-      canary: { targets: ['up/gpt-4.1-mini'] },
-      assign: assignBy(unit),
-      course: { steps: [], open: true },
-      policy: policyFor(unit),
-      excludeKeys: [],
-      inFlight: 'redispatch',
-      notify: [],
-    },
+    definition: benchRollout(unit, 'up/gpt-4.1-mini'),
     specHash: '',
     seed: '5f0a7c31b2d4e689',
     origin: 'toggle',

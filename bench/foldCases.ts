@@ -1,6 +1,5 @@
 // The micro-timings of what a thread beside the event loop does for each request of a running rollout: its row is folded into sums.
 import { join } from 'node:path'
-import { assignBy, policyFor } from '../src/config/rolloutSettings.ts'
 import type { NewEvent, RolloutDefinition } from '../src/config/rolloutTypes.ts'
 import { bitOf, drawBucket, Evidence, formatUnit, type UnitKind, unitIdOf } from '../src/rollouts/index.ts'
 import { draftState, type State } from '../src/rollouts/machine.ts'
@@ -9,6 +8,7 @@ import { firstIdOf } from '../src/store/ledgerId.ts'
 import { openStore } from '../src/store/open.ts'
 import { foldRows } from '../src/store/rolloutFolds.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
+import { benchRollout } from './benchRollout.ts'
 import { makeFolder } from './folders.ts'
 import type { Case } from './microCases.ts'
 
@@ -58,18 +58,7 @@ function* entriesOf(rollout: number, { policy }: RolloutDefinition): Generator<E
 async function foldCase(unit: UnitKind): Promise<Case> {
   const store = openStore({ file: join(makeFolder(`fold-${unit}`), 'turnout.db') })
   const keeper = openRollouts(store)
-  const definition: RolloutDefinition = {
-    name: 'bench',
-    route: 'chat',
-    stable: { targets: [] },
-    canary: { targets: ['up/new'] },
-    assign: assignBy(unit),
-    course: { steps: [], open: true },
-    policy: policyFor(unit),
-    excludeKeys: [],
-    inFlight: 'redispatch',
-    notify: [],
-  }
+  const definition = benchRollout(unit, 'up/new')
   const event = (verb: NewEvent['verb'], to: State): NewEvent => {
     const { revision, phase, weightPpm, attempt } = to
     const moved = { verb, from: '' as const, to: phase, step: 0, revision, weightPpm, attempt }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readEnv } from '../../src/config/env.ts'
 import { type Live, type LiveEvent, type LiveOptions, startLive } from '../../src/config/live.ts'
-import { readText } from '../../src/config/load.ts'
+import { parseConfig, readText } from '../../src/config/load.ts'
 import type { Actor } from '../../src/config/memory.ts'
 import { createRedactor } from '../../src/config/redaction.ts'
 import type { Snapshot } from '../../src/config/snapshot.ts'
@@ -41,18 +41,24 @@ export async function holdLive(
   const swaps: Snapshot[] = []
   const { env: _, database: __, processEnv = {}, ...options } = more
   let store = openStore({ file: join(folder, 'turnout.db') })
-  const start = (): Promise<Live> =>
-    startLive({
-      read() {
-        const { env } = readEnv({ processEnv, envFile, cwd: folder })
-        return { file, env, text: readText(file, env) }
-      },
+  const read = () => {
+    const { env } = readEnv({ processEnv, envFile, cwd: folder })
+    return { file, env, text: readText(file, env) }
+  }
+  /** As a process does: it has to parse its configuration to know where its database is. */
+  const start = async (): Promise<Live> => {
+    const first = (options.read ?? read)()
+    const loaded = parseConfig(first.text, { ...first, version: 1, overrides: options.overrides })
+    return startLive({
+      read,
+      first: { base: first, loaded },
       memory: openConfigVersions(store),
       redactor: createRedactor('pepper'),
       swap: (next) => void swaps.push(next),
       told: (event) => void events.push(event),
       ...options,
     })
+  }
   let live = await start()
   return {
     folder,
