@@ -80,9 +80,14 @@ export const start = async (launch: Launch): Promise<Child> => {
 }
 
 /** Runs a child to its end and returns its stdout. Throws on a bad exit or after `limitMs`. */
-export const run = async (launch: Omit<Launch, 'onOutput'>, limitMs: number): Promise<string> => {
+export const run = async (
+  launch: Omit<Launch, 'onOutput'>,
+  limitMs: number,
+  onStart?: (child: Child) => void,
+): Promise<string> => {
   let output = ''
   const child = await start({ ...launch, onOutput: (text) => (output += text) })
+  onStart?.(child)
   const late = setTimeout(kill, limitMs, child.pid, 'SIGKILL')
   const [code, signal] = (await once(child.process, 'close')) as [number | null, string | null]
   clearTimeout(late)

@@ -1,14 +1,15 @@
-// How long each set measures: rounds, seconds a window, and which works it holds.
+// How long each set measures: windows, rounds, and which works it holds.
 import type { SetName } from './arguments.ts'
 import { type Work, works } from './work.ts'
 
 export interface Plan {
   readonly works: readonly Work[]
-  readonly rounds: number
+  /** Of a contender at one work, in windows of `windowOf`. */
+  readonly seconds: number
   /** The first work has more: it is the one that others are quoted by. */
-  readonly firstRounds: number
-  /** Whole seconds of a window. */
-  readonly window: number
+  readonly firstSeconds: number
+  /** Rounds of the first work that the peers take part in. */
+  readonly peerRounds: number
   /** Most seconds of warming up a contender before its first work, before each later one, and before each that streams. */
   readonly warmUp: { readonly first: number; readonly later: number; readonly stream: number }
   /** Seconds that may go into measuring disturbed windows again. */
@@ -26,14 +27,25 @@ export const orientation: readonly string[] = ['direct', 'nginx', 'portkey']
 
 const ranks = { quick: 0, core: 1, full: 2 }
 
+/**
+ * Seconds of a window. What disturbs a machine comes and goes within seconds: many short windows in turn tell more than few long ones of
+ * the same sum. They are longer where what is under way at the end of one, and is not counted, would be much of it.
+ */
+export const windowOf = ({ kind, body, connections }: Work): number =>
+  kind === 'paced' || body.length > 10_000 || connections > 64 ? 1 : 0.5
+
+/** Windows of a contender at one work; never so few that one disturbed window is the median. */
+export const roundsOf = (plan: Plan, work: Work, isFirst: boolean): number =>
+  Math.max(6, Math.round((isFirst ? plan.firstSeconds : plan.seconds) / windowOf(work)))
+
 /** The plan of a set; `only` may narrow its works. */
 export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   const named = works.filter((work) => only.includes(work.name))
   const chosen = named.length > 0 ? named : works.filter((work) => ranks[work.set] <= ranks[set])
   const quick: Omit<Plan, 'works'> = {
-    rounds: 3,
-    firstRounds: 3,
-    window: 1,
+    seconds: 3,
+    firstSeconds: 3,
+    peerRounds: 3,
     warmUp: { first: 4, later: 2, stream: 2 },
     latencyWorks: ['json'],
     latencyRounds: 1,
@@ -43,10 +55,10 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     repeats: 10,
   }
   const core: Omit<Plan, 'works'> = {
-    rounds: 4,
-    firstRounds: 5,
-    window: 1,
-    warmUp: { first: 8, later: 1, stream: 3 },
+    seconds: 4.5,
+    firstSeconds: 6,
+    peerRounds: 6,
+    warmUp: { first: 8, later: 1.5, stream: 3 },
     latencyWorks: ['json', 'stream'],
     latencyRounds: 3,
     latencyWindow: 1.5,
@@ -56,9 +68,9 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   }
   const full: Omit<Plan, 'works'> = {
     ...core,
-    rounds: 5,
-    firstRounds: 7,
-    window: 4,
+    seconds: 20,
+    firstSeconds: 28,
+    peerRounds: 10,
     warmUp: { first: 12, later: 4, stream: 4 },
     latencyRounds: 5,
     latencyWindow: 4,

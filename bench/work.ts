@@ -115,7 +115,7 @@ const hub = (name: string, title: string, lane: Lane, twin: string, reply: Buffe
 }
 
 /** One event each 250 ms: long enough that a thousand of them are open at the same time. */
-export const slowEvents = 18
+export const slowEvents = 14
 
 export const works: readonly Work[] = [
   json('json', 'JSON 1 KB in, 0.8 KB out, 64 connections', 'small', 1024, 64, 'quick'),

@@ -8,8 +8,6 @@ export interface Feature {
   readonly on: (config: Config) => void
   /** Must switch it off where it is on by default. */
   readonly off: (config: Config) => void
-  /** It is read once, at the start of the process: a swap of the configuration does not switch it. */
-  readonly isFixed?: true
 }
 
 /** Hard budgets take no calls without a price. */
@@ -149,7 +147,6 @@ export const extras: readonly Feature[] = [
       config.ledger = { mode: 'relaxed' }
     },
     off: () => {},
-    isFixed: true,
   },
   {
     name: 'ledger-power',
@@ -158,6 +155,5 @@ export const extras: readonly Feature[] = [
       config.ledger = { mode: 'power' }
     },
     off: () => {},
-    isFixed: true,
   },
 ]

@@ -11,7 +11,7 @@ import { extras, type Feature, features } from './features.ts'
 export const entry = join(rootFolder, 'dist/cli/main.js')
 
 /** The flags of node that it is shipped with: those of `npm start`, of the command and of the container. */
-const shippedFlags = JSON.parse(readFileSync(join(rootFolder, 'package.json'), 'utf8'))
+export const shippedFlags = JSON.parse(readFileSync(join(rootFolder, 'package.json'), 'utf8'))
   .scripts.start.split(' ')
   .filter((word: string) => word.startsWith('--'))
 
@@ -39,10 +39,9 @@ const makeConfig = ({ upstreams, folder, port }: Grounds): Config => ({
   routes: Object.fromEntries(lanes.map((lane) => [`bench-${lane}`, `up-${lane}/bench-model-2025-08-07`])),
 })
 
-/** Writes the configuration with the given features on and all others off; returns the file. `marker` is one more route, to know it by. */
-export const writeConfig = (grounds: Grounds, on: readonly Feature[], marker?: string): string => {
+/** Writes the configuration with the given features on and all others off; returns the file. */
+export const writeConfig = (grounds: Grounds, on: readonly Feature[]): string => {
   const config = makeConfig(grounds)
-  if (marker !== undefined) config.routes[marker] = 'up-small/bench-model-2025-08-07'
   for (const feature of [...features, ...extras]) {
     if (on.includes(feature)) feature.on(config)
     else feature.off(config)

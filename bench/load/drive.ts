@@ -1,6 +1,6 @@
 // Runs one load against one contender, with wrk where it fits and else with our own generator, and returns one kind of result.
 import { join } from 'node:path'
-import { run, start } from '../child.ts'
+import { type Child, run, start } from '../child.ts'
 import type { Running } from '../contenders/contender.ts'
 import { benchFolder, builtChild } from '../folders.ts'
 import { bodyFile, replyFile, type Stage, targetOf } from '../stage.ts'
@@ -26,9 +26,16 @@ const parseResult = (output: string, name: string): unknown => {
 }
 
 /** As many requests as the contender takes, for `seconds`. Uses wrk, which costs the load's core a third of what Node does. */
-export const drivePeak = async (stage: Stage, running: Running, work: Work, seconds: number): Promise<LoadResult> => {
+export const drivePeak = async (
+  stage: Stage,
+  running: Running,
+  work: Work,
+  seconds: number,
+  onStart?: (load: Child) => void,
+): Promise<LoadResult> => {
   // wrk drops what is under way at its end; a paced stream is too long for that.
-  if (!stage.machine.wrk || work.kind === 'paced') return driveOwn(stage, running, work, { mode: 'closed', seconds })
+  if (!stage.machine.wrk || work.kind === 'paced')
+    return driveOwn(stage, running, work, { mode: 'closed', seconds, onStart })
   const { port, path, headers } = targetOf(running, work.lane)
   const all = { 'content-type': 'application/json', ...headers }
   const connections = String(work.connections)
@@ -40,7 +47,8 @@ export const drivePeak = async (stage: Stage, running: Running, work: Work, seco
       args: [
         '-t1',
         `-c${connections}`,
-        `-d${seconds}s`,
+        // Whole seconds are all it knows: it is ended before them, as by a person's Ctrl-C.
+        `-d${Math.ceil(seconds) + 5}s`,
         '--timeout',
         '10s',
         '-s',
@@ -60,6 +68,10 @@ export const drivePeak = async (stage: Stage, running: Running, work: Work, seco
       },
     },
     seconds * 1000 + 15_000,
+    (load) => {
+      setTimeout(() => load.process.kill('SIGINT'), seconds * 1000)
+      onStart?.(load)
+    },
   )
   const line = parseResult(output, 'wrk') as WrkLine
   const failures = {
@@ -90,6 +102,7 @@ export interface Drive {
   connections?: number
   /** Called when all held streams have begun. */
   onHeld?: () => void
+  onStart?: ((load: Child) => void) | undefined
 }
 
 /** Runs our own generator and returns what it measured. Throws when it does not end in time. */
@@ -120,6 +133,7 @@ export const driveOwn = async (stage: Stage, running: Running, work: Work, drive
       if (text.includes('held\n')) drive.onHeld?.()
     },
   })
+  drive.onStart?.(child)
   const late = setTimeout(() => child.stop(), drive.seconds * 1000 + 40_000)
   await new Promise((resolve) => child.process.on('close', resolve))
   clearTimeout(late)

@@ -2,7 +2,7 @@
 import type { Running } from '../contenders/contender.ts'
 import type { PeakRow } from '../figures.ts'
 import { drivePeak } from '../load/drive.ts'
-import { orientation, type Plan } from '../plan.ts'
+import { orientation, type Plan, roundsOf, windowOf } from '../plan.ts'
 import { type Stage, takesPart } from '../stage.ts'
 import { type Work, works } from '../work.ts'
 import { median } from './statistics.ts'
@@ -20,11 +20,11 @@ export const warmUp = async (stage: Stage, running: Running, work: Work, limit: 
   const weight = work.stream ? 4 : Math.max(1, work.body.length / 10_000)
   let done = 0
   while (done < warmRequests && performance.now() < end) {
-    done += (await drivePeak(stage, running, work, 1)).completed * weight
+    done += (await drivePeak(stage, running, work, Math.min(1, limit))).completed * weight
   }
 }
 
-/** Measures one work. `tell` is called with a line of progress per round. */
+/** Measures one work. `tell` is called with a line of progress. */
 export const measurePeak = async (
   stage: Stage,
   all: readonly Running[],
@@ -33,7 +33,7 @@ export const measurePeak = async (
   isFirst: boolean,
   tell: (text: string) => void,
 ): Promise<PeakRow[]> => {
-  const rounds = isFirst ? plan.firstRounds : plan.rounds
+  const rounds = roundsOf(plan, work, isFirst)
   const contenders = all.filter(({ contender }) => takesPart(contender, work))
   const twin = works.find(({ name }) => name === work.hub?.twin)
   const twins: Window[] = []
@@ -47,15 +47,13 @@ export const measurePeak = async (
     // Each round begins with another contender, so that no one always follows the same neighbour.
     const order = contenders.map((_, i) => contenders[(i + round) % contenders.length]!)
     for (const running of order) {
-      const isOrientation = orientation.includes(running.contender.name)
-      if (isOrientation && round > 0 && !isFirst) continue
-      const seconds = isOrientation ? Math.min(1, plan.window) : plan.window * (work.kind === 'paced' ? 2 : 1)
-      const measure = (one: Work) => measureWindow(stage, running, () => drivePeak(stage, running, one, seconds))
+      if (orientation.includes(running.contender.name) && round >= (isFirst ? plan.peerRounds : 1)) continue
+      const measure = (one: Work) => measureWindow(stage, running, () => drivePeak(stage, running, one, windowOf(one)))
       windows.get(running)!.push(await measure(work))
       if (twin && running.contender.name === twinned) twins.push(await measure(twin))
     }
-    tell(`${work.name}: round ${round + 1} of ${rounds}`)
   }
+  tell(`${work.name}: ${rounds} rounds`)
   const relay = contenders.find(({ contender }) => contender.name === 'relay')
   const base = relay && windows.get(relay)!
   return contenders.map(({ contender: { name } }, i) =>
