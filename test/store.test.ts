@@ -217,6 +217,26 @@ describe('C54 migrations', () => {
     straight.close()
   })
 
+  it('C54 keeps what the cache saved of requests whose rows stood in a table of their own', () => {
+    const all = readMigrations(packageMigrations)
+    const path = join(folder, 'cached.db')
+    const old = new (loadDriver())(path)
+    migrate(old, path, all, 1, 13)
+    old.exec("INSERT INTO name (id, text) VALUES (901, 'hit'), (902, 'route')")
+    const insert =
+      old.prepare(`INSERT INTO request VALUES (?, 902${', 902'.repeat(2)}, NULL, NULL, 902, 0, 1, 200, 902, 902,
+      5, NULL, NULL, 0, 0, 0, 0, 0)`)
+    for (const id of [4096, 8192, 12_288]) insert.run(id)
+    old.exec('INSERT INTO request_cache VALUES (4096, 901, 7, 1234), (12288, 901, NULL, NULL)')
+    old.close()
+    const store = open({ file: path })
+    expect(store.db.prepare('SELECT id, cache, cache_age_s, cache_saved FROM requests ORDER BY id').all()).toEqual([
+      { id: 4096, cache: 'hit', cache_age_s: 7, cache_saved: 1234 },
+      { id: 8192, cache: null, cache_age_s: null, cache_saved: null },
+      { id: 12_288, cache: 'hit', cache_age_s: null, cache_saved: null },
+    ])
+  })
+
   it('C54 a failing file is rolled back whole, and the program refuses to start', () => {
     const name = nextName('broken')
     writeFileSync(

@@ -2,7 +2,7 @@
 import type { Sqlite, Statement } from './driver.ts'
 import { type JournalPlace, makePlaceWriter } from './journalPlace.ts'
 import { dayOf } from './ledgerId.ts'
-import type { AttemptRow, CacheFacts, Intent, RequestRow, RolloutFacts, TraceRow } from './ledgerRow.ts'
+import type { AttemptRow, Intent, RequestRow, RolloutFacts, TraceRow } from './ledgerRow.ts'
 import { makeNames } from './names.ts'
 import { makeRollup, type RollupKey } from './rollup.ts'
 
@@ -108,8 +108,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
   const rollup = makeRollup(db)
   const { idOf } = names
   const insertIntent = prepareInsert(db, 'intent', 18)
-  const insertRequest = prepareInsert(db, 'request', 20)
-  const insertCache = prepareInsert(db, 'request_cache', 4)
+  const insertRequest = prepareInsert(db, 'request', 23)
   const insertRollout = prepareInsert(db, 'request_rollout', 18)
   const insertAttempt = prepareInsert(db, 'attempt', 26)
   const insertTrace = prepareInsert(db, 'trace', 6)
@@ -177,10 +176,6 @@ export function makeRowWriter(db: Sqlite): RowWriter {
     )
   }
 
-  function writeCache(id: number, { status, age, saved }: CacheFacts): void {
-    insertCache.run(id, idOf(status), age ?? null, saved)
-  }
-
   function writeTrace(id: number, { trace, parent, sampled, bodyMs, planMs }: TraceRow): void {
     insertTrace.run(
       id,
@@ -239,6 +234,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
     },
     writeSettled(request, attempts) {
       const total = sumAttempts(attempts)
+      const { cache } = request
       const route = idOf(request.route)
       const key = idOf(request.key)
       const team = idOf(request.team)
@@ -263,10 +259,12 @@ export function makeRowWriter(db: Sqlite): RowWriter {
         total.tokensOut,
         total.cost,
         total.estimated ? 1 : 0,
+        cache ? idOf(cache.status) : null,
+        cache?.age ?? null,
+        cache?.saved ?? null,
       )
       if (changes === 0) return false
       if (request.rollout) writeRollout(request.id, request.rollout)
-      if (request.cache) writeCache(request.id, request.cache)
       if (request.trace) writeTrace(request.id, request.trace)
       rollup.addRequest(writeAttempts(request.id, route, key, team, attempts), request.outcome !== 'ok')
       return true

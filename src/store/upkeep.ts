@@ -52,7 +52,6 @@ export function deleteBefore(db: Sqlite, before: number, limit: number): number 
     const attempts = db.prepare('DELETE FROM attempt WHERE id < ?')
     const { changes } = db.prepare('DELETE FROM request WHERE id < ?').run(end)
     db.prepare('DELETE FROM request_rollout WHERE id < ?').run(end)
-    db.prepare('DELETE FROM request_cache WHERE id < ?').run(end)
     db.prepare('DELETE FROM trace WHERE id < ?').run(end)
     attempts.run(end)
     return changes
