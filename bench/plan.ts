@@ -58,7 +58,7 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     seconds: 4.5,
     firstSeconds: 6,
     peerRounds: 6,
-    warmUp: { first: 8, later: 1.5, stream: 3 },
+    warmUp: { first: 8, later: 1, stream: 3 },
     latencyWorks: ['json', 'stream'],
     latencyRounds: 3,
     latencyWindow: 1.5,
