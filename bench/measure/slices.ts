@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Child } from '../child.ts'
 import type { Pair } from '../contenders/pair.ts'
 import { drivePeak } from '../load/drive.ts'
+import type { LoadResult } from '../load/job.ts'
 import type { Stage } from '../stage.ts'
 import type { Work } from '../work.ts'
 
@@ -18,19 +19,21 @@ const sliceMs = 200
  * both. @throws Error when a reply is wrong.
  */
 export const measureSlices = async (stage: Stage, pair: Pair, work: Work, seconds: number): Promise<Slices[]> => {
-  const loads: Child[] = []
-  const results = pair.sides.map((side, i) => {
-    return drivePeak(stage, side, work, seconds, (load) => {
-      loads[i] = load
-      signal(load, 'SIGSTOP')
-    })
-  })
-  const all = Promise.all(results)
-  // What it rejects with is thrown below.
-  all.catch(() => {})
+  const results: Promise<LoadResult>[] = []
+  const started = pair.sides.map(
+    (side) =>
+      new Promise<Child>((resolve, reject) => {
+        const result = drivePeak(stage, side, work, seconds, (load) => {
+          signal(load, 'SIGSTOP')
+          resolve(load)
+        })
+        result.catch(reject)
+        results.push(result)
+      }),
+  )
+  const loads = await Promise.all(started)
   const end = performance.now() + (seconds - 1) * 1000
   const slices: Slices[] = []
-  await pause(100)
   for (let turn = 0; performance.now() < end; turn++) {
     const figures: [number, number] = [0, 0]
     // The order alternates, so that a drift of the machine falls on both.
@@ -48,7 +51,7 @@ export const measureSlices = async (stage: Stage, pair: Pair, work: Work, second
     if (figures.every(Number.isFinite)) slices.push(figures)
   }
   for (const load of loads) signal(load, 'SIGCONT')
-  for (const { wrong, failures } of await all)
+  for (const { wrong, failures } of await Promise.all(results))
     if (wrong > 0) throw new Error(`wrong replies: ${JSON.stringify(failures)}`)
   return slices
 }
