@@ -542,6 +542,16 @@ describe('orphans', () => {
 })
 
 describe('checkpoints', () => {
+  it('what was written moves from the log into the file without being asked to', async () => {
+    const ledger = open({ smallCommits: 10_000 })
+    const before = statSync(store.file).size
+    for (let i = 0; i < 1000; i++) {
+      const id = ledger.nextRequestId()
+      await ledger.settle(requestRow(id), [attemptRow(id)])
+    }
+    await expect.poll(() => statSync(store.file).size, { timeout: 60_000 }).toBeGreaterThan(before)
+  })
+
   it('the log does not grow without end under constant load', async () => {
     // Each row in a transaction of its own; but those that meet a checkpoint of the keeper's thread go by way of the journal, some at a time.
     const ledger = open({ smallCommits: 10_000 })
