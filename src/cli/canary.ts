@@ -1,9 +1,10 @@
 // `turnout canary`: the percentage of a route that another model gets.
 import { type Command, Option } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
+import { addKeyOption, addRevisionOption, type CommandFlags, headersOf } from './commandFlags.ts'
 import { print, renderTable } from './output.ts'
 
-interface Flags extends ServerFlags {
+interface Flags extends ServerFlags, CommandFlags {
   target?: string[]
   unit?: string
   reason?: string
@@ -24,42 +25,48 @@ interface Canary {
 
 /** Exit code 1 when the gateway cannot be reached or says no. */
 export function addCanaryCommand(program: Command): void {
-  addServerOptions(
-    program
-      .command('canary')
-      .description('show or set the percentage of a route that another model gets')
-      .argument('[route]', 'the route; without it all are listed')
-      .argument('[percent]', 'from 0 to 100; without it the route is shown', percentOf)
-      .option('--target <target...>', 'what gets it: `provider/model`, the id of a target, or `route:NAME`')
-      .addOption(
-        new Option('--unit <unit>', 'what stays on one side').choices(['request', 'conversation', 'user', 'key']),
-      )
-      .option('--reason <text>', 'why, for whoever looks next')
-      .option('--force', 'also where the target was aborted by what was seen of it, or another rollout runs')
-      .addOption(
-        new Option('--all <percent>', 'set everything that runs; 0 takes all traffic back').argParser(percentOf),
-      ),
-  ).action(async (route: string | undefined, percent: number | undefined, flags: Flags) => {
-    const server = findServer(flags)
-    const reason = flags.reason ?? 'by command line'
-    if (flags.all !== undefined) {
-      const answer = await askServer<{ changed: string[] }>(server, 'PUT', '/canary', { percent: flags.all, reason })
-      return print(
-        flags.json ? toText(answer) : `${flags.all} %: ${answer.changed.join(', ') || 'nothing was running'}\n`,
-      )
-    }
-    if (route === undefined) {
-      const answer = await askServer<{ data: Canary[] }>(server, 'GET', '/canary')
-      return print(flags.json ? toText(answer) : renderAll(answer.data))
-    }
-    const path = `/routes/${encodeURIComponent(route)}/canary`
-    const { target, unit, force } = flags
-    const answer =
-      percent === undefined
-        ? await askServer<Canary>(server, 'GET', path)
-        : await askServer<Canary>(server, 'PUT', path, { percent, reason, target, unit, force })
-    await print(flags.json ? toText(answer) : renderOne(answer))
-  })
+  const command = program
+    .command('canary')
+    .description('show or set the percentage of a route that another model gets')
+    .argument('[route]', 'the route; without it all are listed')
+    .argument('[percent]', 'from 0 to 100; without it the route is shown', percentOf)
+    .option('--target <target...>', 'what gets it: `provider/model`, the id of a target, or `route:NAME`')
+    .addOption(
+      new Option('--unit <unit>', 'what stays on one side').choices(['request', 'conversation', 'user', 'key']),
+    )
+    .option('--reason <text>', 'why, for whoever looks next')
+    .option('--force', 'also where the target was aborted by what was seen of it, or another rollout runs')
+    .addOption(new Option('--all <percent>', 'set everything that runs; 0 takes all traffic back').argParser(percentOf))
+  addRevisionOption(command, 'only if the canary, or all of them, are at this revision, which `--json` shows')
+  addServerOptions(addKeyOption(command)).action(
+    async (route: string | undefined, percent: number | undefined, flags: Flags) => {
+      const server = findServer(flags)
+      const reason = flags.reason ?? 'by command line'
+      if (flags.all !== undefined) {
+        const answer = await askServer<{ changed: string[] }>(
+          server,
+          'PUT',
+          '/canary',
+          { percent: flags.all, reason },
+          headersOf(flags),
+        )
+        return print(
+          flags.json ? toText(answer) : `${flags.all} %: ${answer.changed.join(', ') || 'nothing was running'}\n`,
+        )
+      }
+      if (route === undefined) {
+        const answer = await askServer<{ data: Canary[] }>(server, 'GET', '/canary')
+        return print(flags.json ? toText(answer) : renderAll(answer.data))
+      }
+      const path = `/routes/${encodeURIComponent(route)}/canary`
+      const { target, unit, force } = flags
+      const answer =
+        percent === undefined
+          ? await askServer<Canary>(server, 'GET', path)
+          : await askServer<Canary>(server, 'PUT', path, { percent, reason, target, unit, force }, headersOf(flags))
+      await print(flags.json ? toText(answer) : renderOne(answer))
+    },
+  )
 }
 
 function percentOf(text: string): number {

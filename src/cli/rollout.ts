@@ -3,18 +3,17 @@ import { readFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { parse } from 'yaml'
 import { addServerOptions, askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
+import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, revisionOf } from './commandFlags.ts'
 import { print, renderTable } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
 import { renderExplanation, renderRollout, type ShownRollout } from './rolloutView.ts'
 
-interface Flags extends ServerFlags {
+interface Flags extends ServerFlags, CommandFlags {
   reason: string
   force?: boolean
   full?: boolean
   toRevision?: number
-  ifRevision?: number
-  idempotencyKey?: string
   from?: string
   watch?: boolean
   timeout?: number
@@ -160,7 +159,7 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
     .description(description)
     .argument('<name>', 'the rollout')
     .option('--reason <text>', 'why, for whoever looks next', 'by command line')
-    .option('--idempotency-key <key>', 'the same command with the same key acts once, for scripts that repeat')
+  addKeyOption(command)
   if (verb === 'start') command.option('--force', 'also where these arms were aborted by what was seen of them')
   if (verb === 'undo')
     command.addOption(
@@ -168,8 +167,7 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
         revisionOf,
       ),
     )
-  if (verb !== 'abort')
-    command.addOption(new Option('--if-revision <n>', 'only if it is at this revision').argParser(revisionOf))
+  if (verb !== 'abort') addRevisionOption(command)
   if (verb === 'promote') command.option('--full', 'complete it: the canary becomes the stable side')
   addServerOptions(command).action(async (name: string, ...rest: unknown[]) => {
     const flags = (verb === 'set-weight' ? rest[1] : rest[0]) as Flags
@@ -184,33 +182,18 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
 }
 
 function addCreate(rollout: Command): void {
-  addServerOptions(
-    rollout
-      .command('create')
-      .description('make a new rollout, in draft')
-      .argument('<name>', 'what it is to be called')
-      .requiredOption('--from <file>', 'YAML or JSON of what the file would say under its name; - for standard input')
-      .option('--reason <text>', 'why, for whoever looks next', 'by command line')
-      .option('--idempotency-key <key>', 'the same command with the same key acts once, for scripts that repeat'),
-  ).action(async (name: string, flags: Flags) => {
+  const command = rollout
+    .command('create')
+    .description('make a new rollout, in draft')
+    .argument('<name>', 'what it is to be called')
+    .requiredOption('--from <file>', 'YAML or JSON of what the file would say under its name; - for standard input')
+    .option('--reason <text>', 'why, for whoever looks next', 'by command line')
+  addServerOptions(addKeyOption(command)).action(async (name: string, flags: Flags) => {
     const text = readFileSync(flags.from === '-' ? 0 : flags.from!, 'utf8')
     const body = { name, reason: flags.reason, rollout: parse(text) as unknown }
     const answer = await askServer<ShownRollout>(findServer(flags), 'POST', '/rollouts', body, headersOf(flags))
     await print(flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} %\n`)
   })
-}
-
-function headersOf({ ifRevision, idempotencyKey }: Flags): Record<string, string> {
-  return {
-    ...(ifRevision === undefined ? {} : { 'if-match': `"${ifRevision}"` }),
-    ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
-  }
-}
-
-function revisionOf(text: string): number {
-  const revision = Number(text)
-  if (!Number.isSafeInteger(revision) || revision < 1) throw new Error(`'${text}' is no revision.`)
-  return revision
 }
 
 export interface ShownEvent {

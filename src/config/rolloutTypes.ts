@@ -120,13 +120,15 @@ export interface ChainedEvent extends RolloutEvent {
 export interface CommandKey {
   readonly id: string
   readonly fingerprint: string
+  /** Its answer, where that is known before the change is stored. JSON. */
+  readonly reply?: unknown
 }
 
 /** What became of a command that was done. */
 export interface RememberedCommand {
   readonly fingerprint: string
-  /** Id of the rollout that it was about. */
-  readonly rollout: number
+  /** Id of the rollout that it was about; undefined = all. */
+  readonly rollout: number | undefined
   /** JSON; undefined where the process ended between the change and its answer. */
   readonly reply: unknown
 }
@@ -137,12 +139,14 @@ export interface RolloutKeeper {
   list(): StoredRollout[]
   /** Rejects with `LedgerError`; then nothing was written. */
   create(rollout: Omit<StoredRollout, 'id'>, event: NewEvent, key?: CommandKey): Promise<number>
+  /** Of all together: rises with each change of any. */
+  revision(): number
   /** False where another transition was first. Rejects with `LedgerError`. */
   change(id: number, expected: number, state: State, event: NewEvent, key?: CommandKey): Promise<boolean>
   /** A command that was done before, of the last day. */
   findCommand(id: string): RememberedCommand | undefined
   /** Keeps the answer to a command. Rejects with `LedgerError`. */
-  answerCommand(key: CommandKey, rollout: number, reply: unknown): Promise<void>
+  answerCommand(key: CommandKey, rollout: number | undefined, reply: unknown): Promise<void>
   /** Oldest first. */
   events(id: number): ChainedEvent[]
   /** How the latest try of these arms ended, where a guard or a hard rule ended it. */

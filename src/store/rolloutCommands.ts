@@ -8,20 +8,26 @@ const kept = { ms: 86_400_000, count: 1000 }
 export function findCommand(db: Sqlite, id: string, now = Date.now()): RememberedCommand | undefined {
   const row = db
     .prepare('SELECT fingerprint, rollout, reply FROM rollout_command WHERE id = ? AND at > ?')
-    .get(id, now - kept.ms) as { fingerprint: string; rollout: number; reply: string | null } | undefined
+    .get(id, now - kept.ms) as { fingerprint: string; rollout: number | null; reply: string | null } | undefined
   if (!row) return undefined
   const { fingerprint, rollout, reply } = row
-  return { fingerprint, rollout, reply: reply === null ? undefined : (JSON.parse(reply) as unknown) }
+  return {
+    fingerprint,
+    rollout: rollout ?? undefined,
+    reply: reply === null ? undefined : (JSON.parse(reply) as unknown),
+  }
 }
 
-/** Within the transaction of what it has done. Forgets what is too old or too much. */
-export function rememberCommand(db: Sqlite, { id, fingerprint }: CommandKey, rollout: number, now = Date.now()): void {
+/** Within the transaction of what it has done. Forgets what is too old or too much. @param rollout undefined = all */
+export function rememberCommand(db: Sqlite, key: CommandKey, rollout: number | undefined, now = Date.now()): void {
+  const { id, fingerprint, reply } = key
   db.prepare('DELETE FROM rollout_command WHERE at <= ? OR id = ?').run(now - kept.ms, id)
-  db.prepare('INSERT INTO rollout_command (id, fingerprint, rollout, at) VALUES (?, ?, ?, ?)').run(
+  db.prepare('INSERT INTO rollout_command (id, fingerprint, rollout, at, reply) VALUES (?, ?, ?, ?, ?)').run(
     id,
     fingerprint,
-    rollout,
+    rollout ?? null,
     now,
+    reply === undefined ? null : JSON.stringify(reply),
   )
   db.prepare(
     'DELETE FROM rollout_command WHERE rowid NOT IN (SELECT rowid FROM rollout_command ORDER BY at DESC, rowid DESC LIMIT ?)',
@@ -29,10 +35,13 @@ export function rememberCommand(db: Sqlite, { id, fingerprint }: CommandKey, rol
 }
 
 /** Adds the answer; also where nothing was done, because there was nothing to do. */
-export function answerCommand(db: Sqlite, key: CommandKey, rollout: number, reply: unknown, now = Date.now()): void {
+export function answerCommand(
+  db: Sqlite,
+  key: CommandKey,
+  rollout: number | undefined,
+  reply: unknown,
+  now = Date.now(),
+): void {
   const add = db.prepare('UPDATE rollout_command SET reply = ? WHERE id = ?')
-  const text = JSON.stringify(reply)
-  if (add.run(text, key.id).changes > 0) return
-  rememberCommand(db, key, rollout, now)
-  add.run(text, key.id)
+  if (add.run(JSON.stringify(reply), key.id).changes === 0) rememberCommand(db, { ...key, reply }, rollout, now)
 }

@@ -41,6 +41,8 @@ export function openRollouts(store: Store): RolloutKeeper {
         if (key) rememberCommand(db, key, id)
         return true
       }),
+    // Rows are never deleted, and a new one takes up where that of its name has ended.
+    revision: () => db.prepare('SELECT coalesce(sum(revision), 0) FROM rollout_state').pluck().get() as number,
     findCommand: (id) => findCommand(db, id),
     answerCommand: (key, rollout, reply) => writeSteadily(store, () => answerCommand(db, key, rollout, reply)),
     events: (id) => eventsOf(db, id),

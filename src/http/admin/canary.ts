@@ -1,12 +1,15 @@
 // GET and PUT /admin/routes/{route}/canary, /admin/canary: the percentage of a route that another model gets.
 import { z } from 'zod'
+import type { CommandKey } from '../../config/rolloutTypes.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { unitKinds } from '../../rollouts/unit.ts'
 import type { Live } from '../../state/rollouts/live.ts'
-import { toggleName } from '../../state/rollouts/toggle.ts'
+import { canaryOf } from '../../state/rollouts/toggle.ts'
+import { canaryTag, seenBy } from './condition.ts'
+import { once } from './once.ts'
 import { mayAct, roleOf } from './role.ts'
-import { listAll, percentField, presentRollout, reasonField, withRollouts } from './rolloutDesk.ts'
-import { type AdminCall, defineRoute } from './route.ts'
+import { listAll, percentField, presentRollout, reasonField, rolloutsOf, withRollouts } from './rolloutDesk.ts'
+import { type AdminCall, type AdminDeps, defineRoute } from './route.ts'
 
 const reason = reasonField.optional()
 const target = z.string().min(1).max(384)
@@ -19,7 +22,11 @@ export const listCanaries = defineRoute({
   path: '/canary',
   role: 'viewer',
   summary: 'What gets a percentage of which route.',
-  answer: listAll,
+  async answer({ deps }) {
+    const { revision } = rolloutsOf(deps)
+    const { json } = listAll({ deps })
+    return { json: { ...json, revision }, headers: [tagOfAll(revision)] }
+  },
 })
 
 export const setAllCanaries = defineRoute({
@@ -28,17 +35,23 @@ export const setAllCanaries = defineRoute({
   role: 'responder',
   summary: 'The percentage of everything that runs, at once. 0 sends all traffic to the stable side.',
   verb: 'canary',
+  headers: ['if-match', 'idempotency-key'],
   body: z.strictObject({ percent: percentField, reason }),
-  async answer({ body, key, deps }) {
-    requireRise(body.percent, key)
-    const changed = await withRollouts(deps, (rollouts) =>
-      rollouts.toggleAll(body.percent, key.name, body.reason ?? byHand),
-    )
-    const names = changed.map(({ name }) => name)
-    return {
-      json: { object: 'canaries', percent: body.percent, changed: names },
-      audit: { subject: '', before: null, after: { percent: body.percent, changed: names } },
-    }
+  async answer(call) {
+    const { body, key: by, req, deps } = call
+    const { percent } = body
+    requireRise(percent, by)
+    const seen = seenBy(req)
+    const answer = (changed: readonly string[], revision: number) => ({
+      json: { object: 'canaries', percent, changed, revision },
+      headers: [tagOfAll(revision)],
+    })
+    return once(call, ['canary', body], async (key) => {
+      const wish = { percent, actor: by.name, reason: body.reason ?? byHand, seen, key, answer }
+      const changed = await withRollouts(deps, (rollouts) => rollouts.toggleAll(wish))
+      const audit = { subject: '', before: null, after: { percent, changed } }
+      return { live: undefined, answer: { ...answer(changed, rolloutsOf(deps).revision), audit } }
+    })
   },
 })
 
@@ -50,9 +63,9 @@ export const showCanary = defineRoute({
   async answer({ params, deps }) {
     const found = await withRollouts(deps, async (rollouts) => {
       const { name } = rollouts.route(params.route!)
-      return { name, live: rollouts.traffic.runningOn(name) ?? rollouts.find(toggleName(name)) }
+      return { name, live: canaryOf(rollouts, name) }
     })
-    return { json: presentCanary(found.name, found.live, deps) }
+    return answerOf(found.name, found.live, deps)
   },
 })
 
@@ -63,6 +76,7 @@ export const setCanary = defineRoute({
   summary:
     'Sends a percentage of a route to another target, from the next request on. 0 ends it. Needs `operator` but for 0.',
   verb: 'canary',
+  headers: ['if-match', 'idempotency-key'],
   body: z.strictObject({
     target: z.union([target, z.array(target).min(1).max(16)]).optional(),
     percent: percentField,
@@ -70,25 +84,32 @@ export const setCanary = defineRoute({
     force: z.boolean().default(false),
     reason,
   }),
-  async answer({ params, body, key, deps }) {
-    requireRise(body.percent, key)
-    const { before, name, live } = await withRollouts(deps, async (rollouts) => {
-      const { name } = rollouts.route(params.route!)
-      const before = presentCanary(name, rollouts.traffic.runningOn(name) ?? rollouts.find(toggleName(name)), deps)
-      const targets = body.target === undefined ? undefined : [body.target].flat()
-      const live = await rollouts.toggle({
-        route: name,
-        canary: targets && { targets },
-        percent: body.percent,
-        unit: body.unit,
-        force: body.force,
-        reason: body.reason ?? byHand,
-        actor: key.name,
+  answer(call) {
+    const { params, body, key: by, req, deps } = call
+    requireRise(body.percent, by)
+    const seen = seenBy(req)
+    const targets = body.target === undefined ? undefined : [body.target].flat()
+    const work = async (key: CommandKey | undefined) => {
+      const { before, name, live } = await withRollouts(deps, async (rollouts) => {
+        const { name } = rollouts.route(params.route!)
+        const before = presentCanary(name, canaryOf(rollouts, name), deps)
+        const live = await rollouts.toggle({
+          route: name,
+          canary: targets && { targets },
+          percent: body.percent,
+          unit: body.unit,
+          force: body.force,
+          reason: body.reason ?? byHand,
+          actor: by.name,
+          seen,
+          key,
+        })
+        return { before, name, live }
       })
-      return { before, name, live }
-    })
-    const json = presentCanary(name, live, deps)
-    return { json, audit: { subject: name, before, after: json } }
+      const answer = answerOf(name, live, deps)
+      return { live, answer: { ...answer, audit: { subject: name, before, after: answer.json } } }
+    }
+    return once(call, ['canary', params.route, body], work, (live) => answerOf(live.definition.route, live, deps))
   },
 })
 
@@ -98,8 +119,16 @@ function requireRise(wanted: number, key: AdminCall<unknown, unknown>['key']): v
   throw new Refusal('permission_denied', "This needs the role 'operator': a responder may set 0 only.")
 }
 
-function presentCanary(route: string, live: Live | undefined, deps: AdminCall<unknown, unknown>['deps']) {
-  if (!live) return { object: 'canary', route, target: null, percent: 0, rollout: null }
+/** Of all rollouts together. */
+const tagOfAll = (revision: number) => ['etag', `"${revision}"`] as const
+
+const answerOf = (route: string, live: Live | undefined, deps: AdminDeps) => ({
+  json: presentCanary(route, live, deps),
+  headers: [canaryTag(live)],
+})
+
+function presentCanary(route: string, live: Live | undefined, deps: AdminDeps) {
+  if (!live) return { object: 'canary', route, target: null, percent: 0, revision: 0, rollout: null }
   const { canary, name, ...rest } = presentRollout(live, deps.snapshot())
   return { object: 'canary', ...rest, target: canary, rollout: name }
 }

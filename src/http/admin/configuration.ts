@@ -41,6 +41,7 @@ export const writeConfig = defineRoute({
   summary:
     'Serves another document, stored beside the file until that changes. Needs `If-Match` with the version it was made from.',
   verb: 'write-config',
+  headers: ['if-match'],
   body: z.strictObject({
     document: z.union([z.string().min(1), z.record(z.string(), z.json())], {
       error: 'expected the document as YAML text, or as an object',
@@ -115,6 +116,7 @@ export const rollBack = defineRoute({
   role: 'admin',
   summary: 'Serves the document of an earlier version again, as a new version.',
   verb: 'rollback',
+  headers: ['if-match'],
   body: z.strictObject({ version: z.number({ error: 'expected the number of a version' }).int().min(1) }),
   async answer({ body: { version }, key, req, deps }) {
     const control = controlOf(deps)

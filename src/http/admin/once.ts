@@ -1,6 +1,6 @@
 // `Idempotency-Key`: a command that comes again, because its answer was lost, gets the same answer and does nothing more.
 import { createHash } from 'node:crypto'
-import type { CommandKey } from '../../config/rolloutTypes.ts'
+import type { CommandKey, RememberedCommand } from '../../config/rolloutTypes.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
@@ -9,9 +9,12 @@ import type { AdminAnswer, AdminCall, AdminDeps } from './route.ts'
 
 /** What a command has done. */
 export interface Done {
-  readonly live: Live
-  readonly answer: Extract<AdminAnswer, { json: unknown }>
+  /** Undefined = it was about all of them. */
+  readonly live: Live | undefined
+  readonly answer: JsonAnswer
 }
+
+type JsonAnswer = Extract<AdminAnswer, { json: unknown }>
 
 /** Commands under way, of one gateway: their repetitions wait for them. */
 const underWay = new WeakMap<Rollouts, Map<string, { fingerprint: string; over: Promise<unknown> }>>()
@@ -21,12 +24,14 @@ const underWay = new WeakMap<Rollouts, Map<string, { fingerprint: string; over: 
  * and is tried again. The key is stored with the change itself, so that this holds over a kill, too; where that came before the answer was
  * stored, the answer is where the rollout stands now.
  * @param asked verb, subject and body
+ * @param show how the answer tells of a rollout
  * @throws Refusal `invalid_value` for what is no key, `idempotency_key_reused` for one that stood for something else; what `work` throws
  */
 export async function once(
   { req, key, deps }: AdminCall<unknown, unknown>,
   asked: readonly unknown[],
   work: (key: CommandKey | undefined) => Promise<Done>,
+  show: (live: Live, deps: AdminDeps) => JsonAnswer = answerOf,
 ): Promise<AdminAnswer> {
   const name = req.headers['idempotency-key']
   if (name === undefined) return (await work(undefined)).answer
@@ -43,7 +48,7 @@ export async function once(
   const before = rollouts.findCommand(command.id)
   if (before) {
     requireSame(command, before)
-    return replay(before, deps)
+    return replay(before, deps, show)
   }
   const over = act(rollouts, command, work, deps)
   running.set(command.id, { fingerprint: command.fingerprint, over })
@@ -69,10 +74,14 @@ async function act(
 }
 
 /** The same answer, and no row in the audit trail: nothing was done. */
-function replay({ rollout, reply }: { rollout: number; reply: unknown }, deps: AdminDeps): AdminAnswer {
-  const live = rolloutsOf(deps).findById(rollout)
-  const stored = reply as Pick<Done['answer'], 'json' | 'headers'> | undefined
-  const answer = stored ?? (live && answerOf(live, deps))
+function replay(
+  { rollout, reply }: RememberedCommand,
+  deps: AdminDeps,
+  show: (live: Live, deps: AdminDeps) => JsonAnswer,
+): AdminAnswer {
+  const live = rollout === undefined ? undefined : rolloutsOf(deps).findById(rollout)
+  const stored = reply as Pick<JsonAnswer, 'json' | 'headers'> | undefined
+  const answer = stored ?? (live && show(live, deps))
   if (!answer) throw new Refusal('not_found', 'This command was done, and its rollout is not there any more.')
   return { ...answer, headers: [...(answer.headers ?? []), ['idempotent-replayed', 'true']], repeated: true }
 }

@@ -55,21 +55,43 @@ function operationOf(route: AdminRoute, path: string) {
     required: required.includes(name),
     schema,
   }))
+  const inHeader = (route.headers ?? []).map((name) => headers[name])
+  const refusals = [400, 401, 403, 404, ...new Set((route.headers ?? []).flatMap((name) => statuses[name]))]
   return {
     operationId: `${route.method.toLowerCase()}${path.replace(/\W+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary: route.summary,
     description: `Needs the role \`${route.role}\`.`,
     'x-role': route.role,
-    parameters: [...inPath, ...inQuery],
+    parameters: [...inPath, ...inQuery, ...inHeader],
     ...(route.body
       ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body) } } } }
       : {}),
     responses: {
       200: { description: 'Done.' },
-      ...Object.fromEntries([400, 401, 403, 404].map((status) => [status, { $ref: '#/components/responses/error' }])),
+      ...Object.fromEntries(refusals.map((status) => [status, { $ref: '#/components/responses/error' }])),
     },
   }
 }
+
+const headers = {
+  'if-match': {
+    name: 'If-Match',
+    in: 'header',
+    required: false,
+    description: 'The revision or version that the change is made from, as `ETag` tells it; `*` for any.',
+    schema: { type: 'string' },
+  },
+  'idempotency-key': {
+    name: 'Idempotency-Key',
+    in: 'header',
+    required: false,
+    description: 'The same command with the same key acts once: repeated within a day, it gets the same answer.',
+    schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
+  },
+} as const
+
+/** What else is refused because of them. */
+const statuses = { 'if-match': [412], 'idempotency-key': [422] } as const
 
 function schemaOf(schema: z.ZodType): Record<string, unknown> {
   const { $schema: _, ...made } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })

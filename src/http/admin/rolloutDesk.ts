@@ -14,7 +14,7 @@ import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import { toggleName } from '../../state/rollouts/toggle.ts'
 import { isIdle, percentOf } from '../../state/rollouts/view.ts'
 import { LedgerError } from '../../store/ledgerRow.ts'
-import type { AdminAnswer, AdminDeps } from './route.ts'
+import type { AdminDeps } from './route.ts'
 
 export const percentField = z.number({ error: 'expected a number from 0 to 100' }).min(0).max(100)
 export const reasonField = z.string().trim().min(1).max(500)
@@ -36,7 +36,7 @@ export function findRollout(name: string, deps: AdminDeps): Live {
 }
 
 /** All of them, as a list: for `/rollouts` and for `/canary`. */
-export async function listAll({ deps }: { deps: AdminDeps }): Promise<AdminAnswer> {
+export function listAll({ deps }: { deps: AdminDeps }) {
   const snapshot = deps.snapshot()
   const rollouts = rolloutsOf(deps).list()
   return { json: { object: 'list', data: rollouts.map((live) => presentRollout(live, snapshot)) } }

@@ -1,7 +1,7 @@
 // POST /admin/rollouts/{name}/{verb}: what operators may do to a rollout. A command with an `Idempotency-Key` acts once.
 import { z } from 'zod'
-import { Refusal } from '../../dialects/errors.ts'
 import type { Wish } from '../../state/rollouts/rollouts.ts'
+import { seenBy } from './condition.ts'
 import { once } from './once.ts'
 import type { Role } from './role.ts'
 import { answerOf, findRollout, percentField, presentRollout, reasonField, withRollouts } from './rolloutDesk.ts'
@@ -10,27 +10,21 @@ import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
 const verbBody = z.strictObject({ reason: reasonField })
 type VerbCall = AdminCall<unknown, { reason: string }>
 
-/** `If-Match: "7"`: only if it is at that revision. */
-const matchOf = ({ req }: VerbCall): number | undefined => {
-  const text = req.headers['if-match']
-  if (text === undefined || text === '*') return undefined
-  const revision = Number(text.replace(/^(?:W\/)?"(.*)"$/, '$1'))
-  if (!Number.isSafeInteger(revision)) throw new Refusal('invalid_value', 'The header `If-Match` takes a revision.')
-  return revision
-}
-
 function act(call: VerbCall, wish: Omit<Wish, 'cause' | 'reason' | 'actor' | 'key'>): Promise<AdminAnswer> {
   const { deps, key: by, body, params } = call
-  const ifRevision = wish.verb === 'abort' ? undefined : matchOf(call)
+  const seen = wish.verb === 'abort' ? undefined : seenBy(call.req)
   return once(call, [wish.verb, params.name, body], async (key) => {
     const before = findRollout(params.name!, deps)
     const was = presentRollout(before, deps.snapshot())
-    const command = { ...wish, cause: 'operator', reason: body.reason, actor: by.name, ifRevision, key } as const
+    const command = { ...wish, cause: 'operator', reason: body.reason, actor: by.name, seen, key } as const
     const live = await withRollouts(deps, (rollouts) => rollouts.command(before.name, command))
     const audit = { subject: live.name, before: was, after: presentRollout(live, deps.snapshot()) }
     return { live, answer: { ...answerOf(live, deps), audit } }
   })
 }
+
+const headersOf = (verb: Wish['verb']) =>
+  verb === 'abort' ? (['idempotency-key'] as const) : (['if-match', 'idempotency-key'] as const)
 
 /** A verb that takes a reason and nothing else. */
 function verbRoute(verb: Wish['verb'], role: Role, summary: string) {
@@ -40,6 +34,7 @@ function verbRoute(verb: Wish['verb'], role: Role, summary: string) {
     role,
     summary,
     verb: `rollout-${verb}`,
+    headers: headersOf(verb),
     body: verbBody,
     answer: (call) => act(call, { verb }),
   })
@@ -53,6 +48,7 @@ function beginRoute(verb: 'start' | 'retry', summary: string) {
     role: 'operator',
     summary,
     verb: `rollout-${verb}`,
+    headers: headersOf(verb),
     body: verbBody.extend({ force: z.boolean().default(false) }),
     answer: (call) => act(call, { verb, force: call.body.force || verb === 'retry' }),
   })
@@ -83,6 +79,7 @@ export const rolloutVerbs = [
     summary:
       'Takes back what was completed. With `toRevision`, also of what runs: to the step and share of that revision, where it stands still.',
     verb: 'rollout-undo',
+    headers: headersOf('undo'),
     body: verbBody.extend({ toRevision: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional() }),
     answer: (call) => act(call, { verb: 'undo', toRevision: call.body.toRevision }),
   }),
@@ -92,6 +89,7 @@ export const rolloutVerbs = [
     role: 'operator',
     summary: 'Another share by hand. One with steps then stands still until it is resumed.',
     verb: 'rollout-set-weight',
+    headers: headersOf('set-weight'),
     body: verbBody.extend({ percent: percentField }),
     answer: (call) => act(call, { verb: 'set-weight', ppm: Math.round(call.body.percent * 10_000) }),
   }),
@@ -102,6 +100,7 @@ export const rolloutVerbs = [
     summary:
       'Takes the next step although its conditions do not hold; `full` completes it: the canary becomes the stable side.',
     verb: 'rollout-promote',
+    headers: headersOf('promote'),
     body: verbBody.extend({ full: z.boolean().default(false) }),
     answer: (call) => act(call, { verb: 'promote', full: call.body.full }),
   }),

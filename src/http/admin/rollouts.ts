@@ -24,7 +24,7 @@ export const listRollouts = defineRoute({
   path: '/rollouts',
   role: 'viewer',
   summary: 'All rollouts, percentages of routes included, the latest of each name.',
-  answer: listAll,
+  answer: async ({ deps }) => listAll({ deps }),
 })
 
 export const createRollout = defineRoute({
@@ -33,6 +33,7 @@ export const createRollout = defineRoute({
   role: 'operator',
   summary: 'A new rollout, in draft: `rollout` is what the file would say under its name.',
   verb: 'rollout-create',
+  headers: ['idempotency-key'],
   body: z.strictObject({ name: id, rollout, reason: reasonField }),
   answer(call) {
     const { body, key: by, deps } = call

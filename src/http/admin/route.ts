@@ -93,6 +93,8 @@ export interface AdminRoute {
   /** Without one any parameter is refused. */
   readonly query?: z.ZodType | undefined
   readonly body?: z.ZodType | undefined
+  /** Headers that it minds. */
+  readonly headers?: readonly ('if-match' | 'idempotency-key')[]
   answer(call: AdminCall<never, never>): Promise<AdminAnswer>
 }
 

@@ -1,5 +1,23 @@
 // What can be wrong with a wish about rollouts. The messages may be shown as they are.
 
+/** What a change is made from. */
+export interface Seen {
+  readonly revision: number
+  /** Id of the rollout; undefined = whichever it is. */
+  readonly rollout?: number | undefined
+}
+
+/** @throws RolloutProblem `stale` where it is not what was seen. @param is undefined = there is none yet, which is revision 0 */
+export function requireSeen(
+  what: string,
+  is: { readonly id: number; readonly state: { readonly revision: number } } | undefined,
+  seen: Seen | undefined,
+): void {
+  const revision = is?.state.revision ?? 0
+  if (!seen || (seen.revision === revision && (seen.rollout ?? is?.id) === is?.id)) return
+  throw new RolloutProblem('stale', `${what} is at revision ${revision} now: look at it and repeat.`)
+}
+
 export class RolloutProblem extends Error {
   readonly kind: 'unknown' | 'conflict' | 'invalid' | 'stale'
   /** The field that it is about, where there is one. */

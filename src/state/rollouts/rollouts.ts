@@ -28,11 +28,11 @@ import { evidenceOf } from './evidenceView.ts'
 import { Folding, type Folds } from './folding.ts'
 import { followFile } from './follow.ts'
 import { Live } from './live.ts'
-import { RolloutProblem } from './problem.ts'
+import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
 import { specHashOf } from './spec.ts'
 import { stageAt } from './stage.ts'
-import { type ToggleWish, toggle, toggleAll } from './toggle.ts'
+import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
 import { baseOf, isReachable, Traffic } from './traffic.ts'
 import type { Trial } from './trial.ts'
 
@@ -61,8 +61,8 @@ export interface RolloutsOptions {
 /** What is asked of a rollout, by whom. */
 export interface Wish extends Omit<Command, 'base' | 'back'> {
   readonly actor: string
-  /** Only if it is at this revision. */
-  readonly ifRevision?: number | undefined
+  /** Only if it is as it was seen. */
+  readonly seen?: Seen | undefined
   /** Start although its arms were aborted by a guard or a hard rule. */
   readonly force?: boolean | undefined
   /** Of `undo`: the revision to whose step and share it goes back. */
@@ -152,8 +152,8 @@ export class Rollouts {
   }
 
   /** Rejects with `LedgerError`. */
-  answerCommand(key: CommandKey, live: Live, reply: unknown): Promise<void> {
-    return this.#keeper.answerCommand(key, live.id, reply)
+  answerCommand(key: CommandKey, live: Live | undefined, reply: unknown): Promise<void> {
+    return this.#keeper.answerCommand(key, live?.id, reply)
   }
 
   /** A new rollout, in draft. @throws RolloutProblem; LedgerError when it cannot be stored */
@@ -213,9 +213,14 @@ export class Rollouts {
     return this.inTurn(() => toggle(this, wish))
   }
 
-  /** Sets the share of everything that runs; 0 stops toggles and holds the others. Resolves to those that it has changed. */
-  toggleAll(percent: number, actor: string, reason: string): Promise<Live[]> {
-    return this.inTurn(() => toggleAll(this, percent, actor, reason))
+  /** Sets the share of everything that runs; 0 stops toggles and holds the others. Resolves to the names of those that it has changed. */
+  toggleAll(wish: ToggleAllWish): Promise<string[]> {
+    return this.inTurn(() => toggleAll(this, wish))
+  }
+
+  /** Of all rollouts together: rises with each change of any. */
+  get revision(): number {
+    return this.#keeper.revision()
   }
 
   /**
@@ -263,7 +268,8 @@ export class Rollouts {
     if (before && isRunning(before.state))
       throw new RolloutProblem('conflict', `'${definition.name}' is running. Abort it, or choose another name.`, 'name')
     const now = this.#now()
-    const state = { ...draftState(now), reason }
+    // Whoever has seen the one before must not take this one for it.
+    const state = { ...draftState(now, before?.state.revision), reason }
     const made: Omit<StoredRollout, 'id'> = {
       definition,
       specHash: specHashOf(definition),
@@ -329,7 +335,7 @@ export class Rollouts {
     if (!command) return
     this.#stepping.add(live)
     const evidence = evidenceOf(live)
-    this.inTurn(() => this.change(live, { ...command, actor: 'turnout', ifRevision: state.revision }, evidence))
+    this.inTurn(() => this.change(live, { ...command, actor: 'turnout', seen: state }, evidence))
       .catch((error) =>
         this.#options.trouble?.(`the rollout ${live.name} could not go on: ${(error as Error).message}`),
       )
@@ -365,12 +371,11 @@ export class Rollouts {
   }
 
   async change(live: Live, wish: Wish, evidence: unknown = evidenceOf(live), now = this.#now()): Promise<Live> {
-    const { actor, ifRevision, force, toRevision, key, ...command } = wish
+    const { actor, seen, force, toRevision, key, ...command } = wish
     const from = live.state
     if (live.halted && isRunning(from) && command.verb !== 'abort')
       throw new RolloutConflict(`'${live.name}' is being aborted.`)
-    if (ifRevision !== undefined && ifRevision !== from.revision)
-      throw new RolloutProblem('stale', `'${live.name}' is at revision ${from.revision} now: look at it and repeat.`)
+    requireSeen(`'${live.name}'`, live, seen)
     const begins = command.verb === 'start' || command.verb === 'retry'
     if (begins && !force) this.#refuseAborted(live)
     const back = toRevision === undefined ? undefined : stageAt(this, live, toRevision)

@@ -1,11 +1,11 @@
 // The percentage toggle: whatever a route's canary was before, now it has this share. Called within a turn of the rollouts.
 import { defaults } from '../../config/defaults.ts'
 import { assignBy, policyFor } from '../../config/rolloutSettings.ts'
-import type { ArmSpec, RolloutDefinition, RolloutOrigin } from '../../config/rolloutTypes.ts'
+import type { ArmSpec, CommandKey, RolloutDefinition, RolloutOrigin } from '../../config/rolloutTypes.ts'
 import type { UnitKind } from '../../rollouts/index.ts'
 import { isRunning } from '../../rollouts/machine.ts'
 import type { Live } from './live.ts'
-import { RolloutProblem } from './problem.ts'
+import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
 
 export interface ToggleWish {
@@ -18,15 +18,24 @@ export interface ToggleWish {
   readonly reason: string
   readonly actor: string
   readonly origin?: RolloutOrigin | undefined
+  /** Only if the route's canary is as it was seen. */
+  readonly seen?: Seen | undefined
+  /** Remembered with the last of the changes that it takes: as long as one is missing, the command is not done. */
+  readonly key?: CommandKey | undefined
 }
 
 /** A toggle's name, so that the same route always has the same. */
 export const toggleName = (route: string): string => `canary:${route}`
 
+/** What moves a route now, or did so by percent before. */
+export const canaryOf = (rollouts: Rollouts, route: string): Live | undefined =>
+  rollouts.traffic.runningOn(route) ?? rollouts.find(toggleName(route))
+
 /** @throws RolloutProblem, RolloutConflict; LedgerError */
 export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live> {
-  const { percent, actor, reason, force } = wish
+  const { percent, actor, reason, force, key } = wish
   const route = rollouts.route(wish.route)
+  requireSeen(`The canary of '${route.name}'`, canaryOf(rollouts, route.name), wish.seen)
   const ppm = Math.round(percent * 10_000)
   const command = {
     cause: wish.origin === undefined ? 'operator' : (wish.origin as 'file'),
@@ -45,7 +54,7 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
     sameArm(live.definition.canary, canary) && live.definition.assign.unit === unit
   if (running && isSame(running)) {
     const stops = ppm === 0 && running.definition.course.open
-    return rollouts.change(running, { ...command, verb: stops ? 'stop' : 'set-weight' })
+    return rollouts.change(running, { ...command, key, verb: stops ? 'stop' : 'set-weight' })
   }
   if (running && running.name !== toggleName(route.name) && !force)
     throw new RolloutProblem(
@@ -55,10 +64,11 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
   if (last && isSame(last) && !isRunning(last.state)) {
     const { phase } = last.state
     if (phase === 'completed' && last.holds(route) && percent === 100) return last
-    if (phase === 'completed' && last.holds(route)) await rollouts.change(last, { ...command, verb: 'undo' })
+    if (phase === 'completed' && last.holds(route))
+      await rollouts.change(last, { ...command, verb: 'undo', key: ppm === 0 ? key : undefined })
     if (last.state.phase !== 'completed') {
       if (ppm === 0) return last
-      return rollouts.change(last, { ...command, verb: last.state.phase === 'rolled_back' ? 'retry' : 'start' })
+      return rollouts.change(last, { ...command, key, verb: last.state.phase === 'rolled_back' ? 'retry' : 'start' })
     }
   }
   const kind = unit ?? route.canary?.unit ?? defaults.rollouts.unit
@@ -76,17 +86,35 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
   }
   rollouts.requireArms(definition)
   if (running) await rollouts.change(running, { verb: 'stop', cause: 'superseded', reason: 'another canary', actor })
-  const made = await rollouts.make(definition, { actor, origin: wish.origin ?? 'toggle', reason })
-  return ppm === 0 ? made : rollouts.change(made, { ...command, verb: 'start' })
+  const by = { actor, origin: wish.origin ?? 'toggle', reason, key: ppm === 0 ? key : undefined } as const
+  const made = await rollouts.make(definition, by)
+  return ppm === 0 ? made : rollouts.change(made, { ...command, key, verb: 'start' })
 }
 
-/** The share of everything that runs. @returns those that it has changed */
-export async function toggleAll(rollouts: Rollouts, percent: number, actor: string, reason: string): Promise<Live[]> {
-  const changed: Live[] = []
-  for (const live of rollouts.list().filter((one) => isRunning(one.state))) {
-    const ppm = Math.round(percent * 10_000)
+export interface ToggleAllWish {
+  readonly percent: number
+  readonly actor: string
+  readonly reason: string
+  /** Only if all rollouts together are at the revision that was seen. */
+  readonly seen?: Seen | undefined
+  /** As of `ToggleWish`, with the answer for the names of those that are changed. */
+  readonly key?: CommandKey | undefined
+  readonly answer: (changed: readonly string[], revision: number) => unknown
+}
+
+/** The share of everything that runs. @returns the names of those that it has changed. @throws as `toggle` */
+export async function toggleAll(rollouts: Rollouts, wish: ToggleAllWish): Promise<string[]> {
+  const { percent, actor, reason, seen, key } = wish
+  const { revision } = rollouts
+  requireSeen('Everything together', { id: 0, state: { revision } }, seen)
+  const running = rollouts.list().filter((one) => isRunning(one.state))
+  const changed = running.map(({ name }) => name)
+  const ppm = Math.round(percent * 10_000)
+  for (const [at, live] of running.entries()) {
     const verb = live.definition.course.open && ppm === 0 ? 'stop' : 'set-weight'
-    changed.push(await rollouts.change(live, { verb, cause: 'operator', reason, ppm, actor }))
+    const isLast = at === running.length - 1
+    const last = key && isLast ? { ...key, reply: wish.answer(changed, revision + running.length) } : undefined
+    await rollouts.change(live, { verb, cause: 'operator', reason, ppm, actor, key: last })
   }
   return changed
 }
