@@ -186,6 +186,19 @@ describe('health', () => {
     health.close()
   })
 
+  it('tells and reports the moment of a restored breaker in whole milliseconds, as the table of saved states takes it', () => {
+    const told: (number | undefined)[] = []
+    const health = createHealth({
+      settings: () => settings,
+      random: () => 0.123456789,
+      told: (_, { until }) => told.push(until),
+    })
+    health.restore([{ target: 'a', state: 'open', reason: 'reset' }])
+    expect(told.map(Number.isSafeInteger)).toEqual([true])
+    expect(health.report('a').until).toBe(told[0])
+    health.close()
+  })
+
   it('stays bounded under names that clients make up', () => {
     const health = createHealth({ settings: () => settings })
     for (let n = 0; n < 20_000; n++) health.settle(`junk/${n}`, health.admit(`junk/${n}`)!, 'good')

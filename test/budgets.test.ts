@@ -1,12 +1,21 @@
 // Budgets on the journey: what is held, what is booked, what is refused, and which other way a request may take.
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
+import { formatUsd } from '../src/pricing/decimal.ts'
 import type { BudgetState } from '../src/state/budgets/budget.ts'
 import { clearOf, hour } from './support/calendar.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
-import { type Exchange, post } from './support/exchange.ts'
+import { type Exchange, get, post } from './support/exchange.ts'
 import { upstreamAt } from './support/gateway.ts'
-import { appKey, bearer, billOf, type LedgerGateway, otherKey, startLedgerGateway } from './support/ledgerGateway.ts'
+import {
+  adminKey,
+  appKey,
+  bearer,
+  billOf,
+  type LedgerGateway,
+  otherKey,
+  startLedgerGateway,
+} from './support/ledgerGateway.ts'
 
 type Json = Record<string, unknown>
 
@@ -285,6 +294,25 @@ describe('configurations come and go', () => {
     swap(books, { budgets: { all: { usd: '0.0002', onExhausted: 'refuse' } } })
     expect(stateOf(books, 'all')).toEqual([{ ...before, limit: 200_000 }])
     expect((await call(books)).status).toBe(200)
+  })
+
+  it('tells the operator nothing of a new budget before its past is known', async () => {
+    await clearOf(hour, 60_000)
+    const books = await open({})
+    for (let i = 0; i < 3; i++) expect((await call(books)).status).toBe(200)
+    const ask = async (path: string, key: string): Promise<Json> =>
+      JSON.parse((await get(books.url + path, bearer(key))).text) as Json
+    const keys = [
+      { name: 'ops', key: adminKey, role: 'admin' },
+      { name: 'web', key: appKey },
+    ]
+    swap(books, { keys, budgets: { late: { per: 'key', usd: 1, window: 'hour' } } })
+    const { key, secret } = await books.keyring.create({ name: 'app', role: 'app', disabled: false })
+    expect((await call(books, {}, bearer(secret))).status).toBe(200)
+    const { spent: one } = stateOf(books, 'late').find(({ entity }) => entity === 'app')!
+    await books.keyring.change(key.id, { budgets: [{ usd: '0.01' }] })
+    const seen = { budget: 'key app', spent_usd: formatUsd(one) }
+    expect(await ask('/admin/budgets?budget=key%20app', adminKey)).toMatchObject({ data: [seen] })
   })
 
   it('knows of a new budget what was spent before it', async () => {

@@ -17,7 +17,7 @@ export interface BudgetKeeping {
    * others are forgotten. Requests that come before all is known wait for their own budgets.
    */
   use(snapshot: Snapshot): void
-  /** Resolves when what was spent before is known, or could not be read. Never rejects. */
+  /** Resolves when what was spent before is known, of keys made since as well, or could not be read. Never rejects. */
   known(): Promise<void>
   /** The budgets that concern whoever spends, with what is left. Those that count by a name which is not given are left out. */
   statesOf(spender: Spender): BudgetState[]
@@ -62,31 +62,31 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
   const budgets = createBudgets({ now, told: parts.told, recorded: read !== undefined })
   const restore = read === undefined ? async () => {} : createRestore(budgets, read, now)
   let configured: readonly BudgetSettings[] = []
-  let known = Promise.resolve()
   const inUse = (): BudgetSettings[] => [
     ...new Set([...configured, ...parts.virtualKeys().flatMap((key) => key.budgets ?? [])]),
   ]
+  const learn = (): Promise<void> => restore(inUse()).catch(parts.failed)
+  const gate = createBudgetGate({
+    budgets,
+    hashUser,
+    restore: (settings) =>
+      restore(settings).catch((error) => {
+        parts.failed(error)
+        throw error
+      }),
+    rates: (call) => parts.rates(call.snapshot),
+    servesUnrecorded: parts.servesUnrecorded ?? false,
+    acted: parts.acted,
+    overran: parts.overran,
+  })
   return {
-    gate: createBudgetGate({
-      budgets,
-      hashUser,
-      restore: (settings) =>
-        restore(settings).catch((error) => {
-          parts.failed(error)
-          throw error
-        }),
-      rates: (call) => parts.rates(call.snapshot),
-      servesUnrecorded: parts.servesUnrecorded ?? false,
-      acted: parts.acted,
-      overran: parts.overran,
-    }),
+    gate,
     use(snapshot) {
       configured = allBudgets(snapshot)
-      const all = inUse()
-      budgets.prune(all)
-      known = restore(all).catch(parts.failed)
+      budgets.prune(inUse())
+      void learn()
     },
-    known: () => known,
+    known: learn,
     statesOf(spender) {
       const facts = new SpenderFacts(spender, spender.user, spender.target, hashUser)
       return budgets.states(budgetsOf(spender, facts))

@@ -177,7 +177,7 @@ export class Breaker {
     if (this.#circuit.opened) this.#circuit.close()
     ;(this.#circuit as unknown as { options: { resetTimeout: number } }).options.resetTimeout = Math.max(1, wait)
     this.#permits = { probe: false, generation: this.#permits.generation + 1 }
-    this.#until = this.#now() + wait
+    this.#until = this.#now() + Math.ceil(wait)
     this.#reason = reason
     this.#circuit.open()
     this.#tell({ from, to: 'open', reason, until: this.#until })
