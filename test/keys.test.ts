@@ -25,7 +25,12 @@ beforeAll(async () => {
   gateway = await startGateway(
     {
       providers: { up: upstreamAt(simulator.url), 'up-eu': upstreamAt(simulator.url) },
-      routes: { chat: ['up/a'], chain: ['up/down', 'up/b', 'up-eu/c'], other: 'up/d' },
+      routes: {
+        chat: ['up/a'],
+        chain: ['up/down', 'up/b', 'up-eu/c'],
+        other: 'up/d',
+        kept: { targets: ['up/e'], cache: { deterministicOnly: false } },
+      },
       directModels: true,
       keys: [{ name: 'boss', key: master, role: 'admin' }],
     },
@@ -107,6 +112,20 @@ describe('a virtual key', () => {
     expect(await chat(secret)).toEqual([401, 'invalid_api_key'])
     expect(await chat(rotated.secret)).toEqual([401, 'invalid_api_key'])
     expect(await chat(again.secret)).toEqual([200, 'up/a'])
+  })
+
+  it('leaves nothing but its name to whoever gets that: neither its number nor its cached answers', async () => {
+    const kept = async (secret: string): Promise<unknown> =>
+      (await post(`${gateway.url}${CHAT}`, ask('kept'), bearer(secret))).headers['x-turnout-cache']
+    const before = await make({ name: 'app-7' })
+    expect(await kept(before.secret)).toBe('miss')
+    expect(await kept(before.secret)).toMatch(/^hit/)
+    expect((await send('DELETE', `${gateway.url}/admin/keys/${before.id}`, undefined, admin).done).status).toBe(200)
+    const after = await make({ name: 'app-7' })
+    expect(after.id).not.toBe(before.id)
+    expect(await kept(after.secret)).toBe('miss')
+    await change(after.id, { name: 'app-8' })
+    expect(await kept(after.secret)).toMatch(/^hit/)
   })
 
   it('is found again by the next process with the same secret of the installation, and by no other', async () => {

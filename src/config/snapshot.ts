@@ -114,6 +114,8 @@ export interface Route {
 
 export interface ApiKey {
   readonly name: string
+  /** Of a virtual key, and given once: its name may be another key's when it is gone. */
+  readonly id?: number | undefined
   readonly team?: string | undefined
   /** `app` calls models; the others may also operate Turnout, each more than the one before. */
   readonly role: 'app' | 'viewer' | 'responder' | 'operator' | 'admin'

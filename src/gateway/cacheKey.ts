@@ -45,8 +45,10 @@ export function tenantOf(key: ApiKey | undefined, scope: 'key' | 'team' | 'globa
   if (scope === 'global') return 'global'
   if (scope === 'team' && key?.team !== undefined) return `team:${key.team}`
   if (key === undefined) return 'nobody'
+  // Whoever gets a name that was another key's gets nothing else of it.
+  const holder = key.id === undefined ? key.name : `#${key.id}`
   // Tokens of end users may all stand for one key: they are other people all the same.
-  return key.user === undefined ? `key:${key.name}` : `user:${text(key.name)}${key.user}`
+  return key.user === undefined ? `key:${holder}` : `user:${text(holder)}${key.user}`
 }
 
 /** The last way in which each target was asked: most are asked in one. */

@@ -207,7 +207,7 @@ export function readRules(
 }
 
 function carriedOf(key: VirtualKey, unreadable: KeyringOptions['unreadable']): ApiKey {
-  const { name, team, role = 'app', tags, routes, models, expiresAt } = key
+  const { id, name, team, role = 'app', tags, routes, models, expiresAt } = key
   let sound = true
   const rules =
     key.limits === undefined && key.budgets === undefined
@@ -216,5 +216,5 @@ function carriedOf(key: VirtualKey, unreadable: KeyringOptions['unreadable']): A
           sound = false
         })
   if (!sound) unreadable?.(key)
-  return { name, role, team, tags, routes, models, ...rules, expiresAt, disabled: key.disabled || !sound }
+  return { id, name, role, team, tags, routes, models, ...rules, expiresAt, disabled: key.disabled || !sound }
 }
