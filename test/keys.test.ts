@@ -149,6 +149,23 @@ describe('a virtual key', () => {
     expect(reply.status).toBe(400)
     expect(reply.text).toContain(field)
   })
+
+  it.each([
+    [{}, 'name', "'name': expected a text."],
+    [[], null, 'The body is not what this route takes: expected an object.'],
+    [
+      { name: 'ok', limits: { per: 'user', requests: 1 } },
+      'limits.per',
+      /^'limits\.per': unknown key "per"; known here: requests/,
+    ],
+    [{ name: 'ok', budgets: { usd: 1, window: 'fortnight' } }, 'budgets.window', /expected one of minute, hour, day/],
+    [{ name: 'ok', budgets: [{ usd: 1 }, { usd: -1 }] }, 'budgets.1.usd', /a budget is above 0/],
+    [{ name: 'ok', limits: 5 }, 'limits', "'limits': expected a block, or a list of blocks."],
+  ])('says of %j what is wrong where', async (body, param, message) => {
+    const { error } = JSON.parse((await post(`${gateway.url}/admin/keys`, body, admin)).text)
+    expect(error.param).toBe(param)
+    expect(error.message).toMatch(message)
+  })
 })
 
 it('a file that brings a key of the same name is told of', async () => {

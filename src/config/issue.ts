@@ -18,6 +18,9 @@ export const faultsOf = (issues: readonly Issue[]): SchemaFault[] => issues.flat
 
 function faultsIn(issue: Issue, above: Path): SchemaFault[] {
   const path = [...above, ...issue.path] as Path
+  // A schema's own words are better than what follows from a type or a list.
+  if ((issue.code === 'invalid_type' || issue.code === 'invalid_value') && !issue.message.startsWith('Invalid '))
+    return [{ path, message: issue.message, expected: undefined, atKey: false }]
   switch (issue.code) {
     case 'unrecognized_keys': {
       // One line per key: see `strict` in schema.ts.

@@ -1,6 +1,7 @@
 // Reads what a request to the control plane asks: its query and its JSON body, checked against the route's schemas.
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
+import { faultsOf, type SchemaFault } from '../../config/issue.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { syntaxErrorOf } from '../../dialects/json.ts'
 import { readBody } from '../../gateway/body.ts'
@@ -45,20 +46,19 @@ export async function readJson(req: IncomingMessage, schema: z.ZodType | undefin
 function check(schema: z.ZodType, value: unknown, depth = Infinity): unknown {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const [first] = result.error.issues
-  const params = result.error.issues.map((issue) => paramOf(issue, depth))
-  const message = result.error.issues.map((issue, at) => messageOf(issue, params[at]!)).join(' ')
-  const missing = first!.path.length > 0 && valueAt(value, first!.path) === undefined
+  // In the words of the configuration, whose blocks some of the fields are.
+  const faults = faultsOf(result.error.issues)
+  const params = faults.map(({ path }) => shown(path.slice(0, depth).join('.')))
+  const message = faults.map((fault, at) => messageOf(fault, params[at]!)).join(' ')
+  const { path, atKey } = faults[0]!
+  const missing = !atKey && path.length > 0 && valueAt(value, path) === undefined
   throw new Refusal(missing ? 'missing_required_parameter' : 'invalid_value', message, params[0] || null)
 }
 
-function paramOf(issue: z.core.$ZodIssue, depth: number): string {
-  return shown(issue.code === 'unrecognized_keys' ? (issue.keys[0] ?? '') : issue.path.slice(0, depth).join('.'))
-}
-
-function messageOf(issue: z.core.$ZodIssue, param: string): string {
-  if (issue.code === 'unrecognized_keys') return `'${param}' is no parameter of this route.`
-  return param === '' ? `The body is not what this route takes: ${issue.message}.` : `'${param}': ${issue.message}.`
+function messageOf({ path, message, expected, atKey }: SchemaFault, param: string): string {
+  if (atKey && path.length === 1) return `'${param}' is no parameter of this route.`
+  if (param !== '') return `'${param}': ${message}.`
+  return `The body is not what this route takes: ${expected === 'object' ? 'expected an object' : message}.`
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

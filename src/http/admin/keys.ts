@@ -56,7 +56,7 @@ export const createKey = defineRoute({
   role: 'operator',
   summary: 'Makes a virtual key. The secret is in this answer and nowhere else.',
   verb: 'create-key',
-  body: changes.required({ name: true }),
+  body: changes.extend({ name }),
   async answer({ body, deps, key: by }) {
     const keyring = keyringOf(deps)
     refuseRole(by, body.role)
