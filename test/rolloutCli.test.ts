@@ -65,3 +65,21 @@ it('requests, evidence and report show what has come of it; undo goes back to a 
   expect(report).toContain('| admin | undo | paused | 50 % |')
   expect(await done('explain', 'two')).toContain('Created at ')
 }, 300_000)
+
+it('status tells scripts by its exit code, and says by one of its own that it could not tell', async () => {
+  expect((await rollout('status', 'two')).code).toBe(3)
+  for (const args of [['nowhere'], ['two', '--url', 'http://127.0.0.1:1']]) {
+    const { code, out, err } = await rollout('status', ...args)
+    expect([code, out, err]).toEqual([4, '', expect.stringMatching(/no rollout 'nowhere'|cannot be reached/)])
+  }
+}, 300_000)
+
+it('a share too small to be kept is refused: it would be none', async () => {
+  const { code, err } = await rollout('set-weight', 'move', '0.00004')
+  expect([code, err]).toEqual([1, expect.stringContaining('the smallest percentage above 0 is 0.0001')])
+}, 300_000)
+
+it("a reason breaks no line of a table, and moves nobody's cursor", async () => {
+  await done('abort', 'two', '--reason', 'up\u001b[2J\nand away')
+  expect(await done('events', 'two')).toMatch(/ abort .* up \[2J and away\n$/)
+}, 300_000)

@@ -212,7 +212,9 @@ describe('traces in the database', () => {
     expect(drawn.out).toContain(`trace ${headers['x-turnout-trace']}`)
     expect(drawn.out).toMatch(/call 1: alpha\/sim-torn \(first\) +█+ +\d+\.\d +\+\d+\.\d ms/)
     const listed = await runTurnout(['trace', '--status', 'error'], place)
-    expect(listed.out).toContain(String(headers['x-request-id']))
+    expect(listed.out).toMatch(
+      new RegExp(`^20\\d\\d-\\S+Z +${headers['x-turnout-trace']} +${headers['x-request-id']} `, 'm'),
+    )
     expect((await runTurnout(['trace', 'f'.repeat(32)], place)).code).toBe(1)
   })
 
@@ -271,7 +273,7 @@ it('a waterfall shows where the time went', () => {
   const text = renderWaterfall({
     trace_id: clientTrace,
     id: 'req_0123456789a',
-    at: '',
+    created_at: '',
     route: 'chat',
     status: 200,
     outcome: 'ok',

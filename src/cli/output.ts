@@ -16,9 +16,13 @@ export async function print(text: string): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, 'drain')
 }
 
+/** Line breaks, and what moves a terminal's cursor: a reason may hold whatever somebody wrote. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const control = /[\u0000-\u001f\u007f-\u009f]+/g
+
 /** Columns under their names; numbers stand right. */
 export function renderTable(columns: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const cells = rows.map((row) => row.map(String))
+  const cells = rows.map((row) => row.map((cell) => String(cell).replace(control, ' ')))
   const widths = columns.map((name, at) => Math.max(name.length, ...cells.map((row) => row[at]!.length)))
   const line = (row: readonly string[], right: (at: number) => boolean): string =>
     row

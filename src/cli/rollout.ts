@@ -93,7 +93,7 @@ export function addRolloutCommand(program: Command): void {
     rollout
       .command('status')
       .description(
-        'exit with 0 when it is completed, 1 rolled back or stopped, 2 paused or waiting for somebody, 3 still under way',
+        'exit with 0 when it is completed, 1 rolled back or stopped, 2 paused or waiting for somebody, 3 still under way, 4 where that cannot be told',
       )
       .argument('<name>', 'the rollout')
       .addOption(new Option('--timeout <seconds>', 'how long to wait for an end').argParser(secondsOf).default(0)),
@@ -101,7 +101,15 @@ export function addRolloutCommand(program: Command): void {
     const server = findServer(flags)
     const end = Date.now() + (flags.timeout ?? 0) * 1000
     for (;;) {
-      const answer = await show(server, name)
+      let answer: ShownRollout
+      try {
+        answer = await show(server, name)
+      } catch (error) {
+        // Not 1: a script would take a gateway that restarts for a rollout that was rolled back.
+        process.stderr.write(`${(error as Error).message}\n`)
+        process.exitCode = 4
+        return
+      }
       const code = codes[answer.phase] ?? 3
       if (code !== 3 || Date.now() >= end) {
         await print(

@@ -12,7 +12,7 @@ interface Step {
 interface Traced {
   trace_id: string
   id: string
-  at: string
+  created_at: string
   route: string | null
   status: number
   outcome: string
@@ -56,7 +56,7 @@ function renderList(data: readonly Traced[]): string {
   return renderTable(
     columns,
     data.map((row) => [
-      row.at,
+      row.created_at,
       row.trace_id,
       row.id,
       row.route ?? '-',

@@ -8,17 +8,19 @@ import { count, duration, emptyRecord, id, strict, text } from './schemaField.ts
 const ref = text(384).describe('Id of a target, or `provider/model`, or `route:NAME` for the targets of another route.')
 const refs = z.union([ref, z.array(ref).min(1).max(16)], { error: 'expected a target, or a list of targets' })
 
-const percent = z
+/** Shares are kept in millionths: what is less than one of them would be none, and stop what it was to begin. */
+export const percentShare = z
   .number({ error: 'expected a number from 0 to 100' })
   .min(0, { error: 'a percentage is from 0 to 100' })
   .max(100, { error: 'a percentage is from 0 to 100' })
+  .refine((value) => value === 0 || value >= 0.0001, { error: 'the smallest percentage above 0 is 0.0001' })
 
 const unit = z.enum(unitKinds, { error: 'expected request, conversation, user or key' })
 
 /** `canary:` of a route. */
 export const canary = strict({
   target: refs.describe('What gets the percentage: a target, or a list of them, best first.'),
-  percent: percent
+  percent: percentShare
     .optional()
     .describe('Where it begins. TURNOUT_CANARY_PERCENT, else 0, unless given. What operators set later wins.'),
   unit: unit
@@ -61,7 +63,7 @@ const wait = strict({
 
 const step = z.union(
   [
-    strict({ setWeight: percent.describe("The canary's share in percent.") }),
+    strict({ setWeight: percentShare.describe("The canary's share in percent.") }),
     strict({ pause: wait.describe('Conditions for the next step; all of them have to hold.') }),
   ],
   { error: 'expected a block with `setWeight` or with `pause`' },

@@ -11,6 +11,7 @@ import {
   presentDelivery,
   presentEvent,
 } from './alertView.ts'
+import { whole } from './requests.ts'
 import { type AdminAnswer, type AdminDeps, defineRoute } from './route.ts'
 
 const webhook = z.string({ error: 'expected the name of a webhook' }).min(1).max(64)
@@ -26,7 +27,7 @@ export const showAlerts = defineRoute({
       .optional()
       .meta({ description: 'Only deliveries that are in this state.' }),
     webhook: webhook.optional().meta({ description: 'Only deliveries to this webhook.' }),
-    limit: z.coerce.number({ error: 'expected a number' }).int().min(1).max(1000).default(20),
+    limit: whole(1, 1000).default(20),
   }),
   async answer({ query: { state, webhook, limit }, deps }) {
     const alerts = alertsOf(deps)

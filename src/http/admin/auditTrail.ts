@@ -1,16 +1,15 @@
 // GET /admin/audit: who did what, newest first.
 import { z } from 'zod'
 import { controlOf } from './control.ts'
+import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
-
-const whole = (most: number) => z.coerce.number({ error: 'expected a number' }).int().min(1).max(most).optional()
 
 export const listAudit = defineRoute({
   method: 'GET',
   path: '/audit',
   role: 'operator',
   summary: 'Every write: who, what, before, after. Rows are never changed.',
-  query: z.strictObject({ limit: whole(1000), before: whole(Number.MAX_SAFE_INTEGER) }),
+  query: z.strictObject({ limit: whole(1, 1000), before: whole(1, Number.MAX_SAFE_INTEGER) }),
   async answer({ query: { limit = 50, before }, deps }) {
     const rows = controlOf(deps).audit.list(limit + 1, before)
     return {

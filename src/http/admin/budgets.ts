@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
 import type { BudgetState } from '../../state/budgets/budget.ts'
+import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
 
 const name = z.string().max(600).optional()
@@ -10,7 +11,7 @@ const name = z.string().max(600).optional()
 export const budgetsQuery = z.strictObject({
   budget: name,
   entity: name,
-  limit: z.coerce.number({ error: 'expected a number' }).int().min(1).max(10_000).default(1_000),
+  limit: whole(1, 10_000).default(1_000),
 })
 
 export const listBudgets = defineRoute({

@@ -1,5 +1,6 @@
 // GET and PUT /admin/routes/{route}/canary, /admin/canary: the percentage of a route that another model gets.
 import { z } from 'zod'
+import { percentShare } from '../../config/rolloutSchema.ts'
 import type { CommandKey } from '../../config/rolloutTypes.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { unitKinds } from '../../rollouts/unit.ts'
@@ -8,7 +9,7 @@ import { canaryOf } from '../../state/rollouts/toggle.ts'
 import { canaryTag, seenBy } from './condition.ts'
 import { once } from './once.ts'
 import { mayAct, roleOf } from './role.ts'
-import { listAll, percentField, presentRollout, reasonField, rolloutsOf, withRollouts } from './rolloutDesk.ts'
+import { listAll, presentRollout, reasonField, rolloutsOf, withRollouts } from './rolloutDesk.ts'
 import { type AdminCall, type AdminDeps, defineRoute } from './route.ts'
 
 const reason = reasonField.optional()
@@ -36,7 +37,7 @@ export const setAllCanaries = defineRoute({
   summary: 'The percentage of everything that runs, at once. 0 sends all traffic to the stable side.',
   verb: 'canary',
   headers: ['if-match', 'idempotency-key'],
-  body: z.strictObject({ percent: percentField, reason }),
+  body: z.strictObject({ percent: percentShare, reason }),
   async answer(call) {
     const { body, key: by, req, deps } = call
     const { percent } = body
@@ -79,7 +80,7 @@ export const setCanary = defineRoute({
   headers: ['if-match', 'idempotency-key'],
   body: z.strictObject({
     target: z.union([target, z.array(target).min(1).max(16)]).optional(),
-    percent: percentField,
+    percent: percentShare,
     unit: z.enum(unitKinds, { error: 'expected request, conversation, user or key' }).optional(),
     force: z.boolean().default(false),
     reason,

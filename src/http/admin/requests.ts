@@ -12,8 +12,14 @@ export const outcome = z.enum(['ok', 'partial', 'failed', 'refused', 'client_dis
 })
 
 const text = z.string().min(1, { error: 'may not be empty' }).max(512).optional()
+/** A number of a query. */
 export const whole = (least: number, most: number) =>
-  z.coerce.number({ error: 'expected a number' }).int().min(least).max(most).optional()
+  z.coerce
+    .number({ error: `expected a number, a whole one from ${least} to ${most}` })
+    .int()
+    .min(least)
+    .max(most)
+    .optional()
 
 /** Which page, and how long. */
 export const pageShape = {

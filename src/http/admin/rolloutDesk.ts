@@ -16,7 +16,6 @@ import { isIdle, percentOf } from '../../state/rollouts/view.ts'
 import { LedgerError } from '../../store/ledgerRow.ts'
 import type { AdminDeps } from './route.ts'
 
-export const percentField = z.number({ error: 'expected a number from 0 to 100' }).min(0).max(100)
 export const reasonField = z.string().trim().min(1).max(500)
 
 /** @throws Refusal `not_available` in a gateway without a database */

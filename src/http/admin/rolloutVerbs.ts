@@ -1,10 +1,11 @@
 // POST /admin/rollouts/{name}/{verb}: what operators may do to a rollout. A command with an `Idempotency-Key` acts once.
 import { z } from 'zod'
+import { percentShare } from '../../config/rolloutSchema.ts'
 import type { Wish } from '../../state/rollouts/rollouts.ts'
 import { seenBy } from './condition.ts'
 import { once } from './once.ts'
 import type { Role } from './role.ts'
-import { answerOf, findRollout, percentField, presentRollout, reasonField, withRollouts } from './rolloutDesk.ts'
+import { answerOf, findRollout, presentRollout, reasonField, withRollouts } from './rolloutDesk.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
 
 const verbBody = z.strictObject({ reason: reasonField })
@@ -90,7 +91,7 @@ export const rolloutVerbs = [
     summary: 'Another share by hand. One with steps then stands still until it is resumed.',
     verb: 'rollout-set-weight',
     headers: headersOf('set-weight'),
-    body: verbBody.extend({ percent: percentField }),
+    body: verbBody.extend({ percent: percentShare }),
     answer: (call) => act(call, { verb: 'set-weight', ppm: Math.round(call.body.percent * 10_000) }),
   }),
   defineRoute({

@@ -4,6 +4,7 @@ import { type SpendReport, spendDimensions } from '../../store/spend.ts'
 import { day } from './moment.ts'
 import { presentSpend } from './present.ts'
 import { withLedger } from './reading.ts'
+import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
 
 const name = z.string().max(256).optional()
@@ -26,7 +27,7 @@ export const spendQuery = z
     key: name,
     team: name,
     route: name,
-    limit: z.coerce.number({ error: 'expected a number' }).int().min(1).max(10_000).optional(),
+    limit: whole(1, 10_000),
   })
   .refine(({ from, to }) => from === undefined || to === undefined || from <= to, {
     path: ['to'],

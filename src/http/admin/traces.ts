@@ -6,10 +6,8 @@ import type { TracedRequest } from '../../store/traceRead.ts'
 import { requestIn } from '../../telemetry/trace/context.ts'
 import { presentAttempt, presentRequest } from './present.ts'
 import { withLedger } from './reading.ts'
+import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
-
-const whole = (least: number, most: number) =>
-  z.coerce.number({ error: 'expected a number' }).int().min(least).max(most).optional()
 
 const query = z.strictObject({
   hours: whole(1, 876_000),
