@@ -162,7 +162,7 @@ describe('beside a running gateway', { timeout: 300_000 }, () => {
     const backup = join(folder, 'backups', 'one.db')
     const done = await cli('backup', backup)
     expect(done).toMatchObject({ code: 0, err: '' })
-    expect(done.out).toMatch(/one\.db: 5 requests, \d+ bytes, sound\nKeep .*data\/secret/)
+    expect(done.out).toMatch(/one\.db: 5 requests, \d+ bytes, sound\nKeep .*data\/secret.*no virtual key opens/)
     expect((await cli('ledger', 'verify', '--db', backup)).out).toMatch(/^ok: 5 requests/)
     const again = await cli('backup', backup)
     expect([again.code, again.err]).toEqual([1, expect.stringContaining('never overwrites')])

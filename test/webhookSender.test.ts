@@ -163,6 +163,13 @@ describe('one message', () => {
     await other.close()
   })
 
+  it('is shown with the last ones, newest first', () => {
+    const sender = open([])
+    const types = Array.from({ length: 40 }, (_, n) => `test.number-${n}`)
+    for (const [n, type] of types.entries()) sender.notify({ type, at: n, data: {} })
+    expect(sender.shelf.events(30).map(({ type }) => type)).toEqual(types.toReversed().slice(0, 30))
+  })
+
   it('is no trouble when it cannot be JSON: that is said, and nothing is thrown', () => {
     const loop: Record<string, unknown> = {}
     loop.self = loop

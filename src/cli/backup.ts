@@ -24,7 +24,7 @@ export function addBackupCommands(program: Command): void {
           flags.json
             ? `${JSON.stringify({ file, bytes, requests })}\n`
             : `${file}: ${requests} requests, ${bytes} bytes, sound\n` +
-                `Keep ${place.dataDir}/secret (or TURNOUT_SECRET) with it: without it no user's rows can be found.\n`,
+                `Keep ${place.dataDir}/secret (or TURNOUT_SECRET) with it: without it no virtual key opens, and no user's rows can be found.\n`,
         )
       } finally {
         await reader.close()

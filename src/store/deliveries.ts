@@ -161,7 +161,9 @@ export function openDeliveries(store: Store, bounds: Partial<DeliveryBounds> = {
       return rows.map(present)
     },
     events: (limit: number) =>
-      db.prepare('SELECT uid AS id, at, type, body FROM event ORDER BY id DESC LIMIT ?').all(limit) as StoredEvent[],
+      db
+        .prepare('SELECT uid AS id, at, type, body FROM event ORDER BY event.id DESC LIMIT ?')
+        .all(limit) as StoredEvent[],
     counts: () =>
       db
         .prepare(
