@@ -296,10 +296,11 @@ describe('configurations come and go', () => {
     expect((await call(books)).status).toBe(200)
   })
 
-  it('tells the operator nothing of a new budget before its past is known', async () => {
+  it('tells a caller and the operator nothing of a new budget before its past is known', async () => {
     await clearOf(hour, 60_000)
     const books = await open({})
     for (let i = 0; i < 3; i++) expect((await call(books)).status).toBe(200)
+    const spent = { spent_usd: formatUsd(Number(billOf(books.simulator.calls))) }
     const ask = async (path: string, key: string): Promise<Json> =>
       JSON.parse((await get(books.url + path, bearer(key))).text) as Json
     const keys = [
@@ -307,6 +308,8 @@ describe('configurations come and go', () => {
       { name: 'web', key: appKey },
     ]
     swap(books, { keys, budgets: { late: { per: 'key', usd: 1, window: 'hour' } } })
+    expect(await ask('/v1/limits', appKey)).toMatchObject({ budgets: [{ budget: 'late', ...spent }] })
+
     const { key, secret } = await books.keyring.create({ name: 'app', role: 'app', disabled: false })
     expect((await call(books, {}, bearer(secret))).status).toBe(200)
     const { spent: one } = stateOf(books, 'late').find(({ entity }) => entity === 'app')!

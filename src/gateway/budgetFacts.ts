@@ -17,7 +17,8 @@ export interface Spender {
 
 type Lists = readonly (readonly BudgetSettings[] | undefined)[]
 
-type Payer = Omit<Spender, 'user' | 'target'>
+/** Who pays, as far as it decides which budgets there are. */
+export type Payer = Omit<Spender, 'user' | 'target'>
 
 /** Those at the top level, and those that the key, its team and the route bring along. */
 export function budgetLists({ snapshot, key, route }: Payer): Lists {

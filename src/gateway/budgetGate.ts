@@ -9,7 +9,7 @@ import type { AppliedBudget, BudgetRefusal, Budgets, Reservation } from '../stat
 import { scopeOf } from '../state/scope.ts'
 import { upperBoundPromptTokens } from '../telemetry/tokens/bound.ts'
 import type { Rates } from './bill.ts'
-import { budgetLists, budgetsOf, hasBudgets, SpenderFacts, teamOf } from './budgetFacts.ts'
+import { budgetLists, budgetsOf, hasBudgets, type Payer, SpenderFacts, teamOf } from './budgetFacts.ts'
 import { BudgetExceeded } from './budgetRefusal.ts'
 import { type Attempt, type Call, userOf } from './call.ts'
 import { modelFor } from './headers.ts'
@@ -30,7 +30,7 @@ export type BudgetAction = 'refused' | 'degraded' | 'fitted' | 'overrun'
 
 export interface BudgetGate {
   /** Undefined when all that was spent before is known; else to be waited for before `hold`. Rejects with a `Refusal`. */
-  ready(call: Call): Promise<void> | undefined
+  ready(call: Payer): Promise<void> | undefined
   /** Undefined when no budget concerns the attempt. @throws BudgetExceeded when one has no room for it */
   hold(call: Call, target: Target, lane: Lane): Held | undefined
   /** Gives back what an attempt held that cost nothing. */

@@ -19,8 +19,11 @@ export interface BudgetKeeping {
   use(snapshot: Snapshot): void
   /** Resolves when what was spent before is known, of keys made since as well, or could not be read. Never rejects. */
   known(): Promise<void>
-  /** The budgets that concern whoever spends, with what is left. Those that count by a name which is not given are left out. */
-  statesOf(spender: Spender): BudgetState[]
+  /**
+   * The budgets that concern whoever spends, with what is left, once what was spent before is known. Those that count by a name which is
+   * not given are left out. Rejects with a `Refusal` where the gate does.
+   */
+  statesOf(spender: Spender): Promise<BudgetState[]>
   /** Every entity of every budget that has spent or holds something, and each budget that counts all together. */
   utilisation(): BudgetState[]
   /** Each budget of the configuration with its entities summed up; those that virtual keys bring along are left out. */
@@ -87,7 +90,8 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
       void learn()
     },
     known: learn,
-    statesOf(spender) {
+    async statesOf(spender) {
+      await gate.ready(spender)
       const facts = new SpenderFacts(spender, spender.user, spender.target, hashUser)
       return budgets.states(budgetsOf(spender, facts))
     },

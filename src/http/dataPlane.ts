@@ -195,7 +195,7 @@ const account = (plane: DataPlane): DataRoute => ({
   async open(req, res, _rest, headers) {
     plane.door.visit('limits', req)
     const key = await keyOf(plane, req)
-    showLimits(plane.allowances, { snapshot: plane.snapshot(), key, req }, res, headers)
+    await showLimits(plane.allowances, { snapshot: plane.snapshot(), key, req }, res, headers)
   },
 })
 

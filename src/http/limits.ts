@@ -7,7 +7,10 @@ import { routeOf } from '../gateway/route.ts'
 import { sendJson } from './reply.ts'
 
 /** One field of the answer, and what stands in it for a caller. A list, empty where nothing bounds the caller in that way. */
-export type Allowance = readonly [field: string, of: (caller: Caller) => readonly unknown[]]
+export type Allowance = readonly [
+  field: string,
+  of: (caller: Caller) => readonly unknown[] | Promise<readonly unknown[]>,
+]
 
 /** The limits of a gate as an allowance. */
 export const limitAllowance = (gate: LimitGate): Allowance => [
@@ -26,18 +29,19 @@ export const limitAllowance = (gate: LimitGate): Allowance => [
 
 /**
  * Answers for the key that asks. With `?model=` also what bounds that model's route, with `?user=` what bounds that end user.
- * @throws Refusal `invalid_value` for other parameters, `model_not_found`, `model_not_allowed`
+ * Rejects with a `Refusal`: `invalid_value` for other parameters, `model_not_found`, `model_not_allowed`, `ledger_unavailable`.
  */
-export function showLimits(
+export async function showLimits(
   allowances: readonly Allowance[],
   { snapshot, key, req }: Pick<Caller, 'snapshot' | 'key' | 'req'>,
   res: ServerResponse,
   headers: readonly string[],
-): void {
+): Promise<void> {
   const { model, user } = readQuestion(req)
   const route = model === undefined ? undefined : routeOf(snapshot, model)
   if (route) requireRoute(key, model!, route)
   const caller: Caller = { snapshot, key, route, user: key?.user ?? user, req }
+  const fields = await Promise.all(allowances.map(async ([field, of]) => [field, await of(caller)] as const))
   sendJson(
     req,
     res,
@@ -47,7 +51,7 @@ export function showLimits(
       key: key?.name ?? null,
       team: key?.team ?? null,
       route: route?.name ?? null,
-      ...Object.fromEntries(allowances.map(([field, of]) => [field, of(caller)])),
+      ...Object.fromEntries(fields),
     },
     headers,
   )
