@@ -131,6 +131,8 @@ it('what is removed is removed from the disk: by an operator, and what was answe
   const gone = await post(`${url}/admin/users/erase`, { user: 'alice' }, bearer('ops'))
   expect(JSON.parse(gone.text)).toMatchObject({ requests: 1, answers: 1 })
   expect(readFileSync(file).includes('answer number 1')).toBe(false)
+  const unknown = await send('DELETE', `${url}/admin/cache?route=othr`, undefined, bearer('ops')).done
+  expect([unknown.status, unknown.text]).toEqual([404, expect.stringContaining("There is no route 'othr'.")])
   const cleared = await send('DELETE', `${url}/admin/cache?route=other`, undefined, bearer('ops')).done
   expect(JSON.parse(cleared.text)).toMatchObject({ removed: 1, removed_from_disk: 1 })
   expect(readFileSync(file).includes('answer number 3')).toBe(false)

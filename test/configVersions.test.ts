@@ -149,6 +149,8 @@ describe('shut targets', () => {
       { target: 'a', state: 'open', reason: 'server_error', until: 99 },
       { target: 'b', state: 'disabled', reason: 'operator', until: undefined },
     ])
+    await again.save({ target: 'a', state: 'half_open', reason: 'waited', until: undefined })
+    expect(again.list()[0]).toEqual({ target: 'a', state: 'half_open', reason: 'server_error', until: undefined })
     await again.save({ target: 'a', state: 'closed', reason: 'probe', until: undefined })
     expect(again.list().map(({ target }) => target)).toEqual(['b'])
   })

@@ -56,12 +56,16 @@ describe('against a running gateway', () => {
   })
 
   it('says no where the gateway does: too little a role, an unknown route, no gateway', slow, async () => {
-    const [role, route, nobody, noKey] = await Promise.all([
+    const [role, route, nobody, noKey, noUrl, torn] = await Promise.all([
       operate(['swap', 'chat', 'small'], keys.viewer),
       operate(['swap', 'caht', 'small']),
       operate(['models', '--url', 'http://127.0.0.1:1']),
       runTurnout(['models'], { cwd: gateway.folder }),
+      operate(['models', '--url', 'localhost:4000']),
+      operate(['models'], `${keys.viewer} x`),
     ])
+    expect([noUrl!.code, noUrl!.err]).toEqual([1, expect.stringContaining("'localhost:4000' is no URL")])
+    expect([torn!.code, torn!.err]).toEqual([1, expect.stringContaining('The key holds a space, a line break')])
     expect([role!.code, role!.err]).toEqual([1, "This needs the role 'operator'; the key has 'viewer'.\n"])
     expect([route!.code, route!.err]).toEqual([1, "There is no route 'caht'. Did you mean 'chat'?\n"])
     expect([nobody!.code, nobody!.err]).toEqual([

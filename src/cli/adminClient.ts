@@ -45,6 +45,10 @@ export async function askServer<Answer>(
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
   if (key === undefined) throw new Error('The admin API needs a key: give --key, or set TURNOUT_MASTER_KEY.')
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url))
+    throw new Error(`'${url}' is no URL: give --url or TURNOUT_URL, such as ${defaultUrl}.`)
+  if (/[^\x21-\x7e]/.test(key))
+    throw new Error('The key holds a space, a line break or what no key holds: copy it anew.')
   const dispatcher = new Agent()
   try {
     const reply = await request(`${url}/admin${path}`, {

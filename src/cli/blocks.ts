@@ -58,7 +58,7 @@ function whomOf({ ip, user, name }: WhomFlags): Record<string, string> {
 function secondsOf(text: string): number {
   const ms = /[a-z]/.test(text) ? readDuration(text) : undefined
   if (ms === undefined || ms < 1000)
-    throw new Error(`'${text}' is no time of at least a second: write 90s, 15m or 24h.`)
+    throw new Error(`'${text}' is no time that is understood, or less than a second: write 90s, 15m or 24h.`)
   return Math.ceil(ms / 1000)
 }
 

@@ -193,11 +193,12 @@ export function createCaching(parts: CachingParts): Caching {
 
   return {
     serve(call, plan) {
+      // Before the turn: what is refused for a faulty header has missed nothing.
+      const wishes = readWishes(call.req.headers)
       const turn = openTurn()
       call.cache = turn
       const route = call.route!
       const settings = route.cache!
-      const wishes = readWishes(call.req.headers)
       const target = reachable(call, plan.targets)[0]
       if (!target) return false
       turn.reason =

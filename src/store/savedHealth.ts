@@ -44,7 +44,9 @@ export function openSavedHealth(store: Store, now: () => number = Date.now): Sav
         else
           db.prepare(
             `INSERT INTO target_health (target, state, reason, until, at) VALUES (@target, @state, @reason, @until, @at)
-             ON CONFLICT DO UPDATE SET state = @state, reason = @reason, until = @until, at = @at`,
+             ON CONFLICT DO UPDATE SET state = @state, until = @until, at = @at,
+               -- Why it was shut stays the reason while it is tried again.
+               reason = CASE @state WHEN 'half_open' THEN reason ELSE @reason END`,
           ).run({ target, state, reason, until: until ?? null, at: now() })
       }),
   }

@@ -51,7 +51,11 @@ export const clearCache = defineRoute({
   verb: 'cache-clear',
   query: z.strictObject({ route: text, key: text }),
   async answer({ query: { route, key }, deps }) {
-    const facts = { route: route ?? null, key: key ?? null, ...(await forgetAnswers(cacheOf(deps), { route, key })) }
+    const gone = await forgetAnswers(cacheOf(deps), { route, key })
+    // After: answers of a route that is gone may still be in the file.
+    if (route !== undefined && !gone.removed && !gone.removed_from_disk && !deps.snapshot().routes.has(route))
+      throw new Refusal('not_found', `There is no route '${route}'.`, 'route')
+    const facts = { route: route ?? null, key: key ?? null, ...gone }
     return {
       json: { object: 'cache_removal', ...facts },
       audit: { subject: route ?? key ?? '', before: null, after: facts },
