@@ -411,7 +411,7 @@ describe('after a restart', () => {
       const name = `u${i % 200}`
       const isLow = unitIdOf('seed', name).high < 2 ** 30
       const record = ask(one, name, i % 3 === 0 && isLow)
-      folder.add({ record, unit: unitIdOf('seed', name), revision: 1, arrival: i })
+      folder.add({ record, unit: unitIdOf('seed', name), revision: 1, arrival: i, firstAttempt: 'ok' })
     }
     again.recall([folder.fold()])
     expect([...again.units.entries()]).toEqual([...one.units.entries()])

@@ -88,18 +88,21 @@ interface Asked {
   readonly unit: number
   readonly isBad: boolean
   readonly revision: number
+  /** Of a kind that does not heal by itself. */
+  readonly isHard?: boolean
 }
 
 /** Sends requests through an evidence, and writes their rows. */
 function write({ id, definition }: Made, asked: readonly Asked[], from = 0): void {
   const evidence = new Evidence(definition.policy, begun)
-  const entries = asked.map(({ unit: number, isBad, revision }, n) => {
+  const entries = asked.map(({ unit: number, isBad, revision, isHard }, n) => {
+    const kind = isHard ? 'auth_failed' : 'server_error'
     const at = begun + (from + n) * 700
     const unit = unitIdOf('seed', `u${number}`)
     const isSticky = definition.policy.unit !== 'request' && number > 0
     const arrival = { now: at, bucket: unit.high, weightPpm: revision < 30 ? 50_000 : 250_000 }
     const ticket = evidence.admit({ ...arrival, unit: isSticky ? unit : undefined })
-    if (isBad) evidence.fail(ticket, at, failed, 'server_error')
+    if (isBad) evidence.fail(ticket, at, failed, kind)
     else evidence.begin(ticket, at, 100 + (n % 50))
     evidence.end(ticket, at, { bits: n % 9 === 0 ? bitOf('truncated') : 0, latency: 500 + (n % 70) })
     const record = evidence.recordOf(ticket)
@@ -115,7 +118,7 @@ function write({ id, definition }: Made, asked: readonly Asked[], from = 0): voi
           assignment: 'hash',
           unit: isSticky ? formatUnit(unit) : undefined,
           arrivalSeq: from + n + 1,
-          firstAttemptClass: isBad ? 'server_error' : 'ok',
+          firstAttemptClass: isBad ? kind : 'ok',
           badMask: record.bad,
           servedArm: 'stable',
           rolloutId: id,
@@ -146,7 +149,18 @@ function started({ definition, state }: Made, rows: KeptRows): object {
     evidence.fail(ticket, now, failed | bitOf('truncated'), 'server_error')
     return evidence.recordOf(ticket)
   })
-  return { found, canaryInStep, units, counts, report, next }
+  return { found, canaryInStep, units, counts, report, next, hard: faultsUntilHarm(evidence) }
+}
+
+/** How many more hard faults of the canary it takes: fewer by those that were there. */
+function faultsUntilHarm(evidence: Evidence): number | string {
+  const now = begun + 2e9
+  for (let n = 0; n < 12; n++) {
+    if (evidence.harm) return evidence.harm.cause === 'hard' ? `${n}: ${evidence.harm.reason}` : n
+    const ticket = evidence.admit({ now, bucket: 0, weightPpm: 500_000 })
+    evidence.fail(ticket, now, 0, 'auth_failed')
+  }
+  return 'never'
 }
 
 const fromAll = (made: Made): object =>
@@ -161,6 +175,7 @@ describe('a start from folds', () => {
     const asked = fc.record({
       unit: fc.integer({ min: 0, max: 12 }),
       isBad: fc.boolean(),
+      isHard: fc.boolean(),
       revision: fc.integer({ min: 20, max: 60 }),
     })
     let runs = 0

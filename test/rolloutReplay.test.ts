@@ -1,7 +1,15 @@
 // The hard rule by the rows: what the gateway decides while requests come and what is recomputed from their rows are one decision.
 import { afterEach, describe, expect, it } from 'vitest'
 import type { StoredRecord, StoredRollout } from '../src/config/rolloutTypes.ts'
-import { bitOf, breakerOpen, defaultPolicy, Evidence, type RolloutPolicy, type Ticket } from '../src/rollouts/index.ts'
+import {
+  bitOf,
+  breakerOpen,
+  defaultPolicy,
+  Evidence,
+  type RolloutPolicy,
+  RowFolder,
+  type Ticket,
+} from '../src/rollouts/index.ts'
 import { replay } from '../src/state/rollouts/replay.ts'
 import { openStore } from '../src/store/open.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
@@ -20,7 +28,15 @@ const policy: RolloutPolicy = {
 }
 
 /** What comes of a request: `slow…` shows nothing in time, whatever comes then. */
-type Outcome = 'ok' | 'auth_failed' | 'server_error' | 'unavailable' | 'cancelled' | 'slow' | 'slow_auth_failed'
+type Outcome =
+  | 'ok'
+  | 'auth_failed'
+  | 'model_not_found'
+  | 'server_error'
+  | 'unavailable'
+  | 'cancelled'
+  | 'slow'
+  | 'slow_auth_failed'
 interface Step {
   readonly canary: boolean
   readonly outcome: Outcome
@@ -32,25 +48,25 @@ function both(steps: readonly Step[]): { live: number | undefined; rows: number 
   const rows: StoredRecord[] = []
   let now = noon
   let live: number | undefined
-  for (const [index, { canary, outcome }] of steps.entries()) {
-    const ticket = evidence.admit({ now, bucket: canary ? 0 : 2 ** 32 - 1, weightPpm: 500_000 })
-    now += outcome.startsWith('slow') ? 1500 : 10
-    finish(evidence, ticket, now, outcome)
-    now += 10
-    evidence.tick(now)
+  for (const [index, step] of steps.entries()) {
+    now = pass(evidence, step, now, rows, index, index)
     if (evidence.harm?.cause === 'hard') live ??= index
-    rows.push({
-      id: index,
-      revision: 2,
-      arrival: index,
-      unit: undefined,
-      firstAttempt: outcome === 'slow' ? 'ok' : outcome.replace('slow_', ''),
-      record: evidence.recordOf(ticket),
-    })
   }
   const { found } = replay({ definition: { policy }, state: { attemptAt: noon, weightPpm: 0 } } as StoredRollout, rows)
   expect(found === undefined || found.cause === 'hard').toBe(true)
   return { live, rows: found?.request }
+}
+
+/** @returns the time at which it is over */
+function pass(evidence: Evidence, step: Step, now: number, rows: StoredRecord[], arrival: number, id: number): number {
+  const { canary, outcome } = step
+  const ticket = evidence.admit({ now, bucket: canary ? 0 : 2 ** 32 - 1, weightPpm: 500_000 })
+  const then = now + (outcome.startsWith('slow') ? 1500 : 10)
+  finish(evidence, ticket, then, outcome)
+  evidence.tick(then + 10)
+  const firstAttempt = outcome === 'slow' ? 'ok' : outcome.replace('slow_', '')
+  rows.push({ id, revision: 2, arrival, unit: undefined, firstAttempt, record: evidence.recordOf(ticket) })
+  return then + 10
 }
 
 function finish(evidence: Evidence, ticket: Ticket, now: number, outcome: Outcome): void {
@@ -113,6 +129,74 @@ describe('the hard rule', () => {
       { numRuns: 2000 },
     )
     expect(found).toBeGreaterThan(200)
+  })
+})
+
+describe('the hard rule over restarts', () => {
+  /** What a process has, that begins with these rows: of the first ones folds, which end at these places among their ids. */
+  function restarted(rows: readonly StoredRecord[], ends: readonly number[]): Evidence {
+    const evidence = new Evidence(policy, noon)
+    const byId = [...rows].sort((a, b) => a.id - b.id)
+    const places = [...ends.map((end) => end % (rows.length + 1)).sort((a, b) => a - b), rows.length]
+    let from = 0
+    const folds = places.map((to, n) => {
+      const folder = new RowFolder(policy)
+      for (const row of byId.slice(from, to)) folder.add({ ...row, unit: undefined })
+      from = to
+      return n < ends.length ? folder.fold() : { ...folder.fold(), hard: folder.hard.list() }
+    })
+    evidence.recall(folds)
+    evidence.merge(folds.flatMap(({ counts }) => counts))
+    return evidence
+  }
+
+  const outcome = fc.oneof(
+    { weight: 5, arbitrary: fc.constantFrom<Outcome>('auth_failed', 'model_not_found') },
+    { weight: 2, arbitrary: fc.constantFrom<Outcome>('ok', 'unavailable', 'cancelled', 'slow') },
+  )
+  const step = fc.oneof(
+    { weight: 2, arbitrary: outcome.map(canary) },
+    { weight: 3, arbitrary: fc.constantFrom<Outcome>('ok', 'ok', 'ok', 'auth_failed', 'slow').map(stable) },
+  )
+  /** `late`: how far behind it the requests that came after it were at the door, so that ids are not in the order of arrival. */
+  const lives = fc.array(fc.record({ step, late: fc.nat(3), ends: fc.option(fc.array(fc.nat(), { maxLength: 3 })) }), {
+    maxLength: 40,
+  })
+
+  it('goes on with the run that was under way, wherever rows were folded', () => {
+    let found = 0
+    let over = 0
+    fc.assert(
+      fc.property(lives, (life) => {
+        let evidence = new Evidence(policy, noon)
+        const rows: StoredRecord[] = []
+        let now = noon
+        let live: number | undefined
+        let sinceStart = 0
+        for (const [index, { step, late, ends }] of life.entries()) {
+          if (ends && live === undefined) {
+            evidence = restarted(rows, ends)
+            sinceStart = 0
+            expect(evidence.harm).toBeUndefined()
+          }
+          sinceStart++
+          now = pass(evidence, step, now, rows, index, index * 4 + late * 5)
+          if (evidence.harm && live === undefined) {
+            live = index
+            if (sinceStart < 3) over++
+          }
+        }
+        const stored = { definition: { policy }, state: { attemptAt: noon, weightPpm: 0 } } as StoredRollout
+        expect(replay(stored, rows).found?.request).toBe(live === undefined ? undefined : rows[live]!.id)
+        // One that ended before its abort was stored finds it again.
+        expect(restarted(rows, []).harm?.cause).toBe(live === undefined ? undefined : 'hard')
+        if (live !== undefined) found++
+      }),
+      { numRuns: 2000 },
+    )
+    expect(found).toBeGreaterThan(200)
+    // With less than three faults since the start.
+    expect(over).toBeGreaterThan(50)
   })
 })
 

@@ -3,9 +3,9 @@ import { afterEach, expect, it } from 'vitest'
 import { countsOf, Evidence, reportOf } from '../src/rollouts/index.ts'
 import { openStore } from '../src/store/open.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
-import { LoadClient } from './soak/load.ts'
+import { LoadClient, type Reply } from './soak/load.ts'
 import { keys } from './support/control.ts'
-import { type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+import { armOf, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 import { endTurnout, runTurnout, said, startTurnout } from './support/turnoutProcess.ts'
 
 let gateway: RolloutGateway
@@ -137,6 +137,50 @@ function stored(): { assigned: number; evidence: number; folded: number; phase: 
     store.close()
   }
 }
+
+it.each(['stopped', 'killed'])(
+  'a run of hard faults goes on where it was: %s after two of three, the third one takes the canary out',
+  async (how) => {
+    gateway = await startRollout(`    assign: { unit: request }\n${steps}`)
+    gateway.script('canary', { fault: { kind: 'status', status: 401 } })
+    await gateway.verb('start')
+    const canaries = (replies: readonly Reply[]): number => replies.filter((reply) => armOf(reply) === 'canary').length
+    // One after the other, the stable side among them: it has to be well.
+    const until = async (n: number): Promise<void> =>
+      void (await gateway.drive((replies) => canaries(replies) >= n && replies.length > n, { clients: 1 }))
+    if (how === 'stopped') {
+      await until(2)
+      await gateway.restart()
+    } else {
+      await gateway.running.stop()
+      const env = { SIMULATOR_URL: gateway.simulator.url, TURNOUT_DATA_DIR: `${gateway.folder}/data` }
+      const child = startTurnout(['serve', '-c', gateway.file], { cwd: gateway.folder, env })
+      const [, url] = /listens on (\S+) /.exec(await said(child, 'stderr', /listens on \S+ /))!
+      const client = new LoadClient(url!)
+      for (let faults = 0; faults < 2; ) {
+        const body = { model: 'moved', messages: [{ role: 'user', content: 'How do you do?' }] }
+        const reply = await client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+        expect(reply.status).toBe(200)
+        if (armOf(reply) === 'canary') faults++
+      }
+      client.close()
+      await endTurnout(child, 'SIGKILL')
+      await gateway.restart(true)
+    }
+    expect(await gateway.get('/rollouts/move')).toMatchObject({ phase: 'stepping', percent: 20 })
+    await until(1)
+    await gateway.running.turnout.rollouts!.settled()
+    const reason = expect.stringMatching(/^3 first attempts on the canary in a row failed with auth_failed, /)
+    expect(await gateway.get('/rollouts/move')).toMatchObject({ phase: 'rolled_back', cause: 'hard', reason })
+    const args = ['rollout', 'replay', 'move', '--db', `${gateway.folder}/data/turnout.db`]
+    const { code, out, err } = await runTurnout(args, { cwd: gateway.folder })
+    expect(code, out + err).toBe(0)
+    expect(out).toMatch(
+      /the rows find harm with req_\w+: 3 first attempts .*\nthe gateway aborted: 3 first .*\nboth agree\n$/,
+    )
+  },
+  300_000,
+)
 
 it('a decision can be recomputed from the rows', async () => {
   gateway = await startRollout(

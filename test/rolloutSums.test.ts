@@ -42,6 +42,7 @@ interface Drawn {
   readonly arrival: number
   readonly unit: readonly [number, number] | undefined
   readonly record: EvidenceRecord | undefined
+  readonly firstAttempt: string
 }
 
 /** As many guards as a policy may have: the widest masks. */
@@ -66,7 +67,8 @@ const drawnRows = (guards: number) => {
     epoch: fc.constantFrom(2_900_000, 1_780_000_000),
     ppm: fc.constantFrom(50_000, 1_000_000),
     canary: fc.boolean(),
-    seen: fc.oneof({ weight: 5, arbitrary: fc.constant(top) }, { weight: 1, arbitrary: fc.nat(top) }),
+    // The highest bit is that of one that hangs.
+    seen: fc.oneof({ weight: 5, arbitrary: fc.constantFrom(top, top >> 1) }, { weight: 1, arbitrary: fc.nat(top) }),
     bad: fc.oneof(
       { weight: 5, arbitrary: fc.constant(0) },
       { weight: 5, arbitrary: fc.constantFrom(1, top >> 1) },
@@ -81,12 +83,13 @@ const drawnRows = (guards: number) => {
     arrival: fc.integer({ min: 1, max: 2 ** 40 }),
     unit: fc.option(fc.tuple(half, half), { nil: undefined, freq: 4 }),
     record: fc.option(record, { nil: undefined, freq: 9 }),
+    firstAttempt: fc.constantFrom('ok', 'auth_failed', 'unavailable', 'server_error', 'model_not_found'),
   })
   return fc.array(row, { minLength: 20, maxLength: 120 })
 }
 
 function write(rows: readonly Drawn[]): void {
-  const entries = rows.map(({ id, rollout, attempt, revision, arrival, unit, record }) => ({
+  const entries = rows.map(({ id, rollout, attempt, revision, arrival, unit, record, firstAttempt }) => ({
     kind: 'settle' as const,
     request: requestRow(id, {
       rollout: {
@@ -97,7 +100,7 @@ function write(rows: readonly Drawn[]): void {
         assignment: 'hash',
         unit: unit && formatUnit({ high: unit[0], low: unit[1] }),
         arrivalSeq: arrival,
-        firstAttemptClass: 'ok',
+        firstAttemptClass: firstAttempt,
         badMask: record?.bad ?? 0,
         servedArm: 'stable',
         rolloutId: rollout,
@@ -128,10 +131,10 @@ describe('sums of rows', () => {
       const single = new RowFolder(policy)
       const records: EvidenceRecord[] = []
       const ids: number[] = []
-      for (const { id, revision, arrival, unit: text, record } of readBetween(store.db, 3, 1, from, to)) {
-        single.add({ revision, arrival, record, unit: text === undefined ? undefined : parseUnit(text) })
-        records.push(record)
-        ids.push(id)
+      for (const { unit: text, ...row } of readBetween(store.db, 3, 1, from, to)) {
+        single.add({ ...row, unit: text === undefined ? undefined : parseUnit(text) })
+        records.push(row.record)
+        ids.push(row.id)
       }
       const fold = summed.fold()
       expect(fold).toEqual(single.fold())

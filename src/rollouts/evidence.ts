@@ -2,6 +2,7 @@
 import { thresholdOf } from './assignment.ts'
 import { CleanWindows, shareAt } from './cleanWindows.ts'
 import { Guard, type GuardPlan, planGuards } from './guard.ts'
+import { recallHard } from './hardRows.ts'
 import { HardRule } from './hardRule.ts'
 import { badEvents, type Size } from './outcome.ts'
 import type { RolloutPolicy } from './policy.ts'
@@ -232,10 +233,13 @@ export class Evidence {
   }
 
   /**
-   * Takes up what rows say of their units, after a restart: which bad events these have had, and which requests were clean. All of them at
-   * once, in the order of the rows; the counts come by `merge`.
+   * Takes up what rows say beside their counts, after a restart: the run of hard faults that was under way; which bad events units have had,
+   * and which requests were clean. All of them at once, in the order of the rows; the counts come by `merge`.
    */
   recall(folds: readonly RowFold[]): void {
+    const lists = folds.map(({ hard }) => hard)
+    const reason = recallHard(this.#hard, this.policy.hard, lists)
+    if (reason !== undefined) this.#harm ??= { cause: 'hard', reason }
     if (!this.#isSticky) return
     for (const { units } of folds)
       for (let at = 0; at < units.length; at += 3) this.units.add(units[at]!, units[at + 1]!, units[at + 2]!)

@@ -1,5 +1,6 @@
 // What the records of many requests add up to: all that evidence takes up after a restart, in little room.
 import { planGuards } from './guard.ts'
+import { HardRows, hardSight, isTold } from './hardRows.ts'
 import type { RolloutPolicy } from './policy.ts'
 import { RecordTallies } from './records.ts'
 import type { Count } from './tally.ts'
@@ -16,6 +17,8 @@ export interface CountedRow {
 export interface FoldedRow extends CountedRow {
   /** Undefined = the request was drawn by itself. */
   readonly unit: UnitId | undefined
+  /** How it ended, as the ledger names it. */
+  readonly firstAttempt: string
 }
 
 /** Numbers alone, so that it can be stored as it is. Folds of rows that follow each other are taken up one after the other. */
@@ -30,6 +33,8 @@ export interface RowFold {
   /** By row, in their order: the bucket, and which guards have looked at it. Of the same length; empty where the unit is the request. */
   readonly buckets: Uint32Array
   readonly seen: Uint32Array
+  /** Of `HardRows`, since the last end of a run. */
+  readonly hard: Float64Array
 }
 
 export class RowFolder {
@@ -37,6 +42,8 @@ export class RowFolder {
   readonly isSticky: boolean
   /** How many guards there are, and their bits. */
   readonly guards: number
+  /** What the rule of hard faults sees of the rows. */
+  readonly hard: HardRows
   readonly #all: number
   readonly #learnt: number
   readonly #tallies: RecordTallies
@@ -51,6 +58,7 @@ export class RowFolder {
   constructor(policy: RolloutPolicy) {
     const guards = planGuards(policy).length
     this.guards = guards
+    this.hard = new HardRows(hardSight(policy, guards))
     this.isSticky = policy.unit !== 'request'
     this.#all = (1 << guards) - 1
     this.#learnt = 1 << (guards + 1)
@@ -63,8 +71,9 @@ export class RowFolder {
 
   /** In the order of the ids of the requests. */
   add(row: FoldedRow): void {
-    const { unit, record } = row
+    const { unit, record, arrival, firstAttempt } = row
     this.count(row, 1)
+    if (isTold(this.hard.sight, record.seen)) this.hard.add(arrival, record.canary, firstAttempt)
     this.place(unit, record.canary, record.seen, record.bad)
   }
 
@@ -105,6 +114,7 @@ export class RowFolder {
       units,
       buckets: Uint32Array.from(this.#buckets),
       seen: Uint32Array.from(this.#seen),
+      hard: this.hard.tail(),
     }
   }
 }

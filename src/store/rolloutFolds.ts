@@ -7,7 +7,7 @@ import { firstIdFor, readBetween, readDefinition } from './rolloutRows.ts'
 import { addRange, findEnd } from './rolloutSums.ts'
 
 /** Of the form of a fold. Others are passed over: then rows are read instead. */
-const form = 1
+const form = 2
 /** Rows in one fold: a transaction of about a millisecond. */
 const mostRows = 10_000
 /** Folds that are thrown away in one transaction. */

@@ -1,4 +1,5 @@
 // Sums up rows of a rollout in the database itself: reading them one by one took longer than what their requests had cost.
+import { unavailable } from '../rollouts/hardRows.ts'
 import { parseUnit, type RowFolder } from '../rollouts/index.ts'
 import type { Sqlite } from './driver.ts'
 
@@ -55,7 +56,28 @@ export function addRange(db: Sqlite, range: RowRange, folder: RowFolder): void {
     const record = { epoch, ppm, canary: canary === 1, seen, bad, shares: judged }
     folder.count({ revision, arrival, record }, times)
   }
+  if (named !== undefined) addHard(db, bound, folder)
   if (folder.isSticky) addPlaces(db, bound, folder)
+}
+
+/** What the rule of hard faults sees, from the last row on that ends every run: few, where the canary answers anybody. */
+function addHard(db: Sqlite, bound: RowRange & { canary: number }, { hard }: RowFolder): void {
+  const { told, slow, kinds } = hard.sight
+  if (kinds.length === 0) return
+  const ofTold = `${ofRange} AND (seen & @told) <> 0 AND (seen & @slow) = 0`
+  const given = { ...bound, told, slow }
+  const passed = 'SELECT id FROM name WHERE text IN (SELECT value FROM json_each(@passed))'
+  const reset = db
+    .prepare(`SELECT max(arrival_seq) ${ofTold} AND arm = @canary AND first_attempt_class NOT IN (${passed})`)
+    .pluck()
+    .get({ ...given, passed: JSON.stringify([...kinds, unavailable]) }) as number | null
+  const rows = db
+    .prepare(
+      `SELECT arrival_seq, arm = @canary, (SELECT text FROM name WHERE id = first_attempt_class) ${ofTold} AND arrival_seq >= @reset`,
+    )
+    .raw()
+    .all({ ...given, reset: reset ?? 0 }) as [arrival: number, canary: number, firstAttempt: string][]
+  for (const [arrival, canary, firstAttempt] of rows) hard.add(arrival, canary === 1, firstAttempt)
 }
 
 /** Two columns that are read one after the other: the driver takes twice as long for rows of both. */

@@ -1,15 +1,8 @@
 // Recomputes the decision of an attempt from the rows of its requests alone: what the gateway has decided must follow from what it has written.
 import type { StoredRecord, StoredRollout } from '../../config/rolloutTypes.ts'
+import { hardSight, isTold, kindOf } from '../../rollouts/hardRows.ts'
 import { HardRule } from '../../rollouts/hardRule.ts'
-import {
-  breakerOpen,
-  countsOf,
-  Evidence,
-  type EvidenceRecord,
-  type EvidenceReport,
-  judge,
-  reportOf,
-} from '../../rollouts/index.ts'
+import { countsOf, Evidence, type EvidenceRecord, type EvidenceReport, judge, reportOf } from '../../rollouts/index.ts'
 
 export interface Replay {
   readonly rows: number
@@ -25,16 +18,13 @@ export function replay({ definition, state }: StoredRollout, records: Iterable<S
   const { policy } = definition
   const evidence = new Evidence(policy, state.attemptAt)
   const hard = new HardRule(policy.hard, policy.hardRun)
-  const learnt = 1 << (evidence.guards.length + 1)
-  const slow = 1 << (evidence.guards.length + 2)
+  const sight = hardSight(policy, evidence.guards.length)
   const rows = [...records].sort((a, b) => a.arrival - b.arrival)
   let found: Replay['found']
   let batch: EvidenceRecord[] = []
   for (const { id, record, firstAttempt } of rows) {
     batch.push(record)
-    // One that hangs is no success, and no fault that would tell more.
-    const isTold = (record.seen & learnt) !== 0 && (record.seen & slow) === 0
-    const isHard = isTold && hard.see(record.canary, kindOf(firstAttempt))
+    const isHard = isTold(sight, record.seen) && hard.see(record.canary, kindOf(firstAttempt))
     if (isHard && !found) found = { request: id, cause: 'hard', guard: undefined, reason: hard.reason }
     // Nothing else can raise the evidence of harm.
     if (!record.canary || record.bad === 0) continue
@@ -47,10 +37,4 @@ export function replay({ definition, state }: StoredRollout, records: Iterable<S
   }
   evidence.merge(countsOf(policy, batch))
   return { rows: rows.length, found, evidence: reportOf(evidence, state.weightPpm) }
-}
-
-/** As the ledger names it, and as the rule does. */
-function kindOf(firstAttempt: string): string | undefined {
-  if (firstAttempt === 'ok') return undefined
-  return firstAttempt === 'unavailable' ? breakerOpen : firstAttempt
 }

@@ -49,9 +49,10 @@ export class Trial {
     let rows = 0
     let lastArrival = 0
     let before = 0
-    for (const { record, unit, revision, arrival } of records)
-      folder.add({ record, revision, arrival, unit: unit === undefined ? undefined : parseUnit(unit) })
-    const all = [...folds, folder.fold()]
+    for (const { unit, ...row } of records)
+      folder.add({ ...row, unit: unit === undefined ? undefined : parseUnit(unit) })
+    // All of the rows since: the rule may have fired with one of them right before the process ended.
+    const all = [...folds, { ...folder.fold(), hard: folder.hard.list() }]
     for (const fold of all) {
       for (const count of fold.counts) counts.push(count)
       rows += fold.rows
