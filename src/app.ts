@@ -10,7 +10,7 @@ import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
 import { type BudgetKeeping, createBudgetKeeping } from './gateway/budgetKeeping.ts'
 import { showBudgets, tellBudgets } from './gateway/budgetTelling.ts'
-import { dropCanary } from './gateway/cacheDrop.ts'
+import { dropCanary, leftoversOf } from './gateway/cacheDrop.ts'
 import { showCache } from './gateway/cacheMetrics.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
 import { createHandle } from './gateway/handle.ts'
@@ -123,6 +123,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   let draining = false
   let server: ListeningServer | undefined
   let loading: Promise<unknown> | undefined
+  let dropping: Promise<void> | undefined
   let scrapes: ListeningServer | undefined
   const { ledger, reader, hashUser, keyring, tokens } = options
   const notify: Notify = options.notify ?? options.sender?.notify ?? (() => {})
@@ -171,7 +172,12 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   showBudgets(metrics, budgets)
   const pools = createPools(snapshot.server.connectionsPerOrigin)
   showLive(metrics, { snapshot: () => snapshot, health, pools, log })
-  const cache = createResponseCache({ settings: snapshot.cache, place: options.cachePlace })
+  const kept = options.rollouts?.keeper
+  const cache = createResponseCache({
+    settings: snapshot.cache,
+    place: options.cachePlace,
+    leftovers: kept && (() => leftoversOf(kept)),
+  })
   showCache(metrics, cache)
   const latencies = createLatencies()
   const admission = createAdmission({
@@ -282,7 +288,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
         const { text, from, to, cause, data, type } = presentTransition(transition)
         log.warn(text, { event: 'rollout', route: transition.live.definition.route })
         shown?.changed(from, to, cause)
-        if (type === 'rollout.aborted') dropCanary(cache, transition.live, snapshot)
+        if (to === 'rolled_back') dropping = dropCanary(cache, transition.live, snapshot, keeper)
         const { notify: channels } = transition.live.definition
         notify(
           { type, at: transition.event.at, data: { summary: text, ...data } },
@@ -366,6 +372,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       await pools.close()
       health.close()
       alerting.close()
+      await dropping
       await cache.close()
       // Code that is still being read when this returns may find nobody to read it for.
       await loading

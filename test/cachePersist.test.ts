@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { type Running, run } from '../src/cli/run.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { markOf, speak } from './support/cacheGateway.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type Exchange, eventsOf, get, post, send } from './support/exchange.ts'
@@ -148,26 +149,80 @@ it('what is removed is removed from the disk: by an operator, and what was answe
   expect(readFileSync(file).includes('answer number')).toBe(false)
 })
 
+const canaried = { m: { targets: ['p/m'], cache: true, canary: { target: 'p/next', percent: 100, unit: 'request' } } }
+const stableArm = { 'x-turnout-arm': 'stable', ...bearer('ops') }
+const abort = ({ url }: { url: string }): Promise<Exchange> =>
+  post(`${url}/admin/rollouts/canary:m/abort`, { reason: 'test' }, bearer('ops'))
+const again = ({ server }: Running): Promise<Exchange> =>
+  send('PUT', `${server.url}/admin/routes/m/canary`, JSON.stringify({ percent: 100 }), {
+    'content-type': 'application/json',
+    ...bearer('ops'),
+  }).done
+const models = ({ requests }: FakeUpstream): string[] =>
+  requests.map(({ body }) => JSON.parse(body.toString()).model as string)
+
 it('what a canary said is dropped from the disk when its rollout is aborted, and nothing else', async () => {
   const { write, upstream, start } = await startScene()
-  write(
-    { persist: true },
-    { m: { targets: ['p/m'], cache: true, canary: { target: 'p/next', percent: 100, unit: 'request' } } },
-  )
+  write({ persist: true }, canaried)
   const first = await start()
   await chat(first, { seed: 1 })
   await chat(first, { seed: 2, model: 'other' })
-  expect(upstream.requests.map(({ body }) => JSON.parse(body.toString()).model)).toEqual(['next', 'm'])
+  await post(`${first.server.url}${CHAT}`, ask('m', { seed: 3 }), stableArm)
+  expect(models(upstream)).toEqual(['next', 'm', 'm'])
   await first.turnout.cache.disk!.flushed()
-  expect(first.turnout.cache.disk!.entries).toBe(2)
+  expect(first.turnout.cache.disk!.entries).toBe(3)
   const { url } = first.server
   const aborted = await post(`${url}/admin/rollouts/canary:m/abort`, { reason: 'test' }, bearer('ops'))
   expect(aborted.status).toBe(200)
   await first.stop()
   const second = await start()
-  expect([second.turnout.cache.entries, second.turnout.cache.disk!.entries]).toEqual([1, 1])
+  expect([second.turnout.cache.entries, second.turnout.cache.disk!.entries]).toEqual([2, 2])
   expect(markOf(await chat(second, { seed: 2, model: 'other' }))).toBe('hit')
   expect(markOf(await chat(second, { seed: 1 }))).toBe('miss')
+})
+
+it('what a canary said is not taken up where the process before ended between the abort and the removal', async () => {
+  const { file, write, upstream, start } = await startScene()
+  write({ persist: true }, canaried)
+  const first = await start()
+  await chat(first, { seed: 1 })
+  await chat(first, { seed: 2, model: 'other' })
+  await first.stop()
+  // As long as somebody has the file nothing can be taken out of it: what is on the disk stays as it was before the abort.
+  const holder = new (loadDriver())(file)
+  holder.exec('BEGIN EXCLUSIVE')
+  const second = await start()
+  expect((await abort(second.server)).status).toBe(200)
+  await second.stop()
+  holder.close()
+
+  const third = await start()
+  expect(third.turnout.cache.entries).toBe(1)
+  expect((await again(third)).status).toBe(200)
+  const anew = await chat(third, { seed: 1 })
+  expect([markOf(anew), content(anew)]).toEqual(['miss', 'a long answer number 3'])
+  expect(models(upstream).at(-1)).toBe('next')
+  expect(markOf(await chat(third, { seed: 2, model: 'other' }))).toBe('hit')
+  // Once they are gone, what comes after is kept.
+  await third.stop()
+  const fourth = await start()
+  expect(markOf(await chat(fourth, { seed: 1 }))).toBe('hit')
+})
+
+it('nor after kill -9 right behind an abort', async () => {
+  const { folder, config, write, start } = await startScene()
+  write({ persist: true }, canaried)
+  const child = startTurnout(['serve', '--config', config], { cwd: folder })
+  const url = /listens on (\S+)/.exec(await said(child, 'stderr', /listens on \S+/))![1]!
+  for (let n = 0; n < 20; n++) await post(`${url}${CHAT}`, ask('m', { seed: n }), bearer('web'))
+  const written = async (): Promise<number> =>
+    JSON.parse((await get(`${url}/admin/cache/stats`, bearer('ops'))).text).disk.written
+  while ((await written()) < 20) await turn()
+  expect((await abort({ url })).status).toBe(200)
+  await endTurnout(child, 'SIGKILL')
+  const running = await start()
+  expect((await again(running)).status).toBe(200)
+  for (let n = 0; n < 20; n++) expect(markOf(await chat(running, { seed: n, temperature: undefined }))).toBe('miss')
 })
 
 it('it is switched on and off while it runs, and off leaves no file', async () => {

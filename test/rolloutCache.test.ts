@@ -83,6 +83,16 @@ describe('answers that are kept', () => {
     expect(cacheOf(await askArm('stable'))).toBe('hit')
   }, 300_000)
 
+  it('and when it is undone', async () => {
+    await start(calm)
+    await gateway.verb('promote', { full: true })
+    expect(cacheOf(await askArm('canary'))).toBe('miss')
+    expect(cacheOf(await askArm('canary'))).toBe('hit')
+    const before = await removed()
+    await gateway.verb('undo')
+    expect((await removed()) - before).toBe(1)
+  }, 300_000)
+
   it('and when a guard aborts it', async () => {
     await start('    guards: { dryRun: [ttft, latency] }\n')
     await askArm('canary')

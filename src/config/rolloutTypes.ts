@@ -133,6 +133,15 @@ export interface RememberedCommand {
   readonly reply: unknown
 }
 
+/** One that was taken back, and whose canary's answers may be in the file of the response cache still. */
+export interface TakenBack {
+  /** Its id. */
+  readonly rollout: number
+  readonly route: string
+  /** The last at which it was taken back. */
+  readonly revision: number
+}
+
 /** Where rollouts are kept. The database's, or nothing in a gateway without one. */
 export interface RolloutKeeper {
   /** The latest of each name, and all that were completed; the latest last. */
@@ -159,4 +168,8 @@ export interface RolloutKeeper {
   spent(id: number, attempt: number, since: number): number
   /** Where the chain of a rollout does not hold; undefined when it does. */
   findBreak(id: number): string | undefined
+  /** All whose canary's answers are not known to be gone. */
+  takenBack(): TakenBack[]
+  /** The answers up to this revision are gone for good. Rejects with `LedgerError`. */
+  dropped(taken: Omit<TakenBack, 'route'>): Promise<void>
 }

@@ -79,18 +79,10 @@ export function recallHard(
   let first = Number.POSITIVE_INFINITY
   for (const rows of lists) {
     if (rows.length > 0 && markIn(rows[0]!) === marks.reset) from = Math.max(from, rows[0]!)
-    for (const row of rows) if (row < first && markIn(row) >= marks.hard) first = row
+    first = Math.min(first, rows.find((row) => markIn(row) >= marks.hard) ?? first)
   }
   // Without a fault there is no run: what came before the first one is nothing to it.
-  from = Math.max(from, first)
-  const parts = lists.map((list) => list.filter((row) => row >= from))
-  const rows = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    rows.set(part, at)
-    at += part.length
-  }
-  rows.sort()
+  const rows = joinFrom(Math.max(from, first), lists)
   let reason: string | undefined
   for (const row of rows) {
     const mark = markIn(row)
@@ -98,6 +90,21 @@ export function recallHard(
     if (rule.see(isCanary, kindAs(mark, kinds))) reason ??= rule.reason
   }
   return reason
+}
+
+/** In order, those from a number on. The lists follow each other but for a few rows, so that there is mostly nothing to be sorted. */
+function joinFrom(from: number, lists: readonly Float64Array[]): Float64Array {
+  const parts = lists.map((list) => {
+    const start = list.findIndex((row) => row >= from)
+    return start === -1 ? list.subarray(0, 0) : list.subarray(start)
+  })
+  const rows = new Float64Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    rows.set(part, at)
+    at += part.length
+  }
+  return rows.every((row, n) => n === 0 || row >= rows[n - 1]!) ? rows : rows.sort()
 }
 
 function kindAs(mark: number, kinds: readonly string[]): string | undefined {

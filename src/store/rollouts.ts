@@ -7,6 +7,7 @@ import type {
   RolloutKeeper,
   RolloutOrigin,
   StoredRollout,
+  TakenBack,
 } from '../config/rolloutTypes.ts'
 import type { Cause, Phase, State } from '../rollouts/machine.ts'
 import type { Sqlite } from './driver.ts'
@@ -51,6 +52,14 @@ export function openRollouts(store: Store): RolloutKeeper {
     rows: (id, attempt, since) => readFolded(db, id, attempt, since),
     spent: (id, attempt, since) => readSpent(db, id, attempt, since),
     findBreak: (id) => findBreak(db, id),
+    takenBack: () => findTakenBack(db),
+    dropped: ({ rollout, revision }) =>
+      writeSteadily(store, () => {
+        db.prepare(
+          `INSERT INTO rollout_dropped VALUES (?, ?)
+           ON CONFLICT (rollout) DO UPDATE SET revision = max(revision, excluded.revision)`,
+        ).run(rollout, revision)
+      }),
   }
 }
 
@@ -245,4 +254,14 @@ function findAbort(db: Sqlite, specHash: string): { name: string; at: number; re
     .get(specHash) as { name: string; at: number; reason: string; phase: string; cause: string } | undefined
   if (last?.phase !== 'rolled_back' || (last.cause !== 'guard' && last.cause !== 'hard')) return undefined
   return { name: last.name, at: last.at, reason: last.reason }
+}
+
+function findTakenBack(db: Sqlite): TakenBack[] {
+  return db
+    .prepare(
+      `SELECT r.id AS rollout, r.route, max(e.revision) AS revision
+       FROM rollout r JOIN rollout_event e ON e.rollout = r.id LEFT JOIN rollout_dropped d ON d.rollout = r.id
+       WHERE e.to_phase = 'rolled_back' AND e.revision > coalesce(d.revision, 0) GROUP BY r.id`,
+    )
+    .all() as TakenBack[]
 }

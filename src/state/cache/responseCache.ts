@@ -90,14 +90,28 @@ export interface CacheLimits {
   readonly diskSize: number
 }
 
+/** Answers that an earlier process was to remove, and perhaps did not. */
+export interface Leftover {
+  readonly filter: EntryFilter
+  /** Called when they are gone from the disk. */
+  gone(): Promise<void>
+}
+
 export interface ResponseCacheOptions {
   readonly settings: CacheLimits
   /** Without one nothing outlives the process, whatever the settings say. */
   readonly place?: DiskPlace | undefined
+  /** Asked once, before anything that an earlier process kept is taken up. */
+  readonly leftovers?: (() => readonly Leftover[]) | undefined
   readonly now?: (() => number) | undefined
 }
 
-export function createResponseCache({ settings: first, place, now = Date.now }: ResponseCacheOptions): ResponseCache {
+export function createResponseCache({
+  settings: first,
+  place,
+  leftovers,
+  now = Date.now,
+}: ResponseCacheOptions): ResponseCache {
   let settings = first
   let { size, compressAbove } = settings
   let epoch = 0
@@ -122,6 +136,7 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
   /** What is opened, closed and deleted on the disk is so one after the other, once traffic is served. */
   let steps: Promise<void> | undefined
   let loaded: Promise<void> | undefined
+  let removing: Promise<unknown> | undefined
 
   function countsOf(route: string): CacheCounts {
     let found = counts.get(route)
@@ -163,12 +178,16 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
     return removals.slice(since - epoch).some((filter) => isMeant(answer, filter))
   }
 
-  async function takeUp(from: CacheDisk): Promise<void> {
+  async function takeUp(from: CacheDisk, left: readonly EntryFilter[]): Promise<void> {
     const since = epoch
     for await (const rows of from.load(size, ENTRY_OVERHEAD)) {
       if (from !== disk) return
-      for (const row of rows)
-        if (!wasRemoved({ ...row, owner: row.owner ?? undefined }, since)) store.restore(entryOfRow(row))
+      for (const row of rows) {
+        const answer = { ...row, owner: row.owner ?? undefined }
+        // Those that could not be removed from the disk are there still.
+        if (left.some((filter) => isMeant(answer, filter)) || wasRemoved(answer, since)) continue
+        store.restore(entryOfRow(row))
+      }
       // Requests go first.
       await turn()
     }
@@ -185,11 +204,28 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
     if (!disk) await there.discard()
   }
 
+  function askLeftovers(): readonly Leftover[] | undefined {
+    try {
+      return leftovers?.() ?? []
+    } catch {
+      return undefined
+    }
+  }
+
   async function loadFirst(): Promise<void> {
     if (!place) return
     steps = followSettings(place)
     await steps
-    if (disk) await takeUp(disk)
+    if (!disk) return
+    const from = disk
+    // What is not known to be good is not taken up.
+    const left = askLeftovers()
+    if (!left) return
+    removing = Promise.all(left.map(({ filter, gone }) => from.remove(filter).then(gone, () => {})))
+    await takeUp(
+      from,
+      left.map(({ filter }) => filter),
+    )
   }
 
   return {
@@ -248,6 +284,7 @@ export function createResponseCache({ settings: first, place, now = Date.now }: 
     async close() {
       clearInterval(sweeping)
       await steps
+      await removing
       await disk?.close()
     },
   }
