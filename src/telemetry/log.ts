@@ -187,27 +187,47 @@ function endAll(): void {
   for (const end of gathering) end()
 }
 
+/** Lines that are written one after the other. */
+const TOGETHER = 64
+
 /**
- * Gathers the lines of requests in one page: each write of the destination walks over all that it holds, and wakes a thread.
+ * Gathers the lines of requests in one page: each write of the destination walks over all that it holds, and wakes a thread. Into the page
+ * they go many at a time: of a line written by itself between two requests, most of the time went into fetching the code that writes it.
  * Registered for the end of the process, where the destination's own listener may have run before.
  * @param full how many bytes are handed over at once
  * @param show what a line looks like there, if not as it is
  */
 function gatherLines(destination: Destination, full: number, show: ((line: string) => string) | undefined): Lines {
+  const waiting: RequestLine[] = []
+  /** When each of them was said. */
+  const moments: number[] = []
   let page: Buffer | undefined
   let used = 0
   let timer: NodeJS.Timeout | undefined
   // Typed for text, which it does not take in its mode for bytes.
   const write = (bytes: Buffer): void => void destination.write(bytes as unknown as string)
   const shown = (text: string): string => (show ? text.replace(/.*\n/g, show) : text)
-  const handOver = (): void => {
-    clearTimeout(timer)
-    timer = undefined
+  const giveAway = (): void => {
     if (page === undefined || used === 0) return
     const lines = page.subarray(0, used)
     used = 0
     // A copy, because the next lines come before these are written.
     write(show ? Buffer.from(shown(lines.toString())) : Buffer.from(lines))
+  }
+  const writeWaiting = (): void => {
+    page ??= Buffer.allocUnsafeSlow(full + longestLine)
+    for (let i = 0; i < waiting.length; i++) {
+      used = writeRequest(page, used, waiting[i]!, moments[i]!)
+      if (used >= full) giveAway()
+    }
+    waiting.length = 0
+    moments.length = 0
+  }
+  const handOver = (): void => {
+    clearTimeout(timer)
+    timer = undefined
+    if (waiting.length > 0) writeWaiting()
+    giveAway()
   }
   if (gathering.size === 0) process.once('exit', endAll)
   gathering.add(() => {
@@ -216,10 +236,9 @@ function gatherLines(destination: Destination, full: number, show: ((line: strin
   })
   return {
     add(line) {
-      page ??= Buffer.allocUnsafeSlow(full + longestLine)
-      used = writeRequest(page, used, line, Date.now())
-      if (used >= full) handOver()
-      else timer ??= setTimeout(handOver, LONGEST_WAIT).unref()
+      timer ??= setTimeout(handOver, LONGEST_WAIT).unref()
+      moments.push(Date.now())
+      if (waiting.push(line) === TOGETHER) writeWaiting()
     },
     say(line) {
       handOver()
