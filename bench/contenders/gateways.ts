@@ -1,10 +1,14 @@
-// A process with two gateways in it, each with a configuration and a port of its own. SIGUSR2 makes it say what it has used and answered.
+// A process with two gateways in it, each of a build, with a configuration and a port of its own. SIGUSR2 makes it say what it has used and answered.
 import { subscribe } from 'node:diagnostics_channel'
 import type { Server } from 'node:http'
 import { pathToFileURL } from 'node:url'
 
-const [module, ...configs] = process.argv.slice(2)
-const { run } = (await import(pathToFileURL(module!).href)) as typeof import('../../src/cli/run.ts')
+const [firstModule, firstConfig, secondModule, secondConfig] = process.argv.slice(2)
+
+const start = async (module: string, config: string) => {
+  const { run } = (await import(pathToFileURL(module).href)) as typeof import('../../src/cli/run.ts')
+  return run({ config })
+}
 
 const answers = new Map<Server, { count: number }>()
 subscribe('http.server.response.finish', (message) => {
@@ -14,7 +18,7 @@ subscribe('http.server.response.finish', (message) => {
   else answers.set(server, { count: 1 })
 })
 
-const gateways = [await run({ config: configs[0] }), await run({ config: configs[1] })]
+const gateways = [await start(firstModule!, firstConfig!), await start(secondModule!, secondConfig!)]
 const ports = gateways.map(({ server }) => server.port)
 process.on('SIGUSR2', () => {
   const { user, system } = process.cpuUsage()

@@ -6,6 +6,9 @@ import type { Grounds, Running } from './contender.ts'
 import type { Feature } from './features.ts'
 import { makeTurnout, shippedFlags, writeConfig } from './turnout.ts'
 
+/** As it was built last. */
+const product = join(rootFolder, 'dist')
+
 /** What the process has used since its start, all threads included, and the requests that either gateway has answered. */
 export interface Usage {
   readonly micros: number
@@ -23,17 +26,23 @@ export interface Pair {
  * Starts both on the gateway's core. They answer some time later.
  *
  * @param grounds one for each; the first has the features `on[0]`
+ * @param builds folders of what `npm run build` has made
  */
 export const startPair = async (
   grounds: readonly [Grounds, Grounds],
   on: readonly [readonly Feature[], readonly Feature[]],
+  builds: readonly [string, string] = [product, product],
 ): Promise<Pair> => {
   const { machine } = grounds[0]
   const configs = grounds.map((ground, i) => writeConfig(ground, on[i]!))
   const child = await start({
     name: 'two gateways',
     command: process.execPath,
-    args: [...shippedFlags, builtChild('contenders/gateways'), join(rootFolder, 'dist/cli/run.js'), ...configs],
+    args: [
+      ...shippedFlags,
+      builtChild('contenders/gateways'),
+      ...configs.flatMap((config, i) => [join(builds[i]!, 'cli/run.js'), config]),
+    ],
     core: machine.gatewayCore,
     machine,
     env: { ...process.env, NODE_ENV: 'production' },
