@@ -56,7 +56,7 @@ const pass = (limits: Record<string, unknown>): (() => void) => {
     const call = makeCall()
     admission.gate.admit(call)
     settleLimits(call)
-    call.lease?.headers()
+    call.lease?.lines()
     call.lease?.release()
   }
 }

@@ -4,7 +4,7 @@ import type { CacheEntry } from '../state/cache/entry.ts'
 import type { Ending, Flight, Follower } from './cacheFlight.ts'
 import { newId, replay, withId, withoutExposure } from './cacheReplay.ts'
 import { type Call, ClientGone } from './call.ts'
-import { ownHeaders } from './headers.ts'
+import { writeHead } from './headers.ts'
 import { type Settle, wantsCost, withCost } from './relay.ts'
 
 /**
@@ -85,15 +85,7 @@ class LiveFollower implements Follower {
     turn.age = 0
     withoutExposure(call)
     call.status = 200
-    call.res.writeHead(200, [
-      ...ownHeaders(call),
-      'content-type',
-      contentType,
-      'cache-control',
-      'no-cache',
-      'x-accel-buffering',
-      'no',
-    ])
+    writeHead(call, 200, ['content-type', contentType, 'cache-control', 'no-cache', 'x-accel-buffering', 'no'])
   }
 
   /** As much as the client takes; at the end of the stream all of it. */

@@ -8,9 +8,9 @@ import { idToken } from './cacheFlight.ts'
 import { eventsOf } from './cacheJudge.ts'
 import { type CacheReason, framingOf } from './cacheTurn.ts'
 import { asksForCost, type Call, ClientGone, overheadOf } from './call.ts'
-import { pushCost } from './costHeaders.ts'
-import { ownHeaders } from './headers.ts'
-import { type Settle, wantsCost, withCost } from './relay.ts'
+import { costLine } from './costHeaders.ts'
+import { writeHead } from './headers.ts'
+import { overheadLine, type Settle, wantsCost, withCost } from './relay.ts'
 
 /** How an answer out of the cache is marked. */
 export interface Mark {
@@ -49,17 +49,13 @@ export async function replay(call: Call, entry: CacheEntry, mark: Mark, settle: 
   const { stream } = call.inspected!.ask
   if (cost) body = withCost(call, body as Buffer, stream)
   const overhead = overheadOf(call, performance.now())
-  const headers = ownHeaders(call)
-  pushCost(headers, call)
-  headers.push(
-    'x-turnout-overhead-ms',
-    overhead.toFixed(3),
+  const headers = [
     'content-type',
     same ? entry.contentType : stream ? 'text/event-stream; charset=utf-8' : 'application/json',
-  )
+  ]
   if (stream) headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
   headers.push('content-length', String(body.length))
-  call.res.writeHead(200, headers)
+  writeHead(call, 200, headers, costLine(call) + overheadLine(overhead))
   // One piece with the head, where Node can join them: as a text of single bytes.
   if (typeof body === 'string') call.res.end(body, 'latin1')
   else call.res.end(body)

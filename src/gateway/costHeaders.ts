@@ -3,16 +3,8 @@ import { formatUsd } from '../pricing/decimal.ts'
 import type { Call } from './call.ts'
 import { costOf } from './settle.ts'
 
-/** `x-turnout-cost-usd` in decimal, all attempts; `x-turnout-cost: unknown` where no list has the price. */
-export function costHeaders(call: Call): string[] {
-  const headers: string[] = []
-  pushCost(headers, call)
-  return headers
-}
-
-/** Puts the same on a list of more. */
-export function pushCost(headers: string[], call: Call): void {
+/** A line of the head: `x-turnout-cost-usd` in decimal, all attempts; `x-turnout-cost: unknown` where no list has the price. */
+export function costLine(call: Call): string {
   const nano = costOf(call)
-  if (nano === null) headers.push('x-turnout-cost', 'unknown')
-  else headers.push('x-turnout-cost-usd', formatUsd(nano))
+  return nano === null ? 'x-turnout-cost: unknown\r\n' : `x-turnout-cost-usd: ${formatUsd(nano)}\r\n`
 }

@@ -1,8 +1,8 @@
 // The answer that a route gives when all its targets failed and its operator prefers words to an error. Always marked as one.
 import type { ChatEvent } from '../dialects/chat.ts'
 import type { Call } from './call.ts'
-import { costHeaders } from './costHeaders.ts'
-import { ownHeaders } from './headers.ts'
+import { costLine } from './costHeaders.ts'
+import { writeHead } from './headers.ts'
 
 /** Writes the route's failure message as a reply in the client's dialect, with `x-turnout-degraded`. */
 export function degrade(call: Call): void {
@@ -18,15 +18,13 @@ export function degrade(call: Call): void {
     { type: 'end' },
   ]
   const body = ask.stream ? events.map(inbound.stream!(ask, context)).join('') : inbound.reply!(events, ask, context)
-  call.res.writeHead(200, [
-    ...ownHeaders(call),
-    ...(call.attempts.length > 0 ? costHeaders(call) : []),
-    'x-turnout-degraded',
-    'true',
-    'content-type',
-    ask.stream ? 'text/event-stream; charset=utf-8' : 'application/json',
-    'content-length',
-    String(Buffer.byteLength(body)),
-  ])
+  const type = ask.stream ? 'text/event-stream; charset=utf-8' : 'application/json'
+  const cost = call.attempts.length > 0 ? costLine(call) : ''
+  writeHead(
+    call,
+    200,
+    ['content-type', type, 'content-length', String(Buffer.byteLength(body))],
+    `${cost}x-turnout-degraded: true\r\n`,
+  )
   call.res.end(body)
 }

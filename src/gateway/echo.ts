@@ -1,6 +1,6 @@
 // Shows an operator the request that a target would be sent, in place of sending it: for debugging translations.
 import type { Call } from './call.ts'
-import { ownHeaders, requestHeaders } from './headers.ts'
+import { requestHeaders, writeHead } from './headers.ts'
 import { laneFor } from './lanes.ts'
 import type { Plan } from './plan.ts'
 
@@ -32,12 +32,6 @@ export function echo(call: Call, plan: Plan): void {
   })
   call.status = 200
   call.outcome = 'ok'
-  call.res.writeHead(200, [
-    ...ownHeaders(call),
-    'content-type',
-    'application/json',
-    'content-length',
-    String(Buffer.byteLength(body)),
-  ])
+  writeHead(call, 200, ['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))])
   call.res.end(body)
 }

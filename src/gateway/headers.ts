@@ -7,6 +7,7 @@ import { type CacheTurn, tellCache } from './cacheTurn.ts'
 import type { Attempt, Call } from './call.ts'
 import { HOPS_HEADER } from './hops.ts'
 import type { Lane } from './lane.ts'
+import { setLines } from './linedResponse.ts'
 
 const USER_AGENT = 'turnout'
 
@@ -118,74 +119,71 @@ function connectionListed(upstream: UpstreamHeaders): Set<string> | undefined {
   return new Set(connection.split(',').map((name) => name.trim().toLowerCase()))
 }
 
-/** What every reply of ours carries, as far as it is known. */
-export function ownHeaders(call: Call): string[] {
-  const headers: string[] = []
-  pushOwn(headers, call)
-  return headers
+/**
+ * Begins the reply with what every one of ours carries, as far as it is known.
+ * @param headers the rest: what Node has to know of, and all that others choose
+ * @param lines more of our own, as `setLines` takes them
+ */
+export function writeHead(call: Call, status: number, headers: string[], lines = ''): void {
+  const { res, doorHeaders } = call
+  setLines(res, ownLines(call) + lines)
+  res.writeHead(status, doorHeaders.length === 0 ? headers : [...doorHeaders, ...headers])
 }
 
-/** Puts the same on a list of more. */
-export function pushOwn(headers: string[], call: Call): void {
-  for (const part of call.doorHeaders) headers.push(part)
-  headers.push('x-request-id', call.id, 'x-turnout-config', String(call.snapshot.version))
-  if (call.trace) headers.push('x-turnout-trace', call.trace.traceId)
+/** All values are of our own making, or from `headerText`. */
+function ownLines(call: Call): string {
+  let lines = `x-request-id: ${call.id}\r\nx-turnout-config: ${call.snapshot.version}\r\n`
+  if (call.trace) lines += `x-turnout-trace: ${call.trace.traceId}\r\n`
   const attempt = call.attempts.at(-1)
-  if (call.cache) pushCache(headers, call, call.cache, attempt)
-  else if (attempt) pushAttempt(headers, call, attempt)
-  if (call.snapshot.bypass) headers.push('x-turnout-bypass', 'on')
-  if (call.assigned) headers.push('x-turnout-rollout', headerText(call.assigned.label))
-  call.lease?.headers(headers)
-  if (call.degradedFrom !== undefined) headers.push('x-turnout-degraded-from', headerText(call.degradedFrom))
+  if (call.cache) lines += cacheLines(call, call.cache, attempt)
+  else if (attempt) lines += attemptLines(call, attempt)
+  if (call.snapshot.bypass) lines += 'x-turnout-bypass: on\r\n'
+  if (call.assigned) lines += `x-turnout-rollout: ${headerText(call.assigned.label)}\r\n`
+  if (call.lease) lines += call.lease.lines()
+  if (call.degradedFrom !== undefined) lines += `x-turnout-degraded-from: ${headerText(call.degradedFrom)}\r\n`
+  return lines
 }
 
 /** An answer out of the cache names whom it came from, and what that target was not told. */
-function pushCache(headers: string[], call: Call, turn: CacheTurn, attempt: Attempt | undefined): void {
-  headers.push('x-turnout-cache', tellCache(turn))
-  if (turn.key !== undefined) headers.push('x-turnout-cache-key', turn.key)
+function cacheLines(call: Call, turn: CacheTurn, attempt: Attempt | undefined): string {
+  let lines = `x-turnout-cache: ${tellCache(turn)}\r\n`
+  if (turn.key !== undefined) lines += `x-turnout-cache-key: ${turn.key}\r\n`
   const { entry } = turn
-  if (!entry) {
-    if (attempt) pushAttempt(headers, call, attempt)
-    return
-  }
+  if (!entry) return attempt ? lines + attemptLines(call, attempt) : lines
   const { target, provider, model, dropped } = entry
-  headers.push(
-    'x-turnout-target',
-    headerText(target),
-    'x-turnout-provider',
-    headerText(provider),
-    'x-turnout-model',
-    headerText(model),
-    'x-turnout-attempts',
-    String(call.attempts.length),
-  )
-  if (dropped !== '') headers.push('x-turnout-dropped-params', dropped)
+  lines += targetLines(target, provider, model)
+  lines += `x-turnout-attempts: ${call.attempts.length}\r\n`
+  if (dropped !== '') lines += `x-turnout-dropped-params: ${dropped}\r\n`
+  return lines
 }
 
-function pushAttempt(headers: string[], call: Call, attempt: Attempt): void {
-  const { target } = attempt
-  headers.push(
-    'x-turnout-target',
-    headerText(target.id),
-    'x-turnout-provider',
-    headerText(target.provider.name),
-    'x-turnout-model',
-    headerText(modelFor(target, call)),
-    'x-turnout-lane',
-    attempt.lane,
-    'x-turnout-attempts',
-    String(call.attempts.length),
-  )
-  if (attempt.losses.length > 0) headers.push('x-turnout-dropped-params', lossNames(attempt.losses))
-  if (attempt.held) pushHeld(headers, attempt.held)
+/** What was said of each target last: mostly the same is to be said again. */
+const said = new WeakMap<Target, { readonly model: string; readonly lane: string; readonly lines: string }>()
+
+function attemptLines(call: Call, { target, lane, losses, held }: Attempt): string {
+  const model = modelFor(target, call)
+  let last = said.get(target)
+  if (last === undefined || last.model !== model || last.lane !== lane) {
+    last = { model, lane, lines: `${targetLines(target.id, target.provider.name, model)}x-turnout-lane: ${lane}\r\n` }
+    said.set(target, last)
+  }
+  let lines = `${last.lines}x-turnout-attempts: ${call.attempts.length}\r\n`
+  if (losses.length > 0) lines += `x-turnout-dropped-params: ${lossNames(losses)}\r\n`
+  if (held) lines += heldLines(held)
+  return lines
 }
+
+const targetLines = (target: string, provider: string, model: string): string =>
+  `x-turnout-target: ${headerText(target)}\r\nx-turnout-provider: ${headerText(provider)}\r\nx-turnout-model: ${headerText(model)}\r\n`
 
 /** What budgets did to the request: the cap that they gave it, soft ones that it may take over, and whether its cost has no bound. */
-function pushHeld(headers: string[], { cap, reservation }: Held): void {
-  if (cap !== undefined) headers.push('x-turnout-max-tokens', String(cap))
+function heldLines({ cap, reservation }: Held): string {
+  let lines = ''
+  if (cap !== undefined) lines += `x-turnout-max-tokens: ${cap}\r\n`
   if (reservation.exceeded.length > 0)
-    headers.push('x-turnout-budget-exceeded', headerText(reservation.exceeded.join(', ')))
-  if (reservation.unbounded) headers.push('x-turnout-budget-unbounded', 'true')
+    lines += `x-turnout-budget-exceeded: ${headerText(reservation.exceeded.join(', '))}\r\n`
+  if (reservation.unbounded) lines += 'x-turnout-budget-unbounded: true\r\n'
+  return lines
 }
 
 /** The model that a target is asked for: `*` passes the client's own word on, less the provider's name before it. */

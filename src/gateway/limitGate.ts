@@ -86,7 +86,7 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
     if (verdict.ok) return verdict
     // Whoever gave up was not refused.
     if (verdict.refusal.reason !== 'aborted') parts.refused(verdict.refusal)
-    return { lease: headersOnly(limits, applied), refusal: refusalOf(verdict.refusal) }
+    return { lease: linesOnly(limits, applied), refusal: refusalOf(verdict.refusal) }
   }
 
   /** What was decided while the client left is given back by whoever ends the call. */
@@ -232,10 +232,10 @@ class CallAsk implements LimitAsk {
   }
 }
 
-const headersOnly = (limits: Limits, applied: readonly AppliedLimit[]): Lease => ({
+const linesOnly = (limits: Limits, applied: readonly AppliedLimit[]): Lease => ({
   settle() {},
   release() {},
-  headers: (into) => limits.headers(applied, into),
+  lines: () => limits.lines(applied),
 })
 
 /** What the client is told: which limit, whose, how much of it is used, when to come back. */

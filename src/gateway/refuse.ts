@@ -1,8 +1,8 @@
 // Answers a request that gets no reply: our own refusals, and upstream failures after the last target.
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Call } from './call.ts'
-import { costHeaders } from './costHeaders.ts'
-import { ownHeaders, passedHeaders, secretsOf } from './headers.ts'
+import { costLine } from './costHeaders.ts'
+import { passedHeaders, secretsOf, writeHead } from './headers.ts'
 
 /** Writes the error reply in the client's own shape. A vendor's own error body passes as it is, less our credentials. */
 export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
@@ -18,8 +18,6 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   }
   const body = withoutSecrets(call, vendors ?? Buffer.from(call.dialect.inbound!.error(error)))
   const headers = [
-    ...ownHeaders(call),
-    ...(call.attempts.length > 0 ? costHeaders(call) : []),
     'content-type',
     'application/json',
     'content-length',
@@ -29,7 +27,7 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   ]
   if (cause instanceof UpstreamFault) pushUpstream(headers, cause, call)
   else headers.push(...retryHeaders(cause))
-  res.writeHead(error.status, headers)
+  writeHead(call, error.status, headers, call.attempts.length > 0 ? costLine(call) : '')
   res.end(call.req.method === 'HEAD' ? undefined : body)
 }
 

@@ -4,8 +4,8 @@ import { formatUsd } from '../pricing/decimal.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Good } from './attempt.ts'
 import { asksForCost, type Call, ClientGone, isAbandoned, isHeard, overheadOf } from './call.ts'
-import { pushCost } from './costHeaders.ts'
-import { ownHeaders, passedHeaders, pushOwn } from './headers.ts'
+import { costLine } from './costHeaders.ts'
+import { passedHeaders, writeHead } from './headers.ts'
 import { withoutSecrets } from './refuse.ts'
 import { costOf } from './settle.ts'
 
@@ -36,17 +36,8 @@ async function relayWhole(call: Call, good: Good, settle: Settle): Promise<void>
   const body = wantsCost(call) ? withCost(call, exchange.body!, stream) : exchange.body!
   const overhead = overheadOf(call, performance.now())
   const headers = passedHeaders(exchange.headers, call)
-  pushOwn(headers, call)
-  pushCost(headers, call)
-  headers.push(
-    'x-turnout-overhead-ms',
-    overhead.toFixed(3),
-    'content-type',
-    type,
-    'content-length',
-    String(body.length),
-  )
-  res.writeHead(exchange.status, headers)
+  headers.push('content-type', type, 'content-length', String(body.length))
+  writeHead(call, exchange.status, headers, costLine(call) + overheadLine(overhead))
   res.end(body)
 }
 
@@ -58,9 +49,8 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
   const type = contentType(call, exchange.headers)
   call.status = exchange.status
   if (isHeard(call))
-    res.writeHead(exchange.status, [
+    writeHead(call, exchange.status, [
       ...passedHeaders({ ...exchange.headers, 'cache-control': undefined }, call),
-      ...ownHeaders(call),
       'content-type',
       type,
       'cache-control',
@@ -155,6 +145,8 @@ export const withCost = (call: Call, ending: Buffer, stream: boolean): Buffer =>
     attempts: call.attempts.length,
   })
 }
+
+export const overheadLine = (ms: number): string => `x-turnout-overhead-ms: ${ms.toFixed(3)}\r\n`
 
 /** Writes and empties the list. False when the client's buffer is full. */
 function writeAll(call: Call, pieces: Buffer[]): boolean {

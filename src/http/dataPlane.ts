@@ -7,6 +7,7 @@ import { type Gatekeeper, refuseStrangers } from '../gateway/admit.ts'
 import type { Door, PageName } from '../gateway/door.ts'
 import type { Handle } from '../gateway/handle.ts'
 import type { LimitGate } from '../gateway/limitGate.ts'
+import { setLines } from '../gateway/linedResponse.ts'
 import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import { isAdminPath } from './admin/door.ts'
 import { corsHeaders, preflightHeaders } from './cors.ts'
@@ -208,8 +209,9 @@ const caller = (plane: DataPlane, methods: readonly string[], serve: Serve): Dat
     if (!entered) return serve(req, res, rest, headers, key)
     const { lease, refusal } = entered
     try {
-      if (refusal) sendRefusal(req, res, refusal, [...headers, ...lease.headers()])
-      else await serve(req, res, rest, [...headers, ...lease.headers()], key)
+      setLines(res, lease.lines())
+      if (refusal) sendRefusal(req, res, refusal, headers)
+      else await serve(req, res, rest, headers, key)
     } finally {
       lease.release()
     }

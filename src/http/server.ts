@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import type { ServerSettings } from '../config/snapshot.ts'
+import { LinedResponse } from '../gateway/linedResponse.ts'
 import { answerClientErrors } from './clientError.ts'
 
 export interface ListeningServer {
@@ -20,6 +21,7 @@ export async function listen(
 ): Promise<ListeningServer> {
   const server = createServer(
     {
+      ServerResponse: LinedResponse,
       keepAlive: true,
       noDelay: true,
       keepAliveTimeout: settings.keepAliveTimeout,

@@ -3,7 +3,7 @@ import type { LimitSettings } from '../../config/limitTypes.ts'
 import { scopeName } from '../scope.ts'
 import { type SlidingLog, shapeOf } from '../slidingLog.ts'
 import type { AppliedLimit, LimitKind, LimitState } from './limit.ts'
-import { pushLimit } from './limitHeaders.ts'
+import { limitLines } from './limitHeaders.ts'
 import { LogTable } from './logTable.ts'
 import { type Slot, type SlotRow, SlotTable } from './slots.ts'
 
@@ -143,22 +143,20 @@ export class Counters {
     }
   }
 
-  /** The `x-ratelimit-*` headers of what is held: of each kind, the limit of which the smallest share is left. */
-  headers(into: string[], holding: Holding, now: number): void {
-    this.#pushTightest(into, holding, 'requests', now)
-    this.#pushTightest(into, holding, 'tokens', now)
+  /** The `x-ratelimit-*` lines of what is held: of each kind, the limit of which the smallest share is left. */
+  lines(holding: Holding, now: number): string {
+    return this.#tightest(holding, 'requests', now) + this.#tightest(holding, 'tokens', now)
   }
 
   /** The same for a request that holds nothing. */
-  headersOf(into: string[], applied: readonly AppliedLimit[], now: number): void {
-    this.headers(
-      into,
+  linesOf(applied: readonly AppliedLimit[], now: number): string {
+    return this.lines(
       applied.map((one) => this.#seatOf(one)),
       now,
     )
   }
 
-  #pushTightest(into: string[], holding: Holding, kind: 'requests' | 'tokens', now: number): void {
+  #tightest(holding: Holding, kind: 'requests' | 'tokens', now: number): string {
     let limit = 0
     let remaining = 0
     let log: SlidingLog | undefined
@@ -178,7 +176,7 @@ export class Counters {
       remaining = left
       log = found
     }
-    if (isAny) pushLimit(into, kind, limit, remaining, log === undefined ? 0 : log.waitForEmpty(now))
+    return isAny ? limitLines(kind, limit, remaining, log === undefined ? 0 : log.waitForEmpty(now)) : ''
   }
 
   prune(inUse: readonly LimitSettings[], now: number): void {

@@ -33,8 +33,8 @@ export interface Lease {
   settle(tokens: number): void
   /** Gives back the concurrency slots. */
   release(): void
-  /** The `x-ratelimit-*` headers, names and values in turn: the enforced state now. Adds them to a list where one is given. */
-  headers(into?: string[]): string[]
+  /** The `x-ratelimit-*` headers: the enforced state now, as lines of a head that each end with `\r\n`. */
+  lines(): string
 }
 
 export type LimitVerdict =
@@ -64,7 +64,7 @@ export interface Limits {
   /** What is left, without counting anything. */
   states(applied: readonly AppliedLimit[]): LimitState[]
   /** As a lease's: for requests that got none. */
-  headers(applied: readonly AppliedLimit[], into?: string[]): string[]
+  lines(applied: readonly AppliedLimit[]): string
   /**
    * Forgets limits that are not among those in use, and idle entities. Requests that wait are held to the limits in use from here on.
    * What keys and teams bring along need not be among them.

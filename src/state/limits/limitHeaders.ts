@@ -1,24 +1,11 @@
 // The `x-ratelimit-*` headers: what the enforced state is, in the words that vendors' clients read.
 
-const names = {
-  requests: ['x-ratelimit-limit-requests', 'x-ratelimit-remaining-requests', 'x-ratelimit-reset-requests'],
-  tokens: ['x-ratelimit-limit-tokens', 'x-ratelimit-remaining-tokens', 'x-ratelimit-reset-tokens'],
-} as const
-
 /**
- * Adds header names and values in turn. Resets are written as OpenAI does (`1s`, `6m0s`): when the limit is whole again.
+ * Lines of a head. Resets are written as OpenAI does (`1s`, `6m0s`): when the limit is whole again.
  * @param resetMs milliseconds until then
  */
-export function pushLimit(
-  into: string[],
-  kind: keyof typeof names,
-  limit: number,
-  remaining: number,
-  resetMs: number,
-): void {
-  const [limitName, remainingName, resetName] = names[kind]
-  into.push(limitName, String(limit), remainingName, String(remaining), resetName, showSpan(resetMs))
-}
+export const limitLines = (kind: 'requests' | 'tokens', limit: number, remaining: number, resetMs: number): string =>
+  `x-ratelimit-limit-${kind}: ${limit}\r\nx-ratelimit-remaining-${kind}: ${remaining}\r\nx-ratelimit-reset-${kind}: ${showSpan(resetMs)}\r\n`
 
 /** Whole seconds, rounded up, at least one. */
 export const retryAfterSeconds = (ms: number | undefined): number => Math.max(1, Math.ceil((ms ?? 0) / 1000))

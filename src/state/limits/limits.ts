@@ -44,7 +44,7 @@ interface Queue {
 interface Desk {
   settle(holding: Holding, tokens: number): void
   release(holding: Holding): void
-  headers(holding: Holding, into: string[]): string[]
+  lines(holding: Holding): string
 }
 
 /** A class, because one is made for every request. */
@@ -68,8 +68,8 @@ class HeldLease implements Lease {
     this.#desk.release(this.#holding)
   }
 
-  headers(into: string[] = []): string[] {
-    return this.#desk.headers(this.#holding, into)
+  lines(): string {
+    return this.#desk.lines(this.#holding)
   }
 }
 
@@ -92,10 +92,7 @@ export function createLimits(options: LimitOptions = {}): Limits {
     release(holding) {
       if (counters.release(holding) && waiting > 0) wakeAll(holding, 'concurrency')
     },
-    headers(holding, into) {
-      counters.headers(into, holding, now())
-      return into
-    },
+    lines: (holding) => counters.lines(holding, now()),
   }
   const leaseOf = (holding: Holding): Lease => new HeldLease(holding, desk)
 
@@ -257,10 +254,7 @@ export function createLimits(options: LimitOptions = {}): Limits {
       return shortage && refusalOf(shortage, 'limit')
     },
     states: statesOf,
-    headers(applied, into = []) {
-      counters.headersOf(into, applied, now())
-      return into
-    },
+    lines: (applied) => counters.linesOf(applied, now()),
     prune(inUse) {
       counters.prune(inUse, now())
       if (waiting > 0) renew(inUse)
