@@ -10,7 +10,9 @@ import { keptTrace, traceHeaders } from '../src/gateway/tracing.ts'
 import { createPriceBook } from '../src/pricing/book.ts'
 import { loadLayers } from '../src/pricing/layers.ts'
 import { createHealth } from '../src/state/health.ts'
+import type { Step } from '../src/state/turn.ts'
 import { printId } from '../src/store/ledgerId.ts'
+import { createLatencies } from '../src/telemetry/latency.ts'
 import { createLog } from '../src/telemetry/log.ts'
 import { createMetrics } from '../src/telemetry/metrics.ts'
 import { createRatios } from '../src/telemetry/tokens/ratios.ts'
@@ -37,6 +39,13 @@ export const settleCases = (): Case[] => {
   const layers = loadLayers({ config: { prices: snapshot.prices, version: snapshot.hash }, dataDir: folder }, () => {})
   const rates: Rates = { prices: createPriceBook(layers, () => 'openai'), tokens: ratios }
   const parts = {
+    // At once: what is timed is the settling of one call.
+    turn: { at: (_: Step, run: () => void) => run(), reached: () => Promise.resolve() },
+    latencies: createLatencies(),
+    cached: () => {},
+    crashed: (error: unknown) => {
+      throw error
+    },
     metrics,
     books: noBooks(),
     budgets: undefined,

@@ -12,6 +12,7 @@ import { type BudgetKeeping, createBudgetKeeping } from './gateway/budgetKeeping
 import { showBudgets, tellBudgets } from './gateway/budgetTelling.ts'
 import { dropCanary, leftoversOf } from './gateway/cacheDrop.ts'
 import { showCache } from './gateway/cacheMetrics.ts'
+import type { Call } from './gateway/call.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
@@ -41,6 +42,7 @@ import type { Limits } from './state/limits/limit.ts'
 import type { LimitOptions } from './state/limits/limits.ts'
 import { Rollouts } from './state/rollouts/rollouts.ts'
 import { presentTransition, shownRollouts } from './state/rollouts/view.ts'
+import { createTurn, type Turn } from './state/turn.ts'
 import type { Ledger } from './store/ledger.ts'
 import { firstIdOf } from './store/ledgerId.ts'
 import type { Reader } from './store/reader.ts'
@@ -62,6 +64,8 @@ export interface TurnoutOptions {
   metrics: Metrics
   /** Answer any `Host` although no key is configured. */
   insecure?: boolean
+  /** The end of the turn that the ledger commits in; its own unless given. */
+  turn?: Turn | undefined
   /** Without one nothing is recorded. */
   ledger?: Ledger | undefined
   /** Reads the same ledger, for the admin API. Without one that API has no reports. */
@@ -190,8 +194,13 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     clock: options.clock,
   })
   const pseudonyms = createPseudonyms(() => snapshot.log, hashUser)
+  const turn = options.turn ?? createTurn()
+  const crashed = (error: unknown, call: Call): void =>
+    log.error('a request failed by a fault of the gateway', { event: call.id, error })
   const settle = createSettle({
+    turn,
     metrics,
+    latencies,
     log,
     books,
     budgets: budgets.gate,
@@ -200,6 +209,9 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     assigned: shown?.assigned,
     pseudonym: pseudonyms.of,
     exporter: options.exporter,
+    cached: cache.ended,
+    watched: (call) => watching?.settled(call),
+    crashed,
     address: (call) => (call.snapshot.log.clientAddress ? clientAddress(call.req, isTrusted) : undefined),
   })
   const gatekeeper = createGatekeeper({
@@ -217,6 +229,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     gatekeeper,
     door: admission.door,
     limits: admission.gate,
+    turn,
     books,
     budgets: budgets.gate,
     health,
@@ -231,15 +244,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     hashUser,
     started: () => metrics.requestStarted(),
     tokenGaps: metrics.tokenGaps,
-    settled(call) {
-      for (const { target, startedAt, endedAt } of call.attempts)
-        if (endedAt !== undefined) latencies.observe(target.id, endedAt - startedAt)
-      if (call.cache) cache.ended(call.route!.name, call.cache)
-      const recorded = settle(call)
-      watching?.settled(call)
-      return recorded
-    },
-    crashed: (error, call) => log.error('a request failed by a fault of the gateway', { event: call.id, error }),
+    settled: settle,
+    crashed,
   })
   const admin = openAdminDoor({
     snapshot: () => snapshot,
@@ -365,6 +371,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       rollouts?.dismiss()
       if (snapshot.server.drainDelay > 0) await pause(snapshot.server.drainDelay)
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
+      // Who was cut off has still to be settled.
+      await turn.reached('commit')
       admission.close()
       // Last, so that the drain can be watched.
       await scrapes?.drain(1_000)

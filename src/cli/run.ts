@@ -9,6 +9,7 @@ import type { Watch } from '../config/watch.ts'
 import type { ListeningServer } from '../http/server.ts'
 import type { DiskPlace } from '../state/cache/disk.ts'
 import { createKeyring, type Keyring } from '../state/keyring.ts'
+import { createTurn } from '../state/turn.ts'
 import { discardAnswers, openAnswerFile } from '../store/answerFile.ts'
 import { type Audit, openAudit } from '../store/audit.ts'
 import { openDeliveries } from '../store/deliveries.ts'
@@ -102,10 +103,12 @@ export async function run(options: RunOptions): Promise<Running> {
     store?.close()
     await tokens.close()
   }
+  const turn = createTurn()
   try {
     store = openStore({ file: snapshot.ledger.file, version })
     const secret = loadSecret(snapshot.dataDir, env)
     ledger = openLedger(store, {
+      soon: (commit) => turn.at('commit', commit),
       mode: snapshot.ledger.mode,
       onLedgerFailure: snapshot.ledger.onFailure,
       onCommit: (ms) => commitTimes.observe(ms / 1000),
@@ -171,6 +174,7 @@ export async function run(options: RunOptions): Promise<Running> {
       snapshot: live.snapshot,
       log,
       metrics,
+      turn,
       insecure: options.insecure ?? false,
       ...(options.random ? { random: options.random } : {}),
       ledger,

@@ -1,6 +1,7 @@
 // One attempt: the request as this target wants it, sent, and waited for until it is good or has failed.
 import type { Target } from '../config/snapshot.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
+import type { Turn } from '../state/turn.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
 import { watchAbort } from './armEvents.ts'
 import { costsNothing } from './bill.ts'
@@ -21,6 +22,7 @@ export interface Good {
 
 /** What trying a target takes. */
 export interface Means {
+  readonly turn: Turn
   readonly pools: Pools
   readonly books: Books
   /** Undefined where no budgets are kept. */
@@ -81,6 +83,7 @@ export async function tryTarget(
     timeouts: target.timeouts,
     commitAfter: route.commitAfter,
     maxReplyBytes: call.snapshot.server.maxReplyBytes,
+    later: (judge) => means.turn.at('closing', judge),
   })
   // The route's limit is for the request with all its attempts, the target's own for this call: another target may be quicker.
   const requestLeft = Math.max(0, call.startedAt + route.timeouts.total - attempt.startedAt)
@@ -97,14 +100,15 @@ export async function tryTarget(
   )
   const over = watchAbort(call, target, (fault) => exchange.fail(fault))
   try {
-    await waitForGood(call, attempt, exchange, means.pools, [
+    const wire: Wire = [
       lane.path,
       lane.body,
       [
         ...requestHeaders(call.req, target, lane, ask.stream, hops),
         ...traceHeaders(call, attempt.n, target.provider.passHeaders),
       ],
-    ])
+    ]
+    await waitForGood(call, attempt, exchange, means.pools, wire)
     return { attempt, exchange }
   } catch (error) {
     if (error instanceof UpstreamFault) attempt.fault = error
@@ -113,7 +117,7 @@ export async function tryTarget(
     over?.()
     attempt.status = exchange.status || undefined
     attempt.facts = exchange.facts
-    attempt.endedAt = performance.now()
+    attempt.endedAt = exchange.endedAt ?? performance.now()
     if (attempt.facts && attempt.facts.contentBytes > 0) attempt.firstTokenAt = attempt.endedAt
     call.upstreamMs += attempt.endedAt - attempt.startedAt
     if (held && attempt.fault && costsNothing(attempt)) {

@@ -25,6 +25,8 @@ export interface ExchangeOptions {
   /** Milliseconds of healthy waiting after which a stream counts as good without content. */
   commitAfter: number
   maxReplyBytes: number
+  /** Puts off what is to be done with a whole reply until those of others have come, too. */
+  later(judge: () => void): void
 }
 
 /**
@@ -41,6 +43,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** The reply as a stream; undefined for a whole one. */
   stream: LaneStream | undefined
   fault: UpstreamFault | undefined
+  /** When the last byte came, by `performance.now()`. */
+  endedAt: number | undefined
   /** The timer of the whole request, for whoever ends the stream to clear. */
   deadline: NodeJS.Timeout | undefined
   onBytes: (() => void) | undefined
@@ -140,6 +144,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     this.#takeArrived()
     if (this.#ended) return clearTimeout(this.#timer)
+    this.endedAt = performance.now()
     if (this.stream) {
       this.stream.end()
       if (!this.stream.fault) this.#commit()
@@ -147,6 +152,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     const body = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
     if (this.status >= 300) return this.#end(this.#options.outbound.fault(this.status, this.headers, body))
+    clearTimeout(this.#timer)
+    this.#options.later(() => this.#judge(body))
+  }
+
+  #judge(body: Buffer): void {
+    if (this.#ended) return
     const { lane, stream } = this.#options
     const judged = stream ? lane.restream(body) : lane.whole(body)
     if (judged instanceof UpstreamFault) return this.#end(judged)

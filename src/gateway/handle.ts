@@ -8,6 +8,7 @@ import type { ResponseCache } from '../state/cache/responseCache.ts'
 import type { Health } from '../state/health.ts'
 import { createRetryBudget } from '../state/retryBudget.ts'
 import { createSignatures } from '../state/signatures.ts'
+import type { Turn } from '../state/turn.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Gatekeeper } from './admit.ts'
 import { requireRoute } from './allow.ts'
@@ -23,7 +24,7 @@ import { degrade } from './degrade.ts'
 import type { Door } from './door.ts'
 import { echo, wantsEcho } from './echo.ts'
 import type { Survival } from './firstGood.ts'
-import { type LimitGate, settleLimits } from './limitGate.ts'
+import type { LimitGate } from './limitGate.ts'
 import { makePlan, type Plan } from './plan.ts'
 import type { Pools } from './pools.ts'
 import { refuse } from './refuse.ts'
@@ -36,6 +37,7 @@ export interface Gateway {
   readonly gatekeeper: Gatekeeper
   readonly door: Door
   readonly limits: LimitGate
+  readonly turn: Turn
   readonly books: Books
   readonly budgets: BudgetGate | undefined
   readonly health: Health
@@ -67,13 +69,12 @@ export function createHandle(gateway: Gateway): Handle {
   const settle = (call: Call): Promise<void> | undefined => {
     if (call.settled) return undefined
     call.settled = true
-    const recorded = gateway.settled(call)
-    settleLimits(call)
-    return recorded
+    return gateway.settled(call)
   }
   const signatures = createSignatures()
   const survival: Survival = {
     pools: gateway.pools,
+    turn: gateway.turn,
     books: gateway.books,
     budgets: gateway.budgets,
     health: gateway.health,
@@ -129,6 +130,8 @@ export function createHandle(gateway: Gateway): Handle {
       gateway.limits.screen(call)
       const body = await readBody(req, call.snapshot.server.maxBodyBytes)
       call.bodyAt = performance.now()
+      await gateway.turn.reached('opening')
+      if (call.gone) throw new ClientGone()
       inspect(call, body, gateway.cache.repeats)
       const queued = gateway.limits.admit(call)
       if (queued) await queued

@@ -3,6 +3,8 @@ import type { Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { lossLabel } from '../dialects/loss.ts'
 import type { Health } from '../state/health.ts'
+import type { Turn } from '../state/turn.ts'
+import type { Latencies } from '../telemetry/latency.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { SpanExporter } from '../telemetry/trace/exporter.ts'
@@ -10,19 +12,29 @@ import { armEnded, armSpent } from './armEvents.ts'
 import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
+import type { CacheTurn } from './cacheTurn.ts'
 import { type Attempt, type Call, overheadOf, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
+import { settleLimits } from './limitGate.ts'
 import { createTally } from './tally.ts'
 import { exportTrace, keptTrace } from './tracing.ts'
 
 export interface Witnesses {
+  readonly turn: Turn
   readonly metrics: Metrics
+  readonly latencies: Pick<Latencies, 'observe'>
   readonly log: Log
   readonly books: Books
   readonly budgets: BudgetGate | undefined
   readonly health: Health
   /** Prices and token ratios of a snapshot. */
   rates(snapshot: Snapshot): Rates
+  /** Told of each request that could be answered out of the cache. */
+  cached(route: string, turn: CacheTurn): void
+  /** Told of each call when its bills are made. */
+  readonly watched?: ((call: Call) => void) | undefined
+  /** A fault of our own code. */
+  crashed(error: unknown, call: Call): void
   /** Told of each request that a rollout assigned. */
   assigned?(rollout: string, arm: string, assignment: string): void
   /** The client's address, where the operator wants it in the log. */
@@ -33,28 +45,95 @@ export interface Witnesses {
   readonly pseudonym?: (user: string) => string | undefined
 }
 
-/** Returns the settling of one call; a promise means that the end of the reply has to wait for it. */
+/** @param now when the call was over, by `performance.now()` */
+type Step = (call: Call, now: number) => void
+
+interface Ending {
+  readonly call: Call
+  readonly now: number
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+  failed: boolean
+}
+
+/**
+ * Returns the settling of one call; a promise means that the end of the reply has to wait for it. It rejects with what the books reject with.
+ *
+ * Calls that are over in the same turn of the event loop are settled together, each step for all of them.
+ */
 export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void> | undefined {
-  const tally = createTally(witnesses.metrics)
+  const { turn, books, crashed } = witnesses
+  const steps = stepsOf(witnesses)
+  let endings: Ending[] = []
+
+  function settleAll(): void {
+    const these = endings
+    endings = []
+    for (const step of steps) {
+      for (const ending of these) {
+        if (ending.failed) continue
+        try {
+          step(ending.call, ending.now)
+        } catch (error) {
+          ending.failed = true
+          crashed(error, ending.call)
+          ending.reject(error)
+        }
+      }
+    }
+    for (const { call, now, resolve, reject, failed } of these) {
+      if (failed) continue
+      const recorded = books.settle(call, now)
+      if (recorded) recorded.then(resolve, reject)
+      else resolve()
+    }
+  }
+
   return (call) => {
     const now = performance.now()
-    const rates = witnesses.rates(call.snapshot)
-    for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
-    witnesses.budgets?.settle(call)
-    blameLate(call, witnesses.health)
-    count(call, now, witnesses.metrics)
-    tally(call)
-    const { assigned } = call
-    if (assigned) {
+    if (!call.admitted) {
+      for (const step of steps) step(call, now)
+      return undefined
+    }
+    return new Promise((resolve, reject) => {
+      if (endings.push({ call, now, resolve, reject, failed: false }) === 1) turn.at('settling', settleAll)
+    })
+  }
+}
+
+function stepsOf(witnesses: Witnesses): readonly Step[] {
+  const { metrics, health, budgets, latencies, exporter, pseudonym } = witnesses
+  const tally = createTally(metrics)
+  return [
+    (call) => {
+      const rates = witnesses.rates(call.snapshot)
+      for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
+    },
+    ({ attempts }) => {
+      for (const { target, startedAt, endedAt } of attempts)
+        if (endedAt !== undefined) latencies.observe(target.id, endedAt - startedAt)
+    },
+    settleLimits,
+    (call) => {
+      budgets?.settle(call)
+      blameLate(call, health)
+    },
+    (call, now) => count(call, now, metrics),
+    tally,
+    (call) => {
+      if (call.cache) witnesses.cached(call.route!.name, call.cache)
+      const { assigned } = call
+      if (!assigned) return
       armSpent(call)
       armEnded(call)
-    }
-    if (assigned) witnesses.assigned?.(assigned.live.name, assigned.arm, assigned.assignment)
-    note(call, now, witnesses)
-    if (witnesses.exporter && call.admitted && keptTrace(call, now))
-      exportTrace(call, now, witnesses.exporter, witnesses.pseudonym)
-    return witnesses.books.settle(call, now)
-  }
+      witnesses.assigned?.(assigned.live.name, assigned.arm, assigned.assignment)
+    },
+    (call, now) => note(call, now, witnesses),
+    (call, now) => {
+      if (exporter && call.admitted && keptTrace(call, now)) exportTrace(call, now, exporter, pseudonym)
+      witnesses.watched?.(call)
+    },
+  ]
 }
 
 /** A stream that breaks after its commit point: the permit was handed back with "good" then, the fault counts by itself. */

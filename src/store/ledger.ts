@@ -31,6 +31,8 @@ export interface LedgerOptions {
   /** Told of every commit: milliseconds from the arrival of its oldest row until it was durable. */
   onCommit?: ((ms: number) => void) | undefined
   now?: (() => number) | undefined
+  /** Puts a commit off to the end of the turn of the event loop; default: `setImmediate`. */
+  soon?: ((commit: () => void) => void) | undefined
 }
 
 export interface Ledger {
@@ -93,6 +95,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   const mode = options.mode ?? 'process'
   const now = options.now ?? Date.now
   const lockTimeout = options.lockTimeout ?? 5000
+  const soon = options.soon ?? setImmediate
   const stats = makeStats(options.onTrouble, { waiting: () => waiting.length, behind: () => backlog?.size ?? 0 })
   const writer: BatchWriter = makeBatchWriter(store.db, store.instance)
   const journal = takeUpJournal(store, writer, stats, mode === 'process')
@@ -107,7 +110,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   let waiting: Waiting[] = []
   /** Settled rows whose promise was rejected; written when the database takes them again. */
   const kept: Entry[] = []
-  let turn: NodeJS.Immediate | undefined
+  let isDue = false
   let timer: NodeJS.Timeout | undefined
   let busySince = 0
   /** Since when no commit got through for a lock: rows do not wait one after the other for what has long been known. */
@@ -131,13 +134,18 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   function push(entry: Entry, resolve: () => void, reject: (error: LedgerError) => void): void {
     waiting.push({ entry, since: performance.now(), resolve, reject })
     // While the database is locked the retry timer runs; another turn would only find it locked again.
-    if (busySince > 0 || turn) return
+    if (busySince > 0 || isDue) return
     if (mode === 'relaxed' && waiting.length < maxBatch) timer ??= setTimeout(commitWaiting, relaxedDelay)
-    else turn = setImmediate(commitWaiting)
+    else commitSoon()
+  }
+
+  function commitSoon(): void {
+    isDue = true
+    soon(commitWaiting)
   }
 
   function commitWaiting(): void {
-    turn = undefined
+    isDue = false
     clearTimeout(timer)
     timer = undefined
     const batch = waiting.length > maxBatch ? waiting.splice(0, maxBatch) : waiting
@@ -149,7 +157,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     }
     if (backlog && !commitsAtOnce(backlog, batch.length)) setDown(backlog, batch)
     else commit(batch)
-    if (waiting.length > 0 && !turn && !timer) turn = setImmediate(commitWaiting)
+    if (waiting.length > 0 && !isDue && !timer) commitSoon()
   }
 
   function commitsAtOnce({ open, size }: Backlog, entries: number): boolean {
@@ -338,7 +346,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
 
   async function flush(): Promise<void> {
     while (waiting.length > 0) {
-      if (mode === 'relaxed' && !turn && busySince === 0) commitWaiting()
+      if (mode === 'relaxed' && !isDue && busySince === 0) commitWaiting()
       else await new Promise((resolve) => setTimeout(resolve, 1))
     }
     for (backlog?.bringIn(); backlog && backlog.size > 0 && !backlog.trouble; backlog.bringIn())
