@@ -1,6 +1,6 @@
 // `turnout backup` and `turnout restore`: a copy of the database while it is in use, and the way back.
 import type { Command } from 'commander'
-import { restoreFrom } from '../store/backup.ts'
+import { describeRestore, restoreFrom } from '../store/restore.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags, openLedgerReader } from './ledgerFile.ts'
 import { print } from './output.ts'
 
@@ -17,7 +17,7 @@ export function addBackupCommands(program: Command): void {
     .option('--json', 'print one JSON object')
     .action(async (to: string, flags: Flags) => {
       const place = findLedger(flags)
-      const reader = openLedgerReader(place)
+      const reader = await openLedgerReader(place)
       try {
         const { file, bytes, requests } = await reader.backup(to)
         await print(
@@ -40,7 +40,8 @@ export function addBackupCommands(program: Command): void {
     .option('--json', 'print one JSON object')
     .action(async (from: string, flags: Flags) => {
       const { file } = findLedger(flags)
-      const { requests, kept } = restoreFrom(from, file)
+      const { requests, kept, broken } = restoreFrom(from, file)
+      if (broken) process.stderr.write(`${describeRestore(file, broken)}\n`)
       await print(
         flags.json
           ? `${JSON.stringify({ file, requests, kept: kept ?? null })}\n`

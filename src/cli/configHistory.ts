@@ -11,10 +11,9 @@ import { type Change, changesBetween } from '../config/writtenDocument.ts'
 import { openAudit } from '../store/audit.ts'
 import { openConfigVersions } from '../store/configVersions.ts'
 import { StoreError } from '../store/driver.ts'
-import { openStore } from '../store/open.ts'
 import { loadSecret } from '../store/secret.ts'
 import { askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { addLedgerOptions, findLedger, type LedgerFlags, type LedgerPlace } from './ledgerFile.ts'
+import { addLedgerOptions, findLedger, type LedgerFlags, type LedgerPlace, openCommandStore } from './ledgerFile.ts'
 import { readBase } from './liveConfig.ts'
 import { print, renderTable } from './output.ts'
 
@@ -100,7 +99,7 @@ function fromDatabase<Result>(
   work: (found: { versions: ReturnType<typeof openConfigVersions>; place: LedgerPlace }) => Result,
 ): Result {
   const place = findLedger(flags)
-  const store = openStore({ file: place.file, readonly: true })
+  const store = openCommandStore({ file: place.file, readonly: true })
   try {
     return work({ versions: openConfigVersions(store), place })
   } finally {
@@ -112,7 +111,7 @@ function fromDatabase<Result>(
 async function rollBack(version: number, flags: Flags): Promise<{ swapped: boolean; version: number }> {
   const place = findLedger(flags)
   try {
-    const store = openStore({ file: place.file })
+    const store = openCommandStore({ file: place.file, offline: true })
     try {
       const live = await startLive({
         read: () => readBase(flags),

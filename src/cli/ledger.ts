@@ -42,7 +42,7 @@ export function addLedgerCommand(program: Command): void {
     .option('--json', 'print one JSON object')
     .action(async (flags: LedgerFlags & { json?: boolean }) => {
       const place = findLedger(flags)
-      const reader = openLedgerReader(place)
+      const reader = await openLedgerReader(place)
       try {
         const found = await reader.verify()
         await print(flags.json ? `${toJson({ file: place.file, ...jsonOf(found) })}\n` : render(found))
@@ -80,7 +80,7 @@ export function addLedgerCommand(program: Command): void {
 }
 
 async function tail(flags: TailFlags): Promise<void> {
-  const reader = openLedgerReader(findLedger(flags))
+  const reader = await openLedgerReader(findLedger(flags))
   const stopped = new AbortController()
   process.once('SIGINT', () => stopped.abort())
   process.once('SIGTERM', () => stopped.abort())
@@ -103,7 +103,7 @@ async function exportRows(flags: ExportFlags): Promise<void> {
   const place = findLedger({ config, envFile, db } as LedgerFlags)
   const asked = checkFlags(z.object(filterShape).refine(inOrder, outOfOrder), filter)
   const hash = user === undefined ? undefined : hashOf(place, user)
-  const reader = openLedgerReader(place)
+  const reader = await openLedgerReader(place)
   try {
     const pieces = reader.export({ ...asked, format, rows, user: hash })
     // A file that is there may be somebody's books.

@@ -8,9 +8,10 @@ import { firstSet, readEnv } from '../config/env.ts'
 import type { Env } from '../config/interpolation.ts'
 import { findConfigFile } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
-import { bringInLeftovers } from '../store/leftovers.ts'
-import { openStore } from '../store/open.ts'
+import { catchUp } from '../store/leftovers.ts'
+import { openStore, type Store, type StoreOptions } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
+import { describeRestore } from '../store/restore.ts'
 import { hashUser, loadSecret } from '../store/secret.ts'
 
 export interface LedgerFlags {
@@ -50,12 +51,30 @@ export function findLedger(flags: LedgerFlags): LedgerPlace {
   return { file: file === undefined ? join(dataDir, 'turnout.db') : resolve(file), dataDir, env }
 }
 
-/** Opens a ledger for reading. Throws `StoreError` when there is none, or one that this program does not know. */
-export function openLedgerReader({ file }: LedgerPlace): Reader {
-  openStore({ file, readonly: true }).close()
-  bringInLeftovers(file)
-  return openReader(file)
+/** Opens the database of a command, and says on standard error when a restore that died had to be ended for it. Throws `StoreError`. */
+export function openCommandStore(options: StoreOptions & ({ readonly: true } | { offline: true })): Store {
+  const store = openStore(options)
+  if (store.brokenRestore) tell(describeRestore(store.file, store.brokenRestore))
+  return store
 }
+
+/**
+ * Sees to it that whoever reads the database next finds every row of a reply that a client has got. Rejects with `StoreError` when there is
+ * none, or one that this program does not know.
+ */
+export async function prepareLedger({ file }: Pick<LedgerPlace, 'file'>): Promise<void> {
+  openCommandStore({ file, readonly: true }).close()
+  if (!(await catchUp(file, (restore) => tell(describeRestore(file, restore)))))
+    tell(`The gateway that runs on ${file} cannot write to it at the moment: its last rows are not here yet.`)
+}
+
+/** Opens a ledger for reading, when all is there to be read. Rejects as `prepareLedger` does. */
+export async function openLedgerReader(place: Pick<LedgerPlace, 'file'>): Promise<Reader> {
+  await prepareLedger(place)
+  return openReader(place.file)
+}
+
+const tell = (text: string): void => void process.stderr.write(`${text}\n`)
 
 /** The hash under which a user's rows are found. Throws when the installation's secret is not at hand: a new one would find nothing. */
 export function hashOf(place: LedgerPlace, user: string): string {

@@ -3,10 +3,8 @@ import type { Command } from 'commander'
 import type { RolloutEvent } from '../config/rolloutTypes.ts'
 import { type Replay, replay } from '../state/rollouts/replay.ts'
 import { printId } from '../store/ledgerId.ts'
-import { bringInLeftovers } from '../store/leftovers.ts'
-import { openStore } from '../store/open.ts'
 import { openRollouts } from '../store/rollouts.ts'
-import { addLedgerOptions, findLedger, type LedgerFlags } from './ledgerFile.ts'
+import { addLedgerOptions, findLedger, type LedgerFlags, openCommandStore, prepareLedger } from './ledgerFile.ts'
 import { print } from './output.ts'
 
 /** Exit code 1 when the rows lead to another decision than the one that was made. */
@@ -20,9 +18,8 @@ export function addReplayCommand(rollout: Command): void {
     .option('--json', 'print one JSON object')
     .action(async (name: string, flags: LedgerFlags & { json?: boolean }) => {
       const { file } = findLedger(flags)
-      openStore({ file, readonly: true }).close()
-      bringInLeftovers(file)
-      const store = openStore({ file, readonly: true })
+      await prepareLedger({ file })
+      const store = openCommandStore({ file, readonly: true })
       try {
         const keeper = openRollouts(store)
         const stored = keeper.list().findLast(({ definition }) => definition.name === name)

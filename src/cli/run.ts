@@ -17,6 +17,7 @@ import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
+import { describeRestore } from '../store/restore.ts'
 import { openRollouts } from '../store/rollouts.ts'
 import { openSavedAlerts, type SavedAlerts } from '../store/savedAlerts.ts'
 import { openSavedHealth, type SavedTargets } from '../store/savedHealth.ts'
@@ -106,6 +107,8 @@ export async function run(options: RunOptions): Promise<Running> {
   const turn = createTurn()
   try {
     store = openStore({ file: snapshot.ledger.file, version })
+    if (store.brokenRestore)
+      log.warn(describeRestore(store.file, store.brokenRestore), { event: 'restore', file: store.brokenRestore.kept })
     const secret = loadSecret(snapshot.dataDir, env)
     ledger = openLedger(store, {
       soon: (commit) => turn.at('commit', commit),

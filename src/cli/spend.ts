@@ -27,7 +27,7 @@ export function addSpendCommand(program: Command): void {
   }
   command.action(async ({ config, envFile, db, json, ...query }: SpendFlags) => {
     const asked = checkFlags(spendQuery, query)
-    const reader = openLedgerReader(findLedger({ config, envFile, db } as LedgerFlags))
+    const reader = await openLedgerReader(findLedger({ config, envFile, db } as LedgerFlags))
     try {
       const { by, from, to, limit, ...only } = asked
       const report = await reader.spend({ by, from, to, limit, only })

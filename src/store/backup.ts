@@ -1,9 +1,7 @@
-// Copies the database while it is in use, and puts a copy back in its place, each only when it is sound.
-import { closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+// Copies the database while it is in use, and checks whether a copy is sound.
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
-import { journalFile } from './journal.ts'
-import { takeLock } from './lock.ts'
 import { checkApplied, packageMigrations, readMigrations } from './migrate.ts'
 
 export interface BackupResult {
@@ -22,7 +20,7 @@ export async function backupTo(db: Sqlite, to: string): Promise<BackupResult> {
     throw new StoreError('backup_invalid', target, `${target} exists: a backup never overwrites a file.`)
   mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
   const aside = `${target}.part`
-  rmSync(aside, { force: true })
+  removeCopy(aside)
   try {
     await db.backup(aside, { progress: () => 0x7fffffff })
     const { bytes, requests } = checkCopy(aside, packageMigrations)
@@ -31,58 +29,23 @@ export async function backupTo(db: Sqlite, to: string): Promise<BackupResult> {
     syncFile(dirname(target))
     return { file: target, bytes, requests }
   } catch (error) {
-    for (const ending of ['', '-wal', '-shm', '-journal']) rmSync(aside + ending, { force: true })
+    removeCopy(aside)
     throw error
   }
 }
 
-/**
- * Puts a backup in the place of the database `file`. Refuses (`StoreError`) while a writer holds it, and when the backup is damaged, not
- * Turnout's, or newer than the program. What was there before is kept as `FILE.before-restore-TIME`; its path is returned.
- */
-export function restoreFrom(
-  backup: string,
-  file: string,
-  options: { migrationsDir?: string | undefined; now?: number | undefined } = {},
-): { requests: number; kept: string | undefined } {
-  const source = resolve(backup)
-  const target = resolve(file)
-  if (!existsSync(source)) throw new StoreError('backup_invalid', source, `There is no backup at ${source}.`)
-  const now = options.now ?? Date.now()
-  mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
-  const lock = takeLock(target, 'restore', now)
-  const aside = `${target}.restoring`
-  try {
-    rmSync(aside, { force: true })
-    copyFileSync(source, aside)
-    const { requests } = checkCopy(aside, options.migrationsDir ?? packageMigrations)
-    syncFile(aside)
-    const kept = setAside(target, now)
-    renameSync(aside, target)
-    syncFile(dirname(target))
-    return { requests, kept }
-  } finally {
-    for (const ending of ['', '-wal', '-shm', '-journal']) rmSync(aside + ending, { force: true })
-    lock.release()
-  }
-}
+/** Ends of the names of the files that SQLite may make of a database, its own among them. */
+export const copyParts = ['', '-wal', '-shm', '-journal'] as const
 
-/** Moves the present database away, log and journal included: beside another database they would be played into it. */
-function setAside(target: string, now: number): string | undefined {
-  if (!existsSync(target)) {
-    rmSync(journalFile(target), { force: true })
-    return undefined
-  }
-  const kept = `${target}.before-restore-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
-  for (const ending of ['-wal', '-shm', '']) {
-    if (existsSync(target + ending)) renameSync(target + ending, kept + ending)
-  }
-  if (existsSync(journalFile(target))) renameSync(journalFile(target), journalFile(kept))
-  return kept
+/** Whether anything was there. */
+export function removeCopy(file: string): boolean {
+  const parts = copyParts.map((ending) => file + ending).filter((part) => existsSync(part))
+  for (const part of parts) rmSync(part, { force: true })
+  return parts.length > 0
 }
 
 /** Opens a copy, checks it whole, and leaves it as one file without a log. */
-function checkCopy(file: string, migrationsDir: string): { bytes: number; requests: number } {
+export function checkCopy(file: string, migrationsDir: string): { bytes: number; requests: number } {
   const Database = loadDriver()
   let db: Sqlite | undefined
   try {
@@ -106,7 +69,8 @@ function checkCopy(file: string, migrationsDir: string): { bytes: number; reques
   }
 }
 
-function syncFile(file: string): void {
+/** Waits until a file, or the names in a folder, are on the disk. */
+export function syncFile(file: string): void {
   const handle = openSync(file, 'r')
   try {
     fsyncSync(handle)

@@ -34,6 +34,7 @@ export type StoreErrorCode =
   | 'newer_database'
   | 'secret'
   | 'backup_invalid'
+  | 'restore'
 
 const require = createRequire(import.meta.url)
 let loaded: SqliteConstructor | undefined

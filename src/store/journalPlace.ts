@@ -13,6 +13,9 @@ export function readJournalPlace(db: Sqlite): JournalPlace {
   return { epoch: look('journal_epoch'), offset: look('journal_offset') }
 }
 
+export const isBefore = (one: JournalPlace, other: JournalPlace): boolean =>
+  one.epoch < other.epoch || (one.epoch === other.epoch && one.offset < other.offset)
+
 /** The writer of the marks; to be called inside the transaction that writes the rows. */
 export function makePlaceWriter(db: Sqlite): (place: JournalPlace) => void {
   const write: Statement = db.prepare(

@@ -1,39 +1,75 @@
-// For who reads the ledger of a gateway that died: brings in what only its journal holds.
+// For who reads the ledger from outside of the gateway: what only the journal holds comes into the database first.
 import { rmSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { makeBatchWriter } from './batch.ts'
 import { StoreError } from './driver.ts'
 import { hasRecords, journalFile, readJournal } from './journal.ts'
-import { readJournalPlace } from './journalPlace.ts'
+import { isBefore, type JournalPlace, readJournalPlace } from './journalPlace.ts'
 import { replayJournal } from './journalReplay.ts'
-import { openStore } from './open.ts'
+import { openStore, type Store } from './open.ts'
+import type { BrokenRestore } from './restore.ts'
+
+/** A gateway takes 20 ms; more is a lock that another program holds. */
+const patience = 2_000
+const lookEvery = 5
 
 /**
- * Writes what only the journal of a dead run holds into its database, and removes it. Nothing happens where a gateway runs on the database (it
- * does so by itself, all the time) or where nothing is left. Throws `StoreError` or what SQLite throws when it cannot be written.
+ * Brings the database up to what was durable at the moment of the call: who has got a reply before it finds its row. A gateway that runs
+ * on it does so within 20 ms, and is waited for; what a dead one left is brought in here, and its journal removed. Resolves to false when
+ * some of it is still in the journal alone, because the running gateway cannot write for longer than 2 seconds.
+ * Rejects with `StoreError` or what SQLite throws when the rows of a dead run cannot be written.
+ * @param told of a restore that died, when it had to be ended for this
  */
-export function bringInLeftovers(file: string): void {
-  if (!hasRecords(journalFile(file)) || !isBehind(file)) return
+export async function catchUp(file: string, told?: (restore: BrokenRestore) => void): Promise<boolean> {
+  const end = endOfJournal(file)
+  if (!end || bringInLeftovers(file, told)) return true
+  const reader = openStore({ file, readonly: true })
   try {
-    const store = openStore({ file })
-    try {
-      // Nothing is served here: for who looks at the runs, the one that died stays the last, and its calls in flight.
-      store.db.prepare('DELETE FROM instance WHERE id = ?').run(store.instance)
-      const last = store.db.prepare('SELECT id FROM instance ORDER BY started_at DESC LIMIT 1').pluck().get()
-      replayJournal(store, makeBatchWriter(store.db, (last as string | undefined) ?? ''))
-      rmSync(journalFile(file), { force: true })
-    } finally {
-      store.close()
-    }
+    for (const until = performance.now() + patience; performance.now() < until; await pause(lookEvery))
+      if (!isBefore(readJournalPlace(reader.db), end)) return true
+  } finally {
+    reader.close()
+  }
+  // It may have died meanwhile.
+  return bringInLeftovers(file, told)
+}
+
+/**
+ * Writes what only the journal of a dead run holds into its database, and removes it. Returns false where a gateway runs on the database:
+ * it does so by itself, all the time. Throws `StoreError` or what SQLite throws when it cannot be written.
+ */
+export function bringInLeftovers(file: string, told?: (restore: BrokenRestore) => void): boolean {
+  if (!endOfJournal(file)) return true
+  let store: Store
+  try {
+    // Nothing is served here: for who looks at the runs, the one that died stays the last, and its calls in flight.
+    store = openStore({ file, offline: true })
   } catch (error) {
-    if (!(error instanceof StoreError && error.code === 'locked')) throw error
+    if (error instanceof StoreError && error.code === 'locked') return false
+    throw error
+  }
+  try {
+    if (store.brokenRestore) told?.(store.brokenRestore)
+    const last = store.db.prepare('SELECT id FROM instance ORDER BY started_at DESC LIMIT 1').pluck().get()
+    replayJournal(store, makeBatchWriter(store.db, (last as string | undefined) ?? ''))
+    rmSync(journalFile(file), { force: true })
+    return true
+  } finally {
+    store.close()
   }
 }
 
-/** Asked first without the writer's lock, which a gateway that starts just now needs. */
-function isBehind(file: string): boolean {
+/**
+ * The place behind the last record that the database has not; undefined when it has all. Asked first without the writer's lock, which a
+ * gateway that starts just now needs.
+ */
+function endOfJournal(file: string): JournalPlace | undefined {
+  if (!hasRecords(journalFile(file))) return undefined
   const store = openStore({ file, readonly: true })
   try {
-    return !readJournal(journalFile(file), readJournalPlace(store.db)).next().done
+    let end: JournalPlace | undefined
+    for (const { place } of readJournal(journalFile(file), readJournalPlace(store.db))) end = place
+    return end
   } finally {
     store.close()
   }

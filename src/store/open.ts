@@ -1,10 +1,11 @@
-// Opens the database file: folder, lock, settings, migrations, and the row that says this process runs on it.
+// Opens the database file: folder, lock, restores that died, settings, migrations, and the row that says this process runs on it.
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { takeLock, type WriterLock } from './lock.ts'
 import { checkApplied, migrate, packageMigrations, readMigrations } from './migrate.ts'
+import { type BrokenRestore, endBrokenRestore, isRestoring } from './restore.ts'
 
 export interface StoreOptions {
   /** Path of the database. Its folder is made with mode 0700 when it is missing. */
@@ -12,6 +13,11 @@ export interface StoreOptions {
   migrationsDir?: string | undefined
   /** Reads only: takes no lock, applies no migration, writes no row. Works beside a running writer. */
   readonly?: boolean | undefined
+  /**
+   * Writes, but is no run of the gateway: leaves no instance row. The newest one says which calls are in flight, since when, and what
+   * the next start goes on from.
+   */
+  offline?: boolean | undefined
   /** The program's version, for the instance row. */
   version?: string | undefined
   /** Unix milliseconds; tests inject it. */
@@ -22,8 +28,10 @@ export interface Store {
   readonly file: string
   readonly db: Sqlite
   readonly readonly: boolean
-  /** Random id of this run of the program; empty for a read-only store. */
+  /** Random id of this run of the program; empty for a read-only or offline store. */
   readonly instance: string
+  /** A restore that died, and was ended while opening. */
+  readonly brokenRestore: BrokenRestore | undefined
   /** Numbers of the migrations applied while opening. */
   readonly migrated: readonly number[]
   /** Marks the run as stopped cleanly and frees the file. Safe to call twice. */
@@ -48,20 +56,23 @@ function openWriter(file: string, options: StoreOptions): Store {
   } catch (error) {
     throw new StoreError('folder', file, `The data folder ${dirname(file)} cannot be made: ${reasonOf(error)}.`, error)
   }
-  const instance = randomBytes(8).toString('hex')
+  const instance = options.offline ? '' : randomBytes(8).toString('hex')
   const startedAt = now()
   let lock: WriterLock | undefined
   let db: Sqlite | undefined
   try {
-    lock = takeLock(file, instance, startedAt)
+    lock = takeLock(file, instance || 'command line', startedAt)
+    const brokenRestore = endBrokenRestore(file)
     // Busy wait 0: the driver's wait would sleep in the event loop. Writers retry by themselves.
     db = new Database(file, { timeout: 0 })
     applySettings(db)
     const migrated = migrate(db, file, migrations, startedAt)
-    db.prepare(
-      'INSERT INTO instance (id, pid, host, version, started_at, heartbeat_at) VALUES (@id, @pid, @host, @version, @at, @at)',
-    ).run({ id: instance, pid: process.pid, host: lock.holder.host, version: options.version ?? '', at: startedAt })
-    return makeWriter(file, db, lock, instance, migrated, now)
+    if (!options.offline) {
+      db.prepare(
+        'INSERT INTO instance (id, pid, host, version, started_at, heartbeat_at) VALUES (@id, @pid, @host, @version, @at, @at)',
+      ).run({ id: instance, pid: process.pid, host: lock.holder.host, version: options.version ?? '', at: startedAt })
+    }
+    return makeWriter(db, lock, { file, readonly: false, instance, migrated, brokenRestore }, now)
   } catch (error) {
     db?.close()
     lock?.release()
@@ -69,29 +80,18 @@ function openWriter(file: string, options: StoreOptions): Store {
   }
 }
 
-function makeWriter(
-  file: string,
-  db: Sqlite,
-  lock: WriterLock,
-  instance: string,
-  migrated: number[],
-  now: () => number,
-): Store {
+function makeWriter(db: Sqlite, lock: WriterLock, facts: Omit<Store, 'db' | 'close'>, now: () => number): Store {
   return {
-    file,
+    ...facts,
     db,
-    readonly: false,
-    instance,
-    migrated,
     close() {
       if (!db.open) return
       try {
-        db.prepare(
-          'UPDATE instance SET stopped_at = @at, heartbeat_at = max(heartbeat_at, @at) WHERE id = @instance',
-        ).run({
-          at: now(),
-          instance,
-        })
+        if (facts.instance !== '') {
+          db.prepare(
+            'UPDATE instance SET stopped_at = @at, heartbeat_at = max(heartbeat_at, @at) WHERE id = @instance',
+          ).run({ at: now(), instance: facts.instance })
+        }
       } finally {
         db.close()
         lock.release()
@@ -102,6 +102,7 @@ function makeWriter(
 
 function openReader(file: string, options: StoreOptions): Store {
   const Database = loadDriver()
+  const brokenRestore = isRestoring(file) ? endForReader(file, (options.now ?? Date.now)()) : undefined
   if (!existsSync(file)) throw new StoreError('open_failed', file, `There is no database at ${file}.`)
   let db: Sqlite | undefined
   try {
@@ -112,7 +113,22 @@ function openReader(file: string, options: StoreOptions): Store {
     throw explainOpenFailure(file, error)
   }
   const opened = db
-  return { file, db: opened, readonly: true, instance: '', migrated: [], close: () => void opened.close() }
+  const facts = { file, readonly: true, instance: '', migrated: [], brokenRestore }
+  return { ...facts, db: opened, close: () => void opened.close() }
+}
+
+/** Who only reads ends a restore, too: half of it is nothing to read. */
+function endForReader(file: string, now: number): BrokenRestore | undefined {
+  let lock: WriterLock | undefined
+  try {
+    lock = takeLock(file, 'command line', now)
+    return endBrokenRestore(file)
+  } catch (error) {
+    if (!(error instanceof StoreError && error.code === 'locked')) throw explainOpenFailure(file, error)
+    throw new StoreError('locked', file, `A backup is being put in the place of ${file} right now: try again.`, error)
+  } finally {
+    lock?.release()
+  }
 }
 
 /** Settings of the writing connection. */

@@ -1,0 +1,99 @@
+// Commands on the database of a gateway that died: none passes for a run of its own, so that all that is known of the last run stays.
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server as HttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openStore } from '../src/store/open.ts'
+import { buildTurnout } from './support/crash/build.ts'
+import { runCli, spawnServer } from './support/crash/server.ts'
+import { post } from './support/exchange.ts'
+
+const build = buildTurnout()
+let folder: string
+let config: string
+let vendor: HttpServer
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'turnout-offline-'))
+  config = join(folder, 'turnout.yaml')
+})
+afterAll(async () => {
+  vendor.closeAllConnections()
+  vendor.close()
+  await once(vendor, 'close')
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const configure = (more: object): void => {
+  const { port } = vendor.address() as AddressInfo
+  const sim = { kind: 'openai', baseUrl: `http://127.0.0.1:${port}/v1`, apiKey: 'sk-test-upstream-0123456789' }
+  const server = { port: 0 }
+  writeFileSync(config, JSON.stringify({ server, dataDir: folder, providers: { sim }, directModels: true, ...more }))
+}
+
+/** All that the database knows of runs. */
+function runs(): unknown[] {
+  const store = openStore({ file: join(folder, 'turnout.db'), readonly: true })
+  try {
+    return store.db.prepare('SELECT * FROM instance ORDER BY started_at').all()
+  } finally {
+    store.close()
+  }
+}
+
+it('no command is a run: calls of the dead gateway stay in flight until the next start settles them', async () => {
+  let asked: () => void = () => {}
+  const calls = new Promise<void>((resolve) => {
+    asked = resolve
+  })
+  // Takes calls and never answers.
+  vendor = createServer(() => asked())
+  vendor.listen(0, '127.0.0.1')
+  await once(vendor, 'listening')
+
+  // Two versions of the configuration, by two runs; the second one dies in the middle of a call.
+  configure({ log: { level: 'warn' } })
+  const first = spawnServer({ build, config, folder })
+  await first.listening
+  expect(await first.stop()).toBe(0)
+  configure({ log: { level: 'info' } })
+  const second = spawnServer({ build, config, folder })
+  const url = await second.listening
+  const body = { model: 'sim/any', messages: [{ role: 'user', content: 'Say hello' }] }
+  const lost = post(`${url}/v1/chat/completions`, body).catch(() => {})
+  await calls
+  await second.kill()
+  await lost
+
+  const before = runs()
+  expect(before).toMatchObject([{ stopped_at: expect.any(Number) }, { stopped_at: null }])
+  const cli = async (...args: string[]): Promise<string> => {
+    const { code, out, err } = await runCli(build, [...args, '--config', config], folder)
+    expect([code, err], args.join(' ')).toEqual([0, ''])
+    return out
+  }
+  const inFlight = /^ok: 0 requests, 0 upstream calls, 0 USD, 1 in flight\n$/
+  // The first one brings in what the journal holds.
+  expect(await cli('ledger', 'verify')).toMatch(inFlight)
+  expect(await cli('config', 'rollback', '1')).toBe('version 3 is version 1 again\n')
+  expect(await cli('config', 'rollback', '3')).toMatch(/^nothing changed/)
+  await cli('config', 'history')
+  await cli('config', 'diff')
+  await cli('spend')
+  await cli('ledger', 'tail', '--no-follow')
+  await cli('ledger', 'export')
+  await cli('backup', join(folder, 'copy.db'))
+  expect(await cli('ledger', 'verify')).toMatch(inFlight)
+  expect(runs()).toEqual(before)
+  expect(readdirSync(folder).filter((name) => /holder|restor/.test(name))).toEqual([])
+
+  const third = spawnServer({ build, config, folder })
+  await third.listening
+  expect(third.log()).toContain('"event":"orphans"')
+  expect(await third.stop()).toBe(0)
+  expect(runs()).toHaveLength(3)
+  expect(await cli('ledger', 'verify')).toMatch(/^ok: 1 requests, 1 upstream calls, .* 0 in flight\n$/)
+})
