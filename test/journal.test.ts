@@ -22,7 +22,7 @@ import { loadDriver, StoreError } from '../src/store/driver.ts'
 import { hasRecords, journalFile, openJournal, readJournal } from '../src/store/journal.ts'
 import { readJournalPlace } from '../src/store/journalPlace.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
-import { bringInLeftovers } from '../src/store/leftovers.ts'
+import { bringInLeftovers, catchUp } from '../src/store/leftovers.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { openReader } from '../src/store/reader.ts'
 import { restoreFrom } from '../src/store/restore.ts'
@@ -178,6 +178,69 @@ describe('a ledger that goes through it', () => {
       expect((await reader.requests()).rows).toHaveLength(i)
     }
     await reader.close()
+  })
+
+  it('makes a reader of this process wait while another program or thread holds the database', async () => {
+    const reader = openReader(file, ledger.bringIn)
+    await reader.requests()
+    const Database = loadDriver()
+    const other = new Database(file)
+    other.exec('BEGIN IMMEDIATE')
+    await makeRequests(3)
+    expect(ledger.stats.behind()).toBeGreaterThanOrEqual(3)
+    const ready = ledger.bringIn()
+    expect(ready).not.toBe(true)
+    const page = reader.requests()
+    other.exec('ROLLBACK')
+    expect((await page).rows).toHaveLength(3)
+    expect(await ready).toBe(true)
+
+    // For two seconds; a budget begins with all that was spent or not at all.
+    other.exec('BEGIN IMMEDIATE')
+    await makeRequests(1)
+    const [shown, budget] = await Promise.allSettled([
+      reader.requests(),
+      reader.budgetSpend({ from: 0, by: [], slice: 0 } as never),
+    ])
+    expect(shown).toMatchObject({ status: 'fulfilled', value: { rows: { length: 3 } } })
+    expect(budget).toMatchObject({ status: 'rejected', reason: { message: expect.stringContaining('last rows') } })
+    const late = reader.requests()
+    await reader.close()
+    other.exec('ROLLBACK')
+    other.close()
+    await expect(late).rejects.toThrow('the reader is closed')
+  })
+
+  it('makes a reader of another process wait for what was durable when it came', async () => {
+    const Database = loadDriver()
+    const other = new Database(file)
+    other.exec('BEGIN IMMEDIATE')
+    await makeRequests(3)
+    expect(count()).toBe(0)
+    const caught = catchUp(file)
+    other.exec('ROLLBACK')
+    expect(await caught).toBe(true)
+    expect(count()).toBe(3)
+    // Nothing to wait for.
+    expect(await catchUp(file)).toBe(true)
+
+    other.exec('BEGIN IMMEDIATE')
+    await makeRequests(1)
+    const dead = join(folder, 'dead')
+    expect(spawnSync('sh', ['-c', `mkdir ${dead} && cp ${file}* ${dead} && rm ${dead}/*.lock`]).status).toBe(0)
+    const copy = join(dead, 'turnout.db')
+    // A gateway that starts there, and dies before it has brought anything in.
+    const starting = new Database(`${copy}.lock`)
+    starting.exec('BEGIN EXCLUSIVE')
+    const [inTime, afterDeath] = [catchUp(file), catchUp(copy)]
+    starting.close()
+    expect(await inTime).toBe(false)
+    expect(await afterDeath).toBe(true)
+    const reader = openStore({ file: copy, readonly: true })
+    expect(reader.db.prepare('SELECT count(*) FROM request').pluck().get()).toBe(4)
+    reader.close()
+    other.exec('ROLLBACK')
+    other.close()
   })
 
   it('leaves no trace of an erased user in the file', async () => {

@@ -10,6 +10,7 @@ import { type Ledger, type LedgerOptions, openLedger } from '../src/store/ledger
 import { dayOf, firstIdOf, firstKeptId } from '../src/store/ledgerId.ts'
 import type { LedgerError } from '../src/store/ledgerRow.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { openReader } from '../src/store/reader.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow } from './support/ledgerRows.ts'
 
@@ -145,6 +146,38 @@ describe('C53 a full disk', () => {
     expect(ledger.stats.recovered).toBe(kept)
     expect(count('request')).toBe(300)
     expect(verifyLedger(store.db)).toMatchObject({ ok: true, requests: 300 })
+  })
+})
+
+describe('readers of this process', () => {
+  it('find the row of a reply that went out before its commit', async () => {
+    open({ mode: 'relaxed' })
+    const reader = openReader(store.file, ledger.bringIn)
+    for (let made = 1; made <= 3; made++) {
+      await oneRequest()
+      expect((await reader.requests()).rows).toHaveLength(made)
+    }
+    // One that is erased right after its reply does not come back.
+    const id = ledger.nextRequestId()
+    await ledger.settle(requestRow(id, { user: 'u_gone' }), [attemptRow(id)])
+    expect(await ledger.keeper.erase('u_gone')).toBe(1)
+    await reader.close()
+  })
+
+  it('find what was kept in memory as soon as there is room; until then no user is erased', async () => {
+    open({ mode: 'power' })
+    const reader = openReader(store.file, ledger.bringIn)
+    store.db.pragma(`max_page_count = ${store.db.pragma('page_count', { simple: true })}`)
+    const id = ledger.nextRequestId()
+    const tags = { long: 'x'.repeat(60_000) }
+    const settled = ledger.settle(requestRow(id, { user: 'u_kept', tags }), [attemptRow(id)])
+    expect(await outcomeOf(settled)).toBe('full, kept')
+    expect(await ledger.bringIn()).toBe(false)
+    await expect(ledger.keeper.erase('u_kept')).rejects.toThrow('cannot be written yet')
+    store.db.pragma('max_page_count = 1073741823')
+    expect((await reader.requests()).rows).toHaveLength(1)
+    expect(await ledger.keeper.erase('u_kept')).toBe(1)
+    await reader.close()
   })
 })
 

@@ -234,6 +234,18 @@ describe('killed for real', () => {
     expect((await start(kept)).ids).toEqual(old)
   })
 
+  it('the way back is a backup of what was kept: its rows are in three files', async () => {
+    const place = copyOf('old', 'back')
+    const file = join(place, 'turnout.db')
+    const kept = restoreFrom(backup, file).kept!
+    const straight = await runCli(buildTurnout(), ['restore', kept, '--db', file], place)
+    expect(straight).toMatchObject({ code: 1, err: expect.stringContaining(`Rows of ${kept} are in ${kept}-wal`) })
+    const copy = join(place, 'copy.db')
+    expect(await runCli(buildTurnout(), ['backup', copy, '--db', kept], place)).toMatchObject({ code: 0, err: '' })
+    expect(await runCli(buildTurnout(), ['restore', copy, '--db', file], place)).toMatchObject({ code: 0, err: '' })
+    expect((await start(file)).ids).toEqual(old)
+  })
+
   it('before it was decided: the next command says that nothing happened; the restore can be told again', async () => {
     const place = await killedBefore('renameSync .*turnout\\.db\\.restore\\.new ', 'undecided')
     const file = join(place, 'turnout.db')

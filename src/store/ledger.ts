@@ -10,6 +10,7 @@ import { type AttemptRow, checkIntent, checkRows, type Intent, LedgerError, type
 import { type LedgerStats, makeStats } from './ledgerStats.ts'
 import type { Store } from './open.ts'
 import { lastId, settleOrphans } from './orphans.ts'
+import { waitUntil } from './patience.ts'
 
 /**
  * `process`: a row survives the death of the process (`kill -9`) when its promise resolves. It is in SQLite or, where rows come one by one and
@@ -54,8 +55,11 @@ export interface Ledger {
   settle(request: RequestRow, attempts: readonly AttemptRow[]): Promise<void>
   /** Resolves when everything handed over so far is in SQLite or was refused; or when SQLite takes nothing: then the journal has it. */
   flush(): Promise<void>
-  /** Tries once to bring in what only the journal holds, so that a reader of the database sees every settled row. */
-  bringIn(): void
+  /**
+   * Sees to it that a reader of the database finds the row of every reply that went out. True at once as a rule; where the database is locked
+   * at the moment it is waited for, and false says that not all is there: for 2 seconds, or that SQLite takes nothing.
+   */
+  bringIn(): true | Promise<boolean>
   /** Resolves when what was handed over before is in the database; false when some of it is not, and may be written later. */
   written(): Promise<boolean>
   /** Flushes, also the rows kept after failures as far as possible, and takes no more. */
@@ -117,6 +121,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   let lockedSince = 0
   /** Pages of the write-ahead log since the last checkpoint, about. */
   let logGrown = 0
+  /** The rows kept cannot be written, and not for a lock. */
+  let isStuck = false
   let closed = false
 
   const pulse = setInterval(() => beat(), heartbeatEvery)
@@ -298,9 +304,14 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     try {
       writer.write(batch)
       lockedSince = 0
+      isStuck = false
       stats.recovered += batch.length
     } catch (error) {
-      if (!isRowFault(classifyFailure(error))) return false
+      const failure = classifyFailure(error)
+      if (!isRowFault(failure)) {
+        isStuck = failure.code !== 'locked'
+        return false
+      }
       // One of them is unfit; it must not block the others for ever.
       for (const entry of batch) writeKeptAlone(entry)
     }
@@ -344,6 +355,18 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     return new Promise((resolve, reject) => push(entry, resolve, reject))
   }
 
+  function bringIn(): true | Promise<boolean> {
+    const isHopeless = (): boolean => isStuck || closed || backlog?.trouble !== undefined
+    return closed || bringsIn() || waitUntil(bringsIn, isHopeless)
+  }
+
+  function bringsIn(): boolean {
+    if (mode === 'relaxed') while (waiting.length > 0 && busySince === 0) commitWaiting()
+    while (writeKept());
+    backlog?.bringIn()
+    return kept.length === 0 && (backlog?.size ?? 0) === 0 && (mode !== 'relaxed' || waiting.length === 0)
+  }
+
   async function flush(): Promise<void> {
     while (waiting.length > 0) {
       if (mode === 'relaxed' && !isDue && busySince === 0) commitWaiting()
@@ -362,7 +385,9 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     keeper: {
       ...keeper,
       async erase(user) {
+        await bringIn()
         await backlog?.wipe()
+        if (kept.length > 0) throw new LedgerError('io', 'Some rows cannot be written yet, of that user maybe.')
         return keeper.erase(user)
       },
     },
@@ -386,7 +411,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
         )
       }),
     flush,
-    bringIn: () => backlog?.bringIn(),
+    bringIn,
     async close() {
       if (closed) return
       closed = true

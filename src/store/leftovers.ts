@@ -1,17 +1,13 @@
 // For who reads the ledger from outside of the gateway: what only the journal holds comes into the database first.
 import { rmSync } from 'node:fs'
-import { setTimeout as pause } from 'node:timers/promises'
 import { makeBatchWriter } from './batch.ts'
 import { StoreError } from './driver.ts'
 import { hasRecords, journalFile, readJournal } from './journal.ts'
 import { isBefore, type JournalPlace, readJournalPlace } from './journalPlace.ts'
 import { replayJournal } from './journalReplay.ts'
 import { openStore, type Store } from './open.ts'
+import { waitUntil } from './patience.ts'
 import type { BrokenRestore } from './restore.ts'
-
-/** A gateway takes 20 ms; more is a lock that another program holds. */
-const patience = 2_000
-const lookEvery = 5
 
 /**
  * Brings the database up to what was durable at the moment of the call: who has got a reply before it finds its row. A gateway that runs
@@ -25,8 +21,7 @@ export async function catchUp(file: string, told?: (restore: BrokenRestore) => v
   if (!end || bringInLeftovers(file, told)) return true
   const reader = openStore({ file, readonly: true })
   try {
-    for (const until = performance.now() + patience; performance.now() < until; await pause(lookEvery))
-      if (!isBefore(readJournalPlace(reader.db), end)) return true
+    if (await waitUntil(() => !isBefore(readJournalPlace(reader.db), end))) return true
   } finally {
     reader.close()
   }

@@ -68,15 +68,27 @@ const overlap = 5000
 const longest = 600_000
 
 /**
- * Opens a reader on a database file; the thread starts with the first question. The file must exist. `before` is called before each question:
- * who writes the ledger in this process brings in what waits.
+ * Opens a reader on a database file; the thread starts with the first question. The file must exist. `before` is asked before each question:
+ * who writes the ledger in this process brings in what waits, and says whether all is there. Where it is not, the newest rows are missing in
+ * what is read: shown as it is, but no budget begins with less than was spent.
  */
-export function openReader(file: string, before: () => void = () => {}): Reader {
+export function openReader(file: string, before: () => true | Promise<boolean> = () => true): Reader {
   let remote: Remote | undefined
-  const ask = (question: Record<string, unknown>): Promise<unknown> => {
-    before()
+  let closings = 0
+  const send = (question: Record<string, unknown>): Promise<unknown> => {
     if (!remote || remote.ended) remote = makeRemote(startThread('readerWorker', { file }))
     return remote.ask(question)
+  }
+  const ask = (question: Record<string, unknown>): Promise<unknown> => {
+    const ready = before()
+    if (ready === true) return send(question)
+    const asked = closings
+    return ready.then((isAllIn) => {
+      if (closings !== asked) throw new Error('the reader is closed')
+      if (!isAllIn && question.verb === 'budgetSpend')
+        throw new Error('the last rows of the ledger cannot be written yet')
+      return send(question)
+    })
   }
 
   async function* tail(options: {
@@ -138,6 +150,7 @@ export function openReader(file: string, before: () => void = () => {}): Reader 
     verify: () => ask({ verb: 'verify' }) as Promise<Verification>,
     backup: (to) => ask({ verb: 'backup', to }) as Promise<BackupResult>,
     async close() {
+      closings++
       await remote?.close()
       remote = undefined
     },

@@ -1,5 +1,5 @@
 // Puts a backup in the place of the database so that a death at any moment leaves the one or the other, whole.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { checkCopy, copyParts, removeCopy, syncFile } from './backup.ts'
 import { StoreError } from './driver.ts'
@@ -48,6 +48,17 @@ export function restoreFrom(
   const source = resolve(backup)
   const target = resolve(file)
   if (!existsSync(source)) throw new StoreError('backup_invalid', source, `There is no backup at ${source}.`)
+  // A backup is one file. Without these a database that was not closed lacks its newest rows.
+  const beside = [`${source}-wal`, journalFile(source)].find(
+    (part) => (statSync(part, { throwIfNoEntry: false })?.size ?? 0) > 16,
+  )
+  if (beside !== undefined) {
+    throw new StoreError(
+      'backup_invalid',
+      source,
+      `Rows of ${source} are in ${beside}: it is in use or was not closed. Restore a backup of it (turnout backup --db ${source} FILE).`,
+    )
+  }
   const now = options.now ?? Date.now()
   mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
   const lock = takeLock(target, 'restore', now)
