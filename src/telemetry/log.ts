@@ -2,6 +2,7 @@
 import { mkdirSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Logger, pino } from 'pino'
+import { boundQueue, type Destination, type Held, type LogQueue } from './logQueue.ts'
 import { prettyLine } from './prettyLine.ts'
 import { cut, longestLine, type RequestLine, writeRequest } from './requestLine.ts'
 
@@ -14,6 +15,8 @@ export interface LogOptions {
   file?: string | undefined
   /** For human eyes in place of JSON. Standard output only. */
   pretty?: boolean | undefined
+  /** Bytes of lines that may wait to be written, 8 MB unless given. */
+  mostWaiting?: number | undefined
 }
 
 /** What may be said besides. Anything else that is handed in is not copied. */
@@ -53,9 +56,11 @@ export interface Log {
   /** One line, level info. */
   request(line: RequestLine): void
   level: string
-  /** Writes that failed (disk full): the lines may be lost, the gateway runs on. */
+  /** Writes that failed (disk full) and are tried again; the gateway runs on. */
   readonly failures: number
-  /** Resolves when everything said so far is handed to the operating system. */
+  /** Lines that were dropped because too many waited to be written. */
+  readonly dropped: number
+  /** Resolves when everything said so far is handed to the operating system, or when a write has failed, or a reader stands still for 5 seconds. */
   flush(): Promise<void>
 }
 
@@ -84,8 +89,11 @@ const factFields = [
   'ms',
 ] as const satisfies readonly (keyof Facts)[]
 
+const MOST_WAITING = 8 * 1024 * 1024
+
 /**
- * Lines are buffered and written in the background; the rest is written when the process exits.
+ * Lines are buffered and written in the background; the rest is written when the process exits. Nobody ever waits for the log: lines that
+ * cannot be written are kept up to a number of bytes, then dropped, which is said in a line of its own when it works again.
  * Throws when `file` cannot be opened: an operator who asked for a file must learn at start that there is none.
  */
 export function createLog(options: LogOptions): Log {
@@ -99,9 +107,13 @@ export function createLog(options: LogOptions): Log {
     contentMode: 'buffer',
   } as Parameters<typeof pino.destination>[0])
   destination.flushSync = () => writeRest(destination)
+  const queue = boundQueue(destination, options.mostWaiting ?? MOST_WAITING, (count) =>
+    log.warn('lines are missing here: the log could not be written', { event: 'log', count }),
+  )
   const full = options.file === undefined ? FULL.pipe : FULL.file
   const lines = gatherLines(destination, full, options.pretty ? prettyLine : undefined)
-  return makeLog(pino(settings(options.level), { write: lines.say }), destination, lines)
+  const log = makeLog(pino(settings(options.level), { write: lines.say }), destination, lines, queue)
+  return log
 }
 
 function openFile(file: string): number {
@@ -128,9 +140,7 @@ function isoTime(moment: number): string {
   return lastText
 }
 
-type Destination = ReturnType<typeof pino.destination>
-
-function makeLog(logger: Logger, destination: Destination, lines: Lines): Log {
+function makeLog(logger: Logger, destination: Destination, lines: Lines, queue: LogQueue): Log {
   let failures = 0
   // A log that cannot be written (disk full) must not end the gateway; the number of failures is shown instead.
   destination.on('error', () => failures++)
@@ -155,12 +165,18 @@ function makeLog(logger: Logger, destination: Destination, lines: Lines): Log {
     get failures() {
       return failures
     },
+    get dropped() {
+      return queue.dropped
+    },
     flush: () => {
       lines.handOver()
-      return new Promise((resolve, reject) => {
-        // Flushing ends in an fsync, which pipes and terminals do not know.
-        const unknown = (error: NodeJS.ErrnoException): boolean => error.code === 'EINVAL' || error.code === 'ENOTSUP'
-        destination.flush((error) => (error && !unknown(error) ? reject(error) : resolve()))
+      return new Promise((resolve) => {
+        const timer = setTimeout(resolve, PATIENCE)
+        // Flushing ends in an fsync, which pipes and terminals do not know; and what cannot be written is tried again at the end of the process.
+        destination.flush(() => {
+          clearTimeout(timer)
+          resolve()
+        })
       })
     },
   }
@@ -248,17 +264,7 @@ function gatherLines(destination: Destination, full: number, show: ((line: strin
   }
 }
 
-/** What sonic-boom has not written; not in its types. */
-interface Held {
-  fd: number
-  /** `_writingBuf` is with a thread, which ends its work before the process does. */
-  _writing: boolean
-  _writingBuf: Buffer
-  _bufs: Buffer[][]
-  _lens: number[]
-}
-
-/** Milliseconds that a reader may take nothing while the process ends. */
+/** Milliseconds that a reader may take nothing when the log is flushed, and while the process ends. */
 const PATIENCE = 5_000
 
 /**

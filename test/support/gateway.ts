@@ -51,6 +51,7 @@ export async function startGateway(
     },
     level: 'info',
     failures: 0,
+    dropped: 0,
     flush: async () => {},
   }
   const metrics = createMetrics()
