@@ -71,6 +71,7 @@ describe('a gateway that has just started', () => {
     'turnout_ledger_failures_total{kind="full"}',
     'turnout_ledger_lost_total',
     'turnout_log_failures_total',
+    'turnout_log_dropped_lines_total',
   ])('shows 0 for %s', (name) => {
     expect(series.get(name)).toBe(0)
   })

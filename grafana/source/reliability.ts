@@ -356,7 +356,7 @@ export const reliability: Dashboard = {
         {
           title: 'Orphans, and lines lost by the log',
           description:
-            'Calls of a run that died, settled by estimate at the last start; and failed writes of the log in an hour. Orphans: the process was killed. Log: its disk or pipe.',
+            'Calls of a run that died, settled by estimate at the last start; failed writes and dropped lines of the log in an hour. Orphans: the process was killed. Log: its disk or pipe.',
           unit: 'short',
           width: 8,
           thresholds: ['green', [1, 'yellow']],
@@ -365,6 +365,10 @@ export const reliability: Dashboard = {
             {
               expr: `sum by (instance) (increase(turnout_log_failures_total{${where}}[1h]))`,
               legend: '{{instance}} log',
+            },
+            {
+              expr: `sum by (instance) (increase(turnout_log_dropped_lines_total{${where}}[1h]))`,
+              legend: '{{instance}} lines dropped',
             },
           ],
         },

@@ -13,7 +13,7 @@ export interface LiveParts {
   snapshot(): Snapshot
   readonly health: Health
   readonly pools: Pools
-  readonly log: Pick<Log, 'failures'>
+  readonly log: Pick<Log, 'failures' | 'dropped'>
 }
 
 /** Call once. Only configured targets and routes are shown: names that clients choose have breakers too. */
@@ -40,6 +40,7 @@ export function showLive(metrics: Metrics, { snapshot, health, pools, log }: Liv
   metrics.gauge('bypass', () => [{ labels: {}, value: snapshot().bypass ? 1 : 0 }])
   metrics.gauge('connections', () => connections(pools))
   metrics.gauge('logFailures', () => [{ labels: {}, value: log.failures }])
+  metrics.gauge('logDropped', () => [{ labels: {}, value: log.dropped }])
 }
 
 /** Pools of one origin that differ in their timeout are one to whoever looks at sockets. */

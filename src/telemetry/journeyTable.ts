@@ -244,7 +244,14 @@ export const journeyMetrics = {
   logFailures: {
     kind: 'counter',
     name: 'turnout_log_failures_total',
-    help: 'Writes of the log that failed: their lines are lost.',
+    help: 'Writes of the log that failed. They are tried again.',
+    labels: [],
+    read: true,
+  },
+  logDropped: {
+    kind: 'counter',
+    name: 'turnout_log_dropped_lines_total',
+    help: 'Lines of the log that were dropped, because 8 MB of lines waited to be written.',
     labels: [],
     read: true,
   },
