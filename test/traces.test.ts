@@ -1,8 +1,17 @@
 // Traces: ids from and to others, what is kept, spans at a real collector, the timeline, and no secret or prompt in any of it.
 import { spawnSync } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { renderWaterfall } from '../src/cli/trace.ts'
 import { beginTrace, readTraceparent, requestIn, spanOf, writeTraceparent } from '../src/telemetry/trace/context.ts'
+import type { SpanFacts } from '../src/telemetry/trace/exporter.ts'
+import { post } from './support/exchange.ts'
+import { startGateway, upstreamAt } from './support/gateway.ts'
 import { type OtlpReceiver, startOtlpReceiver } from './support/otlpReceiver.ts'
 import { adminKey, type Scene, startScene } from './support/scene.ts'
 import { runTurnout } from './support/turnoutProcess.ts'
@@ -59,6 +68,61 @@ describe('W3C trace context', () => {
 })
 
 const prompt = 'the planted prompt about purple elephants'
+
+describe('traces that wait for their collector', () => {
+  it('hold nothing of the requests but names and numbers', async () => {
+    setFlagsFromString('--expose-gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    // What a call holds, its body among it, hangs on its request, which Node shows here.
+    const requests: WeakRef<object>[] = []
+    const seen = (message: unknown): void => {
+      const { request } = message as { request: IncomingMessage }
+      if (request.headers['x-seen']) requests.push(new WeakRef(request))
+    }
+    const gone = (): number => {
+      collectGarbage()
+      return requests.filter((request) => request.deref() === undefined).length
+    }
+    const choices = [{ index: 0, message: { role: 'assistant', content: 'Hi.' }, finish_reason: 'stop' }]
+    const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 }
+    const answer = { id: 'chatcmpl-1', object: 'chat.completion', created: 1, model: 'gpt-4o', choices, usage }
+    const vendor = createServer((req, res) => {
+      req
+        .resume()
+        .on('end', () => res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer)))
+    }).listen(0, '127.0.0.1')
+    await once(vendor, 'listening')
+    const waiting: (() => readonly SpanFacts[])[] = []
+    const gateway = await startGateway(
+      {
+        providers: { vendor: upstreamAt(`http://127.0.0.1:${(vendor.address() as AddressInfo).port}`) },
+        routes: { chat: 'vendor/gpt-4o' },
+        trace: { sample: 1 },
+      },
+      { exporter: { push: (spans) => void waiting.push(spans), close: async () => {} } },
+    )
+    subscribe('http.server.request.start', seen)
+    try {
+      const messages = [{ role: 'user', content: prompt }]
+      for (let n = 0; n < 40; n++) {
+        const body = { model: 'chat', messages, user: 'alice' }
+        expect((await post(`${gateway.url}/v1/chat/completions`, body, { 'x-seen': '1' })).status).toBe(200)
+      }
+      expect([requests.length, waiting.length]).toEqual([40, 40])
+      // Connections keep their last one.
+      await expect.poll(gone).toBeGreaterThanOrEqual(30)
+      const [request, attempt, ...more] = waiting.at(-1)!()
+      expect(more).toEqual([])
+      expect(request).toMatchObject({ name: 'chat chat', attributes: { 'turnout.outcome': 'ok' } })
+      expect(attempt).toMatchObject({ name: 'chat gpt-4o', attributes: { 'gen_ai.response.id': 'chatcmpl-1' } })
+    } finally {
+      unsubscribe('http.server.request.start', seen)
+      await gateway.close()
+      vendor.close()
+      await once(vendor, 'close')
+    }
+  })
+})
 
 describe('a gateway with a collector', () => {
   let scene: Scene

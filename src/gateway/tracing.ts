@@ -4,7 +4,7 @@ import type { TraceRow } from '../store/ledgerRow.ts'
 import { spanOf, type TraceContext, writeTraceparent } from '../telemetry/trace/context.ts'
 import type { Attribute, SpanExporter, SpanFacts } from '../telemetry/trace/exporter.ts'
 import { names, providerName } from '../telemetry/trace/names.ts'
-import { outputTokens, promptTokens } from './bill.ts'
+import { type Bill, outputTokens, promptTokens } from './bill.ts'
 import { type Attempt, type Call, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
 
@@ -33,53 +33,127 @@ export function keptTrace(call: Call, now: number): TraceRow | undefined {
 const wentWrong = ({ outcome, status }: Call): boolean =>
   outcome === 'failed' || outcome === 'partial' || outcome === undefined || status >= 500
 
-/** Hands the spans of a kept trace over. They are made when the exporter has time: a settled call does not change any more. */
-export function exportTrace(
-  call: Call,
-  now: number,
-  exporter: SpanExporter,
-  pseudonym: ((user: string) => string | undefined) | undefined,
-): void {
-  const { trace } = call
-  if (!trace) return
-  // The clock of the spans is monotonic, from the moment at which this request is told.
-  const offset = Date.now() - now
-  exporter.push(() => spansOf(call, trace, now, offset, pseudonym))
+/**
+ * Hands a kept trace over. Its spans are made when the exporter has time; until then, which may be long where the collector is slow, it
+ * holds names and numbers and nothing of the bodies.
+ */
+export function exportTrace(call: Call, now: number, exporter: SpanExporter, pseudonym: Pseudonym | undefined): void {
+  if (call.trace) exporter.push(later(factsOf(call, call.trace, now), pseudonym))
 }
 
-function spansOf(
-  call: Call,
-  trace: TraceContext,
-  now: number,
-  offset: number,
-  pseudonym: ((user: string) => string | undefined) | undefined,
-): SpanFacts[] {
+type Pseudonym = (user: string) => string | undefined
+
+/** Made here, where no call is in sight that it could hold. */
+const later = (facts: TraceFacts, pseudonym: Pseudonym | undefined) => (): SpanFacts[] => spansOf(facts, pseudonym)
+
+/** What spans say, taken out of a settled call. Times are milliseconds of the monotonic clock. */
+interface TraceFacts extends Pick<Call, 'number' | 'id' | 'outcome' | 'startedAt' | 'firstTokenAt'> {
+  readonly trace: TraceContext
+  readonly endedAt: number
+  /** Between the monotonic clock and the one of the day, at the moment at which this request is told. */
+  readonly offset: number
+  readonly failed: boolean
+  readonly user: string | undefined
+  readonly route: string | undefined
+  readonly key: string | undefined
+  readonly team: string | undefined
+  readonly dialect: string
+  readonly stream: boolean | undefined
+  readonly status: number | undefined
+  readonly error: string | undefined
+  readonly config: number
+  readonly rollout: string | undefined
+  readonly arm: string | undefined
+  readonly attempts: readonly AttemptFacts[]
+}
+
+interface AttemptFacts
+  extends Pick<
+    Attempt,
+    'n' | 'target' | 'model' | 'reason' | 'lane' | 'startedAt' | 'endedAt' | 'firstTokenAt' | 'status'
+  > {
+  readonly fault: string | undefined
+  readonly served: string | undefined
+  readonly reply: string | undefined
+  readonly finish: string | undefined
+  readonly bill: Bill | undefined
+}
+
+function factsOf(call: Call, trace: TraceContext, now: number): TraceFacts {
+  const { error, key, assigned } = call
+  return {
+    number: call.number,
+    id: call.id,
+    outcome: call.outcome,
+    startedAt: call.startedAt,
+    firstTokenAt: call.firstTokenAt,
+    trace,
+    endedAt: now,
+    offset: Date.now() - now,
+    failed: wentWrong(call),
+    user: userOf(call),
+    route: call.route?.name,
+    key: key?.name,
+    team: key?.team,
+    dialect: call.dialect.name,
+    stream: call.inspected?.ask.stream,
+    status: call.gone ? undefined : call.status,
+    error: error === undefined ? undefined : 'kind' in error ? error.kind : error.code,
+    config: call.snapshot.version,
+    rollout: assigned?.live.name,
+    arm: assigned?.arm,
+    attempts: call.attempts.map(attemptFacts),
+  }
+}
+
+function attemptFacts(attempt: Attempt): AttemptFacts {
+  const { n, target, model, reason, lane, startedAt, endedAt, firstTokenAt, status, fault, facts, bill } = attempt
+  return {
+    n,
+    target,
+    model,
+    reason,
+    lane,
+    startedAt,
+    endedAt,
+    firstTokenAt,
+    status,
+    // The fault itself may hold what the upstream said.
+    fault: fault?.kind,
+    served: facts?.model,
+    reply: facts?.id,
+    finish: facts?.finish,
+    bill,
+  }
+}
+
+function spansOf(facts: TraceFacts, pseudonym: Pseudonym | undefined): SpanFacts[] {
+  const { trace, offset, user, endedAt } = facts
   const base = { traceId: trace.traceId, state: trace.state, sampled: trace.sampled }
-  const root = spanOf(call.number)
-  const user = userOf(call)
+  const root = spanOf(facts.number)
   const request: SpanFacts = {
     ...base,
-    name: `chat ${call.route?.name ?? 'unknown'}`,
+    name: `chat ${facts.route ?? 'unknown'}`,
     kind: 'server',
     spanId: root,
     parent: trace.parent,
-    start: call.startedAt + offset,
-    end: now + offset,
-    failed: wentWrong(call),
+    start: facts.startedAt + offset,
+    end: endedAt + offset,
+    failed: facts.failed,
     attributes: {
-      ...requestAttributes(call),
+      ...requestAttributes(facts),
       [names.user]: user === undefined ? undefined : pseudonym?.(user),
     },
   }
-  const attempts = call.attempts.map(
+  const attempts = facts.attempts.map(
     (attempt): SpanFacts => ({
       ...base,
       name: `chat ${attempt.model}`,
       kind: 'client',
-      spanId: spanOf(attemptId(call.number, attempt.n)),
+      spanId: spanOf(attemptId(facts.number, attempt.n)),
       parent: root,
       start: attempt.startedAt + offset,
-      end: (attempt.endedAt ?? now) + offset,
+      end: (attempt.endedAt ?? endedAt) + offset,
       failed: attempt.fault !== undefined,
       attributes: attemptAttributes(attempt),
     }),
@@ -87,42 +161,41 @@ function spansOf(
   return [request, ...attempts]
 }
 
-function requestAttributes(call: Call): Record<string, Attribute | undefined> {
-  const { error } = call
+function requestAttributes(facts: TraceFacts): Record<string, Attribute | undefined> {
   return {
     [names.operation]: 'chat',
-    [names.request]: call.id,
-    [names.route]: call.route?.name,
-    [names.key]: call.key?.name,
-    [names.team]: call.key?.team,
-    [names.dialect]: call.dialect.name,
-    [names.stream]: call.inspected?.ask.stream,
-    [names.outcome]: call.outcome ?? 'failed',
-    [names.status]: call.gone ? undefined : call.status,
-    [names.errorType]: error === undefined ? undefined : 'kind' in error ? error.kind : error.code,
-    [names.config]: call.snapshot.version,
-    [names.rollout]: call.assigned?.live.name,
-    [names.arm]: call.assigned?.arm,
-    [names.firstToken]: call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt,
+    [names.request]: facts.id,
+    [names.route]: facts.route,
+    [names.key]: facts.key,
+    [names.team]: facts.team,
+    [names.dialect]: facts.dialect,
+    [names.stream]: facts.stream,
+    [names.outcome]: facts.outcome ?? 'failed',
+    [names.status]: facts.status,
+    [names.errorType]: facts.error,
+    [names.config]: facts.config,
+    [names.rollout]: facts.rollout,
+    [names.arm]: facts.arm,
+    [names.firstToken]: facts.firstTokenAt === undefined ? undefined : facts.firstTokenAt - facts.startedAt,
   }
 }
 
-function attemptAttributes(attempt: Attempt): Record<string, Attribute | undefined> {
-  const { target, facts, fault, bill } = attempt
+function attemptAttributes(attempt: AttemptFacts): Record<string, Attribute | undefined> {
+  const { target, bill } = attempt
   const usage = bill?.usage
   return {
     [names.operation]: 'chat',
     [names.provider]: providerName(target.provider.kind.name),
     [names.requestModel]: attempt.model,
-    [names.responseModel]: vendorName(facts?.model),
-    [names.responseId]: vendorName(facts?.id),
-    [names.finishReasons]: facts?.finish === undefined ? undefined : [facts.finish],
+    [names.responseModel]: vendorName(attempt.served),
+    [names.responseId]: vendorName(attempt.reply),
+    [names.finishReasons]: attempt.finish === undefined ? undefined : [attempt.finish],
     [names.inputTokens]: usage && promptTokens(usage),
     [names.outputTokens]: usage && outputTokens(usage),
     [names.cacheReadTokens]: usage?.cacheRead,
     [names.cacheWriteTokens]: usage && usage.cacheWrite5m + usage.cacheWrite1h,
     [names.cost]: bill?.nanoUsd ?? undefined,
-    [names.errorType]: fault?.kind,
+    [names.errorType]: attempt.fault,
     [names.status]: attempt.status,
     [names.serverAddress]: new URL(target.provider.origin).hostname,
     [names.target]: target.id,

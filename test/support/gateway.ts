@@ -25,6 +25,8 @@ export interface GatewayOptions {
   random?: TurnoutOptions['random']
   /** A ledger to write to; without one nothing is recorded. And who wants to be told of breakers. */
   books?: Pick<TurnoutOptions, 'ledger' | 'hashUser' | 'reader' | 'keyring' | 'onTransition'>
+  /** Where spans of kept traces go. */
+  exporter?: TurnoutOptions['exporter']
 }
 
 /** @param config the document of a `turnout.yaml`; the port is chosen by the system */
@@ -66,6 +68,7 @@ export async function startGateway(
     ...(options.clock ? { clock: options.clock } : {}),
     ...(options.random ? { random: options.random } : {}),
     ...options.books,
+    exporter: options.exporter,
   })
   const listening = await turnout.listen()
   return {

@@ -22,7 +22,7 @@ export interface SpanFacts {
 }
 
 export interface SpanExporter {
-  /** Makes the spans of one request, when there is time for it. Never throws, never waits. */
+  /** Makes the spans of one request, when there is time for it. Never throws, never waits. Holds `spans` for so long: it should hold little. */
   push(spans: () => readonly SpanFacts[]): void
   /** Sends what is left, for at most two seconds. */
   close(): Promise<void>
