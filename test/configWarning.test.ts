@@ -83,7 +83,7 @@ describe('warnings', () => {
       '3 providers.anthropic: no target uses this provider',
       '6 targets.u: no route and no rollout uses this target',
     ])
-    const tried = `${text}rollouts: { v: { route: r, canary: u, steps: [{ setWeight: 5 }] } }\n`
+    const tried = `${text}rollouts: { v: { route: r, canary: u, steps: [{ setWeight: 100 }] } }\n`
     expect(warningsOf(tried).filter((line) => line.includes('targets.u'))).toEqual([])
     expect(warningsOf(`directModels: true\n${text}`).some((line) => line.includes('uses this provider'))).toBe(false)
   })

@@ -27,11 +27,22 @@ const done = async (...args: string[]): Promise<string> => {
 
 it('create makes a draft of a file', async () => {
   const file = join(gateway.folder, 'two.yaml')
-  writeFileSync(file, 'route: single\ncanary: sim/sim-fast\nsteps:\n  - setWeight: 5\n')
+  writeFileSync(file, 'route: single\ncanary: sim/sim-fast\nsteps:\n  - setWeight: 5\n  - pause: { approval: true }\n')
   expect(await done('create', 'two', '--from', file, '--reason', 'to be tried')).toBe('two: draft at 0 %\n')
   const wrong = await rollout('create', 'three', '--from', join(gateway.folder, 'nowhere.yaml'))
   expect([wrong.code, wrong.out]).toEqual([1, ''])
 }, 300_000)
+
+it.each(['[{ setWeight: 5 }]', '[{ setWeight: 5 }, { pause: { duration: 1h } }, { setWeight: 50 }]'])(
+  'steps that end below 100 %% would give the canary everything as soon as they begin to, and are refused: %s',
+  async (steps) => {
+    const file = join(gateway.folder, 'rash.yaml')
+    writeFileSync(file, `route: single\ncanary: sim/sim-fast\nsteps: ${steps}\n`)
+    const { code, err } = await rollout('create', 'rash', '--from', file)
+    expect([code, err]).toEqual([1, expect.stringMatching(/steps\[[02]\].* put a `pause` after it, or set 100/)])
+  },
+  300_000,
+)
 
 it('verbs act once for a key, and only at the revision that is named', async () => {
   const stale = await rollout('start', 'move', '--if-revision', '7')

@@ -218,7 +218,7 @@ describe('a command that comes twice', () => {
 
   it('over a restart, and over an end between the change and its answer', async () => {
     gateway = await startRollout(ways)
-    const made = { name: 'two', rollout: { route: 'single', canary: 'sim/sim-fast', steps: [{ setWeight: 5 }] } }
+    const made = { name: 'two', rollout: { route: 'single', canary: 'sim/sim-fast', steps: [{ setWeight: 100 }] } }
     const key = { 'idempotency-key': 'make' }
     const first = await post('/rollouts', made, key)
     expect(first.status, first.text).toBe(200)

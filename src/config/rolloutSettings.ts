@@ -142,6 +142,13 @@ function buildCourse(steps: RolloutFields['steps'], path: Path, report: Report):
           },
   )
   if (built[0]?.kind === 'wait') report([...path, 'steps', 0], 'the first step has to set a weight')
+  const last = built.at(-1)
+  // After the last step a rollout is completed: who means to stay at 5 % would have 100 % in the same moment.
+  if (last?.kind === 'weight' && last.ppm < million)
+    report(
+      [...path, 'steps', built.length - 1],
+      'put a `pause` after it, or set 100: after the last step the canary gets everything at once',
+    )
   return { steps: built, open: false }
 }
 

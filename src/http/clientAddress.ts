@@ -26,7 +26,7 @@ export function clientAddress(req: IncomingMessage, isTrusted: IsTrusted): strin
   let address = plain(req.socket.remoteAddress ?? '')
   if (!isTrusted(address)) return address
   const header = req.headers['x-forwarded-for']
-  const told = (typeof header === 'string' ? header : '').split(',').map((part) => plain(part.trim()))
+  const told = (typeof header === 'string' ? header : '').split(',').map((part) => plain(withoutPort(part.trim())))
   while (isTrusted(address)) {
     const next = told.pop()
     if (next === undefined || isIP(next) === 0) break
@@ -38,4 +38,9 @@ export function clientAddress(req: IncomingMessage, isTrusted: IsTrusted): strin
 /** `::ffff:10.0.0.1` is 10.0.0.1. */
 function plain(address: string): string {
   return address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address
+}
+
+/** Some balancers tell the port as well: `203.0.113.5:4711`, `[2001:db8::1]:4711` (Azure's Application Gateway does). */
+function withoutPort(told: string): string {
+  return /^(?:\[([0-9a-f:.]+)\]|([\d.]+))(?::\d{1,5})?$/i.exec(told)?.slice(1).find(Boolean) ?? told
 }
