@@ -34,7 +34,7 @@ it('create makes a draft of a file', async () => {
 }, 300_000)
 
 it.each(['[{ setWeight: 5 }]', '[{ setWeight: 5 }, { pause: { duration: 1h } }, { setWeight: 50 }]'])(
-  'steps that end below 100 %% would give the canary everything as soon as they begin to, and are refused: %s',
+  'steps that end with a part would give the canary everything in the same moment, and are refused: %s',
   async (steps) => {
     const file = join(gateway.folder, 'rash.yaml')
     writeFileSync(file, `route: single\ncanary: sim/sim-fast\nsteps: ${steps}\n`)

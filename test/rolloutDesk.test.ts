@@ -15,7 +15,7 @@ const ways = `${request}${calm}    steps:
       - { setWeight: 10 }
       - { pause: { duration: 1h } }
       - { setWeight: 40 }
-      - { pause: { approval: true, minRequests: 0 } }
+      - { pause: { duration: 1h, approval: true, minRequests: 0 } }
 `
 const live = () => gateway.running.turnout.rollouts!.find('move')!
 const post = (path: string, body: object, headers: Record<string, string> = {}, who: 'operator' | 'admin' = 'admin') =>
