@@ -182,6 +182,22 @@ it.each(['stopped', 'killed'])(
   300_000,
 )
 
+it('what the rows have found is in force before the first request, where the abort was not stored', async () => {
+  gateway = await startRollout(`    assign: { unit: request }\n${steps}`)
+  gateway.script('canary', { fault: { kind: 'status', status: 401 } })
+  await gateway.verb('start')
+  const rollouts = gateway.running.turnout.rollouts!
+  rollouts.change = () => Promise.reject(new Error('the database takes nothing'))
+  const live = rollouts.find('move')!
+  await gateway.drive((replies) => live.halted && replies.length > 5, { clients: 1 })
+  await gateway.restart()
+  const again = gateway.running.turnout.rollouts!
+  expect([again.find('move')!.halted, again.find('move')!.weightPpm]).toEqual([true, 0])
+  await again.settled()
+  const reason = expect.stringMatching(/^3 first attempts on the canary in a row failed with auth_failed, /)
+  expect(again.find('move')!.state).toMatchObject({ phase: 'rolled_back', cause: 'hard', reason })
+}, 300_000)
+
 it('a decision can be recomputed from the rows', async () => {
   gateway = await startRollout(
     '    assign: { unit: request }\n    guards: { dryRun: [ttft, latency] }\n    steps: [ { setWeight: 30 }, { pause: { duration: 1h } } ]\n',

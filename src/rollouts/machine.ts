@@ -142,7 +142,7 @@ const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
   promote: ['stepping', 'paused', 'awaiting'],
   approve: ['awaiting'],
   // Also where it has been aborted already: several may find the same harm, and all are right.
-  abort: ['draft', 'stepping', 'paused', 'awaiting', 'rolled_back'],
+  abort: ['draft', 'stepping', 'paused', 'awaiting', 'stopped', 'rolled_back'],
   retry: ['rolled_back', 'stopped'],
   undo: ['completed'],
   stop: ['stepping', 'paused', 'awaiting', 'stopped'],
@@ -272,8 +272,10 @@ function refusalOf(verb: Verb, phase: Phase): string {
   const hint =
     verb === 'start' && phase === 'rolled_back'
       ? " It was rolled back: 'retry' tries again, with new evidence."
-      : verb === 'resume' && phase === 'awaiting'
-        ? " It waits for 'approve'."
-        : ''
+      : verb === 'abort'
+        ? " 'undo' takes it back."
+        : verb === 'resume' && phase === 'awaiting'
+          ? " It waits for 'approve'."
+          : ''
   return `'${verb}' is for rollouts that are ${from}; this one is '${phase}'.${hint}`
 }

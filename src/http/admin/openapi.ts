@@ -91,7 +91,7 @@ const headers = {
 } as const
 
 /** What else is refused because of them. */
-const statuses = { 'if-match': [412], 'idempotency-key': [422] } as const
+const statuses = { 'if-match': [412], 'idempotency-key': [409, 422] } as const
 
 function schemaOf(schema: z.ZodType): Record<string, unknown> {
   const { $schema: _, ...made } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })

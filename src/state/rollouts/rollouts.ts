@@ -31,7 +31,7 @@ import { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
 import { specHashOf } from './spec.ts'
-import { stageAt } from './stage.ts'
+import { shareBefore, stageAt } from './stage.ts'
 import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
 import { baseOf, isReachable, Traffic } from './traffic.ts'
 import type { Trial } from './trial.ts'
@@ -198,6 +198,8 @@ export class Rollouts {
 
   /** Begins to look at the clock. */
   start(): void {
+    // What the rows of an earlier process have found is in force before the first request comes.
+    for (const live of this.#all.values()) this.look(live)
     this.#timer ??= setInterval(() => this.tick(), 250).unref()
   }
 
@@ -377,11 +379,13 @@ export class Rollouts {
       throw new RolloutConflict(`'${live.name}' is being aborted.`)
     requireSeen(`'${live.name}'`, live, seen)
     const begins = command.verb === 'start' || command.verb === 'retry'
-    if (begins && !force) this.#refuseAborted(live)
+    if (begins && !force) this.requireNotAborted(live.specHash)
+    const isBare = begins && live.definition.course.open && command.ppm === undefined
+    const ppm = isBare ? shareBefore(this, live) : command.ppm
     const back = toRevision === undefined ? undefined : stageAt(this, live, toRevision)
     const route = this.#routeOf(live)
     const base = route?.targets.map(({ id }) => id) ?? []
-    const to = transit(live.definition.course, from, { ...command, base, back }, now)
+    const to = transit(live.definition.course, from, { ...command, ppm, base, back }, now)
     if (to === from) return live
     if (begins) await this.#supersede(live, actor)
     const event = eventOf(command.verb, from, to, actor, evidence)
@@ -409,8 +413,8 @@ export class Rollouts {
   }
 
   /** @throws RolloutConflict where the same arms were aborted by what was seen of them */
-  #refuseAborted(live: Live): void {
-    const aborted = this.#keeper.abortOf(live.specHash)
+  requireNotAborted(specHash: string): void {
+    const aborted = this.#keeper.abortOf(specHash)
     if (!aborted) return
     throw new RolloutConflict(
       `These arms were aborted at ${new Date(aborted.at).toISOString()} (${aborted.reason}). To try them again all the same, use force.`,

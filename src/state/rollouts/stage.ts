@@ -1,4 +1,4 @@
-// Finds where a rollout stood at an earlier revision, for those who want it back there.
+// Finds where a rollout stood at an earlier revision, and which share it had, for those who want it back there.
 import { isRunning, RolloutConflict, type Stage } from '../../rollouts/machine.ts'
 import type { Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
@@ -21,4 +21,11 @@ export function stageAt(rollouts: Rollouts, live: Live, revision: number): Stage
   if (isRunning(stage) && other && other !== live)
     throw new RolloutConflict(`Meanwhile '${other.name}' moves this route: end that first.`)
   return stage
+}
+
+/** The share that a percentage had when it ran last. @throws RolloutConflict where it never had one */
+export function shareBefore(rollouts: Rollouts, live: Live): number {
+  const event = rollouts.events(live).findLast((one) => isRunning({ phase: one.to }) && one.weightPpm > 0)
+  if (event) return event.weightPpm
+  throw new RolloutConflict(`'${live.name}' has had no percentage yet: 'turnout canary' gives it one.`)
 }

@@ -7,6 +7,7 @@ import { isRunning } from '../../rollouts/machine.ts'
 import type { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
+import { specHashOf } from './spec.ts'
 
 export interface ToggleWish {
   readonly route: string
@@ -85,6 +86,8 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
     notify: [],
   }
   rollouts.requireArms(definition)
+  // Before anything is ended for it. What the file names no longer ends in any case.
+  if (ppm > 0 && !force && wish.origin === undefined) rollouts.requireNotAborted(specHashOf(definition))
   if (running) await rollouts.change(running, { verb: 'stop', cause: 'superseded', reason: 'another canary', actor })
   const by = { actor, origin: wish.origin ?? 'toggle', reason, key: ppm === 0 ? key : undefined } as const
   const made = await rollouts.make(definition, by)
@@ -107,7 +110,8 @@ export async function toggleAll(rollouts: Rollouts, wish: ToggleAllWish): Promis
   const { percent, actor, reason, seen, key } = wish
   const { revision } = rollouts
   requireSeen('Everything together', { id: 0, state: { revision } }, seen)
-  const running = rollouts.list().filter((one) => isRunning(one.state))
+  // An abort that is in force and not stored yet has taken its traffic back already.
+  const running = rollouts.list().filter((one) => isRunning(one.state) && !one.halted)
   const changed = running.map(({ name }) => name)
   const ppm = Math.round(percent * 10_000)
   for (const [at, live] of running.entries()) {

@@ -1,0 +1,90 @@
+// A percentage and the verbs of rollouts: what begins again where it was, what ends, and what a refused wish leaves as it is.
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { type ControlGateway, type Reply, startControl } from './support/control.ts'
+
+let gateway: ControlGateway
+beforeEach(async () => {
+  gateway = await startControl()
+})
+afterEach(() => gateway.close())
+
+const set = (body: object, route = 'chat'): Promise<Reply> => gateway.ask('PUT', `/routes/${route}/canary`, body)
+const verb = (name: string, more: object = {}): Promise<Reply> =>
+  gateway.ask('POST', `/rollouts/canary:chat/${name}`, { reason: 'test', ...more })
+const rollouts = () => gateway.running.turnout.rollouts!
+const live = (route = 'chat') => rollouts().find(`canary:${route}`)!
+const stands = (route = 'chat'): [string, number] => [live(route).state.phase, live(route).state.weightPpm / 10_000]
+const fast = 'other/sim-fast'
+/** As a guard does it. */
+const abortByGuard = (): Promise<unknown> =>
+  rollouts().inTurn(() =>
+    rollouts().change(live(), { verb: 'abort', cause: 'guard', reason: 'harm', actor: 'turnout' }),
+  )
+
+it('`start` and `retry` of a percentage begin with the share that it had', async () => {
+  await set({ target: fast, percent: 5 })
+  await set({ percent: 12 })
+  await verb('abort')
+  const again = await verb('retry')
+  expect([again.status, again.body.phase, again.body.percent]).toEqual([200, 'stepping', 12])
+  await set({ percent: 0 })
+  expect(stands()).toEqual(['stopped', 0])
+  expect((await verb('start')).body.percent).toBe(12)
+  // 100 % of what was completed is another thing.
+  await verb('promote')
+  await verb('undo')
+  await gateway.restart()
+  expect((await verb('retry')).body.percent).toBe(12)
+  // Who never had one is not begun: it would look on and move nothing.
+  await set({ target: fast, percent: 0 }, 'single')
+  const none = await gateway.ask('POST', '/rollouts/canary:single/start', { reason: 'test' })
+  expect([none.status, none.body.error.code, none.body.error.message]).toEqual([
+    409,
+    'rollout_conflict',
+    "'canary:single' has had no percentage yet: 'turnout canary' gives it one.",
+  ])
+  expect(stands('single')).toEqual(['draft', 0])
+})
+
+it('whoever is on call may abort what was stopped, too; what was completed is undone', async () => {
+  await set({ target: fast, percent: 5 })
+  await set({ percent: 0 })
+  const aborted = await gateway.ask('POST', '/rollouts/canary:chat/abort', { reason: 'for good' }, 'responder')
+  expect([aborted.status, aborted.body.phase, aborted.body.reason]).toEqual([200, 'rolled_back', 'for good'])
+  expect((await gateway.ask('GET', '/rollouts/canary:chat/events')).body.chain).toBe('unbroken')
+  // By hand, so that it may be taken back.
+  expect((await set({ percent: 5 })).body.percent).toBe(5)
+  await verb('promote')
+  const over = await verb('abort')
+  expect([over.status, over.body.error.message]).toEqual([
+    409,
+    expect.stringMatching(/'completed'. 'undo' takes it back.$/),
+  ])
+})
+
+it('a canary that was aborted by a guard is refused before anything is ended for it', async () => {
+  await set({ target: fast, percent: 5 })
+  await abortByGuard()
+  await set({ target: 'sim/sim-fast', percent: 7 })
+  const { id } = live()
+  const refused = await set({ target: fast, percent: 5 })
+  expect([refused.status, refused.body.error.code]).toEqual([409, 'rollout_conflict'])
+  expect([live().id, ...stands()]).toEqual([id, 'stepping', 7])
+  // Nor does it take the place of the one that was aborted, whose reason somebody wants to read.
+  expect((await set({ target: fast, percent: 5, force: true })).status).toBe(200)
+  await abortByGuard()
+  const other = await set({ percent: 5, unit: 'request' })
+  expect([other.status, other.body.error.code]).toEqual([409, 'rollout_conflict'])
+  expect((await gateway.ask('GET', '/routes/chat/canary')).body).toMatchObject({ phase: 'rolled_back', reason: 'harm' })
+})
+
+it('everything is set although one of them is being aborted', async () => {
+  await set({ target: fast, percent: 5 })
+  await set({ target: 'sim/sim-fast', percent: 5 }, 'single')
+  // In force, and not stored yet: as while the database is locked.
+  live().halt()
+  const all = await gateway.ask('PUT', '/canary', { percent: 0 })
+  expect([all.status, all.body.changed]).toEqual([200, ['canary:single']])
+  expect(stands('single')).toEqual(['stopped', 0])
+  expect(live().weightPpm).toBe(0)
+})
