@@ -34,6 +34,9 @@ type ShownStep =
       }
     }
 
+/** Its canary has a share: also where it waits for somebody. */
+const stands = (phase: string): boolean => phase === 'stepping' || phase === 'paused' || phase === 'awaiting'
+
 export function renderRollout(rollout: ShownRollout): string {
   const { name, route, stable, canary, phase, percent, attempt, reason, updated_at, idle } = rollout
   const lines = [
@@ -41,7 +44,7 @@ export function renderRollout(rollout: ShownRollout): string {
     `${route}: ${stable.join(', ')}  →  ${canary.join(', ')}   by ${rollout.unit}`,
     `since ${updated_at}: ${reason}`,
   ]
-  if (idle !== null && (phase === 'stepping' || phase === 'completed')) lines.push(`moves nothing: ${idle}`)
+  if (idle !== null && (stands(phase) || phase === 'completed')) lines.push(`moves nothing: ${idle}`)
   if (rollout.plan && rollout.plan.length > 0) lines.push('', ...renderSteps(rollout))
   if (rollout.budget) lines.push('', renderBudget(rollout.budget))
   if (rollout.evidence) lines.push('', ...renderEvidence(rollout.evidence))
@@ -57,12 +60,11 @@ function renderBudget({ spent_usd, canary_usd, exposed, exposed_units }: NonNull
 }
 
 function renderSteps({ plan = [], step, phase, evidence }: ShownRollout): string[] {
-  const stands = phase === 'stepping' || phase === 'paused' || phase === 'awaiting'
   return plan.map((one, index) => {
-    const mark = stands && index === step ? '>' : index < step || phase === 'completed' ? '✓' : ' '
+    const mark = stands(phase) && index === step ? '>' : index < step || phase === 'completed' ? '✓' : ' '
     if ('set_weight' in one) return ` ${mark} set weight ${one.set_weight} %`
     const { duration_ms, min_requests, advance, approval, max_wait_ms } = one.pause
-    const so = stands && index === step && evidence ? ` (${evidence.canary_in_step} so far)` : ''
+    const so = stands(phase) && index === step && evidence ? ` (${evidence.canary_in_step} so far)` : ''
     const parts = [
       duration_ms > 0 ? `${duration_ms / 1000} s` : '',
       min_requests > 0 ? `${min_requests} canary requests${so}` : '',
@@ -133,7 +135,7 @@ export function renderExplanation(rollout: ShownRollout, events: readonly Event[
   const last = events.at(-1)
   if (!last) return `${rollout.name}: nothing has happened.\n`
   const lines = [`${rollout.name}: ${rollout.phase} at ${rollout.percent} %.`, sayEvent({ ...last, by: last.actor })]
-  if (rollout.idle !== null && rollout.phase === 'stepping') lines.push(`It moves nothing: ${rollout.idle}.`)
+  if (rollout.idle !== null && stands(rollout.phase)) lines.push(`It moves nothing: ${rollout.idle}.`)
   const open = rollout.evidence?.guards.filter(({ isSafe }) => isSafe === false) ?? []
   if (rollout.phase === 'stepping' || rollout.phase === 'paused')
     for (const { id, untilSafe } of open)
