@@ -94,3 +94,14 @@ it("a reason breaks no line of a table, and moves nobody's cursor", async () => 
   await done('abort', 'two', '--reason', 'up\u001b[2J\nand away')
   expect(await done('events', 'two')).toMatch(/ abort .* up \[2J and away\n$/)
 }, 300_000)
+
+it('models tells where a rollout sends a route, and nothing where it sends nothing', async () => {
+  const models = async (): Promise<string> => {
+    const env = { TURNOUT_URL: gateway.url, TURNOUT_MASTER_KEY: keys.admin }
+    return (await runTurnout(['models'], { cwd: gateway.folder, env })).out
+  }
+  const moved = /^\S+: (\d+) % go to \S+ first \(rollout move\)$/m
+  expect(moved.exec(await models())?.[1]).toBe('50')
+  await done('abort', 'move')
+  expect(await models()).not.toMatch(moved)
+}, 300_000)

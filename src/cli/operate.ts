@@ -8,6 +8,7 @@ interface Chain {
   primary_model: string
   primary_healthy: boolean
   fallback_models: { model: string; healthy: boolean }[]
+  rollout: { name: string; canary: string; percent: number } | null
 }
 
 interface TargetHealth {
@@ -74,7 +75,10 @@ function renderChains({ routes, bypass }: Chains): string {
     shown(primary_model, primary_healthy),
     fallback_models.map(({ model, healthy }) => shown(model, healthy)).join(', ') || '-',
   ])
-  return `${renderTable(['route', 'first', 'then'], rows)}${bypass ? 'bypass is on: only the first is asked\n' : ''}`
+  const moved = routes.flatMap(({ route, rollout }) =>
+    rollout ? [`${route}: ${rollout.percent} % go to ${rollout.canary} first (rollout ${rollout.name})\n`] : [],
+  )
+  return `${renderTable(['route', 'first', 'then'], rows)}${moved.join('')}${bypass ? 'bypass is on: only the first is asked\n' : ''}`
 }
 
 interface Swapped {
