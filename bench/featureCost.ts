@@ -5,7 +5,7 @@ import { startPair } from './contenders/pair.ts'
 import { buildChildren, buildProduct } from './folders.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { warmUp } from './measure/peak.ts'
-import { measureSlices } from './measure/slices.ts'
+import { measureSlices, type Slices } from './measure/slices.ts'
 import { median, middleInterval } from './measure/statistics.ts'
 import { showTable } from './report/terminal.ts'
 import { checkWork, closeStage, makeGrounds, openStage, type Stage, waitForAnswer } from './stage.ts'
@@ -13,8 +13,10 @@ import { type Work, works } from './work.ts'
 
 const { values } = parseArgs({
   options: {
-    /** Of each comparison, after the warm-up. */
-    seconds: { type: 'string', default: '60' },
+    /** Of each process, after its warm-up. */
+    seconds: { type: 'string', default: '20' },
+    /** Of each comparison. */
+    processes: { type: 'string', default: '3' },
     work: { type: 'string', multiple: true, default: ['json'] },
     only: { type: 'string', multiple: true, default: [] },
     build: { type: 'boolean', default: true },
@@ -53,9 +55,16 @@ const variants: readonly Variant[] = [
   { name: 'all', title: 'everything against bare', with: features, without: [] },
 ].filter(({ name }) => values.only.length === 0 || values.only.includes(name))
 
-const measureVariant = async (stage: Stage, variant: Variant, work: Work): Promise<string[]> => {
-  const grounds = [await makeGrounds(stage, 'with'), await makeGrounds(stage, 'without')] as const
-  const pair = await startPair(grounds, [variant.with, variant.without])
+/** @param first which side is started first: every second process has them the other way round, lest its place be taken for the feature */
+const measureProcess = async (
+  stage: Stage,
+  variant: Variant,
+  work: Work,
+  first: 'with' | 'without',
+): Promise<Slices[]> => {
+  const [one, other] = first === 'with' ? (['with', 'without'] as const) : (['without', 'with'] as const)
+  const grounds = [await makeGrounds(stage, one), await makeGrounds(stage, other)] as const
+  const pair = await startPair(grounds, [variant[one], variant[other]])
   stage.children.push(pair.child)
   for (const side of pair.sides) {
     await waitForAnswer(side)
@@ -64,7 +73,15 @@ const measureVariant = async (stage: Stage, variant: Variant, work: Work): Promi
   for (const side of pair.sides) await warmUp(stage, side, work, 8)
   const slices = await measureSlices(stage, pair, work, Number(values.seconds))
   await pair.child.stop()
-  const each = slices.map(([on, off]) => [on / (work.events || 1), off / (work.events || 1)] as const)
+  return first === 'with' ? slices : slices.map(([off, on]) => [on, off])
+}
+
+const measureVariant = async (stage: Stage, variant: Variant, work: Work): Promise<string[]> => {
+  const processes: Slices[][] = []
+  for (let n = 0; n < Number(values.processes); n++)
+    processes.push(await measureProcess(stage, variant, work, n % 2 === 0 ? 'with' : 'without'))
+  const costs = ([on, off]: Slices) => (on - off) / (work.events || 1)
+  const each = processes.flat().map(([on, off]) => [on / (work.events || 1), off / (work.events || 1)] as const)
   const { middle, low, high } = middleInterval(each.map(([on, off]) => on - off))
   const show = (micros: number) => micros.toFixed(2)
   return [
@@ -73,7 +90,8 @@ const measureVariant = async (stage: Stage, variant: Variant, work: Work): Promi
     show(median(each.map(([, off]) => off))),
     show(middle),
     `${show(low)} … ${show(high)}`,
-    String(slices.length),
+    processes.map((slices) => median(slices.map(costs)).toFixed(1)).join('  '),
+    String(each.length),
     variant.title,
   ]
 }
@@ -94,8 +112,10 @@ const main = async () => {
         rows.push(await measureVariant(stage, variant, work))
       }
       const unit = work.stream ? 'event' : 'request'
-      const header = ['feature', 'with', 'without', 'cost', '95 % interval', 'pairs', '']
-      const notes = ['An interval that holds 0 means: not seen in so many seconds.']
+      const header = ['feature', 'with', 'without', 'cost', '95 % interval', 'by process', 'pairs', '']
+      const notes = [
+        'An interval that holds 0 means: not seen in so many seconds. Processes differ by more than the intervals say.',
+      ]
       console.log(showTable({ title: `${work.title}: CPU µs per ${unit}`, header, rows, notes }))
     }
   } finally {
