@@ -62,7 +62,7 @@ export const passCache = () => {
   const good = { attempt, exchange: { status: 200, stream: undefined, body: reply } } as unknown as Good
   const reader = { headers: {} } as IncomingMessage
   const fetcher = { headers: { 'cache-control': 'no-cache' } } as unknown as IncomingMessage
-  const res = { on: () => res, writeHead: () => res, end: () => res } as unknown as ServerResponse
+  const res = { on: () => res, setHeader: () => res, writeHead: () => res, end: () => res } as unknown as ServerResponse
   const dialect = dialects.get('openai-chat')!
   const openAny = (req: IncomingMessage): Call => {
     const call = openCall(req, res, { number: 1, now: performance.now(), snapshot, dialect, doorHeaders: [] })
