@@ -1,7 +1,8 @@
 // What each feature costs: everything on against everything but one, slice by slice, as CPU µs per request with an interval.
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { extras, type Feature, features } from './contenders/features.ts'
-import { startPair } from './contenders/pair.ts'
+import { product, startPair } from './contenders/pair.ts'
 import { buildChildren, buildProduct } from './folders.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { warmUp } from './measure/peak.ts'
@@ -19,6 +20,8 @@ const { values } = parseArgs({
     processes: { type: 'string', default: '3' },
     work: { type: 'string', multiple: true, default: ['json'] },
     only: { type: 'string', multiple: true, default: [] },
+    /** A checkout of another commit, with its `dist/`: what changed between the two is measured in place of features. */
+    against: { type: 'string' },
     build: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -29,10 +32,20 @@ interface Variant {
   title: string
   with: readonly Feature[]
   without: readonly Feature[]
+  /** Of the side without, where it is another one. */
+  build?: string
 }
 
+const sinceThen = (checkout: string): Variant => ({
+  name: 'build',
+  title: `everything, as built here and in ${checkout}`,
+  with: features,
+  without: features,
+  build: join(resolve(checkout), 'dist'),
+})
+
 /** The first compares equals: what it shows is the noise that the others have to be read against. */
-const variants: readonly Variant[] = [
+const featureVariants: readonly Variant[] = [
   { name: 'nothing', title: 'the same twice: the noise', with: features, without: features },
   ...features.map((feature) => ({
     name: feature.name,
@@ -55,6 +68,8 @@ const variants: readonly Variant[] = [
   { name: 'all', title: 'everything against bare', with: features, without: [] },
 ].filter(({ name }) => values.only.length === 0 || values.only.includes(name))
 
+const variants = values.against === undefined ? featureVariants : [sinceThen(values.against)]
+
 /** @param first which side is started first: every second process has them the other way round, lest its place be taken for the feature */
 const measureProcess = async (
   stage: Stage,
@@ -64,7 +79,8 @@ const measureProcess = async (
 ): Promise<Slices[]> => {
   const [one, other] = first === 'with' ? (['with', 'without'] as const) : (['without', 'with'] as const)
   const grounds = [await makeGrounds(stage, one), await makeGrounds(stage, other)] as const
-  const pair = await startPair(grounds, [variant[one], variant[other]])
+  const builds = { with: product, without: variant.build ?? product }
+  const pair = await startPair(grounds, [variant[one], variant[other]], [builds[one], builds[other]])
   stage.children.push(pair.child)
   for (const side of pair.sides) {
     await waitForAnswer(side)

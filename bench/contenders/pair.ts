@@ -6,8 +6,8 @@ import type { Grounds, Running } from './contender.ts'
 import type { Feature } from './features.ts'
 import { makeTurnout, shippedFlags, writeConfig } from './turnout.ts'
 
-/** As it was built last. */
-const product = join(rootFolder, 'dist')
+/** The build of this checkout. */
+export const product = join(rootFolder, 'dist')
 
 /** What the process has used since its start, all threads included, and the requests that either gateway has answered. */
 export interface Usage {
