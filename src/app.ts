@@ -371,8 +371,9 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       rollouts?.dismiss()
       if (snapshot.server.drainDelay > 0) await pause(snapshot.server.drainDelay)
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
-      // Who was cut off has still to be settled.
-      await turn.reached('commit')
+      // Who was cut off has still to be settled, and may wait for the ledger before.
+      for (const until = performance.now() + 2_000; metrics.inFlight > 0 && performance.now() < until; )
+        await turn.reached('commit')
       admission.close()
       // Last, so that the drain can be watched.
       await scrapes?.drain(1_000)

@@ -28,7 +28,11 @@ it('every header of ours that stands in the sources is of requests alone, or sho
   for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts') || file.startsWith('simulator') || file.endsWith('cors.ts')) continue
     const text = readFileSync(src + file, 'utf8')
-    for (const [, name] of text.matchAll(/['"`](x-(?:turnout|ratelimit|upstream)-[a-z-]*[a-z])['"`]/g)) named.add(name!)
+    // As a name by itself, or where it begins a line of a head.
+    for (const [, name] of text.matchAll(
+      /(?:[^\w-]|\\n)(x-(?:turnout|ratelimit|upstream)-[a-z-]*(?:[a-z]|\$\{kind\}))(?:['"`]|: )/g,
+    ))
+      for (const kind of ['requests', 'tokens']) named.add(name!.replace(/\$.*/, kind))
   }
   expect(named.size).toBeGreaterThan(30)
   const exposed = new Set<string>(exposedHeaders)

@@ -80,16 +80,31 @@ test('each step is done for all of them before the next one', async () => {
   expect(said).toEqual(['line a', 'line b', 'line c', 'row a', 'row b', 'row c'])
 })
 
-test('a fault of our own with one of them is told of, and leaves the others alone', async () => {
+test('a fault of our own with one of them is told of, and all are written down', async () => {
   const { settle, said, crashed } = setUp({
     watched({ id }) {
       if (id === 'b') throw new Error('our own')
     },
   })
+  await Promise.all(['a', 'b', 'c'].map((id) => settle(callOf(id))))
+  expect(crashed).toEqual([new Error('our own')])
+  expect(said.filter((line) => line.startsWith('row'))).toEqual(['row a', 'row b', 'row c'])
+})
+
+test('a row that cannot be made fails its own call alone', async () => {
+  const rows: string[] = []
+  const books: Witnesses['books'] = {
+    ...noBooks(),
+    settle({ id }) {
+      if (id === 'b') throw new Error('no row')
+      rows.push(id)
+      return undefined
+    },
+  }
+  const { settle } = setUp({ books })
   const settled = await Promise.allSettled(['a', 'b', 'c'].map((id) => settle(callOf(id))))
   expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
-  expect(crashed).toEqual([new Error('our own')])
-  expect(said.filter((line) => line.startsWith('row'))).toEqual(['row a', 'row c'])
+  expect(rows).toEqual(['a', 'c'])
 })
 
 test('what the books refuse reaches the call that it is of', async () => {

@@ -58,6 +58,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #aborted = false
   #paused = false
   #chunks: Buffer[] = []
+  /** A reply that has come and waits to be judged. */
+  #whole: Buffer | undefined
   /** What came of a stream with the current read of the socket. */
   #arrived: Buffer[] = []
   #size = 0
@@ -79,8 +81,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
-  /** Stops the call at once, in any phase. Nothing is reported any more. */
+  /** Stops the call at once, in any phase. Nothing is reported any more; what a whole reply says of its usage is in `facts` even so. */
   abort(): void {
+    this.#judge()
     this.#finish()
     this.#aborted = true
     this.#controller?.abort(new Error('aborted'))
@@ -88,6 +91,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Stops the call and reports `fault` as its end. */
   fail(fault: UpstreamFault): void {
+    // A reply that has come cannot fail any more: it would be paid for and asked for again.
+    this.#judge()
     if (this.#ended) return
     this.#end(fault)
     this.#aborted = true
@@ -153,13 +158,23 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const body = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
     if (this.status >= 300) return this.#end(this.#options.outbound.fault(this.status, this.headers, body))
     clearTimeout(this.#timer)
-    this.#options.later(() => this.#judge(body))
+    this.#whole = body
+    this.#options.later(this.#judge)
   }
 
-  #judge(body: Buffer): void {
-    if (this.#ended) return
+  /** Judges a whole reply that has come; without effect where there is none, or it is judged. */
+  readonly #judge = (): void => {
+    const body = this.#whole
+    if (body === undefined) return
+    this.#whole = undefined
     const { lane, stream } = this.#options
-    const judged = stream ? lane.restream(body) : lane.whole(body)
+    let judged: ReturnType<typeof lane.whole>
+    try {
+      judged = stream ? lane.restream(body) : lane.whole(body)
+    } catch {
+      // Nested deeper than can be written again, say. One vendor's reply must not end all calls.
+      judged = unreadable()
+    }
     if (judged instanceof UpstreamFault) return this.#end(judged)
     this.body = judged.body
     this.facts = judged.facts
@@ -183,7 +198,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const chunks = this.#arrived
     if (chunks.length === 0) return
     this.#arrived = []
-    if (!this.#ended) this.#onStreamData(this.stream!, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+    if (this.#ended) return
+    try {
+      this.#onStreamData(this.stream!, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+    } catch {
+      this.fail(unreadable())
+    }
   }
 
   #onStreamData(stream: LaneStream, chunk: Buffer): void {
@@ -283,6 +303,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     clearTimeout(this.#commitTimer)
   }
 }
+
+const unreadable = (): UpstreamFault => new UpstreamFault('garbage', "The upstream's reply cannot be read.")
 
 function isJson(headers: Headers): boolean {
   return /^application\/(?:[\w.+-]+\+)?json\b/i.test(String(headers['content-type'] ?? ''))

@@ -53,7 +53,6 @@ interface Ending {
   readonly now: number
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
-  failed: boolean
 }
 
 /**
@@ -70,22 +69,23 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
     const these = endings
     endings = []
     for (const step of steps) {
-      for (const ending of these) {
-        if (ending.failed) continue
+      for (const { call, now } of these) {
         try {
-          step(ending.call, ending.now)
+          step(call, now)
         } catch (error) {
-          ending.failed = true
-          crashed(error, ending.call)
-          ending.reject(error)
+          // Whatever could not be told of it: it is written down.
+          crashed(error, call)
         }
       }
     }
-    for (const { call, now, resolve, reject, failed } of these) {
-      if (failed) continue
-      const recorded = books.settle(call, now)
-      if (recorded) recorded.then(resolve, reject)
-      else resolve()
+    for (const { call, now, resolve, reject } of these) {
+      try {
+        const recorded = books.settle(call, now)
+        if (recorded) recorded.then(resolve, reject)
+        else resolve()
+      } catch (error) {
+        reject(error)
+      }
     }
   }
 
@@ -96,7 +96,7 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
       return undefined
     }
     return new Promise((resolve, reject) => {
-      if (endings.push({ call, now, resolve, reject, failed: false }) === 1) turn.at('settling', settleAll)
+      if (endings.push({ call, now, resolve, reject }) === 1) turn.at('settling', settleAll)
     })
   }
 }
