@@ -8,6 +8,9 @@ import type { Lane } from '../src/gateway/lane.ts'
 
 const facts = { contentBytes: 4 } as ReplyFacts
 
+/** Milliseconds. */
+const IDLE = 50
+
 const setUp = (whole: Lane['whole'] = (body) => ({ body, facts })) => {
   const judging: (() => void)[] = []
   const aborted: unknown[] = []
@@ -17,7 +20,7 @@ const setUp = (whole: Lane['whole'] = (body) => ({ body, facts })) => {
     target: {} as ExchangeOptions['target'],
     outbound: {} as Outbound,
     stream: false,
-    timeouts: { firstToken: 50, idle: 5 },
+    timeouts: { firstToken: 60_000, idle: IDLE },
     commitAfter: 1_000,
     maxReplyBytes: 1_000,
     later: (judge) => judging.push(judge),
@@ -70,10 +73,8 @@ describe('a whole reply', () => {
 
   test('is not idle: a deadline that was missed by a stall of our own does not count any more', async () => {
     const { exchange, end, judge } = setUp()
-    // The loop stands still beyond the deadline: its timer runs first, and what came in time is read only then.
-    const until = performance.now() + 20
-    while (performance.now() < until);
-    await new Promise<void>((resolve) => {
+    const ended = new Promise<void>((resolve) => {
+      // As long as the deadline, and so right after it in the same turn.
       setTimeout(() => {
         // Behind the check that the deadline has put off to the end of this turn.
         setImmediate(() => {
@@ -81,8 +82,12 @@ describe('a whole reply', () => {
           resolve()
         })
         end()
-      })
+      }, IDLE)
     })
+    // The loop stands still beyond the deadline: its timer runs first, and what came in time is read only then.
+    const until = performance.now() + 4 * IDLE
+    while (performance.now() < until);
+    await ended
     await exchange.good
     expect(exchange.fault).toBeUndefined()
   })
