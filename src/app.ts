@@ -247,6 +247,11 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     settled: settle,
     crashed,
   })
+  /** What came before the scrape is in it. */
+  const expose = async () => {
+    await turn.reached('commit')
+    return metrics.expose()
+  }
   const admin = openAdminDoor({
     snapshot: () => snapshot,
     ledger: ledger && reader && hashUser ? { reader, keeper: ledger.keeper, hashUser } : undefined,
@@ -272,7 +277,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     tokens,
     admin: admin.listener,
     draining: () => draining,
-    metrics: () => metrics.expose(),
+    metrics: expose,
     status: createStatusPage({
       version,
       startedAt: new Date(),
@@ -348,10 +353,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       // What the file says of canaries is in force before the first request comes.
       await rollouts?.settled()
       rollouts?.start()
-      scrapes = await listenForScrapes(
-        () => snapshot,
-        () => metrics.expose(),
-      )
+      scrapes = await listenForScrapes(() => snapshot, expose)
       try {
         server = await listen(listener, snapshot.server)
       } catch (error) {
