@@ -84,7 +84,8 @@ export const documentOf = (simulator: string): Document => ({
 })
 
 const scripts = {
-  'sim-paced': { firstTokenMs: 30, tokensPerSecond: 50, tokens: 8 },
+  // Long enough for a client to leave in the middle of it, on a busy machine too.
+  'sim-paced': { firstTokenMs: 30, tokensPerSecond: 50, tokens: 60 },
   'sim-once': { fault: { kind: 'status' as const, status: 500, times: 1 } },
   'dead-breaker': { fault: { kind: 'status' as const, status: 500, times: 6 } },
   'dead-alone': { fault: { kind: 'reset' as const } },
