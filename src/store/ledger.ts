@@ -5,6 +5,7 @@ import { makeDiskSync } from './diskSync.ts'
 import { classifyFailure, isRowFault } from './failure.ts'
 import { takeUpJournal } from './journalReplay.ts'
 import { type Keeper, makeKeeper } from './keeper.ts'
+import { keepRows } from './keptRows.ts'
 import { makeIdSource, timeOf } from './ledgerId.ts'
 import { type AttemptRow, checkIntent, checkRows, type Intent, LedgerError, type RequestRow } from './ledgerRow.ts'
 import { type LedgerStats, makeStats } from './ledgerStats.ts'
@@ -71,7 +72,6 @@ export interface Ledger {
 
 /** Rows that wait for a commit; more than a hundred thousand means that the database has stood still for long. */
 const maxPending = 100_000
-const maxKept = 20_000
 /** Entries in one transaction: about 2 ms of work. */
 const maxBatch = 256
 /** From so many entries on, a transaction of their own is as cheap as the journal and a share of a later one: 25 µs against 1.5 µs an entry. */
@@ -80,7 +80,6 @@ const worthCommit = 16
 const smallCommits = 512
 const smallCommitsPerSecond = 200
 const relaxedDelay = 50
-const keptRetry = 250
 const heartbeatEvery = 5000
 /** How the write-ahead log grows, in pages of 4 KB, and at how many it is moved into the file: 32 MB. */
 const pagesOfCommit = 6
@@ -112,8 +111,6 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   const disk = mode === 'power' ? makeDiskSync(store.file) : undefined
 
   let waiting: Waiting[] = []
-  /** Settled rows whose promise was rejected; written when the database takes them again. */
-  const kept: Entry[] = []
   let isDue = false
   let timer: NodeJS.Timeout | undefined
   let busySince = 0
@@ -121,14 +118,13 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   let lockedSince = 0
   /** Pages of the write-ahead log since the last checkpoint, about. */
   let logGrown = 0
-  /** The rows kept cannot be written, and not for a lock. */
-  let isStuck = false
   let closed = false
 
   const pulse = setInterval(() => beat(), heartbeatEvery)
   pulse.unref()
-  const keptTimer = setInterval(() => writeKept(), keptRetry)
-  keptTimer.unref()
+  const kept = keepRows(writer, stats, maxBatch, () => {
+    lockedSince = 0
+  })
 
   function beat(): void {
     // Never behind the ids: when the clock goes back before the next start, ids must go on from here.
@@ -278,7 +274,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   function rejectAll(batch: readonly Waiting[], failure: LedgerError, keep: boolean): void {
     for (const one of batch) {
       const keeps = keep && one.entry.kind === 'settle'
-      if (keeps) keepEntry(one.entry)
+      if (keeps) kept.add(one.entry)
       refuse(one, keeps ? new LedgerError(failure.code, failure.message, true, failure) : failure)
     }
   }
@@ -286,49 +282,6 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   function refuse(one: Waiting, failure: LedgerError): void {
     stats.fail(failure)
     one.reject(failure)
-  }
-
-  function keepEntry(entry: Entry): void {
-    if (kept.length >= maxKept) {
-      kept.shift()
-      stats.lost++
-    }
-    kept.push(entry)
-    stats.kept = kept.length
-  }
-
-  /** Writes one batch of what was kept; false when it did not work. */
-  function writeKept(): boolean {
-    const batch = kept.slice(0, maxBatch)
-    if (batch.length === 0) return false
-    try {
-      writer.write(batch)
-      lockedSince = 0
-      isStuck = false
-      stats.recovered += batch.length
-    } catch (error) {
-      const failure = classifyFailure(error)
-      if (!isRowFault(failure)) {
-        isStuck = failure.code !== 'locked'
-        return false
-      }
-      // One of them is unfit; it must not block the others for ever.
-      for (const entry of batch) writeKeptAlone(entry)
-    }
-    kept.splice(0, batch.length)
-    stats.kept = kept.length
-    if (kept.length > 0) setImmediate(writeKept)
-    return true
-  }
-
-  function writeKeptAlone(entry: Entry): void {
-    try {
-      writer.write([entry])
-      stats.recovered++
-    } catch (error) {
-      stats.lost++
-      stats.fail(classifyFailure(error))
-    }
   }
 
   function checkpointDue(): void {
@@ -356,15 +309,15 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   }
 
   function bringIn(): true | Promise<boolean> {
-    const isHopeless = (): boolean => isStuck || closed || backlog?.trouble !== undefined
+    const isHopeless = (): boolean => kept.isStuck || closed || backlog?.trouble !== undefined
     return closed || bringsIn() || waitUntil(bringsIn, isHopeless)
   }
 
   function bringsIn(): boolean {
     if (mode === 'relaxed') while (waiting.length > 0 && busySince === 0) commitWaiting()
-    while (writeKept());
+    while (kept.write());
     backlog?.bringIn()
-    return kept.length === 0 && (backlog?.size ?? 0) === 0 && (mode !== 'relaxed' || waiting.length === 0)
+    return kept.size === 0 && (backlog?.size ?? 0) === 0 && (mode !== 'relaxed' || waiting.length === 0)
   }
 
   async function flush(): Promise<void> {
@@ -387,7 +340,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       async erase(user) {
         await bringIn()
         await backlog?.wipe()
-        if (kept.length > 0) throw new LedgerError('io', 'Some rows cannot be written yet, of that user maybe.')
+        if (kept.size > 0) throw new LedgerError('io', 'Some rows cannot be written yet, of that user maybe.')
         return keeper.erase(user)
       },
     },
@@ -402,7 +355,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
         const at = Math.max(now(), timeOf(ids.last) + 1)
         const isAllIn = (): boolean => {
           backlog?.bringIn()
-          return kept.length === 0 && (backlog?.size ?? 0) === 0
+          return kept.size === 0 && (backlog?.size ?? 0) === 0
         }
         push(
           { kind: 'heartbeat', at },
@@ -416,12 +369,10 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       if (closed) return
       closed = true
       clearInterval(pulse)
-      clearInterval(keptTimer)
       beat()
       await flush()
       await backlog?.close()
-      while (writeKept());
-      stats.lost += kept.length
+      kept.close()
       disk?.close()
       await keeper.close()
     },
