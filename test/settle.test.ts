@@ -101,9 +101,10 @@ test('a row that cannot be made fails its own call alone', async () => {
       return undefined
     },
   }
-  const { settle } = setUp({ books })
+  const { settle, crashed } = setUp({ books })
   const settled = await Promise.allSettled(['a', 'b', 'c'].map((id) => settle(callOf(id))))
   expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  expect(crashed).toEqual([new Error('no row')])
   expect(rows).toEqual(['a', 'c'])
 })
 

@@ -84,6 +84,8 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
         if (recorded) recorded.then(resolve, reject)
         else resolve()
       } catch (error) {
+        // Told here, because nobody waits for the record of a call that had no reply.
+        crashed(error, call)
         reject(error)
       }
     }
