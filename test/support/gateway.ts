@@ -27,6 +27,8 @@ export interface GatewayOptions {
   books?: Pick<TurnoutOptions, 'ledger' | 'hashUser' | 'reader' | 'keyring' | 'onTransition'>
   /** Where spans of kept traces go. */
   exporter?: TurnoutOptions['exporter']
+  /** The end of the turns of the event loop. */
+  turn?: TurnoutOptions['turn']
 }
 
 /** @param config the document of a `turnout.yaml`; the port is chosen by the system */
@@ -69,6 +71,7 @@ export async function startGateway(
     ...(options.random ? { random: options.random } : {}),
     ...options.books,
     exporter: options.exporter,
+    turn: options.turn,
   })
   const listening = await turnout.listen()
   return {

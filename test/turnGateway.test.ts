@@ -1,0 +1,74 @@
+// What may happen between the steps of a turn: a client that leaves, a gateway that is closed.
+import { setTimeout as pause } from 'node:timers/promises'
+import { expect, onTestFinished, test } from 'vitest'
+import { createTurn, type Turn } from '../src/state/turn.ts'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { get, send } from './support/exchange.ts'
+import { type FakeUpstream, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+
+/** Never answers. */
+const open = async (turn: Turn, server = {}): Promise<{ gateway: TestGateway; upstream: FakeUpstream }> => {
+  const upstream = await startFakeUpstream(() => {})
+  const config = { providers: { up: upstreamAt(upstream.url) }, routes: { chat: 'up/gpt-test' }, server }
+  const gateway = await startGateway(config, { turn })
+  onTestFinished(async () => {
+    await gateway.close()
+    await upstream.close()
+  })
+  return { gateway, upstream }
+}
+
+const makeGate = (): { opened: Promise<void>; open: () => void } => {
+  let open = (): void => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open: () => open() }
+}
+
+/** Settles later than it is asked to, and than all else that is closed takes. */
+const slowToSettle = (turn: Turn): Turn => ({
+  ...turn,
+  async at(step, work) {
+    if (step === 'settling') await pause(300)
+    turn.at(step, work)
+  },
+})
+
+test('who leaves before its request is looked at costs nothing', async () => {
+  const turn = createTurn()
+  const gate = makeGate()
+  const asked = makeGate()
+  const { gateway, upstream } = await open({
+    ...turn,
+    async reached(step) {
+      if (step === 'opening') {
+        asked.open()
+        await gate.opened
+      }
+      await turn.reached(step)
+    },
+  })
+  const sent = send('POST', gateway.url + CHAT, ask('chat'))
+  await asked.opened
+  sent.request.destroy()
+  await sent.done
+  // Their connections were opened after that one was closed, and the second after the first was served.
+  for (let times = 0; times < 2; times++) expect((await get(`${gateway.url}/health`)).status).toBe(200)
+  gate.open()
+  const [line] = await gateway.settled(1)
+  expect(line).toMatchObject({ outcome: 'client_disconnected', status: 499, attempts: 0 })
+  expect(upstream.requests).toHaveLength(0)
+})
+
+test('a gateway is not closed before all that it cut off is settled', async () => {
+  const { gateway, upstream } = await open(slowToSettle(createTurn()), { drainTimeout: '50ms' })
+  const sent = send('POST', gateway.url + CHAT, ask('chat'))
+  sent.response.catch(() => {})
+  await expect.poll(() => upstream.requests.length).toBe(1)
+  expect(await gateway.turnout.close()).toBe(1)
+  expect(gateway.metrics.inFlight).toBe(0)
+  expect(gateway.lines).toMatchObject([{ outcome: 'client_disconnected', attempts: 1 }])
+  await sent.done
+})
