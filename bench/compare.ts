@@ -26,10 +26,10 @@ const compareBudget = (file: string): number => {
   const rows = Object.entries(limits).map(([name, { min, max }]) => {
     const limit = min === undefined ? `≤ ${max}` : `≥ ${min}`
     const figure = run[name]
-    if (!figure) return [name, limit, '–', 'not measured']
-    const holds = figure.value >= (min ?? Number.NEGATIVE_INFINITY) && figure.value <= (max ?? Number.POSITIVE_INFINITY)
+    if (figure === undefined) return [name, limit, '–', 'not measured']
+    const holds = figure >= (min ?? Number.NEGATIVE_INFINITY) && figure <= (max ?? Number.POSITIVE_INFINITY)
     if (!holds) broken++
-    return [name, limit, showNumber(figure.value), holds ? 'holds' : 'BROKEN']
+    return [name, limit, showNumber(figure), holds ? 'holds' : 'BROKEN']
   })
   console.log(showTable({ title: 'budget', header: ['figure', 'limit', 'measured', ''], rows, notes: [] }))
   return broken
@@ -48,7 +48,7 @@ const compareRuns = (first: string, second: string, within: number): number => {
   const rows = names
     .filter((name) => /ratio$/i.test(name) && !name.includes('.relay.'))
     .map((name) => {
-      const [a, b] = [one[name]?.value, two[name]?.value]
+      const [a, b] = [one[name], two[name]]
       if (a === undefined || b === undefined) {
         absent++
         return [name, showNumber(a), showNumber(b), '–', 'void or not measured']

@@ -1,7 +1,7 @@
 // The figures of a run as data: what the table, the results file, the JSON and the comparison are made from.
 
 import type { Machine } from './machine.ts'
-import { median, spread } from './measure/statistics.ts'
+import { median, middleRatio } from './measure/statistics.ts'
 
 /** One contender at one work. Lists have one entry per round; a void round is absent from all but `voids`. */
 export interface PeakRow {
@@ -89,13 +89,15 @@ export interface Figures {
 }
 
 /** Named ratios and limits of a run, flat: what budgets and comparisons are about. */
-export const flatten = (figures: Figures): Record<string, { value: number; spread: number }> => {
-  const flat: Record<string, { value: number; spread: number }> = {}
+export const flatten = (figures: Figures): Record<string, number> => {
+  const flat: Record<string, number> = {}
   const put = (name: string, values: readonly number[]) => {
-    if (values.length > 0) flat[name] = { value: median(values), spread: spread(values) }
+    if (values.length > 0) flat[name] = median(values)
   }
   // A single pair is for orientation: nothing says how far off it may be.
-  const putRatio = (name: string, pairs: readonly number[]) => pairs.length > 1 && put(name, pairs)
+  const putRatio = (name: string, pairs: readonly number[]) => {
+    if (pairs.length > 1) flat[name] = middleRatio(pairs).middle
+  }
   for (const row of figures.peak) {
     putRatio(`${row.work}.${row.contender}.ratio`, row.ratio)
     if (!row.roughCpu) putRatio(`${row.work}.${row.contender}.cpuRatio`, row.cpuRatio)

@@ -10,7 +10,7 @@ import { benchFolder, buildChildren, buildProduct, installPeers } from './folder
 import { type Machine, pinSelf, readMachine } from './machine.ts'
 import { measureLatency } from './measure/latency.ts'
 import { measureMemory, measureStart } from './measure/memory.ts'
-import { measurePeak } from './measure/peak.ts'
+import { measurePeaks } from './measure/peak.ts'
 import { median } from './measure/statistics.ts'
 import { makePlan, orientation, type Plan } from './plan.ts'
 import { writeMarkdown } from './report/markdown.ts'
@@ -49,8 +49,7 @@ const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: 
     for (const contender of gateways) {
       if (contender === nginx) continue
       // Flatness is asked of ours.
-      const isOurs = contender === turnout || contender === turnoutBare
-      measured.memory.push(await measureMemory(stage, contender, isOurs ? plan.waves : 1))
+      measured.memory.push(await measureMemory(stage, contender, contender === turnout ? plan.waves : 1))
       tell(`memory of ${contender.name} measured`)
     }
   }
@@ -62,10 +61,10 @@ const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: 
     for (const one of running) if (takesPart(one.contender, work)) await checkWork(stage, one, work)
   }
   tell('all contenders answer all works with the right words')
-  for (const [i, work] of plan.works.entries()) {
-    const rows = await measurePeak(stage, running, work, plan, i === 0, tell)
-    measured.peak.push(...rows)
+  await measurePeaks(stage, running, plan, tell, (rows) => measured.peak.splice(0, Infinity, ...rows))
+  for (const work of plan.works) {
     if (!plan.latencyWorks.includes(work.name)) continue
+    const rows = measured.peak.filter((row) => row.work === work.name)
     measured.latency.push(...(await measureLatency(stage, running, work, peaksOf(rows), plan, tell)))
   }
 }

@@ -1,16 +1,21 @@
 // How long each set measures: windows, rounds, and which works it holds.
 import type { SetName } from './arguments.ts'
+import type { WindowTimes } from './load/lasting.ts'
 import { type Work, works } from './work.ts'
 
 export interface Plan {
   readonly works: readonly Work[]
-  /** Of a contender at one work, in windows of `windowOf`. */
-  readonly seconds: number
-  /** The first work has more: it is the one that others are quoted by. */
-  readonly firstSeconds: number
-  /** Rounds of the first work that the peers take part in. */
+  /** How many times the works are gone through. */
+  readonly passes: number
+  /** Rounds of windows in each pass: of the first work, which is the one that others are quoted by, and of the others by their kind. */
+  readonly rounds: Readonly<Record<'first' | Kind, number>>
+  /** Rounds of the first work, in each pass, that the peers take part in. */
   readonly peerRounds: number
-  /** Most seconds of warming up a contender before its first work, before each later one, and before each that streams. */
+  /**
+   * Seconds of load for a contender before it is measured: at the first work, at each other lane, and at each of those that stream. V8
+   * is done with the hot path, and the heap has its size, after some ten seconds: seen as 190 µs a request falling to 145, and of the
+   * relay as 115 falling to 80.
+   */
   readonly warmUp: { readonly first: number; readonly later: number; readonly stream: number }
   /** Seconds that may go into measuring disturbed windows again. */
   readonly repeats: number
@@ -18,7 +23,7 @@ export interface Plan {
   readonly latencyRounds: number
   readonly latencyWindow: number
   readonly starts: number
-  /** Waves of a thousand held streams; 0 = leave memory out. */
+  /** Waves of a thousand held streams for `turnout`, one for the others; 0 = leave memory out. */
   readonly waves: number
 }
 
@@ -27,26 +32,37 @@ export const orientation: readonly string[] = ['direct', 'nginx', 'portkey']
 
 const ranks = { quick: 0, core: 1, full: 2 }
 
-/**
- * Seconds of a window. What disturbs a machine comes and goes within seconds: many short windows in turn tell more than few long ones of
- * the same sum. They are longer where what is under way at the end of one, and is not counted, would be much of it.
- */
-export const windowOf = ({ kind, body, connections }: Work): number =>
-  kind === 'paced' || body.length > 10_000 || connections > 64 ? 1 : 0.5
+type Kind = 'small' | 'large' | 'stream' | 'paced'
 
-/** Windows of a contender at one work; never so few that one disturbed window is the median. */
-export const roundsOf = (plan: Plan, work: Work, isFirst: boolean): number =>
-  Math.max(6, Math.round((isFirst ? plan.firstSeconds : plan.seconds) / windowOf(work)))
+const kindOf = ({ kind, body, stream }: Work): Kind =>
+  kind === 'paced' ? 'paced' : stream ? 'stream' : body.length > 10_000 ? 'large' : 'small'
+
+/**
+ * What disturbs a machine comes and goes within seconds: many short windows in turn tell more than few long ones of the same sum. They are
+ * longer where few replies come in one.
+ */
+const windows: Readonly<Record<Kind, WindowTimes>> = {
+  small: { lead: 0.06, seconds: 0.3 },
+  large: { lead: 0.06, seconds: 0.7 },
+  stream: { lead: 0.1, seconds: 0.4 },
+  paced: { lead: 0, seconds: 1 },
+}
+
+export const windowOf = (work: Work): WindowTimes => windows[kindOf(work)]
+
+/** Windows of a contender at one work in each pass. */
+export const roundsOf = ({ rounds, works: chosen }: Plan, work: Work): number =>
+  rounds[work === chosen[0] ? 'first' : kindOf(work)]
 
 /** The plan of a set; `only` may narrow its works. */
 export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   const named = works.filter((work) => only.includes(work.name))
   const chosen = named.length > 0 ? named : works.filter((work) => ranks[work.set] <= ranks[set])
   const quick: Omit<Plan, 'works'> = {
-    seconds: 3,
-    firstSeconds: 3,
-    peerRounds: 3,
-    warmUp: { first: 4, later: 2, stream: 2 },
+    passes: 1,
+    rounds: { first: 8, small: 8, large: 4, stream: 7, paced: 3 },
+    peerRounds: 2,
+    warmUp: { first: 6, later: 2, stream: 4 },
     latencyWorks: ['json'],
     latencyRounds: 1,
     latencyWindow: 1.5,
@@ -55,11 +71,11 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
     repeats: 10,
   }
   const core: Omit<Plan, 'works'> = {
-    seconds: 4.5,
-    firstSeconds: 6,
-    peerRounds: 6,
-    warmUp: { first: 8, later: 1, stream: 3 },
-    latencyWorks: ['json', 'stream'],
+    passes: 2,
+    rounds: { first: 12, small: 6, large: 4, stream: 7, paced: 3 },
+    peerRounds: 4,
+    warmUp: { first: 10, later: 2, stream: 5 },
+    latencyWorks: ['json'],
     latencyRounds: 3,
     latencyWindow: 1.5,
     starts: 3,
@@ -68,10 +84,11 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   }
   const full: Omit<Plan, 'works'> = {
     ...core,
-    seconds: 20,
-    firstSeconds: 28,
-    peerRounds: 10,
-    warmUp: { first: 12, later: 4, stream: 4 },
+    latencyWorks: ['json', 'stream'],
+    passes: 4,
+    rounds: { first: 20, small: 14, large: 8, stream: 14, paced: 6 },
+    peerRounds: 5,
+    warmUp: { first: 20, later: 4, stream: 8 },
     latencyRounds: 5,
     latencyWindow: 4,
     starts: 5,

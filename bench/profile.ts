@@ -60,11 +60,11 @@ const main = async () => {
     await warmUp(stage, running, work, 12)
     const seconds = Number(values.seconds)
     const rate = Number(values.rate)
-    const drive = () =>
+    const run = () =>
       values.rate === undefined
         ? drivePeak(stage, running, work, seconds)
         : driveOwn(stage, running, work, { mode: 'open', seconds, rate, connections: 128 })
-    const { cpu, load } = await measureWindow(stage, running, drive)
+    const { cpu, load } = await measureWindow(stage, running, { run })
     // The profile is written as the process ends.
     await running.child!.stop()
     const file = readdirSync(folder)

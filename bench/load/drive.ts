@@ -1,31 +1,16 @@
 // Runs one load against one contender, with wrk where it fits and else with our own generator, and returns one kind of result.
-import { join } from 'node:path'
 import { type Child, run, start } from '../child.ts'
 import type { Running } from '../contenders/contender.ts'
-import { benchFolder, builtChild } from '../folders.ts'
+import { builtChild } from '../folders.ts'
 import { bodyFile, replyFile, type Stage, targetOf } from '../stage.ts'
 import type { Work } from '../work.ts'
-import type { Job, LoadResult } from './job.ts'
+import { type Job, type LoadResult, parseResult } from './job.ts'
+import { readWrk, wrkLaunch } from './wrk.ts'
 
-interface WrkLine {
-  completed: number
-  micros: number
-  bytes: number
-  wrong: number
-  connect: number
-  read: number
-  write: number
-  timeout: number
-}
+/** wrk drops what is under way at its end; a paced stream is too long for that. */
+export const isForWrk = (stage: Stage, work: Work): boolean => stage.machine.wrk && work.kind !== 'paced'
 
-/** Parses the last `result {…}` line of a load's output. */
-const parseResult = (output: string, name: string): unknown => {
-  const line = output.split('\n').findLast((text) => text.startsWith('result '))
-  if (!line) throw new Error(`${name} gave no result: ${output.slice(-500)}`)
-  return JSON.parse(line.slice(7))
-}
-
-/** As many requests as the contender takes, for `seconds`. Uses wrk, which costs the load's core a third of what Node does. */
+/** As many requests as the contender takes, for `seconds`. */
 export const drivePeak = async (
   stage: Stage,
   running: Running,
@@ -33,64 +18,13 @@ export const drivePeak = async (
   seconds: number,
   onStart?: (load: Child) => void,
 ): Promise<LoadResult> => {
-  // wrk drops what is under way at its end; a paced stream is too long for that.
-  if (!stage.machine.wrk || work.kind === 'paced')
-    return driveOwn(stage, running, work, { mode: 'closed', seconds, onStart })
-  const { port, path, headers } = targetOf(running, work.lane)
-  const all = { 'content-type': 'application/json', ...headers }
-  const connections = String(work.connections)
-  const script = join(benchFolder, 'load/wrk.lua')
-  const output = await run(
-    {
-      name: 'wrk',
-      command: 'wrk',
-      args: [
-        '-t1',
-        `-c${connections}`,
-        // Whole seconds are all it knows: it is ended before them, as by a person's Ctrl-C.
-        `-d${Math.ceil(seconds) + 5}s`,
-        '--timeout',
-        '10s',
-        '-s',
-        script,
-        `http://127.0.0.1:${port}${path}`,
-      ],
-      core: stage.machine.loadCore,
-      machine: stage.machine,
-      env: {
-        ...process.env,
-        BODY_FILE: bodyFile(stage, work),
-        REPLY_FILE: replyFile(stage, running.contender, work),
-        VARIES: work.varies ? '1' : '',
-        HEADERS: Object.entries(all)
-          .map(([name, value]) => `${name}: ${value}`)
-          .join('\n'),
-      },
-    },
-    seconds * 1000 + 15_000,
-    (load) => {
-      setTimeout(() => load.process.kill('SIGINT'), seconds * 1000)
-      onStart?.(load)
-    },
-  )
-  const line = parseResult(output, 'wrk') as WrkLine
-  const failures = {
-    'another reply': line.wrong,
-    connect: line.connect,
-    read: line.read,
-    write: line.write,
-    timeout: line.timeout,
-  }
-  return {
-    completed: line.completed - line.wrong,
-    wrong: Object.values(failures).reduce((sum, count) => sum + count, 0),
-    failures: Object.fromEntries(Object.entries(failures).filter(([, count]) => count > 0)),
-    seconds: line.micros / 1e6,
-    bytes: line.bytes,
-    latency: [],
-    firstByte: [],
-    lagP99: 0,
-  }
+  if (!isForWrk(stage, work)) return driveOwn(stage, running, work, { mode: 'closed', seconds, onStart })
+  const launch = wrkLaunch(stage, running, work, { seconds: Math.ceil(seconds) + 5, timeout: 10 })
+  const output = await run(launch, seconds * 1000 + 15_000, (load) => {
+    setTimeout(() => load.process.kill('SIGINT'), seconds * 1000)
+    onStart?.(load)
+  })
+  return readWrk(output)
 }
 
 /** What differs between uses of our own generator; the rest comes from the work. */

@@ -37,3 +37,10 @@ export interface LoadResult {
   /** How late requests were sent, microseconds: the generator's own fault, 99th percentile. */
   lagP99: number
 }
+
+/** Parses the last `result {…}` line of a load's output. */
+export const parseResult = (output: string, name: string): unknown => {
+  const line = output.split('\n').findLast((text) => text.startsWith('result '))
+  if (!line) throw new Error(`${name} gave no result: ${output.slice(-500)}`)
+  return JSON.parse(line.slice(7))
+}

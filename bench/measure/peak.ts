@@ -2,6 +2,8 @@
 import type { Running } from '../contenders/contender.ts'
 import type { PeakRow } from '../figures.ts'
 import { drivePeak } from '../load/drive.ts'
+import type { LoadResult } from '../load/job.ts'
+import { type LastingLoad, openLoad } from '../load/lasting.ts'
 import { orientation, type Plan, roundsOf, windowOf } from '../plan.ts'
 import { type Stage, takesPart } from '../stage.ts'
 import { type Work, works } from '../work.ts'
@@ -11,53 +13,119 @@ import { measureWindow, type Window } from './window.ts'
 /** Whose identity lane is measured beside its hub lane, round by round. */
 const twinned = 'turnout'
 
-/** V8 compiles the hot path for its first 20,000 or so requests, at several times the cost: seen as 430 µs falling to 150. */
-const warmRequests = 20_000
+/** Loads a contender for `seconds`. */
+export const warmUp = async (stage: Stage, running: Running, work: Work, seconds: number): Promise<void> => {
+  await drivePeak(stage, running, work, seconds)
+}
 
-/** Loads a contender until it is warm, for `limit` seconds at most. A large prompt counts for many requests; a stream for few, because the code of its events is another. */
-export const warmUp = async (stage: Stage, running: Running, work: Work, limit: number): Promise<void> => {
-  const end = performance.now() + limit * 1000
-  const weight = work.stream ? 4 : Math.max(1, work.body.length / 10_000)
-  let done = 0
-  while (done < warmRequests && performance.now() < end) {
-    done += (await drivePeak(stage, running, work, Math.min(1, limit))).completed * weight
+/** Windows of the same round are compared with each other. */
+interface Placed extends Window {
+  readonly round: number
+}
+
+/** What was measured at one work so far. */
+interface Measured {
+  readonly work: Work
+  readonly windows: Map<Running, Placed[]>
+  /** Of the identity lane, beside the hub's. */
+  readonly twins: Placed[]
+}
+
+/**
+ * Measures all works of a plan. `tell` is called with a line of progress, `show` with the rows as they stand after each work.
+ *
+ * The works are gone through several times, so that each is measured at several moments of the run: what a machine does for minutes
+ * falls on all of them.
+ */
+export const measurePeaks = async (
+  stage: Stage,
+  all: readonly Running[],
+  plan: Plan,
+  tell: (text: string) => void,
+  show: (rows: PeakRow[]) => void,
+): Promise<void> => {
+  for (const work of plan.works) {
+    for (const running of all) {
+      const seconds = running.child && takesPart(running.contender, work) ? warmSeconds(plan, running, work) : 0
+      if (seconds > 0) await warmUp(stage, running, work, seconds)
+    }
+  }
+  tell('all contenders are warm')
+  const measured = plan.works.map((work): Measured => ({ work, windows: new Map(), twins: [] }))
+  for (let pass = 0; pass < plan.passes; pass++) {
+    for (const one of measured) {
+      await measureBlock(stage, all, one, plan, pass)
+      tell(`${one.work.name}: ${pass + 1} of ${plan.passes}`)
+      show(measured.filter(({ windows }) => windows.size > 0).flatMap(makeRows))
+    }
   }
 }
 
-/** Measures one work. `tell` is called with a line of progress. */
-export const measurePeak = async (
+/** How long a contender is loaded before its first window at a work. The relay runs one code for all lanes; nginx has nothing to learn. */
+const warmSeconds = ({ works: chosen, warmUp: times }: Plan, { contender: { name } }: Running, work: Work): number => {
+  if (name === 'nginx') return 0
+  if (work === chosen[0]) return times.first
+  if (orientation.includes(name)) return 0
+  const isOurs = name.startsWith('turnout')
+  const before = chosen.slice(0, chosen.indexOf(work))
+  const isKnown = before.some(({ lane, stream }) => stream === work.stream && (lane === work.lane || !isOurs))
+  if (isKnown) return 0
+  return work.stream ? times.stream : times.later
+}
+
+/** Rounds of windows at one work, every contender in turn. */
+const measureBlock = async (
   stage: Stage,
   all: readonly Running[],
-  work: Work,
+  { work, windows, twins }: Measured,
   plan: Plan,
-  isFirst: boolean,
-  tell: (text: string) => void,
-): Promise<PeakRow[]> => {
-  const rounds = roundsOf(plan, work, isFirst)
-  const contenders = all.filter(({ contender }) => takesPart(contender, work))
+  pass: number,
+): Promise<void> => {
+  const isFirst = work === plan.works[0]
+  const times = windowOf(work)
+  const isPeer = ({ contender: { name } }: Running) => orientation.includes(name)
+  const contenders = all.filter(
+    (running) => takesPart(running.contender, work) && !(isPeer(running) && pass > 0 && !isFirst),
+  )
   const twin = works.find(({ name }) => name === work.hub?.twin)
-  const twins: Window[] = []
-  for (const running of contenders) {
-    if (!running.child || (!isFirst && orientation.includes(running.contender.name))) continue
-    await warmUp(stage, running, work, isFirst ? plan.warmUp.first : plan.warmUp[work.stream ? 'stream' : 'later'])
-    if (twin && running.contender.name === twinned) await warmUp(stage, running, twin, plan.warmUp.later)
-  }
-  const windows = new Map<Running, Window[]>(contenders.map((running) => [running, []]))
-  for (let round = 0; round < rounds; round++) {
+  const own = contenders.find(({ contender }) => contender.name === twinned)
+  const rounds = roundsOf(plan, work)
+  const twinLoad = twin && own && (await openLoad(stage, own, twin, times))
+  const loads = new Map<Running, LastingLoad>()
+  for (const running of contenders) loads.set(running, await openLoad(stage, running, work, times))
+  for (let n = 0; n < rounds; n++) {
+    const round = pass * rounds + n
     // Each round begins with another contender, so that no one always follows the same neighbour.
-    const order = contenders.map((_, i) => contenders[(i + round) % contenders.length]!)
+    const order = contenders.map((_, i) => contenders[(i + n) % contenders.length]!)
     for (const running of order) {
-      if (orientation.includes(running.contender.name) && round >= (isFirst ? plan.peerRounds : 1)) continue
-      const measure = (one: Work) => measureWindow(stage, running, () => drivePeak(stage, running, one, windowOf(one)))
-      windows.get(running)!.push(await measure(work))
-      if (twin && running.contender.name === twinned) twins.push(await measure(twin))
+      const most = !isPeer(running) ? rounds : isFirst ? plan.peerRounds : 1
+      if (n >= most) continue
+      if (!windows.has(running)) windows.set(running, [])
+      const list = windows.get(running)!
+      const load = loads.get(running)!
+      list.push({ round, ...(await measureWindow(stage, running, load)) })
+      if (running === own && twinLoad) twins.push({ round, ...(await measureWindow(stage, own, twinLoad)) })
+      // At once, because a peer may not keep a connection that stands still.
+      if (n === most - 1) blame(list.at(-1)!, await load.close())
     }
   }
-  tell(`${work.name}: ${rounds} rounds`)
-  const relay = contenders.find(({ contender }) => contender.name === 'relay')
-  const base = relay && windows.get(relay)!
-  return contenders.map(({ contender: { name } }, i) =>
-    makeRow(name, work, windows.get(contenders[i]!)!, base, name === twinned ? twins : []),
+  if (twinLoad) blame(twins.at(-1)!, await twinLoad.close())
+}
+
+/** What went wrong with the connections of a load is known at its end. Replies that were wrong are in their windows already. */
+const blame = (window: Window, failures: LoadResult['failures']): void => {
+  for (const [kind, count] of Object.entries(failures)) {
+    if (kind === 'another reply') continue
+    window.load.wrong += count
+    window.load.failures[kind] = count
+    window.void = `wrong: ${count} x ${kind}`
+  }
+}
+
+const makeRows = ({ work, windows, twins }: Measured): PeakRow[] => {
+  const relay = [...windows.keys()].find(({ contender }) => contender.name === 'relay')
+  return [...windows].map(([{ contender }, own]) =>
+    makeRow(contender.name, work, own, (relay && windows.get(relay)) ?? [], contender.name === twinned ? twins : []),
   )
 }
 
@@ -71,23 +139,24 @@ const isRight = ({ load }: Window) => load.wrong === 0 && load.completed > 0
 const makeRow = (
   contender: string,
   work: Work,
-  windows: Window[],
-  base: Window[] | undefined,
-  twins: readonly Window[],
+  windows: readonly Placed[],
+  base: readonly Placed[],
+  twins: readonly Placed[],
 ): PeakRow => {
   const good = windows.filter(isGood)
   const bad = windows.filter((window) => !isGood(window))
-  const pair = (counts: (window: Window) => boolean) =>
-    windows.flatMap((own, round) => {
-      const other = base?.[round]
+  /** Windows beside those of others in the same round. */
+  const beside = (others: readonly Placed[], counts: (window: Window) => boolean) => {
+    const byRound = new Map(others.map((other) => [other.round, other]))
+    return windows.flatMap((own) => {
+      const other = byRound.get(own.round)
       return other && counts(own) && counts(other) ? [{ own, other }] : []
     })
+  }
+  const pair = (counts: (window: Window) => boolean) => beside(base, counts)
   const pairs = pair(isGood)
   const ofTwin = (counts: (window: Window) => boolean) =>
-    windows.flatMap((one, round) => {
-      const twin = twins[round]
-      return twin && counts(one) && counts(twin) ? [cpuOf(one)! / cpuOf(twin)!] : []
-    })
+    beside(twins, counts).map(({ own, other }) => cpuOf(own)! / cpuOf(other)!)
   const roughCpu = pairs.length === 0
   const roughTwin = ofTwin(isGood).length === 0
   const cpu = (roughCpu ? windows.filter(isRight) : good).map(cpuOf).filter((value) => value !== undefined)
@@ -109,7 +178,7 @@ const makeRow = (
     beyondPipe:
       work.hub && work.stream
         ? (roughCpu ? pair(isRight) : pairs).flatMap(({ own, other }) =>
-            own.cpu && other.cpu && own !== other ? [(cpuOf(own)! - cpuOf(other)!) / work.events] : [],
+            own.cpu && other.cpu && base !== windows ? [(cpuOf(own)! - cpuOf(other)!) / work.events] : [],
           )
         : [],
     roughCpu,

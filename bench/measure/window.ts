@@ -23,6 +23,16 @@ export interface Window {
   void: string | undefined
 }
 
+export interface Load {
+  /** Process group of what makes it, where that lives for longer than the window. */
+  readonly pid?: number
+  /** Brings it to where it can be measured: not part of the window. */
+  begin?(): Promise<void>
+  /** The window. */
+  run(): Promise<LoadResult>
+  end?(): Promise<void>
+}
+
 interface Reading {
   gateway: CoreReading
   load: CoreReading
@@ -31,19 +41,20 @@ interface Reading {
   ownLoad: number
 }
 
-const read = (stage: Stage, running: Running): Reading => ({
+const read = (stage: Stage, running: Running, load: Load): Reading => ({
   gateway: readCore(stage.machine.gatewayCore),
   load: readCore(stage.machine.loadCore),
   cpu: running.child && readCpu(running.child.pid),
-  ownLoad: readOwnCpu() + stage.upstreamGroups.reduce((sum, group) => sum + readCpu(group), 0),
+  ownLoad:
+    readOwnCpu() +
+    [...stage.upstreamGroups, ...(load.pid === undefined ? [] : [load.pid])].reduce(
+      (sum, group) => sum + readCpu(group),
+      0,
+    ),
 })
 
 /** Runs `load` between two readings; again, while other programs or the host spoil it and there is patience left. */
-export const measureWindow = async (
-  stage: Stage,
-  running: Running,
-  load: () => Promise<LoadResult>,
-): Promise<Window> => {
+export const measureWindow = async (stage: Stage, running: Running, load: Load): Promise<Window> => {
   const { patience } = stage
   const spend = async <T>(work: () => Promise<T>): Promise<T> => {
     const begun = performance.now()
@@ -62,10 +73,12 @@ export const measureWindow = async (
   return best
 }
 
-const measureOnce = async (stage: Stage, running: Running, load: () => Promise<LoadResult>): Promise<Window> => {
-  const before = read(stage, running)
-  const result = await load()
-  const after = read(stage, running)
+const measureOnce = async (stage: Stage, running: Running, load: Load): Promise<Window> => {
+  await load.begin?.()
+  const before = read(stage, running, load)
+  const result = await load.run()
+  const after = read(stage, running, load)
+  await load.end?.()
   const cpu = after.cpu === undefined ? undefined : after.cpu - before.cpu!
   const gateway = compareCore(before.gateway, after.gateway)
   const loadCore = compareCore(before.load, after.load)

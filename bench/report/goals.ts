@@ -1,6 +1,6 @@
 // What Turnout wants to reach, next to what a run measured.
 import type { Figures } from '../figures.ts'
-import { median } from '../measure/statistics.ts'
+import { median, middleRatio } from '../measure/statistics.ts'
 import { type Section, showNumber } from './sections.ts'
 
 interface Goal {
@@ -13,10 +13,12 @@ interface Goal {
 const peak = (figures: Figures, work: string, contender: string) =>
   figures.peak.find((row) => row.work === work && row.contender === contender)
 const middle = (values: readonly number[] | undefined) => (values && values.length > 0 ? median(values) : undefined)
-const ratio = (work: string, contender: string) => (figures: Figures) => middle(peak(figures, work, contender)?.ratio)
+const middleOf = (ratios: readonly number[] | undefined) =>
+  ratios && ratios.length > 0 ? middleRatio(ratios).middle : undefined
+const ratio = (work: string, contender: string) => (figures: Figures) => middleOf(peak(figures, work, contender)?.ratio)
 const latency = (figures: Figures, work: string, contender: string) =>
   figures.latency.find((row) => row.work === work && row.contender === contender)?.added
-const ofTwin = (work: string) => (figures: Figures) => middle(peak(figures, work, 'turnout')?.twinCpuRatio)
+const ofTwin = (work: string) => (figures: Figures) => middleOf(peak(figures, work, 'turnout')?.twinCpuRatio)
 const perEvent = (work: string) => (figures: Figures) => middle(peak(figures, work, 'turnout')?.cpuPerEvent)
 const beyondPipe = (work: string) => (figures: Figures) => middle(peak(figures, work, 'turnout')?.beyondPipe)
 const memory = (figures: Figures) => figures.memory.find((row) => row.contender === 'turnout')
@@ -48,7 +50,7 @@ export const goals: readonly Goal[] = [
     text: 'CPU of a 400 KB prompt, of the relay',
     ...atMost(1.5),
     value: (figures) => {
-      const share = middle(peak(figures, 'json-400k', 'turnout')?.cpuRatio)
+      const share = middleOf(peak(figures, 'json-400k', 'turnout')?.cpuRatio)
       return share && 1 / share
     },
   },

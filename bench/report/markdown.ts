@@ -31,8 +31,8 @@ Written by \`${figures.command}\`; how it measures and how to read it is in [doc
 ${Object.entries(figures.absent)
   .map(([name, reason]) => `* absent: ${name} (${reason})\n`)
   .join('')}
-Figures are the median of the rounds with half their range in percent (±); "x relay" is the ratio to the relay in the same
-round, with the lowest and highest round. CPU is that of the whole process group, threads included; "CPU x relay" is the relay's
+Figures are the median of the windows, and half of the distance between their quartiles in percent (±); "x relay" is the ratio to the
+relay in the same round: its middle (Hodges-Lehmann) with the 95 % interval (Wilcoxon). CPU is that of the whole process group, threads included; "CPU x relay" is the relay's
 divided by the contender's, so that more is better. Figures in brackets or with a ~ are from void rounds and count for nothing.
 
 ${goals.rows.length > 0 ? `## Goals\n\n${table({ ...goals, title: 'Measured with everything on, unless said otherwise' })}\n` : ''}## Tables

@@ -1,6 +1,6 @@
 // The tables of a run as plain text cells, made once for the terminal and for the results file.
 import type { Figures, LatencyRow, MemoryRow, PeakRow, Percentiles } from '../figures.ts'
-import { median, spread } from '../measure/statistics.ts'
+import { median, middleInterval, middleRatio, spread } from '../measure/statistics.ts'
 import { type Work, works } from '../work.ts'
 
 export interface Section {
@@ -23,10 +23,11 @@ export const showNumber = (value: number | undefined): string => {
 const withSpread = (values: readonly number[]) =>
   values.length === 0 ? none : `${showNumber(median(values))} ±${Math.round(spread(values) * 100)}%`
 
-const withRange = (values: readonly number[]) => {
+const withInterval = (values: readonly number[], intervalOf = middleRatio) => {
   if (values.length === 0) return none
-  const [low, high] = [Math.min(...values), Math.max(...values)]
-  return `${median(values).toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
+  const { middle, low, high } = intervalOf(values)
+  // Few rounds tell no interval.
+  return values.length >= 6 ? `${middle.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})` : middle.toFixed(2)
 }
 
 /** A rate, or what void rounds showed, in brackets: a hint that counts for nothing. */
@@ -45,7 +46,7 @@ const voidCell = ({ voids }: { voids: string[] }) => {
 }
 
 const roughTwin = (row: PeakRow) => {
-  const text = withRange(row.twinCpuRatio)
+  const text = withInterval(row.twinCpuRatio)
   return row.roughTwin && text !== none ? `~${text}` : text
 }
 
@@ -69,9 +70,9 @@ const hubSection = (work: Work, rows: readonly PeakRow[]): Section => {
       row.contender,
       rateCell(row, row.perSecond, 1),
       ...(isStream ? [rateCell(row, row.eventsPerSecond, work.events)] : []),
-      withRange(row.ratio),
+      withInterval(row.ratio),
       rough(row, withSpread(isStream ? row.cpuPerEvent : row.cpuPerRequest)),
-      ...(isStream ? [rough(row, withRange(row.beyondPipe))] : []),
+      ...(isStream ? [rough(row, withInterval(row.beyondPipe, middleInterval))] : []),
       roughTwin(row),
       String(row.wrong),
       voidCell(row),
@@ -96,9 +97,9 @@ const peakSection = (work: Work, rows: readonly PeakRow[]): Section => {
             row.contender,
             rateCell(row, row.perSecond, 1),
             rateCell(row, row.eventsPerSecond, work.events),
-            withRange(row.ratio),
+            withInterval(row.ratio),
             rough(row, withSpread(row.cpuPerEvent)),
-            rough(row, withRange(row.cpuRatio)),
+            rough(row, withInterval(row.cpuRatio)),
             row.firstByte.length > 0 ? showNumber(median(row.firstByte) / 1000) : none,
             String(row.wrong),
             voidCell(row),
@@ -106,9 +107,9 @@ const peakSection = (work: Work, rows: readonly PeakRow[]): Section => {
         : [
             row.contender,
             rateCell(row, row.perSecond, 1),
-            withRange(row.ratio),
+            withInterval(row.ratio),
             rough(row, withSpread(row.cpuPerRequest)),
-            rough(row, withRange(row.cpuRatio)),
+            rough(row, withInterval(row.cpuRatio)),
             String(row.wrong),
             voidCell(row),
           ],
