@@ -11,6 +11,8 @@ export interface Arguments {
   /** Write `bench/RESULTS.md`: only for whole core or full runs. */
   readonly results: boolean
   readonly build: boolean
+  /** How many times the works are gone through; undefined = the plan's. */
+  readonly passes: number | undefined
   /** Seconds that may be spent on waiting for a quiet machine and on measuring disturbed windows again; undefined = the plan's. */
   readonly patience: number | undefined
 }
@@ -21,6 +23,7 @@ export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--js
   --full        all works, longer windows
   --only NAME   a contender (direct, relay, turnout, turnout-bare, portkey, nginx) or a work; may be given several times.
                 direct and relay always run, because the others are measured against them
+  --passes N    go through the works so many times (core: 2, full: 4): longer, and steadier on a machine that others use too
   --json FILE   also write all figures as JSON
   --no-results  leave bench/RESULTS.md alone (also so with --quick and --only)
   --no-build    measure dist/ as it is
@@ -34,6 +37,7 @@ export const readArguments = (argv: readonly string[]): Arguments | 'help' => {
       quick: { type: 'boolean', default: false },
       full: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
+      passes: { type: 'string' },
       json: { type: 'string' },
       results: { type: 'boolean', default: true },
       build: { type: 'boolean', default: true },
@@ -52,8 +56,16 @@ export const readArguments = (argv: readonly string[]): Arguments | 'help' => {
     json: values.json,
     results: values.results && set !== 'quick' && only.length === 0,
     build: values.build,
+    passes: values.passes === undefined ? undefined : readPasses(values.passes),
     patience: values.patient === undefined ? undefined : readMinutes(values.patient) * 60,
   }
+}
+
+const readPasses = (text: string): number => {
+  const passes = Number(text)
+  if (!Number.isInteger(passes) || passes < 1 || passes > 50)
+    throw new Error('--passes takes a whole number from 1 to 50')
+  return passes
 }
 
 const readMinutes = (text: string): number => {

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { extras, type Feature, features } from './contenders/features.ts'
 import { product, startPair } from './contenders/pair.ts'
+import { makeUncounted } from './contenders/uncounted.ts'
 import { buildChildren, buildProduct } from './folders.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { warmUp } from './measure/peak.ts'
@@ -16,6 +17,8 @@ const { values } = parseArgs({
   options: {
     /** Of each process, after its warm-up. */
     seconds: { type: 'string', default: '20' },
+    /** Of load for each of the two gateways, before they are measured. */
+    warm: { type: 'string', default: '15' },
     /** Of each comparison. */
     processes: { type: 'string', default: '3' },
     work: { type: 'string', multiple: true, default: ['json'] },
@@ -32,8 +35,8 @@ interface Variant {
   title: string
   with: readonly Feature[]
   without: readonly Feature[]
-  /** Of the side without, where it is another one. */
-  build?: string
+  /** Makes that of the side without, where it is another one. */
+  build?: () => string
 }
 
 const sinceThen = (checkout: string): Variant => ({
@@ -41,7 +44,7 @@ const sinceThen = (checkout: string): Variant => ({
   title: `everything, as built here and in ${checkout}`,
   with: features,
   without: features,
-  build: join(resolve(checkout), 'dist'),
+  build: () => join(resolve(checkout), 'dist'),
 })
 
 /** The first compares equals: what it shows is the noise that the others have to be read against. */
@@ -58,6 +61,20 @@ const featureVariants: readonly Variant[] = [
     title: 'these three together',
     with: features,
     without: features.filter(({ name }) => !['keys', 'limits', 'budgets'].includes(name)),
+  },
+  {
+    name: 'metrics',
+    title: 'each request and each attempt is counted; without: a build that counts neither',
+    with: features,
+    without: features,
+    build: makeUncounted,
+  },
+  {
+    name: 'metrics+log',
+    title: 'these two together',
+    with: features,
+    without: features.filter(({ name }) => name !== 'log'),
+    build: makeUncounted,
   },
   ...extras.map((extra) => ({
     name: extra.name,
@@ -79,14 +96,14 @@ const measureProcess = async (
 ): Promise<Slices[]> => {
   const [one, other] = first === 'with' ? (['with', 'without'] as const) : (['without', 'with'] as const)
   const grounds = [await makeGrounds(stage, one), await makeGrounds(stage, other)] as const
-  const builds = { with: product, without: variant.build ?? product }
+  const builds = { with: product, without: variant.build?.() ?? product }
   const pair = await startPair(grounds, [variant[one], variant[other]], [builds[one], builds[other]])
   stage.children.push(pair.child)
   for (const side of pair.sides) {
     await waitForAnswer(side)
     await checkWork(stage, side, work)
   }
-  for (const side of pair.sides) await warmUp(stage, side, work, 8)
+  for (const side of pair.sides) await warmUp(stage, side, work, Number(values.warm))
   const slices = await measureSlices(stage, pair, work, Number(values.seconds))
   await pair.child.stop()
   return first === 'with' ? slices : slices.map(([off, on]) => [on, off])

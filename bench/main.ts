@@ -90,7 +90,7 @@ const main = async (): Promise<void> => {
   const machine = readMachine()
   pinSelf(machine)
   const { chosen, absent } = chooseContenders(machine, options)
-  const plan = makePlan(options.set, options.only)
+  const plan = makePlan(options.set, options.only, options.passes)
   const stage = await openStage(machine, {
     seconds: options.patience ?? plan.repeats,
     waits: options.patience !== undefined,

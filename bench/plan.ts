@@ -54,8 +54,8 @@ export const windowOf = (work: Work): WindowTimes => windows[kindOf(work)]
 export const roundsOf = ({ rounds, works: chosen }: Plan, work: Work): number =>
   rounds[work === chosen[0] ? 'first' : kindOf(work)]
 
-/** The plan of a set; `only` may narrow its works. */
-export const makePlan = (set: SetName, only: readonly string[]): Plan => {
+/** The plan of a set; `only` may narrow its works, and `passes` be others than the set's. */
+export const makePlan = (set: SetName, only: readonly string[], passes?: number): Plan => {
   const named = works.filter((work) => only.includes(work.name))
   const chosen = named.length > 0 ? named : works.filter((work) => ranks[work.set] <= ranks[set])
   const quick: Omit<Plan, 'works'> = {
@@ -72,9 +72,9 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   }
   const core: Omit<Plan, 'works'> = {
     passes: 2,
-    rounds: { first: 12, small: 6, large: 4, stream: 7, paced: 3 },
+    rounds: { first: 11, small: 6, large: 4, stream: 7, paced: 3 },
     peerRounds: 4,
-    warmUp: { first: 10, later: 2, stream: 5 },
+    warmUp: { first: 9, later: 2, stream: 5 },
     latencyWorks: ['json'],
     latencyRounds: 3,
     latencyWindow: 1.5,
@@ -97,6 +97,7 @@ export const makePlan = (set: SetName, only: readonly string[]): Plan => {
   const plan = { quick, core, full }[set]
   return {
     ...plan,
+    passes: passes ?? plan.passes,
     works: chosen,
     latencyWorks: plan.latencyWorks.filter((name) => chosen.some((work) => work.name === name)),
   }
