@@ -5,8 +5,8 @@ import { extras, type Feature, features } from './contenders/features.ts'
 import { product, startPair } from './contenders/pair.ts'
 import { makeUncounted } from './contenders/uncounted.ts'
 import { buildChildren, buildProduct } from './folders.ts'
+import { drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
-import { warmUp } from './measure/peak.ts'
 import { measureSlices, type Slices } from './measure/slices.ts'
 import { median, middleInterval } from './measure/statistics.ts'
 import { showTable } from './report/terminal.ts'
@@ -103,7 +103,7 @@ const measureProcess = async (
     await waitForAnswer(side)
     await checkWork(stage, side, work)
   }
-  for (const side of pair.sides) await warmUp(stage, side, work, Number(values.warm))
+  for (const side of pair.sides) await drivePeak(stage, side, work, Number(values.warm))
   const slices = await measureSlices(stage, pair, work, Number(values.seconds))
   await pair.child.stop()
   return first === 'with' ? slices : slices.map(([off, on]) => [on, off])

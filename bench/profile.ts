@@ -11,7 +11,6 @@ import { buildChildren, buildProduct, builtChild, makeFolder, rootFolder } from 
 import { driveOwn, drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
 import { readCpuProfile } from './measure/cpuProfile.ts'
-import { warmUp } from './measure/peak.ts'
 import { measureWindow } from './measure/window.ts'
 import { showTable } from './report/terminal.ts'
 import { checkWork, closeStage, openStage, startContender } from './stage.ts'
@@ -57,7 +56,7 @@ const main = async () => {
   try {
     const { running } = await startContender(stage, contender)
     await checkWork(stage, running, work)
-    await warmUp(stage, running, work, 12)
+    await drivePeak(stage, running, work, 12)
     const seconds = Number(values.seconds)
     const rate = Number(values.rate)
     const run = () =>

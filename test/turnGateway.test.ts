@@ -72,3 +72,21 @@ test('a gateway is not closed before all that it cut off is settled', async () =
   expect(gateway.lines).toMatchObject([{ outcome: 'client_disconnected', attempts: 1 }])
   await sent.done
 })
+
+test('a scrape counts what was over before it came, although it is settled later in the turn', async () => {
+  const turn = createTurn()
+  const putOff: (() => void)[] = []
+  const { gateway } = await open({
+    at: (step, work) => (step === 'settling' ? void putOff.push(work) : turn.at(step, work)),
+    async reached(step) {
+      await turn.reached(step)
+      if (step === 'commit') for (const work of putOff.splice(0)) work()
+    },
+  })
+  const sent = send('POST', gateway.url + CHAT, ask('chat'))
+  await expect.poll(() => gateway.metrics.inFlight).toBe(1)
+  sent.request.destroy()
+  await expect.poll(() => putOff.length).toBe(1)
+  const { text } = await get(`${gateway.url}/metrics`)
+  expect(text).toMatch(/^turnout_requests_total\{.*outcome="client_disconnected".*\} 1$/m)
+})

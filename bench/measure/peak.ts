@@ -13,11 +13,6 @@ import { measureWindow, type Window } from './window.ts'
 /** Whose identity lane is measured beside its hub lane, round by round. */
 const twinned = 'turnout'
 
-/** Loads a contender for `seconds`. */
-export const warmUp = async (stage: Stage, running: Running, work: Work, seconds: number): Promise<void> => {
-  await drivePeak(stage, running, work, seconds)
-}
-
 /** Windows of the same round are compared with each other. */
 interface Placed extends Window {
   readonly round: number
@@ -47,7 +42,7 @@ export const measurePeaks = async (
   for (const work of plan.works) {
     for (const running of all) {
       const seconds = running.child && takesPart(running.contender, work) ? warmSeconds(plan, running, work) : 0
-      if (seconds > 0) await warmUp(stage, running, work, seconds)
+      if (seconds > 0) await drivePeak(stage, running, work, seconds)
     }
   }
   tell('all contenders are warm')
