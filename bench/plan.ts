@@ -76,7 +76,7 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
     peerRounds: 4,
     warmUp: { first: 9, later: 2, stream: 5 },
     latencyWorks: ['json'],
-    latencyRounds: 3,
+    latencyRounds: 2,
     latencyWindow: 1.5,
     starts: 3,
     waves: 2,
