@@ -60,12 +60,12 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
   const chosen = named.length > 0 ? named : works.filter((work) => ranks[work.set] <= ranks[set])
   const quick: Omit<Plan, 'works'> = {
     passes: 1,
-    rounds: { first: 8, small: 8, large: 4, stream: 7, paced: 3 },
+    rounds: { first: 8, small: 8, large: 4, stream: 5, paced: 3 },
     peerRounds: 2,
     warmUp: { first: 6, later: 2, stream: 4 },
     latencyWorks: ['json'],
     latencyRounds: 1,
-    latencyWindow: 1.5,
+    latencyWindow: 1.2,
     starts: 1,
     waves: 0,
     repeats: 10,
