@@ -20,10 +20,10 @@ export interface Arguments {
 export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--json FILE] [--no-results] [--no-build] [--patient MINUTES]
 
   --quick       two works and one latency, under 90 seconds
-  --full        all works, longer windows
+  --full        all works, more rounds, the latency of streams as well
   --only NAME   a contender (direct, relay, turnout, turnout-bare, portkey, nginx) or a work; may be given several times.
                 direct and relay always run, because the others are measured against them
-  --passes N    go through the works so many times (core: 2, full: 4): longer, and steadier on a machine that others use too
+  --passes N    go through the works so many times (core: 2, full: 4)
   --json FILE   also write all figures as JSON
   --no-results  leave bench/RESULTS.md alone (also so with --quick and --only)
   --no-build    measure dist/ as it is

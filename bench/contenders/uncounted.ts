@@ -16,6 +16,12 @@ const silentTally = `
 export const createTally = () => () => {}
 `
 
+/** Throws where there is no such file any more: what is counted elsewhere would be measured on both sides. */
+const replace = (file: string, text: string): void => {
+  renameSync(file, file.replace(/\.js$/, '.counting.js'))
+  writeFileSync(file, text)
+}
+
 /** Makes it from the build of this checkout and returns its folder. What is shown on /metrics is there, and stays at 0. */
 export const makeUncounted = (): string => {
   const root = makeFolder('uncounted')
@@ -23,9 +29,7 @@ export const makeUncounted = (): string => {
   cpSync(product, build, { recursive: true })
   for (const name of ['node_modules', 'migrations', 'package.json'])
     symlinkSync(join(rootFolder, name), join(root, name))
-  const metrics = join(build, 'telemetry/metrics.js')
-  renameSync(metrics, join(build, 'telemetry/metrics.counting.js'))
-  writeFileSync(metrics, silentMetrics)
-  writeFileSync(join(build, 'gateway/tally.js'), silentTally)
+  replace(join(build, 'telemetry/metrics.js'), silentMetrics)
+  replace(join(build, 'gateway/tally.js'), silentTally)
   return build
 }
