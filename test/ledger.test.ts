@@ -1,9 +1,12 @@
 // The ledger's writer: what is promised to be durable is there, once, with exact sums.
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Entry, makeBatchWriter } from '../src/store/batch.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { type Ledger, type LedgerOptions, openLedger } from '../src/store/ledger.ts'
 import {
   attemptId,
@@ -17,6 +20,7 @@ import {
 } from '../src/store/ledgerId.ts'
 import type { AttemptRow, LedgerError } from '../src/store/ledgerRow.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { checkpoint } from '../src/store/upkeep.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow, tokens } from './support/ledgerRows.ts'
 import fc from './support/seededCheck.ts'
@@ -570,5 +574,37 @@ describe('checkpoints', () => {
     expect(statSync(wal).size).toBeLessThan(30_000_000)
     await ledger.flush()
     expect(verifyLedger(store.db)).toMatchObject({ ok: true, requests: written })
+  })
+
+  it('the log starts anew even where rows come in while it is moved', async () => {
+    store.db.exec('CREATE TABLE stuffing (bytes BLOB)')
+    // 300 MB, in turns of about a millisecond as the gateway commits.
+    const writer = new Worker(
+      `const { parentPort, workerData } = require('node:worker_threads')
+      const db = new (require(workerData.driver))(workerData.file, { timeout: 60000 })
+      db.pragma('synchronous = NORMAL')
+      db.pragma('wal_autocheckpoint = 0')
+      const write = db.prepare('INSERT INTO stuffing VALUES (zeroblob(100000))')
+      const clock = new Int32Array(new SharedArrayBuffer(4))
+      for (let i = 0; i < 3000; i++) {
+        write.run()
+        if (i % 300 === 299) parentPort.postMessage('30 MB more')
+        Atomics.wait(clock, 0, 0, 1)
+      }
+      db.close()`,
+      {
+        eval: true,
+        workerData: { file: store.file, driver: createRequire(import.meta.url).resolve('better-sqlite3') },
+      },
+    )
+    const keeper = new (loadDriver())(store.file, { timeout: 2000 })
+    let longest = 0
+    writer.on('message', () => {
+      longest = Math.max(longest, checkpoint(keeper).frames)
+    })
+    await new Promise((resolve, reject) => writer.once('exit', resolve).once('error', reject))
+    keeper.close()
+    // 64 MB, and what comes in until the next move and during it.
+    expect(longest).toBeLessThan(150 * 256)
   })
 })

@@ -13,14 +13,14 @@ export interface Checkpoint {
 const tooLong = 16_384
 
 /**
- * Moves the log into the file. First beside the writer; under constant load that never gets to the end of the log, so from 64 MB on a
- * second pass holds the writer for its short rest. Then it makes the first commit after the checkpoint itself: that one writes
- * the log's new header and waits for the disk, which the event loop must not.
+ * Moves the log into the file. First beside the writer; but a log starts anew only where all of it is moved when the next commit comes, and
+ * under constant load there is always one in between. So from 64 MB on a second pass holds the writer for the short rest. Then it makes
+ * the first commit after the checkpoint itself: that one writes the log's new header and waits for the disk, which the event loop must not.
  */
 export function checkpoint(db: Sqlite): Checkpoint {
   const start = performance.now()
   let result = run(db, 'PASSIVE')
-  if (result.moved < result.frames && result.frames > tooLong) result = run(db, 'RESTART')
+  if (result.frames > tooLong) result = run(db, 'RESTART')
   if (result.moved >= result.frames && result.frames > 0) {
     db.prepare(
       "INSERT INTO ledger_mark (mark, value) VALUES ('checkpoint_at', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
