@@ -1,6 +1,6 @@
 // The admin API of virtual keys: what each verb takes and tells, what the audit trail keeps of it, and what it refuses.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ControlGateway, startControl } from './support/control.ts'
+import { type ControlGateway, keys, startControl } from './support/control.ts'
 import { post, send } from './support/exchange.ts'
 
 let gateway: ControlGateway
@@ -74,6 +74,41 @@ describe('limits and budgets of a virtual key', () => {
       routes: ['chat'],
       limits: [{ requests: 7 }],
     })
+  })
+})
+
+describe('a request that waits for its turn', () => {
+  const waiting = async (): Promise<number> => {
+    const { text } = await send('GET', `${gateway.url}/metrics`, undefined, { authorization: `Bearer ${keys.admin}` })
+      .done
+    return Number(/^turnout_limit_waiting (\d+)$/m.exec(text)?.[1])
+  }
+  it.each([
+    ['has gone', 'DELETE', undefined, 401, 'invalid_api_key'],
+    ['is switched off', 'PATCH', { disabled: true }, 401, 'key_disabled'],
+    ['may not use the model any more', 'PATCH', { routes: ['single'] }, 403, 'model_not_allowed'],
+  ])('is refused when its key %s meanwhile', async (_, method, change, status, code) => {
+    const { body } = await gateway.ask('POST', '/keys', { name: 'queued', limits: { concurrency: 1, queueMs: 60_000 } })
+    const ask = () =>
+      send(
+        'POST',
+        `${gateway.url}/v1/chat/completions`,
+        { model: 'chat', messages: [{ role: 'user', content: 'Hello' }] },
+        { authorization: `Bearer ${body.secret}` },
+      )
+    gateway.simulator.reset()
+    gateway.simulator.script('sim-text', { fault: { kind: 'stall' } })
+    const first = ask()
+    await gateway.simulator.waitFor(({ model }) => model === 'sim-text')
+    gateway.simulator.script('sim-text', undefined)
+    const second = ask()
+    await expect.poll(waiting).toBe(1)
+    expect((await gateway.ask(method, '/keys/queued', change)).status).toBe(200)
+    first.request.destroy()
+    const reply = await second.done
+    expect(reply.status, reply.text).toBe(status)
+    expect(JSON.parse(reply.text).error.code).toBe(code)
+    await gateway.ask('DELETE', '/keys/queued')
   })
 })
 

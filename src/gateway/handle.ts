@@ -82,6 +82,8 @@ export function createHandle(gateway: Gateway): Handle {
     random: gateway.random,
     worth: (call, attempt) => worthOf(call, attempt, gateway.rates(call.snapshot)),
   }
+  /** The key that lets it in. Throws and rejects with what the door and the gatekeeper refuse with. */
+  const keyOf = ({ req, snapshot }: Call) => gateway.door.enter(req, () => gateway.gatekeeper.admit(req, snapshot))
   const planFor = (call: Call): Plan => makePlan(call, gateway.random(), gateway.assigning)
   /** The rest of the journey of a call that has a plan. */
   const travel = async (call: Call, plan: Plan): Promise<void> => {
@@ -123,7 +125,7 @@ export function createHandle(gateway: Gateway): Handle {
     })
     gateway.started(call)
     try {
-      const key = gateway.door.enter(req, () => gateway.gatekeeper.admit(req, call.snapshot))
+      const key = keyOf(call)
       call.key = key instanceof Promise ? await key : key
       call.admitted = true
       call.signatures = signatures.of(call.key?.name ?? '')
@@ -134,7 +136,12 @@ export function createHandle(gateway: Gateway): Handle {
       if (call.gone) throw new ClientGone()
       inspect(call, body, gateway.cache.repeats)
       const queued = gateway.limits.admit(call)
-      if (queued) await queued
+      if (queued) {
+        await queued
+        // Meanwhile its key may have been revoked or changed.
+        call.key = await keyOf(call)
+        requireRoute(call.key, call.inspected!.ask.model, call.route!)
+      }
       const plan = planFor(call)
       call.planAt = performance.now()
       if (wantsEcho(call)) return echo(call, plan)
