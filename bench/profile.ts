@@ -6,7 +6,7 @@ import { start } from './child.ts'
 import type { Contender } from './contenders/contender.ts'
 import { features } from './contenders/features.ts'
 import { relay } from './contenders/peers.ts'
-import { makeTurnout } from './contenders/turnout.ts'
+import { makeTurnout, unbundled } from './contenders/turnout.ts'
 import { buildChildren, buildProduct, builtChild, makeFolder, rootFolder } from './folders.ts'
 import { driveOwn, drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
@@ -51,7 +51,9 @@ const main = async () => {
         machine,
       }),
   }
-  const contender = values.relay ? profiledRelay : makeTurnout('profiled', '', values.bare ? [] : features, flags)
+  const contender = values.relay
+    ? profiledRelay
+    : makeTurnout('profiled', '', values.bare ? [] : features, flags, unbundled)
   const stage = await openStage(machine, { seconds: 60, waits: false })
   try {
     const { running } = await startContender(stage, contender)

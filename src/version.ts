@@ -1,4 +1,6 @@
 // The version of this program, from its package.json.
-import { createRequire } from 'node:module'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { packageFolder } from './packageFolder.ts'
 
-export const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+export const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8')) as { version: string }

@@ -62,7 +62,7 @@ describe('the Dockerfile, read', () => {
       '.git/config',
     ]
     expect(never.filter((path) => !ignored(path))).toEqual([])
-    expect(['dist/cli/main.js', 'test/docker.test.ts', 'bench/main.ts'].filter((path) => !ignored(path))).toEqual([])
+    expect(['dist/bin/turnout.js', 'test/docker.test.ts', 'bench/main.ts'].filter((path) => !ignored(path))).toEqual([])
   })
 
   it('ends in a slim image that runs as somebody, on Node 24, without what it was built with', () => {
@@ -86,7 +86,7 @@ describe('the Dockerfile, read', () => {
       'node',
       '--max-semi-space-size=64',
       '--no-allocation-site-pretenuring',
-      'dist/cli/main.js',
+      'dist/bin/turnout.js',
       'serve',
     ])
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -137,6 +137,13 @@ describe('the image, as it would be', () => {
     expect(reply.status).toBe(200)
     expect(await reply.json()).toMatchObject({ choices: [{ finish_reason: 'stop' }] })
     expect(existsSync(join(env.TURNOUT_DATA_DIR!, 'turnout.db'))).toBe(true)
+    // What only threads do: tokens are counted where a vendor tells none, and the ledger is read.
+    await (await ask(env, { model: 'openai/sim-usage-never', messages: [{ role: 'user', content: 'Hello' }] })).text()
+    const authorization = `Bearer ${env.TURNOUT_MASTER_KEY}`
+    const page = await fetch(`${base}/admin/requests`, { headers: { authorization } })
+    const rows = (await page.json()) as { data: { tokens_out: number }[] }
+    expect(rows).toMatchObject({ data: [{ estimated: true, tokens_out: expect.any(Number) }, { estimated: false }] })
+    expect(rows.data[0]!.tokens_out).toBeGreaterThan(0)
     expect(readdirSync(image, { recursive: true }).length).toBe(before)
 
     expect(await stop(server)).toEqual([0, null])

@@ -7,8 +7,9 @@ import { dialectOf, lanes } from '../work.ts'
 import { benchKey, type Contender, type Grounds } from './contender.ts'
 import { extras, type Feature, features } from './features.ts'
 
-/** The entry of the built product. */
-export const entry = join(rootFolder, 'dist/cli/main.js')
+/** The entry of the built product, as it is shipped; and compiled alone, file by file as in `src`. */
+export const entry = join(rootFolder, 'dist/bin/turnout.js')
+export const unbundled = join(rootFolder, 'dist/cli/main.js')
 
 /** The flags of node that it is shipped with: those of `npm start`, of the command and of the container. */
 export const shippedFlags = JSON.parse(readFileSync(join(rootFolder, 'package.json'), 'utf8'))
@@ -57,6 +58,7 @@ export const makeTurnout = (
   title: string,
   on: readonly Feature[],
   nodeArgs: readonly string[] = [],
+  program = entry,
 ): Contender => ({
   name,
   title,
@@ -64,7 +66,7 @@ export const makeTurnout = (
     start({
       name,
       command: process.execPath,
-      args: [...shippedFlags, ...nodeArgs, entry, 'serve', '--config', writeConfig(grounds, on)],
+      args: [...shippedFlags, ...nodeArgs, program, 'serve', '--config', writeConfig(grounds, on)],
       core: grounds.machine.gatewayCore,
       machine: grounds.machine,
       outputFile: join(grounds.folder, 'stdout.txt'),

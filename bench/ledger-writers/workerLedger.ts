@@ -1,12 +1,15 @@
 // The main thread's side of the worker writer: gathers the entries of one turn of the event loop and posts them together.
+import { fileURLToPath } from 'node:url'
 import type { Entry } from '../../src/store/batch.ts'
 import { makeIdSource } from '../../src/store/ledgerId.ts'
 import type { AttemptRow, Intent, RequestRow } from '../../src/store/ledgerRow.ts'
 import type { Store } from '../../src/store/open.ts'
-import { startThread } from '../../src/store/thread.ts'
+import { startThread } from '../../src/thread.ts'
 
 export function openWorkerLedger(store: Store) {
-  const worker = startThread('writerThread', { file: store.file, instance: store.instance }, import.meta.url)
+  const worker = startThread(fileURLToPath(new URL('writerThread', import.meta.url)), {
+    workerData: { file: store.file, instance: store.instance },
+  })
   const ids = makeIdSource(0)
   const posted = new Map<number, (() => void)[]>()
   let entries: Entry[] = []

@@ -1,6 +1,5 @@
 // Asks the admin API of a running gateway, for commands that operate it.
 import type { Command } from 'commander'
-import { Agent, request } from 'undici'
 import { firstSet, readEnv } from '../config/env.ts'
 
 export interface ServerFlags {
@@ -49,6 +48,7 @@ export async function askServer<Answer>(
     throw new Error(`'${url}' is no URL: give --url or TURNOUT_URL, such as ${defaultUrl}.`)
   if (/[^\x21-\x7e]/.test(key))
     throw new Error('The key holds a space, a line break or what no key holds: copy it anew.')
+  const { Agent, request } = await import('undici')
   const dispatcher = new Agent()
   try {
     const reply = await request(`${url}/admin${path}`, {

@@ -2,15 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { type Command, Option } from 'commander'
+import { packageFolder } from '../packageFolder.ts'
 import { startSimulator } from '../simulator/server.ts'
-import { run } from './run.ts'
 import { portOf, stopOnSignal } from './serve.ts'
 
 const demoKey = 'tk-demo'
-/** From `src/cli` and from `dist/cli` alike. */
-const demoConfig = fileURLToPath(new URL('../../examples/demo.yaml', import.meta.url))
+const demoConfig = join(packageFolder, 'examples/demo.yaml')
 
 export function addDemoCommand(program: Command): void {
   program
@@ -19,6 +17,7 @@ export function addDemoCommand(program: Command): void {
     .addOption(new Option('-p, --port <number>', 'port of the gateway').argParser(portOf).default(4000))
     .option('-c, --config <file>', 'configuration to use in place of examples/demo.yaml')
     .action(async (flags: { port: number; config?: string }) => {
+      const { run } = await import('./run.ts')
       const simulator = await startSimulator({ port: 0 })
       const data = mkdtempSync(join(tmpdir(), 'turnout-demo-'))
       const cleanUp = async (): Promise<void> => {

@@ -1,6 +1,5 @@
 // Fetches a price list from a file or URL within bounds, and parses it.
 import { createReadStream } from 'node:fs'
-import { Agent, request } from 'undici'
 
 /** Bytes. The largest list in use is about 2 MB. */
 const largest = 64 * 1024 * 1024
@@ -23,6 +22,7 @@ async function readWhole(file: string): Promise<string> {
 }
 
 async function download(url: string): Promise<string> {
+  const { Agent, request } = await import('undici')
   const dispatcher = new Agent({ connect: { timeout: 10_000 }, headersTimeout: timeout, bodyTimeout: timeout })
   try {
     // A total bound too: `bodyTimeout` is between chunks. Redirects are not followed: the user names the real address.

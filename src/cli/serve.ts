@@ -1,6 +1,6 @@
 // `turnout serve`: runs the gateway until it is told to stop.
 import { type Command, Option } from 'commander'
-import { type Running, run } from './run.ts'
+import type { Running } from './run.ts'
 
 interface ServeFlags {
   config?: string
@@ -23,6 +23,8 @@ export function addServeCommand(program: Command): void {
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('--insecure', 'listen on other addresses than loopback although no key is configured')
     .action(async (flags: ServeFlags) => {
+      // Help and every other command do without the gateway's code.
+      const { run } = await import('./run.ts')
       const running = await run(flags)
       // Before it is said that it listens: whoever waits for that may send a signal at once.
       process.on('SIGHUP', () => void running.reload())

@@ -1,5 +1,4 @@
 // Asks one upstream for its list of models: the cheapest call that shows both that it is there and that the key is good.
-import { Agent, request } from 'undici'
 import type { Provider } from '../config/snapshot.ts'
 
 /** DNS, connection, TLS and the reply's headers together. */
@@ -11,6 +10,7 @@ export type ProbeAnswer = { status: number; ms: number } | { failure: string }
 export async function askModels(provider: Provider, limit: number = limitMs): Promise<ProbeAnswer> {
   const { kind, origin, basePath, apiVersion, headers } = provider
   const path = kind.modelsPath?.({ apiVersion }) ?? '/models'
+  const { Agent, request } = await import('undici')
   const dispatcher = new Agent({ connect: { timeout: limit } })
   const started = performance.now()
   try {

@@ -1,8 +1,8 @@
 // Copies the response cache's answers into a file of their own, behind the requests: answers wait in a bounded queue for a thread.
 import { rm } from 'node:fs/promises'
+import { startThread } from '../thread.ts'
 import { type AnswerFilter, type AnswerHead, type AnswerPage, type AnswerRow, filesOf } from './answerTable.ts'
 import { makeRemote, type Remote } from './remote.ts'
-import { startThread } from './thread.ts'
 
 export type AnswerAsk = { id: number } & (
   | { verb: 'write'; heads: (AnswerHead & { length: number })[]; bodies: ArrayBuffer }
@@ -93,7 +93,7 @@ export function openAnswerFile({ file, size: firstSize, told, now = Date.now }: 
   let closed = false
 
   async function ask(question: Record<string, unknown>, transfer?: ArrayBuffer[]): Promise<unknown> {
-    if (!remote || remote.ended) remote = makeRemote(startThread('answerWorker', { file, size }))
+    if (!remote || remote.ended) remote = makeRemote(startThread('store/answerWorker', { workerData: { file, size } }))
     try {
       const answer = (await remote.ask(question, transfer)) as Told
       ;({ entries, bytes } = answer)

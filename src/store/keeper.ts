@@ -1,8 +1,8 @@
 // Hands upkeep to a thread of its own, so that neither checkpoints nor deletions ever run in the event loop.
 import { setTimeout as pause } from 'node:timers/promises'
+import { startThread } from '../thread.ts'
 import { makeRemote, type Remote } from './remote.ts'
 import type { Folded } from './rolloutFolds.ts'
-import { startThread } from './thread.ts'
 import type { Checkpoint } from './upkeep.ts'
 
 export type KeeperAsk = { id: number } & (
@@ -45,7 +45,7 @@ const stepPause = 10
 export function makeKeeper(file: string): Keeper {
   let remote: Remote | undefined
   const ask = (question: Record<string, unknown>): Promise<unknown> => {
-    if (!remote || remote.ended) remote = makeRemote(startThread('keeperWorker', { file }))
+    if (!remote || remote.ended) remote = makeRemote(startThread('store/keeperWorker', { workerData: { file } }))
     return remote.ask(question)
   }
   let running: Promise<Checkpoint> | undefined

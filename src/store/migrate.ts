@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { packageFolder } from '../packageFolder.ts'
 import { type Sqlite, StoreError } from './driver.ts'
 
 export interface Migration {
@@ -19,8 +19,8 @@ interface Applied {
   checksum: string
 }
 
-/** `migrations/` of this package: two folders up, from `src/store` and from `dist/store` alike. */
-export const packageMigrations: string = fileURLToPath(new URL('../../migrations', import.meta.url))
+/** `migrations/` of this package. */
+export const packageMigrations: string = join(packageFolder, 'migrations')
 
 /** Reads `NNNN_name.sql` files in order. Throws `StoreError` `migration_invalid` on odd names, gaps and doubles. */
 export function readMigrations(folder: string): Migration[] {

@@ -1,5 +1,6 @@
 // Reads the ledger without touching the event loop: each question goes to a thread with a read-only connection.
 import { setTimeout as pause } from 'node:timers/promises'
+import { startThread } from '../thread.ts'
 import type { AlertSpend, AlertSpendAsk } from './alertSpend.ts'
 import type { BackupResult } from './backup.ts'
 import type { BudgetSpend, BudgetSpendAsk } from './budgetSpend.ts'
@@ -8,7 +9,6 @@ import { makeRemote, type Remote } from './remote.ts'
 import type { PageAsk, RequestPage, StoredAttempt, StoredRequest } from './requestRead.ts'
 import type { RolloutPageAsk } from './rolloutRequests.ts'
 import type { SpendAsk, SpendReport } from './spend.ts'
-import { startThread } from './thread.ts'
 import type { TraceAsk, TracedRequest } from './traceRead.ts'
 import type { Verification } from './verify.ts'
 
@@ -76,7 +76,7 @@ export function openReader(file: string, before: () => true | Promise<boolean> =
   let remote: Remote | undefined
   let closings = 0
   const send = (question: Record<string, unknown>): Promise<unknown> => {
-    if (!remote || remote.ended) remote = makeRemote(startThread('readerWorker', { file }))
+    if (!remote || remote.ended) remote = makeRemote(startThread('store/readerWorker', { workerData: { file } }))
     return remote.ask(question)
   }
   const ask = (question: Record<string, unknown>): Promise<unknown> => {

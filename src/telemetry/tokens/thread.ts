@@ -1,6 +1,6 @@
 // Owns the counting thread: a bounded queue before it, a deadline on it, and a new one when it misses that.
 import type { Worker } from 'node:worker_threads'
-import { spawnModule } from './spawn.ts'
+import { startThread } from '../../thread.ts'
 import type { CountDone, CountJob, EncodingName } from './worker.ts'
 
 /** Tokens, or why there are none. */
@@ -46,7 +46,7 @@ export function createCountingThread(limits: {
   const start = (): void => {
     ready = false
     loaded = new Set()
-    const mine = spawnModule(import.meta.url, 'worker', { resourceLimits: { maxOldGenerationSizeMb: 256 } })
+    const mine = startThread('telemetry/tokens/worker', { resourceLimits: { maxOldGenerationSizeMb: 256 } })
     worker = mine
     mine.unref() // Counting must never be what keeps the process alive.
     mine.on('message', (message: 'ready' | CountDone) => {
