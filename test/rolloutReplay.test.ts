@@ -10,7 +10,7 @@ import {
   RowFolder,
   type Ticket,
 } from '../src/rollouts/index.ts'
-import { replay } from '../src/state/rollouts/replay.ts'
+import { firstHarm, replay } from '../src/state/rollouts/replay.ts'
 import { openStore } from '../src/store/open.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
 import { type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
@@ -58,9 +58,17 @@ function both(steps: readonly Step[]): { live: number | undefined; rows: number 
 }
 
 /** @returns the time at which it is over */
-function pass(evidence: Evidence, step: Step, now: number, rows: StoredRecord[], arrival: number, id: number): number {
+function pass(
+  evidence: Evidence,
+  step: Step,
+  now: number,
+  rows: StoredRecord[],
+  arrival: number,
+  id: number,
+  weightPpm = 500_000,
+): number {
   const { canary, outcome } = step
-  const ticket = evidence.admit({ now, bucket: canary ? 0 : 2 ** 32 - 1, weightPpm: 500_000 })
+  const ticket = evidence.admit({ now, bucket: canary ? 0 : 2 ** 32 - 1, weightPpm })
   const then = now + (outcome.startsWith('slow') ? 1500 : 10)
   finish(evidence, ticket, then, outcome)
   evidence.tick(then + 10)
@@ -197,6 +205,70 @@ describe('the hard rule over restarts', () => {
     expect(found).toBeGreaterThan(200)
     // With less than three faults since the start.
     expect(over).toBeGreaterThan(50)
+  })
+})
+
+describe('a guard and the hard rule', () => {
+  const judged: RolloutPolicy = {
+    ...policy,
+    guards: [{ metric: 'first_attempt_error', maxRatio: 1.25, share: 0.4, action: 'abort' }],
+  }
+  const stored = { definition: { policy: judged }, state: { attemptAt: noon, weightPpm: 0 } } as StoredRollout
+
+  /** @returns what was found first while they came, and their rows */
+  function live(steps: readonly Step[], weightPpm: number) {
+    const evidence = new Evidence(judged, noon)
+    const rows: StoredRecord[] = []
+    let now = noon
+    let first: { request: number; cause: string } | undefined
+    for (const [index, step] of steps.entries()) {
+      now = pass(evidence, step, now, rows, index, index, weightPpm)
+      if (evidence.harm) first ??= { request: index, cause: evidence.harm.cause }
+    }
+    return { first, rows }
+  }
+
+  it.each<[string, Step[], number, string]>([
+    ['with the same request, as a canary without a key at 5 %', [bad, good, bad, bad], 50_000, 'guard'],
+    ['the guard first', [...Array<Step>(4).fill(canary('server_error')), bad, good, bad, bad], 200_000, 'guard'],
+    ['the rule first', [bad, good, bad, bad, ...Array<Step>(9).fill(bad)], 500_000, 'hard'],
+  ])('%s: told is what was found first, live, by a replay and after a restart', (_, steps, weightPpm, cause) => {
+    const { first, rows } = live(steps, weightPpm)
+    const { found } = replay(stored, rows)
+    expect([first?.cause, found?.cause, found?.request]).toEqual([cause, cause, first?.request])
+    const again = firstHarm(judged, noon, { folds: [], records: rows, foldedTo: 0 })
+    expect(again).toMatchObject({ action: 'rollback', cause, reason: found?.reason })
+  })
+
+  it('and so whatever comes, wherever rows were folded', () => {
+    const outcome = fc.constantFrom<Outcome>('auth_failed', 'auth_failed', 'server_error', 'ok', 'unavailable')
+    const step = fc.oneof(
+      { weight: 3, arbitrary: outcome.map(canary) },
+      { weight: 2, arbitrary: fc.constantFrom<Outcome>('ok', 'ok', 'ok', 'server_error').map(stable) },
+    )
+    const seen = { guard: 0, hard: 0 }
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 40 }),
+        fc.constantFrom(50_000, 300_000, 700_000),
+        fc.nat(),
+        (steps, ppm, end) => {
+          const { first, rows } = live(steps, ppm)
+          const { found } = replay(stored, rows)
+          expect(found && { request: found.request, cause: found.cause }).toEqual(first)
+          // Nothing is folded after harm: the process ends with it, or stores the abort.
+          const folder = new RowFolder(judged)
+          const folded = end % ((first?.request ?? rows.length) + 1)
+          for (const row of rows.slice(0, folded)) folder.add({ ...row, unit: undefined })
+          const kept = { folds: [folder.fold()], records: rows.slice(folded), foldedTo: folded }
+          const again = firstHarm(judged, noon, kept)
+          expect(again && [again.cause, again.reason]).toEqual(found && [found.cause, found.reason])
+          if (first) seen[first.cause as keyof typeof seen]++
+        },
+      ),
+      { numRuns: 1000 },
+    )
+    expect(Math.min(seen.guard, seen.hard)).toBeGreaterThan(40)
   })
 })
 

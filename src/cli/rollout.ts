@@ -175,7 +175,7 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
         revisionOf,
       ),
     )
-  if (verb !== 'abort') addRevisionOption(command)
+  addRevisionOption(command)
   if (verb === 'promote') command.option('--full', 'complete it: the canary becomes the stable side')
   addServerOptions(command).action(async (name: string, ...rest: unknown[]) => {
     const flags = (verb === 'set-weight' ? rest[1] : rest[0]) as Flags

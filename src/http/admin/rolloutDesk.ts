@@ -83,6 +83,7 @@ const codes = {
   conflict: 'rollout_conflict',
   invalid: 'invalid_value',
   stale: 'precondition_failed',
+  unstored: 'ledger_unavailable',
 } as const
 
 function refusalOf(error: unknown): unknown {

@@ -13,7 +13,7 @@ type VerbCall = AdminCall<unknown, { reason: string }>
 
 function act(call: VerbCall, wish: Omit<Wish, 'cause' | 'reason' | 'actor' | 'key'>): Promise<AdminAnswer> {
   const { deps, key: by, body, params } = call
-  const seen = wish.verb === 'abort' ? undefined : seenBy(call.req)
+  const seen = seenBy(call.req)
   return once(call, [wish.verb, params.name, body], async (key) => {
     const before = findRollout(params.name!, deps)
     const was = presentRollout(before, deps.snapshot())
@@ -24,8 +24,7 @@ function act(call: VerbCall, wish: Omit<Wish, 'cause' | 'reason' | 'actor' | 'ke
   })
 }
 
-const headersOf = (verb: Wish['verb']) =>
-  verb === 'abort' ? (['idempotency-key'] as const) : (['if-match', 'idempotency-key'] as const)
+const headers = ['if-match', 'idempotency-key'] as const
 
 /** A verb that takes a reason and nothing else. */
 function verbRoute(verb: Wish['verb'], role: Role, summary: string) {
@@ -35,7 +34,7 @@ function verbRoute(verb: Wish['verb'], role: Role, summary: string) {
     role,
     summary,
     verb: `rollout-${verb}`,
-    headers: headersOf(verb),
+    headers,
     body: verbBody,
     answer: (call) => act(call, { verb }),
   })
@@ -49,7 +48,7 @@ function beginRoute(verb: 'start' | 'retry', summary: string) {
     role: 'operator',
     summary,
     verb: `rollout-${verb}`,
-    headers: headersOf(verb),
+    headers,
     body: verbBody.extend({ force: z.boolean().default(false) }),
     answer: (call) => act(call, { verb, force: call.body.force || verb === 'retry' }),
   })
@@ -70,7 +69,7 @@ export const rolloutVerbs = [
   verbRoute(
     'abort',
     'responder',
-    'Back to the stable side at once, from any state. Takes no `If-Match`: an abort beats what else is under way.',
+    'Back to the stable side at once, from any state. Without `If-Match` it always acts, whatever else is under way.',
   ),
   beginRoute('retry', 'Begins again after an abort: the same units, new evidence, and alpha is spent anew.'),
   defineRoute({
@@ -80,7 +79,7 @@ export const rolloutVerbs = [
     summary:
       'Takes back what was completed. With `toRevision`, also of what runs: to the step and share of that revision, where it stands still.',
     verb: 'rollout-undo',
-    headers: headersOf('undo'),
+    headers,
     body: verbBody.extend({ toRevision: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional() }),
     answer: (call) => act(call, { verb: 'undo', toRevision: call.body.toRevision }),
   }),
@@ -90,7 +89,7 @@ export const rolloutVerbs = [
     role: 'operator',
     summary: 'Another share by hand. One with steps then stands still until it is resumed.',
     verb: 'rollout-set-weight',
-    headers: headersOf('set-weight'),
+    headers,
     body: verbBody.extend({ percent: percentShare }),
     answer: (call) => act(call, { verb: 'set-weight', ppm: Math.round(call.body.percent * 10_000) }),
   }),
@@ -101,7 +100,7 @@ export const rolloutVerbs = [
     summary:
       'Takes the next step although its conditions do not hold; `full` completes it: the canary becomes the stable side.',
     verb: 'rollout-promote',
-    headers: headersOf('promote'),
+    headers,
     body: verbBody.extend({ full: z.boolean().default(false) }),
     answer: (call) => act(call, { verb: 'promote', full: call.body.full }),
   }),

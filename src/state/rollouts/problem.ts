@@ -19,7 +19,8 @@ export function requireSeen(
 }
 
 export class RolloutProblem extends Error {
-  readonly kind: 'unknown' | 'conflict' | 'invalid' | 'stale'
+  /** `unstored`: it is in force, and the database has not taken it. */
+  readonly kind: 'unknown' | 'conflict' | 'invalid' | 'stale' | 'unstored'
   /** The field that it is about, where there is one. */
   readonly field: string | undefined
 

@@ -1,40 +1,91 @@
 // Recomputes the decision of an attempt from the rows of its requests alone: what the gateway has decided must follow from what it has written.
-import type { StoredRecord, StoredRollout } from '../../config/rolloutTypes.ts'
-import { hardSight, isTold, kindOf } from '../../rollouts/hardRows.ts'
+import type { KeptRows, StoredRecord, StoredRollout } from '../../config/rolloutTypes.ts'
+import { hardSight, isTold, kindOf, recallHard } from '../../rollouts/hardRows.ts'
 import { HardRule } from '../../rollouts/hardRule.ts'
-import { countsOf, Evidence, type EvidenceRecord, type EvidenceReport, judge, reportOf } from '../../rollouts/index.ts'
+import {
+  countsOf,
+  type Decision,
+  Evidence,
+  type EvidenceRecord,
+  type EvidenceReport,
+  judge,
+  type RolloutPolicy,
+  reportOf,
+} from '../../rollouts/index.ts'
+
+export interface Found {
+  readonly request: number
+  readonly cause: Decision['cause']
+  readonly guard: string | undefined
+  readonly reason: string
+}
 
 export interface Replay {
   readonly rows: number
   /** With which request harm was found, in the order of arrival; undefined = it was not. */
-  readonly found:
-    | { readonly request: number; readonly cause: string; readonly guard: string | undefined; readonly reason: string }
-    | undefined
+  readonly found: Found | undefined
   /** Of all rows, those that ended after the decision included. */
   readonly evidence: EvidenceReport
 }
 
 export function replay({ definition, state }: StoredRollout, records: Iterable<StoredRecord>): Replay {
-  const { policy } = definition
-  const evidence = new Evidence(policy, state.attemptAt)
+  const evidence = new Evidence(definition.policy, state.attemptAt)
+  const hard = new HardRule(definition.policy.hard, definition.policy.hardRun)
+  const { rows, found } = search(definition.policy, evidence, hard, records)
+  return { rows, found, evidence: reportOf(evidence, state.weightPpm) }
+}
+
+/**
+ * The harm that a process found before it could store it, as a replay tells it: of several the one that came first, with what was known
+ * then. Undefined where what is folded has it already, or rows of it are gone.
+ */
+export function firstHarm(
+  policy: RolloutPolicy,
+  startedAt: number,
+  { folds, records }: KeptRows,
+): Decision | undefined {
+  const evidence = new Evidence(policy, startedAt)
   const hard = new HardRule(policy.hard, policy.hardRun)
+  const isHard =
+    recallHard(
+      hard,
+      policy.hard,
+      folds.map((fold) => fold.hard),
+    ) !== undefined
+  evidence.merge(folds.flatMap(({ counts }) => counts))
+  if (isHard || evidence.harm) return undefined
+  const { found } = search(policy, evidence, hard, records)
+  return found && { action: 'rollback', cause: found.cause, guard: found.guard, reason: found.reason }
+}
+
+function harmAt(evidence: Evidence, request: number, weightPpm: number): Found {
+  const said = judge(evidence, { weightPpm, advance: 'no_harm', minRequests: 0, canaryInStep: 0 })
+  return { request, cause: said.cause, guard: said.guard, reason: said.reason }
+}
+
+/** Adds rows to the evidence, in the order of arrival, and says with which one there was harm. */
+function search(
+  policy: RolloutPolicy,
+  evidence: Evidence,
+  hard: HardRule,
+  records: Iterable<StoredRecord>,
+): { rows: number; found: Found | undefined } {
   const sight = hardSight(policy, evidence.guards.length)
   const rows = [...records].sort((a, b) => a.arrival - b.arrival)
-  let found: Replay['found']
+  let found: Found | undefined
   let batch: EvidenceRecord[] = []
   for (const { id, record, firstAttempt } of rows) {
     batch.push(record)
+    // Nothing else can raise the evidence of harm.
+    if (record.canary && record.bad !== 0) {
+      evidence.merge(countsOf(policy, batch))
+      batch = []
+      if (evidence.harm && !found) found = harmAt(evidence, id, record.ppm)
+    }
+    // After the guards, as while they come: of one request that both act with it is the guard that did.
     const isHard = isTold(sight, record.seen) && hard.see(record.canary, kindOf(firstAttempt))
     if (isHard && !found) found = { request: id, cause: 'hard', guard: undefined, reason: hard.reason }
-    // Nothing else can raise the evidence of harm.
-    if (!record.canary || record.bad === 0) continue
-    evidence.merge(countsOf(policy, batch))
-    batch = []
-    if (!evidence.harm || found) continue
-    const { ppm } = record
-    const said = judge(evidence, { weightPpm: ppm, advance: 'no_harm', minRequests: 0, canaryInStep: 0 })
-    found = { request: id, cause: said.cause, guard: said.guard, reason: said.reason }
   }
   evidence.merge(countsOf(policy, batch))
-  return { rows: rows.length, found, evidence: reportOf(evidence, state.weightPpm) }
+  return { rows: rows.length, found }
 }

@@ -162,15 +162,24 @@ export class Rollouts {
   }
 
   /**
-   * An abort is in force at once, before it is stored; everything else when it is.
+   * An abort is in force at once, before it is stored; everything else when it is. One that names a revision is judged by the one of that
+   * moment: what another has under way must not leave it in force and refused.
    * @throws RolloutProblem, RolloutConflict; LedgerError when it cannot be stored: then nothing has changed, but for an abort
    */
   async command(name: string, wish: Wish): Promise<Live> {
     const begin = performance.now()
     const live = this.#need(name)
     const evidence = evidenceOf(live)
-    if (wish.verb === 'abort' && isRunning(live.state)) this.#halt(live, begin)
-    return this.inTurn(() => this.change(live, wish, evidence))
+    if (wish.verb !== 'abort' || !isRunning(live.state)) return this.inTurn(() => this.change(live, wish, evidence))
+    requireSeen(`'${live.name}'`, live, wish.seen)
+    const asked = { ...wish, seen: undefined }
+    const at = this.#now()
+    this.#halt(live, begin)
+    return this.inTurn(() => this.change(live, asked, evidence, at)).catch((error: unknown) => {
+      if (error instanceof RolloutConflict || error instanceof RolloutProblem) throw error
+      this.#storeAbort(live, asked, evidence, at)
+      throw new RolloutProblem('unstored', `'${live.name}' moves nothing any more; to store that is tried on.`)
+    })
   }
 
   /** Looks at the evidence after something was added to it. Harm takes the canary's traffic away before this returns. */
@@ -313,7 +322,9 @@ export class Rollouts {
     if (!trial || !isRunning(state)) return live
     if (live.definition.budget)
       live.purse.add(state.attempt, this.#keeper.spent(live.id, state.attempt, state.attemptAt))
-    live.arrivals = trial.restore(this.#keeper.rows(live.id, state.attempt, state.attemptAt)).lastArrival
+    const kept = () => this.#keeper.rows(live.id, state.attempt, state.attemptAt)
+    live.arrivals = trial.restore(kept()).lastArrival
+    if (trial.evidence.harm) trial.tellFirst(kept())
     for (const event of this.#keeper.events(live.id)) if (event.attempt === state.attempt) trial.accepted.take(event)
     return live
   }
@@ -351,12 +362,15 @@ export class Rollouts {
     if (isNews) this.#options.aborted?.(performance.now() - begin)
   }
 
-  /** In force now; stored as soon as the database takes it. */
   #abort(live: Live, { cause, reason }: Pick<Decision, 'reason'> & { cause: string }, begin: number): void {
     const evidence = evidenceOf(live)
-    const wish: Wish = { verb: 'abort', cause: cause as Command['cause'], reason, actor: 'turnout' }
     const at = this.#now()
     this.#halt(live, begin)
+    this.#storeAbort(live, { verb: 'abort', cause: cause as Command['cause'], reason, actor: 'turnout' }, evidence, at)
+  }
+
+  /** It is in force already: as soon as the database takes it. */
+  #storeAbort(live: Live, wish: Wish, evidence: unknown, at: number): void {
     const store = async (): Promise<void> => {
       for (let wait = 100; !this.#closed; wait = Math.min(5000, wait * 2)) {
         try {

@@ -3,6 +3,7 @@ import type { KeptRows, RolloutDefinition } from '../../config/rolloutTypes.ts'
 import { type Count, type Decision, Evidence, judge, parseUnit, RowFolder } from '../../rollouts/index.ts'
 import type { State, Step } from '../../rollouts/machine.ts'
 import { Accepted } from './accepted.ts'
+import { firstHarm } from './replay.ts'
 import { Underway } from './underway.ts'
 
 export class Trial {
@@ -17,6 +18,8 @@ export class Trial {
   /** Requests begun when rows were folded last, and rows that were there at the start. */
   begunAtFold = 0
   restored = 0
+  /** Why it has to go, as the rows of an earlier process tell it. */
+  #found: Decision | undefined
   /** Decided requests of the canary before this step. */
   #before = 0
   #stepRevision: number
@@ -68,8 +71,17 @@ export class Trial {
     return { rows, lastArrival }
   }
 
+  /**
+   * Of several reasons that the rows have the first one counts, as everywhere: what was taken up all at once does not know it.
+   * @param kept what `restore` took up
+   */
+  tellFirst(kept: KeptRows): void {
+    this.#found = firstHarm(this.evidence.policy, this.evidence.startedAt, kept)
+  }
+
   /** What the evidence says is to be done at a step; at none for a percentage that stays as it is. */
   decide(weightPpm: number, step: Step | undefined): Decision {
+    if (this.#found) return this.#found
     const wait = step?.kind === 'wait' ? step : undefined
     return judge(this.evidence, {
       weightPpm,
