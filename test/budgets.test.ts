@@ -174,6 +174,38 @@ describe('what is refused', () => {
     expect(reply.headers['x-turnout-budget-unbounded']).toBe('true')
   })
 
+  it.each(['refuse', 'warn'])(
+    'says of a cap that no number holds that it is too large, not that its price is unknown (%s)',
+    async (onUnknownPrice) => {
+      const books = await open({ budgets: { all: { usd: 9_000_000, onUnknownPrice } } })
+      for (const body of [
+        { max_tokens: 1e20 },
+        { max_tokens: 1e15 },
+        { max_tokens: Number.MAX_SAFE_INTEGER + 2 },
+        { n: 1e20 },
+      ]) {
+        const reply = await call(books, body)
+        expect(reply.status, JSON.stringify(body)).toBe(402)
+        const { message, metadata } = errorOf(reply)
+        expect(metadata).toMatchObject({ reason: 'too_large', needed_usd: null, reserved_usd: '0' })
+        expect(message).toBe(
+          "The budget 'all' of all requests is $9000000.0000, and this request may cost more than any budget can be: ask for a shorter answer with a cap on its tokens.",
+        )
+      }
+      expect(books.simulator.calls).toHaveLength(0)
+      expect((await call(books)).status).toBe(200)
+    },
+  )
+
+  it('lets such a cap pass where only a soft budget counts it, which then holds nothing', async () => {
+    const books = await open({ budgets: { watched: { usd: 1, hard: false } } })
+    const reply = await call(books, { max_tokens: 1e20 })
+    // The vendor has its own opinion of it.
+    expect([reply.status, reply.headers['x-turnout-attempts'], books.simulator.calls.length]).toEqual([400, '1', 1])
+    expect(reply.headers['x-turnout-budget-unbounded']).toBe('true')
+    expect(stateOf(books, 'watched')[0]).toMatchObject({ reserved: 0, spent: 0 })
+  })
+
   it('counts forced parameters and the number of answers', async () => {
     const books = await open({
       budgets: { all: { usd: '0.0005' } },

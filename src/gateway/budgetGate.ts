@@ -5,7 +5,13 @@ import type { CostBounds } from '../dialects/dialect.ts'
 import { Refusal } from '../dialects/errors.ts'
 import type { PriceBook } from '../pricing/book.ts'
 import { createWorstCases, type WorstCase, type WorstCaseFacts, type WorstCases } from '../pricing/worstCase.ts'
-import type { AppliedBudget, BudgetRefusal, Budgets, Reservation } from '../state/budgets/budget.ts'
+import {
+  type AppliedBudget,
+  type BudgetRefusal,
+  type Budgets,
+  beyondAll,
+  type Reservation,
+} from '../state/budgets/budget.ts'
 import { scopeOf } from '../state/scope.ts'
 import { upperBoundPromptTokens } from '../telemetry/tokens/bound.ts'
 import type { Rates } from './bill.ts'
@@ -128,7 +134,7 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
       const options = { serviceTier: bounds.serviceTier, lasts: target.timeouts.total }
       const cases = worstCasesOf(parts.rates(call))
       const worst = cases.of(target.provider.name, model, facts, options)
-      const verdict = budgets.reserve(applied, worst.nanoUsd)
+      const verdict = budgets.reserve(applied, amountOf(worst, applied))
       if (verdict.ok) return heldOf(verdict.reservation, worst, undefined)
       const { refusal } = verdict
       const fitted = shorten({ call, target, model, facts, options, cases, worst }, applied, refusal)
@@ -184,6 +190,12 @@ function boundedBy(bounds: CostBounds, call: Call, lane: Lane): WorstCaseFacts {
     files,
     unbounded: bounds.unbounded,
   }
+}
+
+/** To be held. What no budget has room for is refused by any that is hard; soft ones let it pass, and cannot count with it. */
+function amountOf(worst: WorstCase, applied: readonly AppliedBudget[]): number | null {
+  if (worst.nanoUsd !== null || worst.unknown !== 'beyond') return worst.nanoUsd
+  return applied.some(({ setting }) => setting.hard) ? beyondAll : null
 }
 
 function heldOf(reservation: Reservation, worst: WorstCase, cap: number | undefined): Held {

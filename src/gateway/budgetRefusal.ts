@@ -29,7 +29,7 @@ function explain({ name, scope, reason, limit, spent, reserved, needed, reset }:
   const of = scope === 'everything' ? 'all requests' : `this ${scope}`
   const budget = `The budget '${name}' of ${of}`
   if (reason === 'unknown_price') return `${budget} takes no calls whose price or size has no known bound.`
-  const costs = `this request may cost up to ${dollars(needed ?? 0, Math.ceil)}`
+  const costs = `this request may cost ${needed === null ? 'more than any budget can be' : `up to ${dollars(needed, Math.ceil)}`}`
   if (reason === 'too_large')
     return `${budget} is ${dollars(limit, Math.floor)}, and ${costs}: ask for a shorter answer with a cap on its tokens.`
   const held = reserved > 0 ? `, ${dollars(reserved, Math.ceil)} are held for requests that run` : ''

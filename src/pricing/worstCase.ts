@@ -42,8 +42,11 @@ export type WorstCase =
   | { readonly nanoUsd: number; readonly promptTokens: number; readonly outputTokens: number }
   | {
       readonly nanoUsd: null
-      /** `price`: none is known. `output`: no cap, and the model's own is not known. `media`: no bound for an image or a file. */
-      readonly unknown: 'price' | 'output' | 'media' | 'unbounded'
+      /**
+       * `price`: none is known. `output`: no cap, and the model's own is not known. `media`: no bound for an image or a file. `beyond`: more
+       * than can be reckoned with, and than any budget may be.
+       */
+      readonly unknown: 'price' | 'output' | 'media' | 'unbounded' | 'beyond'
     }
 
 /**
@@ -153,11 +156,14 @@ export function createWorstCases(book: PriceBook): WorstCases {
       if (promptTokens === undefined) return { nanoUsd: null, unknown: 'media' }
       const each = facts.maxTokens ?? info.maxOutput ?? info.contextWindow
       if (each === undefined) return { nanoUsd: null, unknown: 'output' }
-      const outputTokens = Math.ceil((each + (facts.uncappedTokens ?? 0)) * Math.max(1, facts.n))
-      if (!Number.isSafeInteger(promptTokens) || !Number.isSafeInteger(outputTokens))
-        return { nanoUsd: null, unknown: 'price' }
+      const asked = Math.ceil((each + (facts.uncappedTokens ?? 0)) * Math.max(1, facts.n))
+      // No model makes as many, whatever a client says.
+      const outputTokens = Math.min(asked, Number.MAX_SAFE_INTEGER)
       const nanoUsd = ceilingOf(provider, model, promptTokens, outputTokens, options, found)
-      return nanoUsd === null ? { nanoUsd, unknown: 'price' } : { nanoUsd, promptTokens, outputTokens }
+      if (nanoUsd !== null) return { nanoUsd, promptTokens, outputTokens }
+      // With one token it has a price: then it is the sum that no number holds.
+      const isPriced = outputTokens > 1 && ceilingOf(provider, model, promptTokens, 1, options, found) !== null
+      return { nanoUsd, unknown: isPriced ? 'beyond' : 'price' }
     },
     fit(provider, model, facts, room, options = {}) {
       const { info } = find(provider, model)

@@ -25,7 +25,7 @@ export interface BudgetState {
 export interface BudgetRefusal extends BudgetState {
   /** `too_large`: it would not fit an untouched budget either. `unknown_price`: no bound of its cost is known. */
   readonly reason: 'exhausted' | 'too_large' | 'unknown_price'
-  /** What the call may cost at most; null when that is not known. */
+  /** What the call may cost at most; null when that is not known, or `beyondAll`. */
   readonly needed: number | null
   /** What was left. */
   readonly room: number
@@ -58,6 +58,9 @@ export interface Reservation {
 export type BudgetVerdict =
   | { readonly ok: true; readonly reservation: Reservation }
   | { readonly ok: false; readonly refusal: BudgetRefusal }
+
+/** Worst case of a call that may cost more than any budget may have. */
+export const beyondAll = Number.MAX_SAFE_INTEGER
 
 /** Something that an operator wants to know of: spending passed a share of the limit, or a call was refused. */
 export interface BudgetEvent extends BudgetState {

@@ -3,15 +3,16 @@ import type { BudgetSettings } from '../../config/limitTypes.ts'
 import { entityName, entityOf, matchesOnly, scopeOf } from '../scope.ts'
 import { Account } from './account.ts'
 import { BudgetBook, identityOf } from './book.ts'
-import type {
-  AppliedBudget,
-  BudgetEvent,
-  BudgetRefusal,
-  BudgetState,
-  Budgets,
-  BudgetVerdict,
-  Hold,
-  Reservation,
+import {
+  type AppliedBudget,
+  type BudgetEvent,
+  type BudgetRefusal,
+  type BudgetState,
+  type Budgets,
+  type BudgetVerdict,
+  beyondAll,
+  type Hold,
+  type Reservation,
 } from './budget.ts'
 
 export interface BudgetOptions {
@@ -72,7 +73,7 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
     return {
       ...state,
       reason: worst === null ? 'unknown_price' : isTooLarge ? 'too_large' : 'exhausted',
-      needed: worst,
+      needed: worst === beyondAll ? null : worst,
       room: Math.max(0, state.limit - state.spent - state.reserved),
       reset: comes ? account.reset(state.limit - state.reserved - worst, at) : null,
       degradeTo: setting.degradeTo,
