@@ -13,10 +13,14 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { RunOptions } from './run.ts'
 
-/** What the command line, the files and the environment say now. @throws ConfigError */
-export function readBase(options: RunOptions): Base {
+/**
+ * What the command line, the files and the environment say now.
+ * @param held the file that is served: one that is gone is a fault, and no wish to be served by the environment alone
+ * @throws ConfigError
+ */
+export function readBase(options: RunOptions, held?: string): Base {
   const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
-  const file = findConfigFile(options.config, env)
+  const file = findConfigFile(options.config, env) ?? held
   return { file, env, text: readText(file, env) }
 }
 
@@ -39,8 +43,9 @@ export interface LiveParts {
 export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
   const { first, store, secret, log, metrics, host, swap } = parts
   const insecure = options.insecure ?? false
+  const held = first?.base.file
   return startLive({
-    read: () => readBase(options),
+    read: () => readBase(options, held),
     first,
     overrides: overridesOf(options),
     memory: openConfigVersions(store),

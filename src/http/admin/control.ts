@@ -52,7 +52,10 @@ function refusalOf(error: unknown): unknown {
   if (error instanceof ConfigError) {
     return new Refusal(
       'invalid_configuration',
-      error.problems.map((problem) => formatProblem(problem)).join('\n'),
+      // Of a document the place says enough; where there is none it is the file itself that cannot be read.
+      error.problems
+        .map((problem) => formatProblem(problem, problem.path === '' && problem.line === 0 ? error.file : undefined))
+        .join('\n'),
       null,
       { problems: error.problems },
     )

@@ -1,0 +1,36 @@
+// A configuration file that is taken away under a running gateway: a fault, and no wish to be served by the environment alone.
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, it } from 'vitest'
+import { send } from './support/exchange.ts'
+import { endTurnout, said, startTurnout } from './support/turnoutProcess.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'turnout-gone-'))
+let child: ReturnType<typeof startTurnout>
+afterEach(async () => {
+  await endTurnout(child, 'SIGKILL')
+  rmSync(folder, { recursive: true, force: true })
+})
+
+it('is refused, with a provider in the environment, too; what is served stays, and the file may come back', async () => {
+  const file = join(folder, 'turnout.yaml')
+  const key = 'sk-test-admin-key-0123456789'
+  const text = `server: { port: 0 }\nproviders: { ollama: {} }\nroutes: { chat: [ollama/a, ollama/b] }\nkeys: [ { name: boss, key: ${key}, role: admin } ]\n`
+  writeFileSync(file, text)
+  child = startTurnout(['serve'], { cwd: folder, env: { OPENAI_API_KEY: 'sk-test-openai-0123456789' } })
+  const [, url] = /listens on (\S+) /.exec(await said(child, 'stderr', /listens on \S+ /))!
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+  const reload = () => send('POST', `${url}/admin/models/reload`, Buffer.from('{}'), headers).done
+  renameSync(file, `${file}.old`)
+  const refused = await reload()
+  expect([refused.status, JSON.parse(refused.text).error.message]).toEqual([422, 'turnout.yaml does not exist'])
+  const told = said(child, 'stdout', /"event":"refused"/)
+  child.kill('SIGHUP')
+  expect(await told).toContain('turnout.yaml does not exist')
+  const status = JSON.parse((await send('GET', `${url}/status`, undefined, {}).done).text)
+  expect(status).toMatchObject({ config: { version: 1, source: 'file' }, routes: [{ name: 'chat' }] })
+  renameSync(`${file}.old`, file)
+  const again = await reload()
+  expect([again.status, JSON.parse(again.text).swapped]).toEqual([200, false])
+}, 120_000)
