@@ -209,7 +209,7 @@ it('the command line has both, and the description names them', async () => {
   expect(headersOf('/routes/{route}/canary', 'put')).toEqual(['If-Match', 'Idempotency-Key'])
   expect(headersOf('/canary', 'put')).toEqual(['If-Match', 'Idempotency-Key'])
   expect(headersOf('/rollouts/{name}/set-weight', 'post')).toEqual(['If-Match', 'Idempotency-Key'])
-  expect(headersOf('/rollouts/{name}/abort', 'post')).toEqual(['Idempotency-Key'])
+  expect(headersOf('/rollouts/{name}/abort', 'post')).toEqual(['If-Match', 'Idempotency-Key'])
   expect(paths['/canary'].put.responses[412]).toBeDefined()
 }, 120_000)
 

@@ -1,7 +1,7 @@
 // `turnout canary`: the percentage of a route that another model gets.
 import { type Command, Option } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { addKeyOption, addRevisionOption, type CommandFlags, headersOf } from './commandFlags.ts'
+import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentOf } from './commandFlags.ts'
 import { print, renderTable } from './output.ts'
 
 interface Flags extends ServerFlags, CommandFlags {
@@ -40,6 +40,7 @@ export function addCanaryCommand(program: Command): void {
   addRevisionOption(command, 'only if the canary, or all of them, are at this revision, which `--json` shows')
   addServerOptions(addKeyOption(command)).action(
     async (route: string | undefined, percent: number | undefined, flags: Flags) => {
+      requireSense(route, percent, flags)
       const server = findServer(flags)
       const reason = flags.reason ?? 'by command line'
       if (flags.all !== undefined) {
@@ -69,11 +70,15 @@ export function addCanaryCommand(program: Command): void {
   )
 }
 
-function percentOf(text: string): number {
-  const percent = Number(text.replace(/\s*%$/, ''))
-  if (text.trim() === '' || !(percent >= 0 && percent <= 100))
-    throw new Error(`'${text}' is no percentage: give a number from 0 to 100.`)
-  return percent
+/** What is meant for a change must not be taken for a look, nor what is meant for one route for all. @throws Error */
+function requireSense(route: string | undefined, percent: number | undefined, flags: Flags): void {
+  const { all, target, unit, force, ifRevision, idempotencyKey, reason } = flags
+  if (all !== undefined && (route ?? target ?? unit ?? force) !== undefined)
+    throw new Error('--all is for everything that runs: leave out the route and what belongs to one, or --all.')
+  const ofChange = { target, unit, reason, force, 'if-revision': ifRevision, 'idempotency-key': idempotencyKey }
+  const given = Object.entries(ofChange).find(([, value]) => value !== undefined)?.[0]
+  if (all === undefined && percent === undefined && given !== undefined)
+    throw new Error(`--${given} is for a change: give a route and a percentage, too.`)
 }
 
 const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`

@@ -1,5 +1,5 @@
 // Flags of commands that change something which others may change, too: `--if-revision`, and `--idempotency-key` for scripts that repeat.
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export interface CommandFlags {
   ifRevision?: number
@@ -19,6 +19,14 @@ export function headersOf({ ifRevision, idempotencyKey }: CommandFlags): Record<
     ...(ifRevision === undefined ? {} : { 'if-match': `"${ifRevision}"` }),
     ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
   }
+}
+
+/** `5`, `0.5`, `5%`. @throws InvalidArgumentError for what is no percentage, such as `0x10` */
+export function percentOf(text: string): number {
+  const [, digits] = /^(\d+(?:\.\d+)?)\s*%?$/.exec(text.trim()) ?? []
+  const percent = Number(digits ?? Number.NaN)
+  if (percent <= 100) return percent
+  throw new InvalidArgumentError(`'${text}' is no percentage: give a number from 0 to 100.`)
 }
 
 /** @throws Error for what is no whole number; 0 is where there is nothing yet */

@@ -31,7 +31,7 @@ interface Line {
 /** Adds the three to `config`. With --url or TURNOUT_URL they ask the gateway there, else they look into the database. */
 export function addHistoryCommands(config: Command): void {
   withOptions(config.command('history').description('list versions of the configuration, newest first'))
-    .option('-n, --lines <number>', 'most versions', numberOf, 20)
+    .option('-n, --lines <number>', 'most versions', linesOf, 20)
     .action(async (flags: Flags & { lines: number }) => {
       const server = findServer(flags)
       const lines: Line[] = server.named
@@ -162,6 +162,11 @@ const lineOf = (line: ReturnType<ReturnType<typeof openConfigVersions>['versions
   actor: line.actor,
   note: line.note,
 })
+
+function linesOf(text: string): number {
+  if (!/^[1-9]\d{0,2}$|^1000$/.test(text)) throw new InvalidArgumentError('give a number from 1 to 1000')
+  return Number(text)
+}
 
 function numberOf(text: string): number {
   if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('expected the number of a version')

@@ -81,8 +81,10 @@ function blockOf(flag: string, text: string | undefined): unknown {
 function timeOf(text: string | undefined, now: number): string | null | undefined {
   if (text === undefined) return undefined
   if (text === none) return null
-  if (/^\d+[smhd]$/.test(text)) return new Date(now + secondsOf('--expires', text) * 1000).toISOString()
-  const at = Date.parse(text)
-  if (Number.isNaN(at)) throw new Error('--expires: expected a time such as 2027-01-31T00:00:00Z, or 30d, or none')
+  const isSpan = /^\d+[smhd]$/.test(text)
+  const at = isSpan ? now + secondsOf('--expires', text) * 1000 : Date.parse(text)
+  // Years of more than four digits are none that the gateway takes.
+  if (!(at < Date.UTC(10_000, 0)))
+    throw new Error('--expires: expected a time such as 2027-01-31T00:00:00Z, or 30d, or none')
   return new Date(at).toISOString()
 }

@@ -44,7 +44,7 @@ export function addKeysCommand(program: Command): void {
         data.push(...page.data)
         next = page.next_cursor === null ? null : `&cursor=${page.next_cursor}`
       }
-      await print(flags.json ? toText({ object: 'list', data }) : renderList(data))
+      await print(flags.json ? toText({ object: 'list', data }) : renderList(data, Date.now()))
     },
   )
 
@@ -132,7 +132,11 @@ function renderSecret({ id, name, secret, old_secret_until }: ShownKey, what: st
   return `${name} (${id}) is ${what}; its secret, shown this once:\n${secret}\n${old}`
 }
 
-function renderList(keys: readonly ShownKey[]): string {
+/** Whether it opens anything: what has expired is on, and good for nothing. */
+const stateOf = ({ disabled, expires_at }: ShownKey, now: number): string =>
+  disabled ? 'off' : expires_at !== null && Date.parse(expires_at) <= now ? 'expired' : 'on'
+
+function renderList(keys: readonly ShownKey[], now: number): string {
   const rows = keys.map((key) => [
     key.name,
     key.id,
@@ -141,7 +145,7 @@ function renderList(keys: readonly ShownKey[]): string {
     key.team ?? '-',
     key.routes?.join(', ') ?? 'all',
     key.expires_at ?? '-',
-    key.disabled ? 'off' : 'on',
+    stateOf(key, now),
   ])
   return renderTable(['name', 'id', 'secret', 'role', 'team', 'routes', 'expires', 'state'], rows)
 }

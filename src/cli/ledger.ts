@@ -108,11 +108,18 @@ async function exportRows(flags: ExportFlags): Promise<void> {
     const pieces = reader.export({ ...asked, format, rows, user: hash })
     // A file that is there may be somebody's books.
     if (output !== undefined)
-      await pipeline(Readable.from(pieces), createWriteStream(output, { flags: 'wx', mode: 0o600 }))
+      await pipeline(Readable.from(pieces), createWriteStream(output, { flags: 'wx', mode: 0o600 })).catch((error) => {
+        throw explainOutput(error, output)
+      })
     else for await (const piece of pieces) await print(piece)
   } finally {
     await reader.close()
   }
+}
+
+function explainOutput(error: NodeJS.ErrnoException, file: string): Error {
+  if (error.code === 'EEXIST') return new Error(`${file} exists: an export never overwrites a file.`)
+  return error.syscall === undefined ? error : new Error(`${file} cannot be written: ${error.code}.`)
 }
 
 function linesOf(text: string): number {

@@ -1,9 +1,9 @@
 // `turnout rollout`: what operators see of moves in steps, and the verbs that change them.
 import { readFileSync } from 'node:fs'
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { parse } from 'yaml'
 import { addServerOptions, askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
-import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, revisionOf } from './commandFlags.ts'
+import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentOf, revisionOf } from './commandFlags.ts'
 import { print, renderTable } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
@@ -96,18 +96,19 @@ export function addRolloutCommand(program: Command): void {
         'exit with 0 when it is completed, 1 rolled back or stopped, 2 paused or waiting for somebody, 3 still under way, 4 where that cannot be told',
       )
       .argument('<name>', 'the rollout')
+      // A script that was mistyped knows nothing of the rollout, either.
+      .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : untold))
       .addOption(new Option('--timeout <seconds>', 'how long to wait for an end').argParser(secondsOf).default(0)),
   ).action(async (name: string, flags: Flags) => {
-    const server = findServer(flags)
     const end = Date.now() + (flags.timeout ?? 0) * 1000
     for (;;) {
       let answer: ShownRollout
       try {
-        answer = await show(server, name)
+        answer = await show(findServer(flags), name)
       } catch (error) {
         // Not 1: a script would take a gateway that restarts for a rollout that was rolled back.
         process.stderr.write(`${(error as Error).message}\n`)
-        process.exitCode = 4
+        process.exitCode = untold
         return
       }
       const code = codes[answer.phase] ?? 3
@@ -147,7 +148,7 @@ export function addRolloutCommand(program: Command): void {
     rollout,
     'set-weight',
     'give the canary another share by hand; a rollout with steps then stands still',
-  ).argument('<percent>', 'from 0 to 100')
+  ).argument('<percent>', 'from 0 to 100', percentOf)
 }
 
 const verbs = [
@@ -180,7 +181,7 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
   addServerOptions(command).action(async (name: string, ...rest: unknown[]) => {
     const flags = (verb === 'set-weight' ? rest[1] : rest[0]) as Flags
     const { reason, force, full, toRevision } = flags
-    const percent = verb === 'set-weight' ? Number(rest[0]) : undefined
+    const percent = verb === 'set-weight' ? (rest[0] as number) : undefined
     const body = { reason, force, full, percent, toRevision }
     const path = pathOf(name, `/${verb}`)
     const answer = await askServer<ShownRollout>(findServer(flags), 'POST', path, body, headersOf(flags))
@@ -197,11 +198,25 @@ function addCreate(rollout: Command): void {
     .requiredOption('--from <file>', 'YAML or JSON of what the file would say under its name; - for standard input')
     .option('--reason <text>', 'why, for whoever looks next', 'by command line')
   addServerOptions(addKeyOption(command)).action(async (name: string, flags: Flags) => {
-    const text = readFileSync(flags.from === '-' ? 0 : flags.from!, 'utf8')
-    const body = { name, reason: flags.reason, rollout: parse(text) as unknown }
+    const body = { name, reason: flags.reason, rollout: readFrom(flags.from!) }
     const answer = await askServer<ShownRollout>(findServer(flags), 'POST', '/rollouts', body, headersOf(flags))
     await print(flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} %\n`)
   })
+}
+
+/** @throws Error that names the file */
+function readFrom(file: string): unknown {
+  let text: string
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8')
+  } catch (error) {
+    throw new Error(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code}.`)
+  }
+  try {
+    return parse(text)
+  } catch (error) {
+    throw new Error(`${file} is no YAML: ${(error as Error).message}`)
+  }
 }
 
 export interface ShownEvent {
@@ -216,11 +231,12 @@ export interface ShownEvent {
   revision: number
 }
 
+/** Exit code of `status` where it cannot be told how the rollout stands. */
+const untold = 4
 const codes: Readonly<Record<string, number>> = { completed: 0, rolled_back: 1, stopped: 1, paused: 2, awaiting: 2 }
 const isOver = ({ phase }: ShownRollout): boolean => ['completed', 'rolled_back', 'stopped', 'draft'].includes(phase)
 
 function secondsOf(text: string): number {
-  const seconds = Number(text.replace(/s$/, ''))
-  if (!(seconds >= 0)) throw new Error(`'${text}' is no number of seconds.`)
-  return seconds
+  if (/^\d+(?:\.\d+)?s?$/.test(text)) return Number(text.replace(/s$/, ''))
+  throw new InvalidArgumentError(`'${text}' is no number of seconds.`)
 }

@@ -14,7 +14,15 @@ export interface SchemaFault {
 type Issue = z.core.$ZodIssue
 
 /** Every fault of one failed parse. Of a union only the branch that the value was meant for speaks. */
-export const faultsOf = (issues: readonly Issue[]): SchemaFault[] => issues.flatMap((issue) => faultsIn(issue, []))
+export function faultsOf(issues: readonly Issue[]): SchemaFault[] {
+  const told = new Map<string, SchemaFault>()
+  for (const fault of issues.flatMap((issue) => faultsIn(issue, []))) {
+    // Of what is said twice of one value (a whole number that is too large for two reasons) the last, which is the narrowest.
+    const what = /^expected at (?:most|least) /.exec(fault.message)?.[0] ?? fault.message
+    told.set(JSON.stringify([fault.path, what]), fault)
+  }
+  return [...told.values()]
+}
 
 function faultsIn(issue: Issue, above: Path): SchemaFault[] {
   const path = [...above, ...issue.path] as Path
@@ -39,8 +47,12 @@ function faultsIn(issue: Issue, above: Path): SchemaFault[] {
         .filter((branch) => !branch.some((inner) => inner.code === 'invalid_type' && inner.path.length === 0))
         .sort((a, b) => a.length - b.length)[0]
       if (meant) return meant.flatMap((inner) => faultsIn(inner, path))
-      return [{ path, message: issue.message, expected: undefined, atKey: false }]
+      const message = issue.message.startsWith('Invalid ') ? describeUnion(issue) : issue.message
+      return [{ path, message, expected: undefined, atKey: false }]
     }
+    case 'too_small':
+    case 'too_big':
+      return [{ path, message: describeSize(issue), expected: undefined, atKey: false }]
     case 'invalid_type':
       return [{ path, message: describeType(issue), expected: issue.expected, atKey: false }]
     case 'invalid_value':
@@ -58,6 +70,27 @@ const nouns: Record<string, string> = {
   array: 'a list',
   object: 'a block of keys',
   record: 'a block of keys',
+}
+
+/** What a list, a text or a number must not go beyond. A schema's own words stand. */
+function describeSize(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string {
+  if (!/^Too (?:small|big)/.test(issue.message)) return issue.message
+  const isSmall = issue.code === 'too_small'
+  const bound = isSmall ? issue.minimum : issue.maximum
+  const words = sizes[issue.origin] ?? ''
+  if (isSmall && words !== '' && Number(bound) === 1) return 'may not be empty'
+  const border = issue.inclusive === false ? (isSmall ? 'more than' : 'less than') : isSmall ? 'at least' : 'at most'
+  return `expected ${border} ${bound}${words}`
+}
+
+const sizes: Record<string, string> = { string: ' characters', array: ' entries', map: ' entries', set: ' entries' }
+
+/** None of its branches knows the type: what each would take. */
+function describeUnion({ errors }: z.core.$ZodIssueInvalidUnion): string {
+  const wanted = errors.flatMap(([first]) =>
+    first?.code === 'invalid_type' ? [nouns[first.expected] ?? first.expected] : [],
+  )
+  return wanted.length === 0 ? 'is none of what is expected here' : `expected ${[...new Set(wanted)].join(' or ')}`
 }
 
 function describeType(issue: z.core.$ZodIssueInvalidType): string {

@@ -13,7 +13,7 @@ export const percentShare = z
   .number({ error: 'expected a number from 0 to 100' })
   .min(0, { error: 'a percentage is from 0 to 100' })
   .max(100, { error: 'a percentage is from 0 to 100' })
-  .refine((value) => value === 0 || value >= 0.0001, { error: 'the smallest percentage above 0 is 0.0001' })
+  .refine((value) => value <= 0 || value >= 0.0001, { error: 'the smallest percentage above 0 is 0.0001' })
 
 const unit = z.enum(unitKinds, { error: 'expected request, conversation, user or key' })
 

@@ -44,8 +44,8 @@ export function removeCopy(file: string): boolean {
   return parts.length > 0
 }
 
-/** Opens a copy, checks it whole, and leaves it as one file without a log. */
-export function checkCopy(file: string, migrationsDir: string): { bytes: number; requests: number } {
+/** Opens a copy, checks it whole, and leaves it as one file without a log. @param named the file that is spoken of where it is not sound */
+export function checkCopy(file: string, migrationsDir: string, named = file): { bytes: number; requests: number } {
   const Database = loadDriver()
   let db: Sqlite | undefined
   try {
@@ -56,14 +56,14 @@ export function checkCopy(file: string, migrationsDir: string): { bytes: number;
     if (damage.length !== 1 || damage[0] !== 'ok') throw new Error(damage.join('; '))
     if (!db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'migration'").get())
       throw new Error('it is not a database of Turnout')
-    checkApplied(db, file, readMigrations(migrationsDir))
+    checkApplied(db, named, readMigrations(migrationsDir))
     const hasRequests = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'request'").get()
     const requests = hasRequests ? (db.prepare('SELECT count(*) FROM request').pluck().get() as number) : 0
     const pages = db.pragma('page_count', { simple: true }) as number
     return { bytes: pages * (db.pragma('page_size', { simple: true }) as number), requests }
   } catch (error) {
     if (error instanceof StoreError) throw error
-    throw new StoreError('backup_invalid', file, `The copy ${file} is not sound: ${(error as Error).message}.`, error)
+    throw new StoreError('backup_invalid', named, `The copy ${named} is not sound: ${(error as Error).message}.`, error)
   } finally {
     db?.close()
   }

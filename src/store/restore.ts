@@ -102,7 +102,7 @@ function takeCopy(source: string, target: string, migrationsDir: string): number
   removeCopy(copy)
   try {
     copyFileSync(source, copy)
-    const { requests } = checkCopy(copy, migrationsDir)
+    const { requests } = checkCopy(copy, migrationsDir, source)
     syncFile(copy)
     return requests
   } catch (error) {

@@ -57,7 +57,7 @@ function check(schema: z.ZodType, value: unknown, depth = Infinity): unknown {
 
 function messageOf({ path, message, expected, atKey }: SchemaFault, param: string): string {
   if (atKey && path.length === 1) return `'${param}' is no parameter of this route.`
-  if (param !== '') return `'${param}': ${message}.`
+  if (param !== '') return `'${param}': ${message}${/[.?]$/.test(message) ? '' : '.'}`
   return `The body is not what this route takes: ${expected === 'object' ? 'expected an object' : message}.`
 }
 

@@ -4,6 +4,7 @@ import type { VersionLine } from '../../config/memory.ts'
 import { changesBetween } from '../../config/writtenDocument.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { type AdminControl, actorOf, controlOf, withRefusals } from './control.ts'
+import { whole } from './requests.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
 
 const number = z.coerce.number({ error: 'expected the number of a version' }).int().min(1)
@@ -62,7 +63,7 @@ export const listVersions = defineRoute({
   path: '/config/versions',
   role: 'viewer',
   summary: 'Versions, newest first.',
-  query: z.strictObject({ limit: number.max(1000).optional(), before: number.optional() }),
+  query: z.strictObject({ limit: whole(1, 1000), before: number.optional() }),
   async answer({ query: { limit = 50, before }, deps }) {
     const { live } = controlOf(deps)
     const lines = live.memory.versions(limit + 1, before)

@@ -5,7 +5,7 @@ import type { ChainedEvent } from '../../config/rolloutTypes.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
-import { RolloutConflict } from '../../rollouts/machine.ts'
+import { isRunning, RolloutConflict } from '../../rollouts/machine.ts'
 import { evidenceOf } from '../../state/rollouts/evidenceView.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import { RolloutProblem } from '../../state/rollouts/problem.ts'
@@ -119,7 +119,7 @@ export function presentRollout(live: Live, snapshot: Snapshot) {
     cause: state.cause,
     reason: state.reason,
     updated_at: new Date(state.updatedAt).toISOString(),
-    idle: isIdle(live, snapshot) ?? null,
+    idle: isRunning(state) || state.phase === 'completed' ? (isIdle(live, snapshot) ?? null) : null,
   }
 }
 

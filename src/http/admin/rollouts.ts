@@ -44,11 +44,18 @@ export const createRollout = defineRoute({
         routes: [...snapshot.routes.keys()],
         webhooks: [...snapshot.webhooks.keys()],
         open: snapshot.directModels,
-        report: (path, message) => void problems.push(`${formatPath(path.slice(2))}: ${message}`),
+        report: (path, message) => void problems.push(`'${formatPath(path.slice(2)) || 'name'}': ${message}.`),
         // Looked up when it is created, as it is each time that the configuration changes.
         checkTargets: () => {},
       })
-      if (problems.length > 0) throw new Refusal('invalid_value', problems.join('; '), 'rollout')
+      if (problems.length > 0) throw new Refusal('invalid_value', problems.join(' '), 'rollout')
+      // The next reading of the file would put its own in the place of this one.
+      if (snapshot.rollouts.has(body.name))
+        throw new Refusal(
+          'rollout_conflict',
+          `'${body.name}' stands in the file: change it there, or choose another name.`,
+          'name',
+        )
       const live = await withRollouts(deps, (rollouts) =>
         rollouts.create(definition, { actor: by.name, origin: 'admin', reason: body.reason, key }),
       )

@@ -9,13 +9,16 @@ import { withLedger } from './reading.ts'
 import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
 
+const statusWords = 'expected ok, error, or the status of an HTTP reply'
+
 const query = z.strictObject({
   hours: whole(1, 876_000),
   route: z.string().min(1).max(512).optional(),
   status: z
-    .union([z.enum(['ok', 'error']), z.coerce.number().int().min(0).max(999)], {
-      error: 'expected ok, error, or the status of an HTTP reply',
-    })
+    .union([
+      z.enum(['ok', 'error'], { error: statusWords }),
+      z.coerce.number({ error: statusWords }).int().min(0).max(999),
+    ])
     .optional(),
   limit: whole(1, 1000),
   before: z
