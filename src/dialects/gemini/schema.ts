@@ -1,5 +1,7 @@
 // JSON Schema to the OpenAPI subset that Gemini's function declarations take. The original is never touched: a later target needs it.
+import { Refusal } from '../errors.ts'
 import { asObject, type Json } from '../field.ts'
+import { joinSchema } from './schemaJoin.ts'
 
 /** A `Schema` of Gemini's API. Counts are strings, as its int64 fields are in JSON. */
 export type GeminiSchema = Record<string, unknown>
@@ -55,27 +57,60 @@ const quiet: ReadonlySet<string> = new Set([
 /** The only formats that the API does not refuse. */
 const formats: ReadonlySet<string> = new Set(['enum', 'date-time', 'int32', 'int64', 'float', 'double'])
 
-/** A copy that Gemini takes: references inlined, unions of types split, constants as enums, unknown keywords gone. */
-export function cleanSchemaOf(root: unknown): CleanSchema {
-  const cleaner = new Cleaner(root)
-  return { schema: cleaner.clean(root, []), removed: [...cleaner.removed] }
+/**
+ * What all schemas of one request may come to with their references written out. A few lines whose references double at each step would
+ * else keep the process busy for hours.
+ */
+export class SchemaRoom {
+  left = 50_000
+}
+
+/** References within references that are followed, and how large that may make one schema; beyond it, those that are followed even so. */
+const DEEP = { references: 64, nodes: 5_000 }
+const SHALLOW = { references: 3, nodes: Number.POSITIVE_INFINITY }
+
+/**
+ * A copy that Gemini takes: references inlined, unions of types split, constants as enums, unknown keywords gone.
+ * @throws Refusal for schemas that grow beyond all bounds when their references are written out
+ */
+export function cleanSchemaOf(root: unknown, room = new SchemaRoom()): CleanSchema {
+  for (const bounds of [DEEP, SHALLOW]) {
+    const cleaner = new Cleaner(root, bounds, room)
+    const schema = cleaner.clean(root, [])
+    if (!cleaner.full) return { schema, removed: [...cleaner.removed] }
+  }
+  throw new Refusal(
+    'unsupported_parameter',
+    "Invalid 'tools': Google's API takes schemas without references, and with all of them written out these are too large.",
+    'tools',
+  )
 }
 
 class Cleaner {
   readonly removed = new Set<string>()
+  /** There is no room left: what comes out is not whole. */
+  full = false
   readonly #root: unknown
+  readonly #bounds: typeof DEEP
+  readonly #room: SchemaRoom
+  #nodes = 0
 
-  constructor(root: unknown) {
+  constructor(root: unknown, bounds: typeof DEEP, room: SchemaRoom) {
     this.#root = root
+    this.#bounds = bounds
+    this.#room = room
   }
 
   /** `trail` holds the references that are being inlined: meeting one again means that the schema contains itself. */
   clean(value: unknown, trail: readonly string[]): GeminiSchema {
-    const from = asObject(value)
-    if (!from) return {}
-    if (typeof from.$ref === 'string') return this.#inline(from, from.$ref, trail)
-    if (Array.isArray(from.allOf)) return this.clean(merge(from, from.allOf), trail)
+    const found = asObject(value)
+    if (!found) return {}
+    if (++this.#nodes > this.#bounds.nodes || --this.#room.left < 0) this.full = true
+    if (this.full) return {}
+    const { schema: from, trail: followed } = this.#open(found, trail)
     for (const key of Object.keys(from)) if (!quiet.has(key)) this.removed.add(key)
+    // `true` and `{}` limit nothing; that a map's values are numbers, say, nobody is told.
+    if (Object.keys(asObject(from.additionalProperties) ?? {}).length > 0) this.removed.add('additionalProperties')
     const result: GeminiSchema = {}
     for (const name of copied) if (from[name] !== undefined) result[name] = from[name]
     for (const name of counts) if (typeof from[name] === 'number') result[name] = String(from[name])
@@ -84,26 +119,39 @@ class Cleaner {
       if (formats.has(from.format)) result.format = from.format
       else describe(result, `Format: ${from.format}.`)
     }
-    this.#setType(from, result, trail)
+    this.#setType(from, result, followed)
     this.#setEnum(from, result)
-    this.#setUnion(from, result, trail)
-    this.#setProperties(from, result, trail)
-    this.#setItems(from, result, trail)
+    this.#setUnion(from, result, followed)
+    this.#setProperties(from, result, followed)
+    this.#setItems(from, result, followed)
     return result
   }
 
-  #inline(from: Json, ref: string, trail: readonly string[]): GeminiSchema {
-    const { $ref: _, $defs: __, definitions: ___, ...beside } = from
-    if (trail.includes(ref)) {
-      this.removed.add('$ref')
-      return { type: 'OBJECT', ...(typeof from.description === 'string' ? { description: from.description } : {}) }
+  /** The schema without `$ref` and `allOf` at its top: all that they say as one. */
+  #open(from: Json, trail: readonly string[]): { schema: Json; trail: readonly string[] } {
+    if (from.$ref === undefined && from.allOf === undefined) return { schema: from, trail }
+    const schema: Record<string, unknown> = {}
+    const followed = new Set<string>()
+    this.#gather(from, trail, followed, schema)
+    return { schema, trail: [...trail, ...followed] }
+  }
+
+  #gather(from: Json, trail: readonly string[], followed: Set<string>, into: Record<string, unknown>): void {
+    const { $ref: ref, allOf, $defs: _, definitions: __, ...own } = from
+    for (const key of joinSchema(into, own)) this.removed.add(key)
+    // One that was followed for this very schema has said all that it says.
+    if (typeof ref === 'string' && !followed.has(ref)) {
+      const isOver = trail.includes(ref) || trail.length + followed.size >= this.#bounds.references
+      const target = isOver ? undefined : resolve(this.#root, ref)
+      if (isOver) into.type ??= 'object'
+      if (target === undefined) this.removed.add('$ref')
+      else {
+        followed.add(ref)
+        this.#gather(asObject(target) ?? {}, trail, followed, into)
+      }
     }
-    const target = resolve(this.#root, ref)
-    if (target === undefined) {
-      this.removed.add('$ref')
-      return this.clean(beside, trail)
-    }
-    return this.clean({ ...asObject(target), ...beside }, [...trail, ref])
+    for (const member of Array.isArray(allOf) ? allOf : [])
+      this.#gather(asObject(member) ?? {}, trail, followed, into)
   }
 
   #setType(from: Json, result: GeminiSchema, trail: readonly string[]): void {
@@ -141,10 +189,14 @@ class Cleaner {
   }
 
   #setUnion(from: Json, result: GeminiSchema, trail: readonly string[]): void {
-    const union = Array.isArray(from.anyOf) ? from.anyOf : Array.isArray(from.oneOf) ? from.oneOf : undefined
-    if (!union) return
+    const [union, second] = [from.anyOf, from.oneOf].filter((list) => Array.isArray(list))
+    if (!union || result.anyOf) return
+    if (second) this.removed.add('oneOf')
     const isNull = (item: unknown) => asObject(item)?.type === 'null'
-    const members = union.filter((item) => !isNull(item)).map((item) => this.clean(item, trail))
+    const beside = besideUnion(from)
+    const members = union
+      .filter((item) => !isNull(item))
+      .map((item: unknown) => this.clean(beside ? { allOf: [beside, item] } : item, trail))
     if (members.length < union.length) result.nullable = true
     const [only] = members
     if (members.length === 1 && only) Object.assign(result, { ...only, ...result })
@@ -153,9 +205,11 @@ class Cleaner {
 
   #setProperties(from: Json, result: GeminiSchema, trail: readonly string[]): void {
     const properties = asObject(from.properties)
-    if (!properties || result.anyOf) return
-    const clean: GeminiSchema = {}
-    for (const [name, inner] of Object.entries(properties)) clean[name] = this.clean(inner, trail)
+    // What is no object has none, whatever stands there: the API refuses them.
+    if (!properties || result.anyOf || result.properties || (result.type ?? 'OBJECT') !== 'OBJECT') return
+    const clean = Object.fromEntries(
+      Object.entries(properties).map(([name, inner]) => [name, this.clean(inner, trail)] as const),
+    )
     if (Object.keys(clean).length > 0) result.properties = clean
     if (!Array.isArray(from.required)) return
     // A name that is required and not declared is refused.
@@ -176,20 +230,10 @@ class Cleaner {
   }
 }
 
-/** All members of an `allOf` and what stands beside it, as one schema. */
-function merge(from: Json, members: readonly unknown[]): Json {
-  const { allOf: _, ...merged } = from as Record<string, unknown>
-  for (const member of members) {
-    const part = asObject(member)
-    if (!part) continue
-    for (const [key, value] of Object.entries(part)) {
-      if (key === 'properties') merged.properties = { ...asObject(merged.properties), ...asObject(value) }
-      else if (key === 'required' && Array.isArray(value))
-        merged.required = [...new Set([...(Array.isArray(merged.required) ? merged.required : []), ...value])]
-      else merged[key] ??= value
-    }
-  }
-  return merged
+/** The API knows a union or properties, not both: those that stand beside a union belong to each of its members. */
+function besideUnion({ properties, required }: Json): Json | undefined {
+  if (!asObject(properties) && !Array.isArray(required)) return undefined
+  return { type: 'object', ...(properties ? { properties } : {}), ...(required ? { required } : {}) }
 }
 
 function describe(result: GeminiSchema, words: string): void {
@@ -203,7 +247,8 @@ function resolve(root: unknown, ref: string): unknown {
   if (!ref.startsWith('#/')) return undefined
   let at: unknown = root
   for (const step of ref.slice(2).split('/')) {
-    const name = decodeURIComponent(step).replaceAll('~1', '/').replaceAll('~0', '~')
+    const name = decoded(step)?.replaceAll('~1', '/').replaceAll('~0', '~')
+    if (name === undefined) return undefined
     if (Array.isArray(at)) at = at[Number(name)]
     else {
       const object = asObject(at)
@@ -211,4 +256,13 @@ function resolve(root: unknown, ref: string): unknown {
     }
   }
   return at
+}
+
+/** Undefined for what no encoder has written. */
+function decoded(step: string): string | undefined {
+  try {
+    return decodeURIComponent(step)
+  } catch {
+    return undefined
+  }
 }

@@ -4,7 +4,7 @@ import { Refusal } from '../errors.ts'
 import { asObject, compact } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import type { Family } from './families.ts'
-import { cleanSchemaOf } from './schema.ts'
+import { cleanSchemaOf, SchemaRoom } from './schema.ts'
 import type { FunctionDeclaration, WireRequest } from './type.ts'
 
 type ToolFields = Pick<WireRequest, 'tools' | 'toolConfig'>
@@ -16,10 +16,11 @@ export function encodeTools(chat: Chat, family: Family, losses: Losses): ToolFie
   const all = chat.tools ?? []
   const declarations: FunctionDeclaration[] = []
   const native: Record<string, unknown>[] = []
+  const room = new SchemaRoom()
   for (const [at, tool] of all.entries()) {
     if (only && !only.includes(tool.name)) continue
     if (tool.custom !== undefined) native.push(encodeForeignTool(tool, at))
-    else declarations.push(encodeDeclaration(tool, losses))
+    else declarations.push(encodeDeclaration(tool, room, losses))
   }
   if (chat.webSearch) {
     if (declarations.length > 0 && !family.mixes)
@@ -41,11 +42,11 @@ export function encodeTools(chat: Chat, family: Family, losses: Losses): ToolFie
   return compact({ tools, toolConfig: Object.keys(toolConfig).length > 0 ? toolConfig : undefined })
 }
 
-function encodeDeclaration(tool: Tool, losses: Losses): FunctionDeclaration {
+function encodeDeclaration(tool: Tool, room: SchemaRoom, losses: Losses): FunctionDeclaration {
   if (tool.strict === true) losses.add('tools.strict', 'unsupported')
   if (tool.cache) losses.add('cache_control', 'unsupported', 'Gemini caches by itself')
   losses.addAll(tool.extra, 'tools.')
-  const { schema, removed } = cleanSchemaOf(tool.schema)
+  const { schema, removed } = cleanSchemaOf(tool.schema, room)
   if (removed.length > 0) losses.add('tools', 'approximated', `schema without ${removed.join(', ')}`)
   // An object without properties is refused: a function without parameters has no schema at all.
   const parameters = schema.properties || schema.anyOf ? { ...schema, type: 'OBJECT' } : undefined

@@ -1,0 +1,169 @@
+// Tool schemas on their way to Gemini: nothing that they demand is lost unsaid, and no few lines of them keep the process busy.
+import { describe, expect, it } from 'vitest'
+import { Refusal } from '../src/dialects/errors.ts'
+import { encodeRequest } from '../src/dialects/gemini/request.ts'
+import { cleanSchemaOf } from '../src/dialects/gemini/schema.ts'
+import { decodeRequest } from '../src/dialects/openai-chat/decodeRequest.ts'
+import { deepFreeze } from './support/hubReply.ts'
+
+type Json = Record<string, unknown>
+
+const text = { type: 'string' }
+const clean = (schema: Json) => cleanSchemaOf(deepFreeze(schema))
+const named = (...names: string[]): Json => ({
+  type: 'object',
+  properties: Object.fromEntries(names.map((name) => [name, text])),
+  required: names,
+})
+
+describe('allOf', () => {
+  const both = {
+    type: 'OBJECT',
+    properties: { a: { type: 'STRING' }, b: { type: 'STRING' } },
+    required: ['a', 'b'],
+  }
+
+  it.each([
+    ['two references', { allOf: [{ $ref: '#/$defs/A' }, { $ref: '#/$defs/B' }] }],
+    ['a reference beside it', { $ref: '#/$defs/A', allOf: [{ $ref: '#/$defs/B' }] }],
+    ['one within another', { allOf: [{ allOf: [named('a')] }, { allOf: [named('b')] }] }],
+    ['a reference to one', { $ref: '#/$defs/Both' }],
+    ['two that share a third', { allOf: [{ $ref: '#/$defs/Both' }, { allOf: [{ $ref: '#/$defs/A' }] }] }],
+  ])('%s: all members count', (_what, schema) => {
+    const $defs = {
+      A: named('a'),
+      B: named('b'),
+      Both: { allOf: [{ $ref: '#/$defs/A' }, { $ref: '#/$defs/B' }] },
+    }
+    expect(clean({ ...schema, $defs })).toEqual({ schema: both, removed: [] })
+  })
+
+  it('what two members say of one thing holds together', () => {
+    const { schema, removed } = clean({
+      allOf: [
+        { properties: { n: { type: 'number', minimum: 1, maximum: 9, description: 'First.' } } },
+        { properties: { n: { type: 'integer', minimum: 3, maximum: 20, description: 'Second.' } } },
+      ],
+    })
+    expect(schema.properties).toEqual({ n: { type: 'INTEGER', minimum: 3, maximum: 9, description: 'First.' } })
+    expect(removed).toEqual([])
+  })
+
+  it('what no one schema can hold is reported', () => {
+    const either = (...types: string[]) => ({ anyOf: types.map((type) => ({ type })) })
+    expect(clean({ allOf: [either('string', 'number'), either('string', 'boolean')] }).removed).toEqual(['anyOf'])
+    expect(clean({ ...either('string', 'number'), oneOf: [text] }).removed).toEqual(['oneOf'])
+    expect(clean({ allOf: [{ pattern: '^a' }, { pattern: 'z$' }] }).removed).toEqual(['pattern'])
+  })
+})
+
+describe('unions', () => {
+  it('keep the properties that stand beside them, in each member', () => {
+    const { schema, removed } = clean({
+      ...named('a'),
+      properties: { a: text, b: text, c: text },
+      anyOf: [{ required: ['b'] }, { required: ['c'] }],
+    })
+    const properties = { a: { type: 'STRING' }, b: { type: 'STRING' }, c: { type: 'STRING' } }
+    expect(schema).toEqual({
+      type: 'OBJECT',
+      anyOf: [
+        { type: 'OBJECT', properties, required: ['a', 'b'] },
+        { type: 'OBJECT', properties, required: ['a', 'c'] },
+      ],
+    })
+    expect(removed).toEqual([])
+  })
+
+  it('of which only one is left keep them, too', () => {
+    const { schema } = clean({ ...named('a'), anyOf: [named('b'), { type: 'null' }] })
+    expect(schema).toEqual({
+      type: 'OBJECT',
+      nullable: true,
+      properties: { a: { type: 'STRING' }, b: { type: 'STRING' } },
+      required: ['a', 'b'],
+    })
+  })
+
+  it('of types: only the object has properties, which the API refuses elsewhere', () => {
+    expect(clean({ ...named('a'), type: ['object', 'string'] }).schema.anyOf).toEqual([
+      { type: 'OBJECT', properties: { a: { type: 'STRING' } }, required: ['a'] },
+      { type: 'STRING' },
+    ])
+  })
+})
+
+describe('what is left out', () => {
+  it('a map whose values have a type is reported, one that says yes or no is not', () => {
+    expect(clean({ type: 'object', additionalProperties: text }).removed).toEqual(['additionalProperties'])
+    for (const additionalProperties of [true, false, {}])
+      expect(clean({ type: 'object', additionalProperties }).removed).toEqual([])
+  })
+
+  it('a reference that is not validly written is one that leads nowhere', () => {
+    expect(clean({ type: 'object', properties: { a: { $ref: '#/%' } } })).toEqual({
+      schema: { type: 'OBJECT', properties: { a: {} } },
+      removed: ['$ref'],
+    })
+  })
+
+  it('a property may have any name', () => {
+    const schema = JSON.parse('{"type": "object", "properties": {"__proto__": {"type": "string"}}}')
+    expect(JSON.stringify(clean(schema).schema.properties)).toBe('{"__proto__":{"type":"STRING"}}')
+  })
+})
+
+describe('references that multiply', () => {
+  /** `levels` definitions, each of which names the next `times`: written out, `times` to the power of `levels`. */
+  const doubling = (levels: number, times: number): Json => {
+    const $defs: Json = { [`d${levels}`]: text }
+    for (let level = 0; level < levels; level++) {
+      const $ref = `#/$defs/d${level + 1}`
+      const inner = Array.from({ length: times }, (_, at) => [`p${at}`, { $ref }])
+      $defs[`d${level}`] = { type: 'object', properties: Object.fromEntries(inner) }
+    }
+    return { type: 'object', properties: { x: { $ref: '#/$defs/d0' } }, $defs }
+  }
+
+  it('are cut short and reported where they would become too many', () => {
+    const { schema, removed } = clean(doubling(40, 2))
+    expect(removed).toEqual(['$ref'])
+    expect(JSON.stringify(schema).length).toBeLessThan(5_000)
+    expect(schema).toMatchObject({ properties: { x: { properties: { p0: { properties: { p1: {} } } } } } })
+  })
+
+  it('are written out in full where they are few', () => {
+    const { schema, removed } = clean(doubling(8, 2))
+    expect(removed).toEqual([])
+    expect(JSON.stringify(schema).split('"STRING"')).toHaveLength(2 ** 8 + 1)
+  })
+
+  it('a dozen definitions that all name each other end', () => {
+    const names = Array.from({ length: 12 }, (_, at) => `Node${at}`)
+    const node = { type: 'object', properties: Object.fromEntries(names.map((n) => [n, { $ref: `#/$defs/${n}` }])) }
+    const { schema, removed } = clean({ ...node, $defs: Object.fromEntries(names.map((name) => [name, node])) })
+    expect(removed).toEqual(['$ref'])
+    expect(Object.keys(schema.properties as Json)).toEqual(names)
+  })
+
+  it('a chain as long as the body allows does not overflow the stack', () => {
+    const $defs = Object.fromEntries(
+      Array.from({ length: 20_000 }, (_, at) => [
+        `d${at}`,
+        { type: 'object', properties: { next: { $ref: `#/$defs/d${at + 1}` } } },
+      ]),
+    )
+    expect(clean({ $ref: '#/$defs/d0', $defs }).removed).toEqual(['$ref'])
+  })
+
+  it('too many of them in one request are a refusal that says so', () => {
+    const tools = Array.from({ length: 200 }, (_, at) => ({
+      type: 'function',
+      function: { name: `f${at}`, parameters: doubling(40, 20) },
+    }))
+    const chat = decodeRequest({ model: 'm', messages: [{ role: 'user', content: 'x' }], tools })
+    const encode = () => encodeRequest(chat, 'gemini-2.5-flash')
+    expect(encode).toThrow(Refusal)
+    expect(encode).toThrow(/^Invalid 'tools': .* too large\.$/)
+  })
+})
