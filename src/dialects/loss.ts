@@ -4,9 +4,13 @@ import type { Loss } from './chat.ts'
 /** The losses of one translation, each parameter and reason once. */
 export class Losses {
   readonly list: Loss[] = []
+  /** Clients may send thousands of parameters that nobody knows: the list is not searched. */
+  readonly #told = new Set<string>()
 
   add(param: string, reason: Loss['reason'], detail?: string): void {
-    if (this.list.some((loss) => loss.param === param && loss.reason === reason)) return
+    const told = `${reason} ${param}`
+    if (this.#told.has(told)) return
+    this.#told.add(told)
     this.list.push(detail === undefined ? { param, reason } : { param, reason, detail })
   }
 

@@ -190,6 +190,8 @@ export function markOf(cache: CacheMark | undefined): { cache_control?: { type: 
 class CallIds {
   readonly #given = new Map<string, string>()
   readonly #taken = new Set<string>()
+  /** The number that the next one gets of those that become the same: trying all from the first takes too long where there are thousands. */
+  readonly #next = new Map<string, number>()
 
   /** Whether a call had this id. */
   has(id: string): boolean {
@@ -201,7 +203,9 @@ class CallIds {
     if (known !== undefined) return known
     const clean = id.replace(/[^a-zA-Z0-9_-]/g, '_') || 'call'
     let unique = clean
-    for (let n = 2; this.#taken.has(unique); n++) unique = `${clean}_${n}`
+    let n = this.#next.get(clean) ?? 2
+    while (this.#taken.has(unique)) unique = `${clean}_${n++}`
+    this.#next.set(clean, n)
     this.#given.set(id, unique)
     this.#taken.add(unique)
     return unique

@@ -28,7 +28,7 @@ const audioMime: Readonly<Record<string, string>> = {
 
 /** Wire to hub. Deprecated `function` messages get the id of the call that they answer. */
 export function decodeMessages(list: readonly unknown[]): Message[] {
-  const legacy: LegacyCalls = { made: 0, open: [] }
+  const legacy: LegacyCalls = { made: 0, open: new Map() }
   return list.map((item, index) => {
     const path = `messages[${index}].`
     const message = needObject(item, `messages[${index}]`)
@@ -47,7 +47,8 @@ export function decodeMessages(list: readonly unknown[]): Message[] {
 
 interface LegacyCalls {
   made: number
-  open: { id: string; name: string }[]
+  /** Ids of the calls that have no answer yet, by the function's name. */
+  open: Map<string, string[]>
 }
 
 const known = new Set([
@@ -79,9 +80,7 @@ function decodeByRole(role: string, message: Json, path: string, legacy: LegacyC
     }
     case 'function': {
       const name = need(readString(message, 'name', path), `${path}name`)
-      const call = legacy.open.find((open) => open.name === name)
-      legacy.open = legacy.open.filter((open) => open !== call)
-      const id = call?.id ?? `call_function_${++legacy.made}`
+      const id = legacy.open.get(name)?.shift() ?? `call_function_${++legacy.made}`
       return { role: 'tool', blocks: [{ type: 'tool-result', id, name, blocks: decodeContent(message, path).blocks }] }
     }
     default:
@@ -114,7 +113,9 @@ function decodeAssistant(message: Json, path: string, legacy: LegacyCalls): Mess
   if (old) {
     const name = need(readString(old, 'name', `${path}function_call.`), `${path}function_call.name`)
     const id = `call_function_${++legacy.made}`
-    legacy.open.push({ id, name })
+    const open = legacy.open.get(name)
+    if (open) open.push(id)
+    else legacy.open.set(name, [id])
     blocks.push({ type: 'tool-call', id, name, input: readString(old, 'arguments', `${path}function_call.`) ?? '' })
   }
   return { role: 'assistant', blocks, ...(content.extra ? { extra: content.extra } : {}) }
@@ -235,13 +236,14 @@ function decodeThinking(part: Json, path: string): Block[] {
   return text.length === 0 ? [] : [{ type: 'reasoning', text: text.join('') }]
 }
 
-/** A `data:` URL as bytes, anything else as an address. */
+/** A `data:` URL as bytes, anything else as an address. Letter case says nothing in its head (RFC 2397, RFC 3986). */
 export function sourceOf(url: string, path: string): MediaSource {
-  if (!url.startsWith('data:')) return { url }
+  if (!/^data:/i.test(url)) return { url }
   const comma = url.indexOf(',')
   const head = comma === -1 ? '' : url.slice(5, comma)
-  if (comma === -1 || !head.endsWith(';base64')) throw wrongValue(path, 'a data URL in base64')
-  return { base64: url.slice(comma + 1), mime: head.slice(0, -7).split(';')[0] || 'application/octet-stream' }
+  if (comma === -1 || !/;base64$/i.test(head)) throw wrongValue(path, 'a data URL in base64')
+  const mime = head.slice(0, -7).split(';')[0]!.toLowerCase()
+  return { base64: url.slice(comma + 1), mime: mime || 'application/octet-stream' }
 }
 
 /** `cache_control` as Anthropic spells it (other gateways take it too), or OpenAI's own `prompt_cache_breakpoint`. */
