@@ -126,6 +126,8 @@ export interface Inbound {
   addCost(ending: Buffer, stream: boolean, cost: ReplyCost): Buffer
   /** The body of an error reply. */
   error(error: GatewayError): string
+  /** Whether the clients of this dialect find in an upstream's error body what is wrong. */
+  isError(body: Buffer): boolean
   /** The frame that reports a failure after the commit point. No end-of-stream marker may follow it. */
   errorFrame(error: GatewayError): string
 }

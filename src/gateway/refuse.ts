@@ -56,17 +56,14 @@ function pushUpstream(headers: string[], cause: UpstreamFault, call: Call): void
   if (!passes && wait !== undefined) headers.push('retry-after', String(wait))
 }
 
-/** The vendor's error body, if it is JSON that says what is wrong: anything else (a proxy's HTML) gets our own shape. */
+/**
+ * The vendor's error body, if it has its words where OpenAI's clients look for them. SDKs would else say "422 status code (no body)": the
+ * body of many compatible servers (`{"message"}`, `{"detail"}`, a list), or a proxy's HTML, gets our own shape.
+ */
 function vendorBody(call: Call, cause: UpstreamFault): Buffer | undefined {
   if (cause.body === undefined || cause.status === undefined || cause.status < 400) return undefined
   if (call.attempts.at(-1)?.lane !== 'identity') return undefined
-  try {
-    const parsed: unknown = JSON.parse(cause.body.toString('utf8'))
-    if (typeof parsed !== 'object' || parsed === null) return undefined
-  } catch {
-    return undefined
-  }
-  return cause.body
+  return call.dialect.inbound!.isError(cause.body) ? cause.body : undefined
 }
 
 /** Error text without our credentials: some servers echo the one that they reject. */

@@ -7,8 +7,12 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>
 
 /** The fault of a reply with a status other than 2xx. `now` (ms since the epoch) turns a `Retry-After` date into a wait. */
 export function faultOf(status: number, headers: Headers, body: Buffer, now = Date.now()): UpstreamFault {
-  const error = errorFieldsOf(parse(body))
+  const wire = parse(body)
+  const error = errorFieldsOf(wire)
   const kind = kindOf(status, error)
+  const details = saysWhatIsWrong(wire)
+    ? undefined
+    : (asObject(wire) ?? (Array.isArray(wire) ? { errors: wire } : undefined))
   return new UpstreamFault(kind, error.message ?? `The upstream answered with status ${status}.`, {
     status,
     retryAfterMs: retryAfterOf(headers, now),
@@ -16,7 +20,16 @@ export function faultOf(status: number, headers: Headers, body: Buffer, now = Da
     headers,
     param: error.param,
     code: error.code,
+    ...(details && Object.keys(details).length > 0 ? { details } : {}),
   })
+}
+
+/** Whether OpenAI's SDKs find the error in the body: under `error`, an object or (Ollama's older servers) its text. */
+export const isError = (body: Buffer): boolean => saysWhatIsWrong(parse(body))
+
+function saysWhatIsWrong(wire: unknown): boolean {
+  const error = asObject(wire)?.error
+  return typeof error === 'string' ? error !== '' : Object.keys(asObject(error) ?? {}).length > 0
 }
 
 /** The fault of an `error` object inside a 200 reply or stream. */
@@ -39,13 +52,21 @@ interface ErrorFields {
   status: string | undefined
 }
 
-/** The error object's fields wherever compatible servers put them: under `error`, at the top, or in the first element of an array. */
+/**
+ * The error object's fields wherever compatible servers put them: under `error`, at the top, or in the first element of an array. Servers
+ * on FastAPI write `detail`, Mistral that within `message`, AWS a `Message`, Cloudflare a list of `errors`.
+ */
 function errorFieldsOf(wire: unknown): ErrorFields {
   const top = asObject(Array.isArray(wire) ? wire[0] : wire)
   const error = asObject(top?.error) ?? top
   const flat = typeof top?.error === 'string' ? top.error : undefined
   const message =
-    text(error?.message) ?? flat ?? text(top?.message) ?? text(asObject(top?.detail)?.message) ?? text(top?.detail)
+    wordsOf(error?.message) ??
+    flat ??
+    wordsOf(top?.message) ??
+    wordsOf(top?.detail) ??
+    wordsOf(top?.Message) ??
+    wordsOf(top?.errors)
   return {
     message: message?.slice(0, 2000),
     type: text(error?.type),
@@ -53,6 +74,20 @@ function errorFieldsOf(wire: unknown): ErrorFields {
     param: text(error?.param),
     status: text(error?.status),
   }
+}
+
+/** A message in whatever it is wrapped. FastAPI's items also quote the input, which is not repeated. */
+function wordsOf(value: unknown, depth = 0): string | undefined {
+  if (depth > 3) return undefined
+  if (Array.isArray(value)) {
+    const said = value.slice(0, 5).flatMap((item) => wordsOf(item, depth + 1) ?? [])
+    return said.length > 0 ? said.join('; ') : undefined
+  }
+  const object = asObject(value)
+  if (!object) return text(value)
+  const said = wordsOf(object.msg ?? object.message ?? object.detail, depth + 1)
+  const place = Array.isArray(object.loc) ? object.loc.filter((step) => text(step) !== undefined).join('.') : ''
+  return said !== undefined && place !== '' ? `${place}: ${said}` : said
 }
 
 function text(value: unknown): string | undefined {

@@ -9,7 +9,7 @@ import { encodeReply } from './encodeReply.ts'
 import { encodeRequest } from './encodeRequest.ts'
 import { encodeStream } from './encodeStream.ts'
 import { encodeError, encodeErrorFrame } from './error.ts'
-import { faultOf } from './fault.ts'
+import { faultOf, isError } from './fault.ts'
 import { checkToolArguments, inspect } from './inspect.ts'
 import { patch } from './patch.ts'
 import { tap } from './tap.ts'
@@ -25,6 +25,7 @@ export const openaiChat: Dialect = {
     stream: encodeStream,
     addCost,
     error: encodeError,
+    isError,
     errorFrame: encodeErrorFrame,
   },
   outbound: {

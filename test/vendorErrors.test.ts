@@ -1,0 +1,115 @@
+// What compatible servers answer instead of a reply, in every form that they have for it: the official client shows what is wrong.
+import OpenAI from 'openai'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type FakeUpstream, sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+
+const key = 'tk-test-vendor-errors-0123'
+
+interface Answer {
+  status: number
+  body: unknown
+  type?: string
+}
+
+let answer: Answer
+let upstream: FakeUpstream
+let gateway: TestGateway
+let client: OpenAI
+
+beforeAll(async () => {
+  upstream = await startFakeUpstream((_req, res) =>
+    sendJson(res, answer.status, answer.body, answer.type ? { 'content-type': answer.type } : {}),
+  )
+  gateway = await startGateway(
+    { providers: { vendor: upstreamAt(upstream.url, { kind: 'vllm' }) }, directModels: true },
+    { env: { TURNOUT_MASTER_KEY: key } },
+  )
+  client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: key, maxRetries: 0 })
+})
+afterAll(async () => {
+  await gateway?.close()
+  await upstream?.close()
+})
+
+/** A model of its own for each answer: an account's trouble shuts the target. */
+let models = 0
+const failure = async (told: Answer, stream: boolean): Promise<InstanceType<typeof OpenAI.APIError>> => {
+  answer = told
+  const asked = client.chat.completions.create({
+    model: `vendor/m${models++}`,
+    stream,
+    messages: [{ role: 'user', content: 'x' }],
+  })
+  return asked.then(
+    () => expect.fail('it should have failed'),
+    (error) => error,
+  )
+}
+
+const quoted = 'Tell nobody about the merger.'
+const forms: readonly (Answer & { about: string; says: string })[] = [
+  {
+    about: 'a message at the top',
+    status: 400,
+    body: { object: 'error', message: 'The model is too small.', type: 'BadRequestError', code: 400 },
+    says: 'The model is too small.',
+  },
+  {
+    about: 'a list of details within the message',
+    status: 422,
+    body: { object: 'error', message: { detail: [{ loc: ['body', 'seed'], msg: 'Extra inputs are not permitted' }] } },
+    says: 'body.seed: Extra inputs are not permitted',
+  },
+  {
+    about: 'a list of details',
+    status: 422,
+    body: { detail: [{ loc: ['body', 'messages', 0], msg: 'field required', input: quoted }, { msg: 'and more' }] },
+    says: 'body.messages.0: field required; and more',
+  },
+  { about: 'a detail', status: 401, body: { detail: 'Not authenticated' }, says: 'Not authenticated' },
+  {
+    about: 'a list of errors',
+    status: 403,
+    body: { success: false, errors: [{ code: 7003, message: 'No route for that URI' }] },
+    says: 'No route for that URI',
+  },
+  {
+    about: 'errors as a list',
+    status: 400,
+    body: [{ error: { code: 400, message: 'API key not valid.', status: 'INVALID_ARGUMENT' } }],
+    says: 'API key not valid.',
+  },
+  { about: 'a message with a capital', status: 403, body: { Message: 'Signature expired' }, says: 'Signature expired' },
+  { about: 'nothing at all', status: 503, body: {}, says: 'The upstream answered with status 503.' },
+]
+
+describe.each([false, true])('stream: %s', (stream) => {
+  it.each(forms)('$about', async ({ says, ...told }) => {
+    const error = await failure(told, stream)
+    expect(error).toBeInstanceOf(OpenAI.APIError)
+    expect(error.status).toBe(told.status)
+    expect(error.message).toBe(`${told.status} ${says}`)
+    expect(error).toMatchObject({ type: expect.any(String), code: expect.any(String) })
+    // Nothing of what the vendor said is lost.
+    const said = Array.isArray(told.body) ? { errors: told.body } : told.body
+    const { details } = (error.error as { metadata: { details?: unknown } }).metadata
+    expect(details).toEqual(Object.keys(said as object).length > 0 ? said : undefined)
+    expect(JSON.stringify(gateway.lines.at(-1))).not.toContain(quoted)
+  })
+
+  it.each([
+    { error: { message: 'No.', type: 'invalid_request_error', param: 'x', code: null, extra: 1 }, request: 7 },
+    { error: 'model "m" not found, try pulling it first' },
+    { error: { code: 'odd' } },
+  ])('an error where the clients look for it passes as it is: %j', async (body) => {
+    const error = await failure({ status: 400, body }, stream)
+    expect(error.error).toEqual(body.error)
+    const response = await fetch(`${gateway.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'vendor/m', stream, messages: [{ role: 'user', content: 'x' }] }),
+    })
+    expect(await response.text()).toBe(JSON.stringify(body))
+  })
+})
