@@ -1,9 +1,11 @@
 // One upstream call on the wire: dispatches it, watches its deadlines, and hands its reply over, whole or as a stream.
+import type { Transform } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { Target } from '../config/snapshot.ts'
 import type { Outbound, ReplyFacts } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { dialFaultOf } from './dialFault.ts'
+import { inflaterFor } from './inflate.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
 type Controller = Dispatcher.DispatchController
@@ -51,6 +53,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onFinished: ((fault: UpstreamFault | undefined) => void) | undefined
   readonly #options: ExchangeOptions
   #controller: Controller | undefined
+  /** Stands between the socket and us where the reply is compressed. */
+  #inflater: Transform | undefined
   #resolve!: () => void
   #reject!: (fault: UpstreamFault) => void
   #committed = false
@@ -102,11 +106,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
   pause(): void {
     this.#paused = true
     this.#controller?.pause()
+    this.#inflater?.pause()
   }
 
   resume(): void {
     this.#paused = false
     this.#timer?.refresh()
+    this.#inflater?.resume()
     this.#controller?.resume()
   }
 
@@ -119,6 +125,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#ended) return
     this.status = status
     this.headers = headers
+    if (headers['content-encoding'] !== undefined && !this.#inflate(headers['content-encoding'])) return
     if (!this.#options.stream || status >= 300 || isJson(headers)) {
       // From here on the body must come: a stall after the headers would else hold the request until its total limit.
       this.#rearm(this.#options.timeouts[status >= 300 ? 'idle' : 'firstToken'])
@@ -129,7 +136,27 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#commitTimer = setTimeout(this.#commit, this.#options.commitAfter)
   }
 
+  /** False when nobody can. */
+  #inflate(encoding: string | string[]): boolean {
+    try {
+      this.#inflater = inflaterFor(encoding, {
+        onData: (chunk) => this.#takeData(chunk),
+        onEnd: () => this.#takeEnd(),
+        onError: (fault) => this.fail(fault),
+      })
+      return true
+    } catch (error) {
+      this.fail(error as UpstreamFault)
+      return false
+    }
+  }
+
   onResponseData(_controller: Controller, chunk: Buffer): void {
+    if (this.#inflater === undefined) this.#takeData(chunk)
+    else if (!this.#ended) this.#inflater.write(chunk)
+  }
+
+  #takeData(chunk: Buffer): void {
     if (this.#ended) return
     if (this.stream) {
       this.#arrived.push(chunk)
@@ -147,6 +174,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    if (this.#inflater === undefined) this.#takeEnd()
+    else if (!this.#ended) this.#inflater.end()
+  }
+
+  #takeEnd(): void {
     this.#takeArrived()
     if (this.#ended) return clearTimeout(this.#timer)
     this.endedAt = performance.now()
@@ -155,7 +187,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       if (!this.stream.fault) this.#commit()
       return this.#end(this.stream.fault)
     }
-    const body = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
+    const body = withoutMark(this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks))
     if (this.status >= 300) return this.#end(this.#options.outbound.fault(this.status, this.headers, body))
     clearTimeout(this.#timer)
     this.#whole = body
@@ -186,7 +218,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return
     const { stream } = this
     // What is cut off after the finish frame was complete in all that counts.
-    if (stream?.finishing && !stream.fault) return this.onResponseEnd()
+    if (stream?.finishing && !stream.fault) return this.#takeEnd()
     this.#end(dialFaultOf(error, this.status !== 0))
   }
 
@@ -301,10 +333,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#ended = true
     clearTimeout(this.#timer)
     clearTimeout(this.#commitTimer)
+    this.#inflater?.destroy()
   }
 }
 
 const unreadable = (): UpstreamFault => new UpstreamFault('garbage', "The upstream's reply cannot be read.")
+
+/** A byte order mark before JSON: no parser has to take it (RFC 8259, 8.1), and `fetch`, which the vendor was tried with, hides it. */
+const withoutMark = (body: Buffer): Buffer =>
+  body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body
 
 function isJson(headers: Headers): boolean {
   return /^application\/(?:[\w.+-]+\+)?json\b/i.test(String(headers['content-type'] ?? ''))

@@ -156,12 +156,15 @@ function writeAll(call: Call, pieces: Buffer[]): boolean {
   return room
 }
 
-/** The upstream's own word where its bytes pass, ours where we wrote the reply. */
+/**
+ * The upstream's own word where its bytes pass and are what it says, ours elsewhere: SDKs hand out as text what is not called JSON, and
+ * some servers call it `text/plain`.
+ */
 function contentType(call: Call, headers: Readonly<Record<string, string | string[] | undefined>>): string {
   const { stream } = call.inspected!.ask
   const value = headers['content-type']
-  const isStream = typeof value === 'string' && value.startsWith('text/event-stream')
-  const passes = call.attempts.at(-1)!.lane === 'identity' && isStream === stream
-  if (passes && typeof value === 'string' && /^[\x20-\x7e]+$/.test(value)) return value
+  const isWhatItIs = stream ? /^text\/event-stream/ : /^application\/(?:[\w.+-]+\+)?json\b/i
+  const passes = call.attempts.at(-1)!.lane === 'identity' && typeof value === 'string' && isWhatItIs.test(value)
+  if (passes && /^[\x20-\x7e]+$/.test(value)) return value
   return stream ? 'text/event-stream; charset=utf-8' : 'application/json'
 }

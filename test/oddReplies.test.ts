@@ -1,0 +1,204 @@
+// Replies that are right but for their wrapping: compressed although nobody asked, called by another name, with a mark in front.
+import { brotliCompressSync, constants, createGzip, deflateSync, gzipSync } from 'node:zlib'
+import OpenAI from 'openai'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type FakeUpstream, sseText, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+import { vendorsAt } from './support/hubVendors.ts'
+
+const key = 'tk-test-odd-replies-012345'
+const words = 'A turnout – eine Weiche 🛤️. '.repeat(200)
+
+const facts = { id: 'chatcmpl-1', created: 1, model: 'm' }
+const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
+const whole = JSON.stringify({
+  ...facts,
+  object: 'chat.completion',
+  choices: [{ index: 0, message: { role: 'assistant', content: words }, finish_reason: 'stop' }],
+  usage,
+})
+const chunk = (delta: object, finish_reason: string | null = null) => ({
+  ...facts,
+  object: 'chat.completion.chunk',
+  choices: [{ index: 0, delta, finish_reason }],
+})
+const message = JSON.stringify({
+  id: 'msg_1',
+  type: 'message',
+  role: 'assistant',
+  model: 'claude-x',
+  content: [{ type: 'text', text: words }],
+  stop_reason: 'end_turn',
+  usage: { input_tokens: 1, output_tokens: 2 },
+})
+const failed = JSON.stringify({
+  error: { message: 'Too odd.', type: 'invalid_request_error', param: null, code: 'odd' },
+})
+
+const compress = {
+  gzip: (text: string) => gzipSync(text),
+  'x-gzip': (text: string) => gzipSync(text),
+  deflate: (text: string) => deflateSync(text),
+  br: (text: string) => brotliCompressSync(text),
+}
+type Encoding = keyof typeof compress
+const encodings = Object.keys(compress) as Encoding[]
+
+interface Odd {
+  status?: number
+  headers: Record<string, string>
+  body?: Buffer | string
+  /** Compressed and flushed one by one, the next one when the client has the last. */
+  pieces?: readonly string[]
+}
+
+let odd: Odd
+let heard: (() => void) | undefined
+let upstream: FakeUpstream
+let gateway: TestGateway
+let client: OpenAI
+
+beforeAll(async () => {
+  upstream = await startFakeUpstream(async (_req, res) => {
+    res.writeHead(odd.status ?? 200, odd.headers)
+    if (!odd.pieces) return void res.end(odd.body)
+    const gzip = createGzip({ flush: constants.Z_SYNC_FLUSH })
+    gzip.pipe(res)
+    for (const piece of odd.pieces.slice(0, -1)) {
+      const got = new Promise<void>((resolve) => {
+        heard = resolve
+      })
+      gzip.write(piece)
+      await got
+    }
+    gzip.end(odd.pieces.at(-1))
+  })
+  gateway = await startGateway(
+    {
+      providers: { vendor: upstreamAt(upstream.url, { kind: 'vllm' }), ...vendorsAt(upstream.url) },
+      directModels: true,
+    },
+    { env: { TURNOUT_MASTER_KEY: key } },
+  )
+  client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: key, maxRetries: 0 })
+})
+afterAll(async () => {
+  await gateway?.close()
+  await upstream?.close()
+})
+
+/** A model of its own for each call, so that no failure shuts the next one out. */
+let models = 0
+const body = (provider = 'vendor') => ({
+  model: `${provider}/m${models++}`,
+  messages: [{ role: 'user' as const, content: 'x' }],
+})
+const ask = async (provider?: string) => {
+  const { data, response } = await client.chat.completions.create(body(provider)).withResponse()
+  expect(response.headers.get('content-type')).toBe('application/json')
+  expect(response.headers.get('content-encoding')).toBeNull()
+  return data.choices[0]?.message.content
+}
+async function* listen() {
+  for await (const { choices } of await client.chat.completions.create({ ...body(), stream: true }))
+    yield choices[0]?.delta.content ?? ''
+}
+
+const json = 'application/json'
+
+it.each(encodings)('a whole reply in %s, on either lane', async (encoding) => {
+  const headers = { 'content-type': json, 'content-encoding': encoding }
+  odd = { headers, body: compress[encoding](whole) }
+  expect(await ask()).toBe(words)
+  odd = { headers, body: compress[encoding](message) }
+  expect(await ask('anthropic')).toBe(words)
+})
+
+it.each(encodings)('a stream in %s', async (encoding) => {
+  const text = sseText([chunk({ role: 'assistant', content: words }), chunk({ content: ' End.' }), chunk({}, 'stop')])
+  odd = {
+    headers: { 'content-type': 'text/event-stream', 'content-encoding': encoding },
+    body: compress[encoding](text),
+  }
+  const pieces: string[] = []
+  for await (const piece of listen()) pieces.push(piece)
+  expect(pieces.join('')).toBe(`${words} End.`)
+})
+
+it('a compressed stream comes as it is written, not at its end', async () => {
+  const frames = ['One', ' two', ' three'].map((content) => sseText([chunk({ content })], { done: false }))
+  const headers = { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' }
+  odd = { headers, pieces: [...frames, sseText([chunk({}, 'stop')])] }
+  const pieces: string[] = []
+  for await (const piece of listen()) {
+    pieces.push(piece)
+    heard?.()
+  }
+  expect(pieces).toEqual(['One', ' two', ' three', ''])
+})
+
+it.each(encodings)('an error in %s', async (encoding) => {
+  odd = {
+    status: 400,
+    headers: { 'content-type': json, 'content-encoding': encoding },
+    body: compress[encoding](failed),
+  }
+  await expect(ask()).rejects.toMatchObject({ status: 400, code: 'odd', message: '400 Too odd.' })
+})
+
+it('what is compressed in another way, or not as it says, is a failure that says so', async () => {
+  odd = { headers: { 'content-type': json, 'content-encoding': 'zstd' }, body: 'x' }
+  await expect(ask()).rejects.toMatchObject({
+    status: 502,
+    code: 'garbage',
+    message: expect.stringContaining("'zstd'"),
+  })
+  odd = { headers: { 'content-type': json, 'content-encoding': 'gzip' }, body: whole }
+  await expect(ask()).rejects.toMatchObject({
+    status: 502,
+    code: 'garbage',
+    message: expect.stringMatching(/valid gzip/),
+  })
+  odd = { headers: { 'content-type': json, 'content-encoding': 'gzip' }, body: gzipSync(whole).subarray(0, 60) }
+  await expect(ask()).rejects.toMatchObject({ status: 502, code: 'garbage' })
+})
+
+it('a compressed reply is held to its size when it is inflated', async () => {
+  const small = await startGateway(
+    { server: { maxReply: '1MB' }, providers: { vendor: upstreamAt(upstream.url) }, directModels: true },
+    { env: { TURNOUT_MASTER_KEY: key } },
+  )
+  try {
+    odd = {
+      headers: { 'content-type': json, 'content-encoding': 'gzip' },
+      body: gzipSync(' '.repeat(3_000_000) + whole),
+    }
+    const asked = new OpenAI({ baseURL: `${small.url}/v1`, apiKey: key, maxRetries: 0 }).chat.completions.create(body())
+    await expect(asked).rejects.toMatchObject({ status: 502, code: 'too_large' })
+  } finally {
+    await small.close()
+  }
+})
+
+it.each(['text/plain; charset=utf-8', 'application/octet-stream', 'text/html', 'text/json'])(
+  'a whole reply that is called %s is JSON to the client',
+  async (type) => {
+    odd = { headers: { 'content-type': type }, body: whole }
+    expect(await ask()).toBe(words)
+  },
+)
+
+it.each(['application/json; charset=utf-8', 'application/vnd.vendor+json'])('%s passes as it is', async (type) => {
+  odd = { headers: { 'content-type': type }, body: whole }
+  const { response } = await client.chat.completions.create(body()).withResponse()
+  expect(response.headers.get('content-type')).toBe(type)
+})
+
+it('a byte order mark is none of the reply', async () => {
+  odd = { headers: { 'content-type': json }, body: `\ufeff${whole}` }
+  expect(await ask()).toBe(words)
+  odd = { headers: { 'content-type': json }, body: `\ufeff${message}` }
+  expect(await ask('anthropic')).toBe(words)
+  odd = { status: 400, headers: { 'content-type': json }, body: `\ufeff${failed}` }
+  await expect(ask()).rejects.toMatchObject({ status: 400, code: 'odd' })
+})
