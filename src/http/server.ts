@@ -33,6 +33,8 @@ export async function listen(
     listener,
   )
   answerClientErrors(server)
+  // An `Expect` that nobody knows may be passed over (RFC 9110, 10.1.1): Node's own answer to it is an empty 417.
+  server.on('checkExpectation', listener)
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     sockets.add(socket)

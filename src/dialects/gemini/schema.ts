@@ -150,8 +150,7 @@ class Cleaner {
         this.#gather(asObject(target) ?? {}, trail, followed, into)
       }
     }
-    for (const member of Array.isArray(allOf) ? allOf : [])
-      this.#gather(asObject(member) ?? {}, trail, followed, into)
+    for (const member of Array.isArray(allOf) ? allOf : []) this.#gather(asObject(member) ?? {}, trail, followed, into)
   }
 
   #setType(from: Json, result: GeminiSchema, trail: readonly string[]): void {
