@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate } from 'node:zlib'
 import { Refusal } from '../dialects/errors.ts'
 import { ClientGone } from './call.ts'
+import { Pieces } from './pieces.ts'
 
 const inflaters = {
   gzip: promisify(gunzip),
@@ -40,17 +41,14 @@ function collect(req: IncomingMessage, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     // Gone while its token was judged or it waited for its turn: no event of a closed request comes again.
     if (req.destroyed) return reject(new ClientGone())
-    let first: Buffer | undefined
-    let chunks: Buffer[] | undefined
+    const pieces = new Pieces()
     let size = 0
     req.on('data', (chunk: Buffer) => {
       size += chunk.length
       if (size > limit) return reject(tooLarge(limit))
-      if (first === undefined) first = chunk
-      else if (chunks === undefined) chunks = [first, chunk]
-      else chunks.push(chunk)
+      pieces.add(chunk)
     })
-    req.on('end', () => resolve(chunks ? Buffer.concat(chunks, size) : (first ?? Buffer.alloc(0))))
+    req.on('end', () => resolve(pieces.whole()))
     req.on('error', () => reject(new ClientGone()))
     req.on('close', () => {
       if (!req.complete) reject(new ClientGone())

@@ -7,6 +7,7 @@ import { UpstreamFault } from '../dialects/errors.ts'
 import { dialFaultOf } from './dialFault.ts'
 import { inflaterFor } from './inflate.ts'
 import type { Lane, LaneStream } from './lane.ts'
+import { Pieces } from './pieces.ts'
 
 type Controller = Dispatcher.DispatchController
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -61,12 +62,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #ended = false
   #aborted = false
   #paused = false
-  #chunks: Buffer[] = []
+  readonly #pieces = new Pieces()
   /** A reply that has come and waits to be judged. */
   #whole: Buffer | undefined
   /** What came of a stream with the current read of the socket. */
   #arrived: Buffer[] = []
-  #size = 0
   #waiting = 0
   #progress = 0
   #timer: NodeJS.Timeout | undefined
@@ -163,14 +163,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
       if (this.#arrived.length === 1) queueMicrotask(this.#takeArrived)
       return
     }
-    if (this.#size === 0) this.#rearm(this.#options.timeouts.idle)
+    if (this.#pieces.size === 0) this.#rearm(this.#options.timeouts.idle)
     else this.#timer?.refresh()
-    this.#size += chunk.length
     const limit = this.status < 300 ? this.#options.maxReplyBytes : MAX_ERROR_BYTES
-    if (this.#size <= limit) this.#chunks.push(chunk)
+    if (this.#pieces.size + chunk.length <= limit) this.#pieces.add(chunk)
     else if (this.status < 300)
       this.fail(new UpstreamFault('too_large', `The upstream's reply is larger than ${limit} bytes.`))
-    else this.fail(this.#options.outbound.fault(this.status, this.headers, Buffer.concat(this.#chunks)))
+    else this.fail(this.#options.outbound.fault(this.status, this.headers, this.#pieces.whole()))
   }
 
   onResponseEnd(): void {
@@ -187,7 +186,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       if (!this.stream.fault) this.#commit()
       return this.#end(this.stream.fault)
     }
-    const body = withoutMark(this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks))
+    const body = withoutMark(this.#pieces.whole())
     if (this.status >= 300) return this.#end(this.#options.outbound.fault(this.status, this.headers, body))
     clearTimeout(this.#timer)
     this.#whole = body
@@ -288,7 +287,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Grows with everything that moves the deadline. */
   #heard(): number {
-    return this.#progress + this.#size + (this.stream ? 0 : this.status)
+    return this.#progress + this.#pieces.size + (this.stream ? 0 : this.status)
   }
 
   #expire(): void {
@@ -298,7 +297,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.fail(
-      this.#progress > 0 || this.#size > 0 || this.status >= 300
+      this.#progress > 0 || this.#pieces.size > 0 || this.status >= 300
         ? new UpstreamFault('idle_timeout', `The upstream generated nothing for ${this.#options.timeouts.idle} ms.`)
         : new UpstreamFault(
             'first_token_timeout',
