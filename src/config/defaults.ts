@@ -22,6 +22,7 @@ export const defaults = {
     keepAliveTimeout: 75_000,
     headersTimeout: 15_000,
     bodyTimeout: 60_000,
+    sendTimeout: 120_000,
     drainDelay: 0,
     drainTimeout: 30_000,
     trustedProxies: [] as readonly string[],

@@ -112,6 +112,9 @@ const server = block({
   ),
   headersTimeout: duration(defaults.server.headersTimeout).describe("Longest wait for a request's headers."),
   bodyTimeout: duration(defaults.server.bodyTimeout).describe("Longest wait for a request's body."),
+  sendTimeout: duration(defaults.server.sendTimeout).describe(
+    'How long a client may take nothing of a reply that is there for it.',
+  ),
   drainDelay: duration().describe(
     'On SIGTERM: how long it goes on taking requests while it says that it is not ready, until balancers have noticed. Not at all unless given.',
   ),

@@ -43,6 +43,7 @@ export function buildServer(
     keepAliveTimeout: given.keepAliveTimeout ?? base.keepAliveTimeout,
     headersTimeout: given.headersTimeout ?? base.headersTimeout,
     bodyTimeout: given.bodyTimeout ?? base.bodyTimeout,
+    sendTimeout: given.sendTimeout ?? base.sendTimeout,
     drainDelay: given.drainDelay ?? base.drainDelay,
     drainTimeout: given.drainTimeout ?? base.drainTimeout,
     trustedProxies: given.trustedProxies ?? base.trustedProxies,

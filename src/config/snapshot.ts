@@ -174,6 +174,7 @@ export interface ServerSettings {
   readonly keepAliveTimeout: number
   readonly headersTimeout: number
   readonly bodyTimeout: number
+  readonly sendTimeout: number
   readonly drainDelay: number
   readonly drainTimeout: number
   /** CIDR ranges whose `x-forwarded-for` is believed. */

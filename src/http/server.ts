@@ -35,6 +35,7 @@ export async function listen(
   answerClientErrors(server)
   // An `Expect` that nobody knows may be passed over (RFC 9110, 10.1.1): Node's own answer to it is an empty 417.
   server.on('checkExpectation', listener)
+  server.setTimeout(settings.sendTimeout, endStalled)
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     sockets.add(socket)
@@ -53,6 +54,15 @@ export async function listen(
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     drain: (ms) => drain(server, sockets, ms),
   }
+}
+
+/**
+ * Nothing has moved on a connection for so long. One that waits for our reply may; one that takes nothing of it holds its bytes, its file and
+ * what feeds it for as long as its system is up. Node asks only when no byte of a long write has left either, and so
+ * hands over those that are idle between two requests, after `keepAliveTimeout`.
+ */
+function endStalled(socket: Socket): void {
+  if (socket.writableLength > 0 || !replyOn(socket)) socket.destroy()
 }
 
 function drain(server: Server, sockets: Iterable<Socket>, ms: number): Promise<number> {
