@@ -7,6 +7,7 @@ import { SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { mayAct, type Role, roles } from '../src/http/admin/role.ts'
 import { adminRoutes } from '../src/http/admin/table.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { type ControlGateway, document, keys, planted, startControl } from './support/control.ts'
 import { send } from './support/exchange.ts'
 
@@ -176,6 +177,23 @@ describe('targets', () => {
       const on = await ask('POST', `/targets/${path}/enable`, {}, 'responder')
       expect(on.body).toMatchObject({ is_healthy: true, breaker: { state: 'closed' } })
       expect((await gateway.chat('chat')).headers['x-turnout-target']).toBe('sim/sim-text')
+    }
+  })
+
+  it('are kept in the database only where they are configured: clients make up others', async () => {
+    const text = document('directModels: true\n').replace('routes:', 'routes:\n  shut: other/sim-error-401')
+    const open = await startControl({ text })
+    try {
+      const db = new (loadDriver())(join(open.folder, 'data', 'turnout.db'), { readonly: true })
+      for (const model of ['sim/sim-error-401', 'sim/sim-error-403', 'shut']) await open.chat(model)
+      expect(open.running.turnout.health.stateOf('sim/sim-error-401')).toBe('open')
+      const rows = () => db.prepare('SELECT target FROM target_health').pluck().all()
+      // Rows are written in the order of what happened.
+      await expect.poll(rows).toContain('other/sim-error-401')
+      expect(rows()).toEqual(['other/sim-error-401'])
+      db.close()
+    } finally {
+      await open.close()
     }
   })
 

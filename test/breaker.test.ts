@@ -207,6 +207,26 @@ describe('health', () => {
     health.close()
   })
 
+  it('forgets neither what is configured nor what was switched off for names that clients make up', () => {
+    const health = createHealth({ settings: () => settings })
+    health.prune(new Set(['a', 'b']))
+    for (let n = 0; n < 5; n++) health.settle('a', health.admit('a')!, 'count', 'reset')
+    health.disable('b', 'operator')
+    health.disable('direct/model', 'operator')
+    for (let n = 0; n < 20_000; n++) health.settle(`junk/${n}`, health.admit(`junk/${n}`)!, 'hard', 'auth_failed')
+    expect(['a', 'b', 'direct/model'].map(health.stateOf)).toEqual(['open', 'disabled', 'disabled'])
+    // A timer each: those of the forgotten ones are gone.
+    expect(vi.getTimerCount()).toBeLessThanOrEqual(5_000)
+    health.close()
+  })
+
+  it('stays bounded where all that clients make up is switched off by its faults', () => {
+    const health = createHealth({ settings: () => ({ ...settings, autoDisableAfter: 1 }) })
+    for (let n = 0; n < 6_000; n++) health.settle(`junk/${n}`, health.admit(`junk/${n}`)!, 'hard', 'auth_failed')
+    expect([health.stateOf('junk/0'), health.stateOf('junk/5999')]).toEqual(['closed', 'disabled'])
+    health.close()
+  })
+
   it('says how long until the first of several targets may be asked', () => {
     const health = createHealth({ settings: (target) => ({ ...settings, openFor: target === 'a' ? 30_000 : 60_000 }) })
     for (const target of ['a', 'b'])

@@ -191,10 +191,13 @@ export async function run(options: RunOptions): Promise<Running> {
       alertMemory,
       exporter,
       cachePlace: placeOfCache(join(snapshot.dataDir, 'cache.db'), log),
-      onTransition: (target, { to, reason, until }) =>
-        void saved
+      onTransition(target, { to, reason, until }) {
+        // No start takes up a target of a name that a client has made up; its row would stay for nothing.
+        if (to !== 'closed' && !turnout.snapshot.targets.has(target)) return
+        saved
           .save({ target, state: to, reason, until })
-          .catch((error) => log.warn(`the breaker of ${target} could not be stored`, { event: 'unsaved', error })),
+          .catch((error) => log.warn(`the breaker of ${target} could not be stored`, { event: 'unsaved', error }))
+      },
     })
     await restoreHealth(turnout, saved)
     const reload = (): Promise<void> =>

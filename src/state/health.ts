@@ -39,7 +39,7 @@ export interface Health {
   /** Closes the breaker and forgets its faults; also switches on what was switched off. */
   reset(target: string, reason: string): void
   restore(saved: readonly SavedHealth[]): void
-  /** Forgets targets that are in no configuration any more and have nothing to remember. */
+  /** These are configured: others are forgotten where they have nothing to remember, and when there are too many. */
   prune(known: ReadonlySet<string>): void
   close(): void
 }
@@ -53,10 +53,21 @@ const RESTORE_SPREAD = 5_000
 export function createHealth(options: HealthOptions): Health {
   const { random = Math.random, now = Date.now, told } = options
   const breakers = new Map<string, Breaker>()
-  const forgetOldest = (): void => {
-    const [target, breaker] = breakers.entries().next().value!
+  let configured: ReadonlySet<string> = new Set()
+  const forget = (target: string, breaker: Breaker): void => {
     breaker.close()
     breakers.delete(target)
+  }
+  /** Names that clients make up push out each other, not what is configured, and last what somebody has switched off. */
+  const forgetOldest = (): void => {
+    let oldest: [string, Breaker] | undefined
+    for (const one of breakers) {
+      if (configured.has(one[0])) continue
+      oldest ??= one
+      if (one[1].state === 'disabled') continue
+      return forget(...one)
+    }
+    if (oldest) forget(...oldest)
   }
   const of = (target: string): Breaker => {
     let breaker = breakers.get(target)
@@ -92,10 +103,10 @@ export function createHealth(options: HealthOptions): Health {
         of(target).restore({ state, reason }, 1 + random() * RESTORE_SPREAD)
     },
     prune(known) {
+      configured = known
       for (const [target, breaker] of breakers) {
         if (known.has(target) || breaker.state !== 'closed') continue
-        breaker.close()
-        breakers.delete(target)
+        forget(target, breaker)
       }
     },
     close() {
