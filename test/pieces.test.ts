@@ -45,7 +45,7 @@ describe('pieces of a message', () => {
       const { heapUsed, external } = process.memoryUsage()
       return heapUsed + external
     }
-    const count = Math.round(2 * lengths.length * (2 * 1024 ** 2) / lengths.reduce((sum, size) => sum + size, 0))
+    const count = Math.round((2 * lengths.length * (2 * 1024 ** 2)) / lengths.reduce((sum, size) => sum + size, 0))
     const before = used()
     const pieces = new Pieces()
     // In memory of their own, as the parser of HTTP hands them over.
