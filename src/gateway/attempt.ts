@@ -115,6 +115,7 @@ export async function tryTarget(
     throw error
   } finally {
     over?.()
+    if (exchange.takenBack) attempt.sent = false
     attempt.status = exchange.status || undefined
     attempt.facts = exchange.facts
     attempt.endedAt = exchange.endedAt ?? performance.now()
@@ -145,8 +146,7 @@ function waitForGood(call: Call, attempt: Attempt, exchange: Exchange, pools: Po
       reject(new ClientGone())
     }
     exchange.good.then(resolve, reject)
-    pools
-      .of(provider.origin, target.timeouts.connect)
-      .dispatch({ path: provider.basePath + path, method: 'POST', headers, body }, exchange)
+    const request = { path: provider.basePath + path, method: 'POST' as const, headers, body }
+    exchange.takeBack = pools.dispatch(provider.origin, target.timeouts.connect, request, exchange)
   })
 }

@@ -8,6 +8,7 @@ import { dialFaultOf } from './dialFault.ts'
 import { inflaterFor } from './inflate.ts'
 import type { Lane, LaneStream } from './lane.ts'
 import { Pieces } from './pieces.ts'
+import type { Caller } from './pools.ts'
 
 type Controller = Dispatcher.DispatchController
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -36,7 +37,7 @@ export interface ExchangeOptions {
  * `good` resolves when a whole reply was judged good, or a stream has shown something good; it rejects with an `UpstreamFault`.
  * From then on the owner of a stream listens with `onBytes` and `onFinished`.
  */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Caller {
   readonly good: Promise<void>
   status = 0
   headers: Headers = {}
@@ -50,6 +51,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   endedAt: number | undefined
   /** The timer of the whole request, for whoever ends the stream to clear. */
   deadline: NodeJS.Timeout | undefined
+  /** Takes the call back if it waits for a socket, and says whether it did. */
+  takeBack: (() => boolean) | undefined
+  /** It never had a socket, and never will. */
+  takenBack = false
+  onOver: (() => void) | undefined
   onBytes: (() => void) | undefined
   onFinished: ((fault: UpstreamFault | undefined) => void) | undefined
   readonly #options: ExchangeOptions
@@ -89,8 +95,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   abort(): void {
     this.#judge()
     this.#finish()
-    this.#aborted = true
-    this.#controller?.abort(new Error('aborted'))
+    this.#stop(new Error('aborted'))
   }
 
   /** Stops the call and reports `fault` as its end. */
@@ -99,8 +104,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#judge()
     if (this.#ended) return
     this.#end(fault)
+    this.#stop(fault)
+  }
+
+  #stop(why: Error): void {
     this.#aborted = true
-    this.#controller?.abort(fault)
+    this.takenBack ||= this.takeBack?.() ?? false
+    this.#controller?.abort(why)
   }
 
   pause(): void {
@@ -173,6 +183,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#isOver()
     if (this.#inflater === undefined) this.#takeEnd()
     else if (!this.#ended) this.#inflater.end()
   }
@@ -212,7 +223,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#end(undefined)
   }
 
+  /** The socket is another call's. */
+  #isOver(): void {
+    const { onOver } = this
+    this.onOver = undefined
+    onOver?.()
+  }
+
   onResponseError(_controller: Controller, error: Error): void {
+    this.#isOver()
     this.#takeArrived()
     if (this.#ended) return
     const { stream } = this

@@ -1,13 +1,22 @@
 // The sockets to upstreams: one undici pool per origin, kept across swaps, never destroyed with requests in flight.
 import { createRequire } from 'node:module'
-import type { Pool as UndiciPool } from 'undici'
+import type { Dispatcher, Pool as UndiciPool } from 'undici'
 
 /** undici in whole is 110 files, of which a pool needs 22: that is an eighth of the time until the first answer. */
 const Pool = createRequire(import.meta.url)('undici/lib/dispatcher/pool.js') as typeof UndiciPool
 
+/** A call that wants a socket. */
+export interface Caller extends Dispatcher.DispatchHandler {
+  /** Set while it has one: to be called when nothing more comes of it. */
+  onOver: (() => void) | undefined
+}
+
 export interface Pools {
-  /** The pool for a target's origin. */
-  of(origin: string, connectTimeout: number): UndiciPool
+  /**
+   * Makes the call, as soon as there is a socket for it. Returns what takes a call back that still waits for one, and says whether it did:
+   * whoever gives up must not be held, with all that belongs to it, until others are through.
+   */
+  dispatch(origin: string, connectTimeout: number, request: Dispatcher.DispatchOptions, caller: Caller): () => boolean
   /** Counts of sockets for `/status`. */
   stats(): { origin: string; connected: number; free: number; running: number; queued: number }[]
   /** Waits for what runs, then closes. */
@@ -16,41 +25,89 @@ export interface Pools {
 
 /** `connections`: most sockets to one origin. */
 export function createPools(connections: number): Pools {
-  const pools = new Map<string, UndiciPool>()
+  const lines = new Map<string, Line>()
+  const lineOf = (origin: string, connectTimeout: number): Line => {
+    const key = `${origin} ${connectTimeout}`
+    let line = lines.get(key)
+    if (!line) {
+      line = new Line(openPool(origin, connectTimeout, connections), connections)
+      lines.set(key, line)
+    }
+    return line
+  }
   return {
-    of(origin, connectTimeout) {
-      const key = `${origin} ${connectTimeout}`
-      let pool = pools.get(key)
-      if (!pool) {
-        pool = new Pool(origin, {
-          connections,
-          pipelining: 1,
-          connect: { timeout: connectTimeout, noDelay: true },
-          // Deadlines are ours: the first token, the gap between tokens and the whole, which undici cannot tell apart.
-          headersTimeout: 0,
-          bodyTimeout: 0,
-          keepAliveTimeout: 30_000,
-          keepAliveMaxTimeout: 300_000,
-          maxHeaderSize: 64 * 1024,
-        })
-        pools.set(key, pool)
-      }
-      return pool
-    },
+    dispatch: (origin, connectTimeout, request, caller) => lineOf(origin, connectTimeout).take(request, caller),
     stats() {
-      return [...pools].map(([key, pool]) => {
+      return [...lines].map(([key, { pool, waiting }]) => {
         const { connected, free, running, queued } = pool.stats
-        return { origin: key.split(' ', 1)[0]!, connected, free, running, queued }
+        return { origin: key.split(' ', 1)[0]!, connected, free, running, queued: queued + waiting }
       })
     },
     async close() {
-      await Promise.all([...pools.values()].map(closeIdle))
+      await Promise.all([...lines.values()].map(closeIdle))
     },
   }
 }
 
+const openPool = (origin: string, connectTimeout: number, connections: number): UndiciPool =>
+  new Pool(origin, {
+    connections,
+    pipelining: 1,
+    connect: { timeout: connectTimeout, noDelay: true },
+    // Deadlines are ours: the first token, the gap between tokens and the whole, which undici cannot tell apart.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: 30_000,
+    keepAliveMaxTimeout: 300_000,
+    maxHeaderSize: 64 * 1024,
+  })
+
+const isMade = (): boolean => false
+
+/** Calls to one origin: those that have a socket, and in their order those that wait for one. undici's own queue gives nothing back. */
+class Line {
+  readonly pool: UndiciPool
+  readonly #most: number
+  readonly #waiting = new Set<() => void>()
+  #running = 0
+
+  constructor(pool: UndiciPool, most: number) {
+    this.pool = pool
+    this.#most = most
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  take(request: Dispatcher.DispatchOptions, caller: Caller): () => boolean {
+    if (this.#running < this.#most) {
+      this.#make(request, caller)
+      return isMade
+    }
+    const make = (): void => this.#make(request, caller)
+    this.#waiting.add(make)
+    return () => this.#waiting.delete(make)
+  }
+
+  #make(request: Dispatcher.DispatchOptions, caller: Caller): void {
+    this.#running++
+    caller.onOver = this.#next
+    this.pool.dispatch(request, caller)
+  }
+
+  readonly #next = (): void => {
+    this.#running--
+    for (const make of this.#waiting) {
+      this.#waiting.delete(make)
+      return make()
+    }
+  }
+}
+
 /** Waits for what runs. A connection that is still being dialled for somebody who has gone is not waited for: that may take seconds. */
-async function closeIdle(pool: UndiciPool): Promise<void> {
-  while (pool.stats.running > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+async function closeIdle(line: Line): Promise<void> {
+  const { pool } = line
+  while (pool.stats.running > 0 || line.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 10))
   await pool.destroy()
 }
