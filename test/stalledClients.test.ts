@@ -96,7 +96,8 @@ it('one that takes nothing of a stream frees the upstream', async () => {
   const piece = event(chunk({ content: 'x'.repeat(16 * 1024) }))
   const upstream = await startFakeUpstream(async (_req, res) => {
     openSse(res)
-    while (!res.destroyed) if (!res.write(piece)) await Promise.race([once(res, 'drain'), once(res, 'close')])
+    const gone = once(res, 'close')
+    while (!res.destroyed) if (!res.write(piece)) await Promise.race([once(res, 'drain'), gone])
   })
   const gateway = await startGateway({
     server: { sendTimeout: LIMIT },

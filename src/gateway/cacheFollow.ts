@@ -59,6 +59,7 @@ class LiveFollower implements Follower {
   readonly #id: Buffer
   #begun = false
   #full = false
+  #listens = false
   #over = false
 
   constructor(call: Call, flight: Flight, since: number) {
@@ -96,8 +97,11 @@ class LiveFollower implements Follower {
       this.#call.firstTokenAt ??= performance.now()
       this.#full = !res.write(this.#mine(pieces[this.taken++ - first]!))
     }
-    if (!this.#full || this.#over) return
+    // Woken with each piece: one that has no room yet listens already.
+    if (!this.#full || this.#over || this.#listens) return
+    this.#listens = true
     res.once('drain', () => {
+      this.#listens = false
       this.#full = false
       if (this.#over) return
       this.#write()

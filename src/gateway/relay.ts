@@ -63,9 +63,13 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
     let waiting = false
     let told = 0
     let toldAt = 0
+    /** The upstream goes on when neither the client nor one that shares the stream holds it back. */
+    const goOn = (): void => {
+      if (!waiting && !flight?.congested) exchange.resume()
+    }
     const resume = (): void => {
       waiting = false
-      exchange.resume()
+      goOn()
     }
     // Others may wait for what a client that has gone does not take any more.
     if (flight) res.once('close', () => waiting && resume())
@@ -80,7 +84,7 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
       flight?.push(stream.ready)
       if (flight?.congested) {
         exchange.pause()
-        flight.onRoom = () => exchange.resume()
+        flight.onRoom = goOn
       }
       if (writeAll(call, stream.ready) || waiting || flight?.runsAhead) return
       waiting = true
