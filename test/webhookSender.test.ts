@@ -2,6 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import OpenAI from 'openai'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { WebhookSettings } from '../src/config/alertTypes.ts'
@@ -10,6 +12,7 @@ import { openStore, type Store } from '../src/store/open.ts'
 import type { Log } from '../src/telemetry/log.ts'
 import { backoffOf } from '../src/telemetry/webhook/backoff.ts'
 import type { DeliveryState } from '../src/telemetry/webhook/delivery.ts'
+import { openPost } from '../src/telemetry/webhook/post.ts'
 import { type AttemptResult, createSender, type Sender } from '../src/telemetry/webhook/sender.ts'
 import { signMessage } from '../src/telemetry/webhook/signature.ts'
 import { startReceiver, type WebhookReceiver } from './support/webhookReceiver.ts'
@@ -392,4 +395,27 @@ describe('the wait between attempts', () => {
     expect(backoffOf(settings, 1, 0, 30_000)).toBe(30_000)
     expect(backoffOf(settings, 1, 0, 1e12)).toBe(3_600_000)
   })
+})
+
+it('a message that was posted leaves nothing behind in memory', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const wire = openPost('Turnout')
+  const { signal } = new AbortController()
+  const post = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n += 50)
+      await Promise.all(
+        Array.from({ length: 50 }, () => wire.post(hook(), { id: `msg_${n}`, body: '{}' }, Date.now(), signal)),
+      )
+    receiver.messages.length = 0
+  }
+  const used = (): number => {
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  await post(2_000)
+  const before = used()
+  await post(6_000)
+  expect((used() - before) / 3_000).toBeLessThan(350)
+  await wire.close()
 })
