@@ -2,6 +2,9 @@
 import type { BudgetSettings } from '../../config/limitTypes.ts'
 import { Account } from './account.ts'
 
+/** Milliseconds. */
+const SWEEP = 1_000
+
 export class BudgetBook {
   readonly settings: BudgetSettings
   /** What was spent before this process is in it. */
@@ -10,6 +13,8 @@ export class BudgetBook {
   gone = false
   readonly accounts = new Map<string, Account>()
   readonly #maxAccounts: number
+  /** When idle accounts were looked for last: that is a look at all of them, and not for each request of somebody new. */
+  #sweptAt = Number.NEGATIVE_INFINITY
   /** For entities beyond the bound: none of them gets more than the limit. */
   readonly #shared: Account
 
@@ -32,7 +37,10 @@ export class BudgetBook {
     if (account) return account
     // Who shared the account in this window goes on sharing it, or would have the limit twice.
     if (!this.#shared.isIdle(at)) return this.#shared
-    if (this.accounts.size >= this.#maxAccounts) this.forgetIdle(at)
+    if (this.accounts.size >= this.#maxAccounts && Math.abs(at - this.#sweptAt) >= SWEEP) {
+      this.#sweptAt = at
+      this.forgetIdle(at)
+    }
     if (this.accounts.size >= this.#maxAccounts) return this.#shared
     const made = new Account(this.settings)
     made.spent(at)
