@@ -89,6 +89,19 @@ const pinging =
     clearInterval(timer)
   }
 
+describe('after the end of the answer', () => {
+  it.each([
+    ['comments', ': keep-alive\n\n'],
+    ['empty deltas', event(chunk({}))],
+  ])('%s do not hold it open', async (_what, text) => {
+    script = pinging(text, content, event(finishChunk()))
+    const { status, text: said } = await stream('begun')
+    expect(status).toBe(200)
+    expect(said).toContain(content + event(finishChunk()))
+    await expectAborted()
+  }, 30_000)
+})
+
 describe('connect', () => {
   it('ends a handshake that never comes to an end', async () => {
     for (const ask of [whole, stream]) {

@@ -75,6 +75,8 @@ export class Exchange implements Caller {
   #arrived: Buffer[] = []
   #waiting = 0
   #progress = 0
+  /** The answer is over; usage and the end marker may follow. */
+  #isEnding = false
   #timer: NodeJS.Timeout | undefined
   #commitTimer: NodeJS.Timeout | undefined
 
@@ -275,12 +277,15 @@ export class Exchange implements Caller {
       this.#timer = setTimeout(() => this.#controller?.abort(new Error('no end of reply')), ENDING_TIMEOUT).unref()
       return
     }
-    if (stream.progress !== this.#progress) {
-      if (this.#progress === 0 || stream.finishing)
-        this.#rearm(stream.finishing ? ENDING_TIMEOUT : this.#options.timeouts.idle)
+    if (stream.finishing) {
+      // Once: who goes on with comments, or with anything else, after the answer is over would hold it open for ever.
+      if (!this.#isEnding) this.#rearm(ENDING_TIMEOUT)
+      this.#isEnding = true
+    } else if (stream.progress !== this.#progress) {
+      if (this.#progress === 0) this.#rearm(this.#options.timeouts.idle)
       else this.#timer?.refresh()
-      this.#progress = stream.progress
-    } else if (stream.finishing) this.#rearm(ENDING_TIMEOUT)
+    }
+    this.#progress = stream.progress
   }
 
   #judgeEnd(stream: LaneStream): UpstreamFault | undefined {
@@ -300,7 +305,7 @@ export class Exchange implements Caller {
     if (this.#paused) return void this.#timer?.refresh()
     const known = this.#heard()
     setImmediate(() => {
-      if (!this.#ended && !this.#paused && this.#heard() === known) this.#expire()
+      if (!this.#ended && !this.#paused && (this.#isEnding || this.#heard() === known)) this.#expire()
     })
   }
 
