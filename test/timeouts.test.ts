@@ -93,13 +93,17 @@ describe('after the end of the answer', () => {
   it.each([
     ['comments', ': keep-alive\n\n'],
     ['empty deltas', event(chunk({}))],
-  ])('%s do not hold it open', async (_what, text) => {
-    script = pinging(text, content, event(finishChunk()))
-    const { status, text: said } = await stream('begun')
-    expect(status).toBe(200)
-    expect(said).toContain(content + event(finishChunk()))
-    await expectAborted()
-  }, 30_000)
+  ])(
+    '%s do not hold it open',
+    async (_what, text) => {
+      script = pinging(text, content, event(finishChunk()))
+      const { status, text: said } = await stream('begun')
+      expect(status).toBe(200)
+      expect(said).toContain(content + event(finishChunk()))
+      await expectAborted()
+    },
+    30_000,
+  )
 })
 
 describe('connect', () => {
