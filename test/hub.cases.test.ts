@@ -810,6 +810,20 @@ describe('C14 schemas are cleaned for Gemini in declarations only, and never in 
   })
 })
 
+it('C14 of two unions in an answer format for Claude the one that goes is reported, whatever their order', () => {
+  const anyOf = [{ type: 'number' }, { type: 'boolean' }]
+  const oneOf = [{ type: 'string' }]
+  for (const schema of [
+    { anyOf, oneOf },
+    { oneOf, anyOf },
+  ]) {
+    const response_format = { type: 'json_schema', json_schema: { name: 'f', schema } }
+    const { wire, losses } = toAnthropic(request({ response_format }))
+    expect(wire.output_config).toEqual({ format: { type: 'json_schema', schema: { anyOf } } })
+    expect(losses).toEqual([{ param: 'response_format', reason: 'approximated', detail: 'without oneOf' }])
+  }
+})
+
 describe('C15 every system message, all texts, text and calls, names of results', () => {
   const messages = [
     { role: 'system', content: 'One.' },

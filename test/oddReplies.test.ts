@@ -194,6 +194,25 @@ it.each(['application/json; charset=utf-8', 'application/vnd.vendor+json'])('%s 
   expect(response.headers.get('content-type')).toBe(type)
 })
 
+it('a stream that is called JSON is a stream to the client', async () => {
+  const headers = { 'content-type': json }
+  const frames = [chunk({ role: 'assistant', content: words }), chunk({ content: ' End.' }), chunk({}, 'stop')]
+  odd = { headers, body: `: hello\n\n${sseText(frames)}` }
+  const { data, response } = await client.chat.completions.create({ ...body(), stream: true }).withResponse()
+  expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/)
+  const pieces: string[] = []
+  for await (const { choices } of data) pieces.push(choices[0]?.delta.content ?? '')
+  expect(pieces.join('')).toBe(`${words} End.`)
+  // One that breaks off is no answer, and can still be asked for elsewhere.
+  odd = { headers, body: sseText(frames.slice(0, 2), { done: false }) }
+  await expect(client.chat.completions.create({ ...body(), stream: true })).rejects.toMatchObject({
+    status: 502,
+    code: 'cut',
+  })
+  odd = { headers, body: `data: ${failed}\n\n` }
+  await expect(client.chat.completions.create({ ...body(), stream: true })).rejects.toMatchObject({ code: 'odd' })
+})
+
 it('a byte order mark is none of the reply', async () => {
   odd = { headers: { 'content-type': json }, body: `\ufeff${whole}` }
   expect(await ask()).toBe(words)

@@ -214,7 +214,7 @@ export class Exchange implements Caller {
     const { lane, stream } = this.#options
     let judged: ReturnType<typeof lane.whole>
     try {
-      judged = stream ? lane.restream(body) : lane.whole(body)
+      judged = !stream ? lane.whole(body) : isEvents(body) ? passAtOnce(lane, body) : lane.restream(body)
     } catch {
       // Nested deeper than can be written again, say. One vendor's reply must not end all calls.
       judged = unreadable()
@@ -361,6 +361,17 @@ export class Exchange implements Caller {
 }
 
 const unreadable = (): UpstreamFault => new UpstreamFault('garbage', "The upstream's reply cannot be read.")
+
+/** Some servers call their streams JSON. */
+const isEvents = (body: Buffer): boolean => /^\s*(?:data|event|id|retry)?:/.test(body.toString('latin1', 0, 64))
+
+/** A stream that came as a whole reply. */
+function passAtOnce(lane: Lane, body: Buffer): ReturnType<Lane['restream']> {
+  const stream = lane.stream()
+  stream.push(body)
+  stream.end()
+  return stream.fault ?? { body: Buffer.concat([...stream.ready, ...stream.held]), facts: stream.facts }
+}
 
 /** A byte order mark before JSON: no parser has to take it (RFC 8259, 8.1), and `fetch`, which the vendor was tried with, hides it. */
 const withoutMark = (body: Buffer): Buffer =>

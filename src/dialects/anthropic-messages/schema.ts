@@ -46,7 +46,8 @@ export function outputSchemaOf(schema: unknown): { schema: unknown; removed: str
     for (const [key, inner] of Object.entries(from)) {
       if (refused.has(key) || (key === 'minItems' && inner !== 0 && inner !== 1)) {
         if (!key.startsWith('$')) removed.add(key)
-      } else if (key === 'oneOf') result.anyOf = clean(inner)
+      } else if (key === 'oneOf' && from.anyOf !== undefined) removed.add(key)
+      else if (key === 'oneOf') result.anyOf = clean(inner)
       else if (maps.has(key)) result[key] = mapValues(inner, clean)
       else if (nested.has(key)) result[key] = clean(inner)
       else result[key] = inner
