@@ -65,7 +65,7 @@ export function encodeTools(
     return rememberedTools(messages)
   }
   const told = choice ? encodeChoice(choice) : undefined
-  const tool_choice = told ?? (chat.parallelToolCalls === false ? { type: 'auto' as const } : undefined)
+  const tool_choice = told ?? (callsOne(chat) ? { type: 'auto' as const } : undefined)
   return compact({ tools, tool_choice: tool_choice && withParallel(tool_choice, chat) })
 }
 
@@ -145,6 +145,10 @@ function encodeChoice(choice: ToolChoice): WireChoice {
   }
 }
 
-function withParallel(choice: WireChoice, { parallelToolCalls: parallel }: Chat): WireChoice {
-  return parallel === false && choice.type !== 'none' ? { ...choice, disable_parallel_tool_use: true } : choice
+/** The deprecated `functions` know one call a turn. */
+const callsOne = ({ parallelToolCalls, legacyFunctions }: Chat): boolean =>
+  parallelToolCalls === false || legacyFunctions === true
+
+function withParallel(choice: WireChoice, chat: Chat): WireChoice {
+  return callsOne(chat) && choice.type !== 'none' ? { ...choice, disable_parallel_tool_use: true } : choice
 }

@@ -18,6 +18,8 @@ export function decodeTools(wire: Json): Partial<Chat> {
   const result: Partial<Chat> = {}
   const tools = readList(wire, 'tools')
   const functions = readList(wire, 'functions')
+  // Calls of the ones and of the others come in different fields: a reply has room for one kind.
+  if (tools?.length && functions?.length) throw wrongValue('functions', "none beside 'tools'")
   if (tools) result.tools = tools.map((tool, at) => decodeTool(needObject(tool, `tools[${at}]`), `tools[${at}].`))
   if (functions) {
     result.tools = functions.map((fn, at) => decodeFunction(needObject(fn, `functions[${at}]`), `functions[${at}].`))

@@ -52,8 +52,14 @@ function encodeChoice(choice: CollectedChoice, legacy: boolean): Wire {
   })
 }
 
+/** The deprecated `functions` know one call a turn, and an answer to a second could not be told from one to the first. */
+function firstCallOnly(blocks: readonly CollectedBlock[]): readonly CollectedBlock[] {
+  const first = blocks.findIndex(({ block }) => block.type === 'tool-call')
+  return blocks.filter(({ block }, at) => block.type !== 'tool-call' || at === first)
+}
+
 function encodeMessage(choice: CollectedChoice, legacy: boolean): Wire {
-  const { blocks } = choice
+  const blocks = legacy ? firstCallOnly(choice.blocks) : choice.blocks
   const texts = blocks.filter(({ block }) => block.type === 'text')
   const refusals = blocks.filter(({ block }) => block.type === 'refusal')
   const thoughts = blocks.filter(({ block, text }) => block.type === 'reasoning' && text !== '')
@@ -67,7 +73,7 @@ function encodeMessage(choice: CollectedChoice, legacy: boolean): Wire {
   const details = encodeDetails(blocks)
   if (details.length > 0) message.reasoning_details = details
   const [only] = calls
-  if (legacy && only && calls.length === 1) {
+  if (legacy && only) {
     const call = encodeToolCall(only) as { function: unknown }
     message.function_call = call.function
   } else if (calls.length > 0) message.tool_calls = calls.map(encodeToolCall)

@@ -134,6 +134,8 @@ class ChunkWriter {
 
   #start(choice: number, index: number, block: BlockStart): string {
     const state = this.#stateOf(choice)
+    // As in whole replies, the deprecated `functions` get the first call only: its arguments and another's would become one text.
+    if (block.type === 'tool-call' && this.#legacy && state.calls > 0) return ''
     const toolIndex = block.type === 'tool-call' ? state.calls++ : -1
     state.open.set(index, { block, text: '', toolIndex })
     if (block.type === 'tool-call') {
