@@ -62,6 +62,7 @@ describe('POST /admin/alerts', () => {
     [{ action: 'resend', delivery: 'dlv_99999' }, 404, 'delivery'],
     [{ action: 'resend', delivery: "1' OR 1=1" }, 404, 'delivery'],
     [{ action: 'resend', delivery: 'dlv_1', webhook: 'ops' }, 400, 'delivery'],
+    [{ action: 'resend', webhook: 'nobody' }, 404, 'webhook'],
     [{ action: 'fire' }, 400, 'action'],
     [{}, 400, 'action'],
   ])('refuses %j', async (body, status, param) => {

@@ -197,6 +197,8 @@ describe('of a running gateway', () => {
     expect(await blocks('remove', '--name', 'app')).toBe('1 There is no block of this key.\n')
     expect(await blocks('add', '--for', '1h')).toContain('one of --ip, --user and --name')
     expect(await blocks('add', '--ip', '203.0.113.20', '--for', 'soon')).toContain("'soon' is no time")
+    expect(await blocks('add', '--ip', '203.0.113.21', '--for', '2d')).toMatch(/^ip 203\.0\.113\.21 is blocked until /)
+    await blocks('remove', '--ip', '203.0.113.21')
   })
 
   it('an address with too many wrong keys has to wait; right keys that came from there before do not', async () => {

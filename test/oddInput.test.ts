@@ -80,6 +80,11 @@ describe('`turnout rollout`', () => {
     expect((await turnout('rollout', 'status', 'move', '--timeout', '0s')).code).toBe(3)
   }, 300_000)
 
+  it('neither does the list of versions speak of the number of one where a number of lines is meant', async () => {
+    const { code, err } = await turnout('config', 'history', '-n', '0')
+    expect([code, err]).toEqual([1, expect.stringContaining('give a number from 1 to 1000')])
+  }, 300_000)
+
   it('create names the file that it cannot read', async () => {
     const none = await turnout('rollout', 'create', 'x', '--from', 'nowhere.yaml')
     expect([none.code, none.err]).toEqual([1, 'nowhere.yaml cannot be read: ENOENT.\n'])

@@ -28,7 +28,7 @@ export function addBlocksCommand(program: Command): void {
   })
 
   addWhom(blocks.command('add').description('block somebody, at once'))
-    .requiredOption('--for <time>', 'for how long, such as 90s, 15m or 24h')
+    .requiredOption('--for <time>', 'for how long, such as 90s, 15m, 24h or 7d')
     .option('--reason <text>', 'why, for the audit trail and whoever looks next', 'by command line')
     .action(async (flags: WhomFlags & { for: string; reason: string }) => {
       const body = { ...whomOf(flags), seconds: secondsOf(flags.for), reason: flags.reason }
@@ -56,9 +56,10 @@ function whomOf({ ip, user, name }: WhomFlags): Record<string, string> {
 }
 
 function secondsOf(text: string): number {
-  const ms = /[a-z]/.test(text) ? readDuration(text) : undefined
+  const days = /^(\d{1,3})d$/.exec(text)?.[1]
+  const ms = days === undefined ? (/[a-z]/.test(text) ? readDuration(text) : undefined) : Number(days) * 86_400_000
   if (ms === undefined || ms < 1000)
-    throw new Error(`'${text}' is no time that is understood, or less than a second: write 90s, 15m or 24h.`)
+    throw new Error(`'${text}' is no time that is understood, or less than a second: write 90s, 15m, 24h or 7d.`)
   return Math.ceil(ms / 1000)
 }
 

@@ -8,7 +8,8 @@ interface Chain {
   primary_model: string
   primary_healthy: boolean
   fallback_models: { model: string; healthy: boolean }[]
-  rollout: { name: string; canary: string; percent: number } | null
+  /** What runs, then what was completed. */
+  rollouts: { name: string; canary: string; percent: number }[]
 }
 
 interface TargetHealth {
@@ -75,8 +76,11 @@ function renderChains({ routes, bypass }: Chains): string {
     shown(primary_model, primary_healthy),
     fallback_models.map(({ model, healthy }) => shown(model, healthy)).join(', ') || '-',
   ])
-  const moved = routes.flatMap(({ route, rollout }) =>
-    rollout ? [`${route}: ${rollout.percent} % go to ${rollout.canary} first (rollout ${rollout.name})\n`] : [],
+  const moved = routes.flatMap(({ route, rollouts }) =>
+    rollouts.map(({ name, canary, percent }, at) => {
+      const share = at === 0 ? `${percent} %` : 'the others'
+      return `${route}: ${share} go to ${canary} first (rollout ${name})\n`
+    }),
   )
   return `${renderTable(['route', 'first', 'then'], rows)}${moved.join('')}${bypass ? 'bypass is on: only the first is asked\n' : ''}`
 }

@@ -115,6 +115,14 @@ async function resend(
   const { sender } = alertsOf(deps)
   if (which.delivery !== undefined && which.webhook !== undefined)
     throw new Refusal('invalid_value', 'Name a delivery or a webhook, not both.', 'delivery')
+  const { webhook: name } = which
+  // One that is configured no more may still have messages.
+  if (
+    name !== undefined &&
+    !deps.snapshot().webhooks.has(name) &&
+    !sender.shelf.counts().some((one) => one.webhook === name)
+  )
+    throw new Refusal('not_found', `There is no webhook '${name}'.`, 'webhook')
   const ids =
     which.delivery === undefined
       ? await sender.resend({ webhook: which.webhook })

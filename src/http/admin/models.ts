@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { isPattern } from '../../config/pattern.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
-import { percentOf, shownRollouts } from '../../state/rollouts/view.ts'
+import { inForceOn } from '../../state/rollouts/view.ts'
 import { factsOf } from './control.ts'
 import { defineRoute } from './route.ts'
 import { isHealthy, presentChain, presentHealth, presentModel, routesByTarget } from './targetView.ts'
@@ -24,19 +24,17 @@ export const showModelConfig = defineRoute({
       throw new Refusal('not_found', `There is no route '${query.route}'.`, 'route')
     const targets = [...snapshot.targets.keys()]
     const state = deps.control?.live.state()
-    // What was completed, or runs, stands before the route's own targets.
-    const moved = new Map(
-      (deps.rollouts ? shownRollouts(deps.rollouts, snapshot) : [])
-        .filter(({ weightPpm }) => weightPpm > 0)
-        .map(({ name, route, canary, weightPpm }) => [route, { name, canary, percent: percentOf(weightPpm) }]),
-    )
+    const moved = (name: string) => {
+      const rollouts = deps.rollouts ? inForceOn(deps.rollouts, name, snapshot) : []
+      return { rollout: rollouts[0] ?? null, rollouts }
+    }
     return {
       json: {
         object: 'model_config',
         ...(route ? presentChain(route, facts) : { route: null, primary_model: null, fallback_models: [] }),
         total_models: targets.length,
         healthy_models: targets.filter((id) => isHealthy(facts, id)).length,
-        routes: routes.map((each) => ({ ...presentChain(each, facts), rollout: moved.get(each.name) ?? null })),
+        routes: routes.map((each) => ({ ...presentChain(each, facts), ...moved(each.name) })),
         stored_changes: state?.stored ?? [],
         temporary_primaries: state?.temporary ?? {},
         bypass: snapshot.bypass,

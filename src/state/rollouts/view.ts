@@ -39,6 +39,20 @@ function guardsOf(live: Live, now: number) {
   return { guards: evidence?.guards ?? [], exposed: evidence?.assigned.canary }
 }
 
+/** What stands before a route's own targets: what runs, then what was completed last, which gets all that the one before it leaves. */
+export function inForceOn(rollouts: Rollouts, route: string, snapshot: Snapshot) {
+  const { running, promoted = [] } = rollouts.traffic.of(route) ?? {}
+  const moves = (live: Live | undefined): live is Live => live !== undefined && shareInForce(live, snapshot) > 0
+  const top = moves(running) ? running : undefined
+  // One that names its stable side leaves nothing to others.
+  const base = top && top.definition.stable.targets.length > 0 ? undefined : promoted.findLast(moves)
+  return [top, base].filter(moves).map((live) => ({
+    name: live.name,
+    canary: namesOf(live.definition.canary),
+    percent: percentOf(shareInForce(live, snapshot)),
+  }))
+}
+
 /** Parts per million that the canary gets now. */
 function shareInForce(live: Live, snapshot: Snapshot): number {
   if (live.state.phase === 'completed') return isIdle(live, snapshot) === undefined ? million : 0
