@@ -85,6 +85,13 @@ describe('`turnout rollout`', () => {
     expect([code, err]).toEqual([1, expect.stringContaining('give a number from 1 to 1000')])
   }, 300_000)
 
+  it('replay takes the name of a route for its percentage, as all the others do', async () => {
+    await change({ percent: 5, target: 'other/sim-fast' })
+    const db = join(gateway.folder, 'data/turnout.db')
+    const { code, out } = await turnout('rollout', 'replay', 'chat', '--db', db)
+    expect([code, out]).toEqual([0, expect.stringMatching(/^canary:chat, attempt \d+: 0 rows are evidence\n/)])
+  }, 300_000)
+
   it('create names the file that it cannot read', async () => {
     const none = await turnout('rollout', 'create', 'x', '--from', 'nowhere.yaml')
     expect([none.code, none.err]).toEqual([1, 'nowhere.yaml cannot be read: ENOENT.\n'])

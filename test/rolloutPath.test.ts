@@ -148,6 +148,17 @@ ${untimed}    steps:
     expect(await gateway.verb('promote', { full: true })).toMatchObject({ phase: 'completed', percent: 100 })
   }, 300_000)
 
+  it('that ask for approval alone wait for it without a request, and say so', async () => {
+    gateway = await startRollout(
+      '    steps: [ { setWeight: 40 }, { pause: { approval: true } }, { setWeight: 60 }, { pause: { duration: 1h } } ]\n',
+    )
+    await gateway.verb('start')
+    gateway.running.turnout.rollouts!.tick()
+    await gateway.running.turnout.rollouts!.settled()
+    const reason = 'no requests are asked for at this step, only approval'
+    expect(await gateway.get('/rollouts/move')).toMatchObject({ phase: 'awaiting', percent: 40, reason })
+  }, 300_000)
+
   it('refuse what the state does not allow, old revisions, and roles that are too small', async () => {
     gateway = await startRollout(half)
     const ask = (verb: string, who: 'viewer' | 'responder' | 'operator', headers = {}) =>

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { RolloutEvent } from '../config/rolloutTypes.ts'
 import { type Replay, replay } from '../state/rollouts/replay.ts'
+import { toggleName } from '../state/rollouts/toggle.ts'
 import { printId } from '../store/ledgerId.ts'
 import { openRollouts } from '../store/rollouts.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags, openCommandStore, prepareLedger } from './ledgerFile.ts'
@@ -13,7 +14,7 @@ export function addReplayCommand(rollout: Command): void {
     rollout
       .command('replay')
       .description('recompute the decision on the last attempt from the rows of the ledger')
-      .argument('<name>', 'the rollout'),
+      .argument('<name>', 'the rollout, or a route for its percentage'),
   )
     .option('--json', 'print one JSON object')
     .action(async (name: string, flags: LedgerFlags & { json?: boolean }) => {
@@ -22,7 +23,9 @@ export function addReplayCommand(rollout: Command): void {
       const store = openCommandStore({ file, readonly: true })
       try {
         const keeper = openRollouts(store)
-        const stored = keeper.list().findLast(({ definition }) => definition.name === name)
+        const named = (wanted: string) => keeper.list().findLast(({ definition }) => definition.name === wanted)
+        // A route stands for its percentage, as everywhere.
+        const stored = named(name) ?? named(toggleName(name))
         if (!stored) throw new Error(`There is no rollout '${name}' in this database.`)
         const { id, state } = stored
         const again = replay(stored, keeper.records(id, state.attempt, state.attemptAt))
@@ -33,7 +36,7 @@ export function addReplayCommand(rollout: Command): void {
         if (flags.json) await print(`${JSON.stringify({ ...again, decided: made?.reason ?? null, agrees })}\n`)
         else {
           const lines = [
-            `${name}, attempt ${state.attempt}: ${again.rows} rows are evidence`,
+            `${stored.definition.name}, attempt ${state.attempt}: ${again.rows} rows are evidence`,
             again.found
               ? `the rows find harm with ${printId(again.found.request)}: ${again.found.reason}`
               : 'the rows find no harm',

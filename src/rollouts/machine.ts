@@ -249,19 +249,23 @@ export interface Progress {
   readonly verdict: 'advance' | 'no_data' | 'inconclusive'
 }
 
-/** What a step's conditions lead to by themselves; undefined = wait on. Never on no data: that holds. */
+/** What a step's conditions lead to by themselves; undefined = wait on. Never on no data: that holds. `reason`: in place of the evidence's. */
 export function due(
   course: Course,
   state: State,
   { now, verdict }: Progress,
-): { verb: 'advance' | 'await' | 'hold'; cause: Cause } | undefined {
+): { verb: 'advance' | 'await' | 'hold'; cause: Cause; reason?: string } | undefined {
   const step = course.steps[state.step]
   if (state.phase !== 'stepping' || step?.kind !== 'wait') return undefined
   const waited = now - state.since
   // A person who approves may do so without any request.
   const isAllowed = verdict === 'advance' || (step.approval && step.minRequests === 0 && step.advance === 'no_harm')
   if (waited >= step.duration && isAllowed)
-    return step.approval ? { verb: 'await', cause: 'step' } : { verb: 'advance', cause: 'step' }
+    return !step.approval
+      ? { verb: 'advance', cause: 'step' }
+      : verdict === 'advance'
+        ? { verb: 'await', cause: 'step' }
+        : { verb: 'await', cause: 'step', reason: 'no requests are asked for at this step, only approval' }
   if (step.maxWait === undefined || waited < step.maxWait) return undefined
   // Ready but for its `duration`: that is not indecision.
   return isAllowed ? undefined : { verb: 'hold', cause: verdict === 'no_data' ? 'no_data' : 'inconclusive' }

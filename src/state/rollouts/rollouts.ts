@@ -343,7 +343,7 @@ export class Rollouts {
     } else {
       const verdict = action === 'advance' ? 'advance' : cause === 'no_data' ? 'no_data' : 'inconclusive'
       const next = due(definition.course, state, { now, verdict })
-      command = next && { ...next, reason }
+      command = next && { reason, ...next }
     }
     if (!command) return
     this.#stepping.add(live)
