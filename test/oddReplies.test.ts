@@ -50,6 +50,8 @@ interface Odd {
   body?: Buffer | string
   /** Compressed and flushed one by one, the next one when the client has the last. */
   pieces?: readonly string[]
+  /** The connection breaks when all of it was sent. */
+  breaks?: boolean
 }
 
 let odd: Odd
@@ -61,6 +63,7 @@ let client: OpenAI
 beforeAll(async () => {
   upstream = await startFakeUpstream(async (_req, res) => {
     res.writeHead(odd.status ?? 200, odd.headers)
+    if (odd.breaks) return void res.write(odd.body, () => res.destroy())
     if (!odd.pieces) return void res.end(odd.body)
     const gzip = createGzip({ flush: constants.Z_SYNC_FLUSH })
     gzip.pipe(res)
@@ -153,14 +156,41 @@ it('what is compressed in another way, or not as it says, is a failure that says
     code: 'garbage',
     message: expect.stringContaining("'zstd'"),
   })
-  odd = { headers: { 'content-type': json, 'content-encoding': 'gzip' }, body: whole }
+  odd = { headers: { 'content-type': json, 'content-encoding': 'gzip' }, body: gzipSync(whole).subarray(0, 60) }
   await expect(ask()).rejects.toMatchObject({
     status: 502,
     code: 'garbage',
     message: expect.stringMatching(/valid gzip/),
   })
-  odd = { headers: { 'content-type': json, 'content-encoding': 'gzip' }, body: gzipSync(whole).subarray(0, 60) }
-  await expect(ask()).rejects.toMatchObject({ status: 502, code: 'garbage' })
+})
+
+it.each(['gzip', 'utf-8', 'none', 'identity'])(
+  'what is not compressed is taken as it is although it is called %s',
+  async (encoding) => {
+    odd = { headers: { 'content-type': json, 'content-encoding': encoding }, body: whole }
+    expect(await ask()).toBe(words)
+  },
+)
+
+it.each([
+  ['zstd', 'x'],
+  ['gzip', ''],
+  ['gzip', gzipSync(failed).subarray(0, 30)],
+  ['br', failed],
+] as const)('a refusal stays one, whatever wrapping nobody can read it has: %s', async (encoding, said) => {
+  const headers = { 'content-type': json, 'content-encoding': encoding, 'retry-after': '7' }
+  odd = { status: 429, headers, body: said as string }
+  await expect(ask()).rejects.toMatchObject({ status: 429 })
+  expect(gateway.lines.at(-1)).toMatchObject({ status: 429, fault: 'rate_limited', attempts: 1 })
+})
+
+it('a compressed stream whose connection breaks after its end is whole', async () => {
+  const text = sseText([chunk({ role: 'assistant', content: words }), chunk({}, 'stop')])
+  const headers = { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' }
+  odd = { headers, body: gzipSync(text), breaks: true }
+  const pieces: string[] = []
+  for await (const piece of listen()) pieces.push(piece)
+  expect(pieces.join('')).toBe(words)
 })
 
 it('a compressed reply is held to its size when it is inflated', async () => {

@@ -1,5 +1,9 @@
 // The line for a socket of an upstream: in order, given up by whoever leaves, and free of charge for who never had one.
+import { EventEmitter, once } from 'node:events'
+import { createServer, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { type Caller, createPools } from '../src/gateway/pools.ts'
 import { CHAT } from './support/chatBodies.ts'
 import { type Sent, send } from './support/exchange.ts'
 import { appKey, bearer, type LedgerGateway, simulatedPrices, startLedgerGateway } from './support/ledgerGateway.ts'
@@ -92,4 +96,86 @@ it('holds nothing of those whose time is over either', async () => {
   await books.gateway.settled(2)
   await books.ledger.flush()
   expect(books.store.db.prepare("SELECT cost FROM requests WHERE route = 'hasty'").pluck().get()).toBe(0)
+})
+
+/** A call of the pools alone. When it is over, whoever has to do with it is told first. */
+class Bare {
+  onOver: (() => void) | undefined
+  readonly started: Promise<void>
+  readonly #told: (() => void) | undefined
+  #start!: () => void
+
+  constructor(told?: () => void) {
+    this.#told = told
+    this.started = new Promise((resolve) => {
+      this.#start = resolve
+    })
+  }
+  onRequestStart(): void {
+    this.#start()
+  }
+  onResponseStart(): void {}
+  onResponseData(): void {}
+  onResponseEnd(): void {
+    this.#over()
+  }
+  onResponseError(): void {
+    this.#over()
+  }
+  #over(): void {
+    const { onOver } = this
+    this.onOver = undefined
+    this.#told?.()
+    onOver?.()
+  }
+}
+
+it('a socket that could not be dialled holds up nobody: the next call takes one that is free, and not the line behind another', async () => {
+  const held = new Map<string, ServerResponse>()
+  const arrivals = new EventEmitter()
+  const open = (port = 0) =>
+    new Promise<Server>((resolve) => {
+      const server = createServer((req, res) => {
+        res.writeHead(200)
+        res.write('x')
+        held.set(req.url!, res)
+        arrivals.emit(req.url!)
+      }).listen(port, '127.0.0.1', () => resolve(server))
+    })
+  const first = await open()
+  const { port } = first.address() as AddressInfo
+  const pools = createPools(2)
+  const servers = [first]
+  const call = (name: string, told?: () => void): Bare => {
+    const caller = new Bare(told)
+    const request = { path: `/${name}`, method: 'POST' as const, headers: [], body: Buffer.from('{}') }
+    pools.dispatch(`http://127.0.0.1:${port}`, 1000, request, caller as unknown as Caller)
+    return caller
+  }
+  const arrival = (name: string) => once(arrivals, `/${name}`)
+  try {
+    const one = arrival('1')
+    call('1')
+    await one
+    // Nobody listens any more; the call that runs goes on.
+    first.close()
+    const three = arrival('3')
+    let reopened: Promise<unknown> | undefined
+    call('2', () => {
+      reopened = open(port).then((server) => servers.push(server))
+    })
+    for (const name of ['3', '4', '5', '6']) call(name)
+    await three
+    await reopened
+    const four = arrival('4')
+    held.get('/3')!.end()
+    await four
+    const five = arrival('5')
+    held.get('/1')!.end()
+    // Not when 4 is over, which it never is.
+    await five
+  } finally {
+    for (const response of held.values()) response.destroy()
+    for (const server of servers) server.close()
+  }
 })

@@ -85,6 +85,12 @@ const forms: readonly (Answer & { about: string; says: string })[] = [
 ]
 
 describe.each([false, true])('stream: %s', (stream) => {
+  it('one that is nested deeper than can be written again is told by its words', async () => {
+    const deep = `{"message":"No.","a":${'['.repeat(50_000)}${']'.repeat(50_000)}}`
+    const error = await failure({ status: 422, body: deep, type: 'application/json' }, stream)
+    expect([error.status, error.message]).toEqual([422, '422 No.'])
+  })
+
   it.each(forms)('$about', async ({ says, ...told }) => {
     const error = await failure(told, stream)
     expect(error).toBeInstanceOf(OpenAI.APIError)

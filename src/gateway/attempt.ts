@@ -136,6 +136,8 @@ type Wire = [path: string, body: Buffer, headers: string[]]
 
 function waitForGood(call: Call, attempt: Attempt, exchange: Exchange, pools: Pools, wire: Wire): Promise<void> {
   if (isAbandoned(call)) return Promise.reject(new ClientGone())
+  // Its arm was taken back just now: it was never made.
+  if (exchange.ended) return exchange.good
   attempt.sent = true
   const [path, body, headers] = wire
   const { target } = attempt

@@ -5,7 +5,7 @@ import type { Target } from '../config/snapshot.ts'
 import type { Outbound, ReplyFacts } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { dialFaultOf } from './dialFault.ts'
-import { inflaterFor } from './inflate.ts'
+import { inflaterFor, looksGzipped } from './inflate.ts'
 import type { Lane, LaneStream } from './lane.ts'
 import { Pieces } from './pieces.ts'
 import type { Caller } from './pools.ts'
@@ -62,6 +62,9 @@ export class Exchange implements Caller {
   #controller: Controller | undefined
   /** Stands between the socket and us where the reply is compressed. */
   #inflater: Transform | undefined
+  #isInflating = false
+  /** The socket broke while bytes were still in the inflater. */
+  #broken: Error | undefined
   #resolve!: () => void
   #reject!: (fault: UpstreamFault) => void
   #committed = false
@@ -148,22 +151,42 @@ export class Exchange implements Caller {
     this.#commitTimer = setTimeout(this.#commit, this.#options.commitAfter)
   }
 
-  /** False when nobody can. */
+  /** False when nobody can. What a status other than 2xx says counts, however its words are wrapped. */
   #inflate(encoding: string | string[]): boolean {
+    // In an event of the inflater nobody else would catch it.
+    const guarded = (act: () => void): void => {
+      try {
+        act()
+      } catch {
+        this.fail(unreadable())
+      }
+    }
     try {
       this.#inflater = inflaterFor(encoding, {
-        onData: (chunk) => this.#takeData(chunk),
-        onEnd: () => this.#takeEnd(),
-        onError: (fault) => this.fail(fault),
+        onData: (chunk) => guarded(() => this.#takeData(chunk)),
+        onEnd: () => guarded(() => (this.#broken ? this.#takeBreak(this.#broken) : this.#takeEnd())),
+        onError: (fault) =>
+          guarded(() => {
+            if (this.#broken) this.#takeBreak(this.#broken)
+            else this.fail(this.status < 300 ? fault : this.#refusal())
+          }),
       })
-      return true
     } catch (error) {
+      if (this.status >= 300) return true
       this.fail(error as UpstreamFault)
       return false
     }
+    return true
   }
 
   onResponseData(_controller: Controller, chunk: Buffer): void {
+    if (this.#inflater !== undefined && !this.#isInflating) {
+      this.#isInflating = true
+      if (!looksGzipped(this.headers['content-encoding'], chunk)) {
+        this.#inflater.destroy()
+        this.#inflater = undefined
+      }
+    }
     if (this.#inflater === undefined) this.#takeData(chunk)
     else if (!this.#ended) this.#inflater.write(chunk)
   }
@@ -181,7 +204,12 @@ export class Exchange implements Caller {
     if (this.#pieces.size + chunk.length <= limit) this.#pieces.add(chunk)
     else if (this.status < 300)
       this.fail(new UpstreamFault('too_large', `The upstream's reply is larger than ${limit} bytes.`))
-    else this.fail(this.#options.outbound.fault(this.status, this.headers, this.#pieces.whole()))
+    else this.fail(this.#refusal())
+  }
+
+  /** What a status other than 2xx means, with as much of its body as has come. */
+  #refusal(): UpstreamFault {
+    return this.#options.outbound.fault(this.status, this.headers, withoutMark(this.#pieces.whole()))
   }
 
   onResponseEnd(): void {
@@ -199,10 +227,9 @@ export class Exchange implements Caller {
       if (!this.stream.fault) this.#commit()
       return this.#end(this.stream.fault)
     }
-    const body = withoutMark(this.#pieces.whole())
-    if (this.status >= 300) return this.#end(this.#options.outbound.fault(this.status, this.headers, body))
+    if (this.status >= 300) return this.#end(this.#refusal())
     clearTimeout(this.#timer)
-    this.#whole = body
+    this.#whole = withoutMark(this.#pieces.whole())
     this.#options.later(this.#judge)
   }
 
@@ -234,6 +261,12 @@ export class Exchange implements Caller {
 
   onResponseError(_controller: Controller, error: Error): void {
     this.#isOver()
+    if (this.#inflater === undefined || this.#ended) return this.#takeBreak(error)
+    this.#broken = error
+    this.#inflater.end()
+  }
+
+  #takeBreak(error: Error): void {
     this.#takeArrived()
     if (this.#ended) return
     const { stream } = this

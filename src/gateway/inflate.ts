@@ -10,11 +10,24 @@ const inflaters: Readonly<Record<string, () => Transform>> = {
   br: createBrotliDecompress,
 }
 
+/** Codings that nobody here reads. Other names are none at all: servers write `utf-8` or `none` there. */
+const unread: ReadonlySet<string> = new Set(['zstd', 'compress', 'x-compress', 'dcb', 'dcz'])
+
 /** Where the inflated bytes go. `onError` is the last that is called. */
 export interface Inflated {
   onData(chunk: Buffer): void
   onEnd(): void
   onError(fault: UpstreamFault): void
+}
+
+const nameOf = (encoding: string | string[] | undefined): string =>
+  String(encoding ?? '')
+    .trim()
+    .toLowerCase()
+
+/** False for what is called gzip and begins otherwise (RFC 1952, 2.3.1): some proxies inflate a reply and leave its header as it was. */
+export function looksGzipped(encoding: string | string[] | undefined, bytes: Buffer): boolean {
+  return bytes[0] === 0x1f || !/gzip$/.test(nameOf(encoding))
 }
 
 /**
@@ -23,15 +36,11 @@ export interface Inflated {
  * @throws UpstreamFault for one that is not known
  */
 export function inflaterFor(encoding: string | string[] | undefined, to: Inflated): Transform | undefined {
-  const name = String(encoding ?? '')
-    .trim()
-    .toLowerCase()
-  if (name === '' || name === 'identity') return undefined
+  const name = nameOf(encoding)
+  if (unread.has(name))
+    throw new UpstreamFault('garbage', `The upstream compressed its reply as '${name}', which was not asked for.`)
   const create = Object.hasOwn(inflaters, name) ? inflaters[name] : undefined
-  if (!create) {
-    const shown = name.slice(0, 32)
-    throw new UpstreamFault('garbage', `The upstream compressed its reply as '${shown}', which was not asked for.`)
-  }
+  if (!create) return undefined
   const inflater = create()
   inflater.on('data', (chunk: Buffer) => to.onData(chunk))
   inflater.on('end', () => to.onEnd())

@@ -49,8 +49,8 @@ export function createPools(connections: number): Pools {
   }
 }
 
-const openPool = (origin: string, connectTimeout: number, connections: number): UndiciPool =>
-  new Pool(origin, {
+function openPool(origin: string, connectTimeout: number, connections: number): UndiciPool {
+  const pool = new Pool(origin, {
     connections,
     pipelining: 1,
     connect: { timeout: connectTimeout, noDelay: true },
@@ -61,6 +61,11 @@ const openPool = (origin: string, connectTimeout: number, connections: number): 
     keepAliveMaxTimeout: 300_000,
     maxHeaderSize: 64 * 1024,
   })
+  // It takes a socket that could not be dialled out of the pool; the one in its place then passes for free while it has a call, and the next
+  // call waits behind that (undici 7). One that stays dials again with its next call.
+  pool.removeAllListeners('connectionError')
+  return pool
+}
 
 const isMade = (): boolean => false
 
@@ -92,9 +97,12 @@ class Line {
 
   #make(request: Dispatcher.DispatchOptions, caller: Caller): void {
     this.#running++
-    caller.onOver = this.#next
+    caller.onOver = this.#nextSoon
     this.pool.dispatch(request, caller)
   }
+
+  /** Not while undici still ends the call before: it does not expect another one then. */
+  readonly #nextSoon = (): void => queueMicrotask(this.#next)
 
   readonly #next = (): void => {
     this.#running--

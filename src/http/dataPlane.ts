@@ -107,9 +107,7 @@ export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: S
   const routes = dataRoutes(plane)
   return (req, res) => {
     if (plane.draining()) res.shouldKeepAlive = false
-    // Clients that take us for a proxy send the whole URL, which a server has to take (RFC 9112, 3.2.2).
-    if (!req.url?.startsWith('/')) req.url = originForm(req.url ?? '/')
-    const { url } = req
+    const url = req.url ?? '/'
     const query = url.indexOf('?')
     const path = query === -1 ? url : url.slice(0, query)
     let route = routes.get(path) ?? (path.startsWith(oneModel) ? routes.get(`${oneModel}*`) : undefined)
@@ -121,13 +119,6 @@ export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: S
     if (!route && isAdminPath(path)) return plane.admin(req, res)
     enter(plane, req, res, route, path.slice(oneModel.length))
   }
-}
-
-/** Path and query of a URL; anything else as it is. */
-function originForm(url: string): string {
-  const [whole, rest = ''] = /^https?:\/\/[^/?#]*([^#]*)/i.exec(url) ?? []
-  if (whole === undefined) return url
-  return rest.startsWith('/') ? rest : `/${rest}`
 }
 
 function enter(

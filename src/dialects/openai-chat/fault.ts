@@ -20,8 +20,20 @@ export function faultOf(status: number, headers: Headers, body: Buffer, now = Da
     headers,
     param: error.param,
     code: error.code,
-    ...(details && Object.keys(details).length > 0 ? { details } : {}),
+    ...(details && Object.keys(details).length > 0 && canBeTold(details) ? { details } : {}),
   })
+}
+
+/** Bytes of a body beyond which its words alone are told. */
+const longestDetails = 16 * 1024
+
+/** What is nested a hundred thousand deep can be read, and not be written again. */
+function canBeTold(details: object): boolean {
+  try {
+    return JSON.stringify(details).length <= longestDetails
+  } catch {
+    return false
+  }
 }
 
 /** Whether OpenAI's SDKs find the error in the body: under `error`, an object or (Ollama's older servers) its text. */
