@@ -214,8 +214,8 @@ export class Exchange implements Caller {
 
   onResponseEnd(): void {
     this.#isOver()
-    if (this.#inflater === undefined) this.#takeEnd()
-    else if (!this.#ended) this.#inflater.end()
+    if (this.#inflater === undefined || this.#ended) this.#takeEnd()
+    else this.#inflater.end()
   }
 
   #takeEnd(): void {
