@@ -65,6 +65,39 @@ describe('an abort', () => {
     expect(text).toContain('\nturnout_rollout_abort_propagation_seconds_count 1\n')
     expect(text).toMatch(/\nturnout_rollout_abort_propagation_seconds_sum 0?\.?\d/)
   }, 300_000)
+
+  it('while the call to the canary is written down: it is not made, and costs nothing', async () => {
+    let draws = Number.NEGATIVE_INFINITY
+    const random = () => {
+      // The first draw of a request is for its targets, the second for its arm.
+      if (++draws === 2) void abortInTurn()
+      return 0.25
+    }
+    /** When the request has gone as far as it can, and before the turn ends with the commit of its intent. */
+    const abortInTurn = async () => {
+      for (let i = 0; i < 100; i++) await undefined
+      await gateway.running.turnout.rollouts!.command('move', aborting)
+    }
+    const aborting = { verb: 'abort', actor: 'ann', cause: 'operator', reason: 'test' } as const
+    gateway = await startRollout(half, '', { random })
+    await gateway.verb('start')
+    const client = new LoadClient(gateway.url)
+    draws = 0
+    const body = { model: 'moved', messages: [{ role: 'user', content: 'x' }] }
+    const reply = await client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+    client.close()
+    expect([reply.status, armOf(reply), reply.headers['x-turnout-target']]).toEqual([200, 'canary', 'sim/stable'])
+    expect(live().state.phase).toBe('rolled_back')
+    expect(gateway.simulator.calls.map(({ model }) => model)).toEqual(['stable'])
+    // A call that may have been made would be billed by what it may have cost.
+    const store = openStore({ file: `${gateway.folder}/data/turnout.db`, readonly: true })
+    const asked = store.db.prepare('SELECT target, fault, input, output FROM attempts ORDER BY id').all()
+    store.close()
+    expect(asked).toEqual([
+      { target: 'other/canary', fault: 'withdrawn', input: 0, output: 0 },
+      { target: 'sim/stable', fault: '', input: expect.any(Number), output: 5 },
+    ])
+  }, 300_000)
 })
 
 describe('a conversation', () => {

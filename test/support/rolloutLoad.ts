@@ -46,17 +46,19 @@ export interface RolloutScene {
   readonly route?: string
   /** Keep the bodies that the vendors get. */
   readonly keepBodies?: boolean
+  /** Draws in place of even ones. */
+  readonly random?: () => number
 }
 
 /** @param rollout YAML of the rollout `move`, indented by four; the route is `moved` */
 export async function startRollout(rollout: string, more = '', scene: RolloutScene = {}): Promise<RolloutGateway> {
-  const { targets = '', canary = 'other/canary', route = '', keepBodies = false } = scene
+  const { targets = '', canary = 'other/canary', route = '', keepBodies = false, random = evenly() } = scene
   const routes = `  moved: { targets: [sim/stable], retries: { attempts: 1 }${route} }\n`
   const text = document(`rollouts:\n  move:\n    route: moved\n    canary: ${canary}\n${rollout}${more}`)
     .replace('targets:\n', `targets:\n${targets}`)
     .replace('routes:\n', `routes:\n${routes}`)
     .replace('server: { port: 0 }', 'server: { port: 0 }\nbreaker: { openFor: 1s }')
-  const gateway = await startControl({ text, simulator: { keepBodies }, random: evenly() })
+  const gateway = await startControl({ text, simulator: { keepBodies }, random })
   gateway.simulator.script('stable', { tokens: 5 })
   gateway.simulator.script('canary', { tokens: 5 })
   const ask = async (method: string, path: string, body?: object): Promise<unknown> => {
