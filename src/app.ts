@@ -137,7 +137,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     notify,
     memory: options.alertMemory,
     past: ledger && reader,
-    budgets: () => budgets.utilisation(),
+    budgets: (among) => budgets.utilisation(among),
   })
   /** Only while there are rules: a request without any costs this one look. */
   let watching: typeof alerting | undefined

@@ -352,6 +352,20 @@ describe('budget', () => {
     expect(describeAlert(told[2]!).summary).toBe('The budget month: web has room again: $80.00 of $100.00 spent.')
   })
 
+  it('is looked for by its names alone: others may be very many', () => {
+    const { engine, clock } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
+    engine.pass(passed(80))
+    engine.pass(passed(80, { entity: 'a: b/c' }))
+    engine.pass(passed(80, { name: 'all', entity: '' }))
+    clock.at += hour
+    const asked: unknown[] = []
+    engine.review((among) => {
+      for (const budget of ['month', 'month: a', 'all', 'mon']) asked.push(among!(budget))
+      return []
+    })
+    expect(asked).toEqual([['web', 'a: b/c'], ['b/c'], [], []])
+  })
+
   it('follows a rolling window, which has no end', () => {
     const { engine, clock, words } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
     engine.pass(passed(80, { rolling: true, reset: start + hour }))

@@ -194,6 +194,27 @@ describe('what the ledger remembers', () => {
     }
   })
 
+  it('finds entities by their names, and what others share', () => {
+    const budgets = createBudgets({ maxAccounts: 2 })
+    const spend = (setting: BudgetSettings, entity: string): void => {
+      const verdict = budgets.reserve([{ setting, entity }], 10)
+      if (verdict.ok) budgets.settle(verdict.reservation, 10)
+    }
+    const named = (setting: BudgetSettings, ...among: string[]) =>
+      [...budgets.entities(setting, among)].map(({ entity, spent }) => `${entity} ${spent}`)
+    const user = settingsOf({ name: 'user', per: ['user'] })
+    for (const entity of ['a', 'b']) spend(user, entity)
+    expect([named(user, 'b', 'x'), named(user)]).toEqual([['b 10'], []])
+    for (const entity of ['c', 'd']) spend(user, entity)
+    expect(named(user, 'a', 'c')).toEqual(['a 10', '(others) 20'])
+    const both = settingsOf({ name: 'both', per: ['key', 'user'] })
+    spend(both, 'k\0a')
+    expect(named(both, 'k/a')).toEqual(['k/a 10'])
+    const all = settingsOf({ name: 'all' })
+    spend(all, '')
+    expect(named(all)).toEqual([' 10'])
+  })
+
   it('books nothing for a call that was certain to be free when the process died, and the estimate for the others', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'turnout-free-'))
     const file = join(folder, 'turnout.db')

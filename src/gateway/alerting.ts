@@ -1,6 +1,6 @@
 // Watches the money for the operator: hands what requests cost to the rules, and what the rules say to log, metrics and webhooks.
 import type { Snapshot } from '../config/snapshot.ts'
-import type { AlertMemory, AlertMessage, AlertView, BudgetPassed } from '../state/alerts/alert.ts'
+import type { AlertMemory, AlertMessage, AlertView, BudgetPassed, BudgetsNow } from '../state/alerts/alert.ts'
 import { createAlerts, type Past, type PastSpend } from '../state/alerts/alerts.ts'
 import { describeAlert } from '../state/alerts/message.ts'
 import type { AlertSpendAsk } from '../store/alertSpend.ts'
@@ -19,8 +19,7 @@ export interface AlertingParts {
   readonly past?:
     | { alertSpend(ask: AlertSpendAsk): Promise<PastSpend[]>; firstRecord(): Promise<number | undefined> }
     | undefined
-  /** All budgets that are in use, as they are now. */
-  readonly budgets?: (() => Iterable<Omit<BudgetPassed, 'percent' | 'at'>>) | undefined
+  readonly budgets?: BudgetsNow<Omit<BudgetPassed, 'percent' | 'at'>> | undefined
   /** Unix milliseconds. */
   readonly now?: (() => number) | undefined
 }

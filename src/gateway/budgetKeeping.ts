@@ -24,8 +24,11 @@ export interface BudgetKeeping {
    * not given are left out. Rejects with a `Refusal` where the gate does.
    */
   statesOf(spender: Spender): Promise<BudgetState[]>
-  /** Every entity of every budget that has spent or holds something, and each budget that counts all together. */
-  utilisation(): BudgetState[]
+  /**
+   * Every entity of every budget that has spent or holds something, and each budget that counts all together. `among`: of a budget with this
+   * name, entities of such names at least.
+   */
+  utilisation(among?: (budget: string) => readonly string[]): BudgetState[]
   /** Each budget of the configuration with its entities summed up; those that virtual keys bring along are left out. */
   totals(): BudgetRow[]
   readonly size: { readonly budgets: number; readonly accounts: number; readonly reserved: number }
@@ -95,9 +98,9 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
       const facts = new SpenderFacts(spender, spender.user, spender.target, hashUser)
       return budgets.states(budgetsOf(spender, facts))
     },
-    utilisation() {
+    utilisation(among) {
       return inUse().flatMap((settings) => {
-        const found = [...budgets.entities(settings)]
+        const found = [...budgets.entities(settings, among?.(settings.name))]
         return found.length === 0 && settings.per.length === 0
           ? budgets.states([{ setting: settings, entity: '' }])
           : found

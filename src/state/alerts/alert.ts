@@ -57,6 +57,11 @@ export interface BudgetPassed {
 /** A budget as it is now. */
 export type BudgetNow = Pick<BudgetPassed, 'name' | 'entity' | 'spent' | 'limit'>
 
+/** All budgets that are in use, as they are now; `among`: of a budget with this name, entities of such names at least. */
+export type BudgetsNow<Now extends BudgetNow = BudgetNow> = (
+  among?: (budget: string) => readonly string[],
+) => Iterable<Now>
+
 /** A rule and what it holds for, for those who look. */
 export interface AlertView {
   readonly rule: AlertSettings

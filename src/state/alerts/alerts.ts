@@ -1,6 +1,6 @@
 // The alerts of this process: counts what is spent, judges the rules that are concerned, and says what is to be told.
 import type { AlertScope, AlertSettings } from '../../config/alertTypes.ts'
-import type { AlertMemory, AlertMessage, AlertView, BudgetNow, BudgetPassed, SavedAlert } from './alert.ts'
+import type { AlertMemory, AlertMessage, AlertView, BudgetNow, BudgetPassed, BudgetsNow, SavedAlert } from './alert.ts'
 import { spanOf } from './ring.ts'
 import { createStatuses, type Statuses } from './statuses.ts'
 import { countedBy, createWatch, namesFor, type SpendNames, type Watch } from './watch.ts'
@@ -50,10 +50,10 @@ export interface Alerts {
   /** A budget has passed a percentage of its limit. */
   pass(budget: BudgetPassed): void
   /**
-   * Ends what time alone has ended. To be called now and then. `budgets`: all that are in use, as they are now; asked at most once a
-   * minute, and only where a rule fires for one.
+   * Ends what time alone has ended. To be called now and then. `budgets` is asked at most once a minute, and only for those that a rule
+   * fires for.
    */
-  review(budgets?: () => Iterable<BudgetNow>): void
+  review(budgets?: BudgetsNow): void
   /** Forgets what was told of a user whose rows are erased; the end of it is not told either. `hash`: of the ledger. */
   forgetUser(hash: string): void
   /** What is to be read for rules that are new since the last call; undefined when there is nothing. */
@@ -106,16 +106,16 @@ export function createAlerts(options: AlertOptions): Alerts {
   let lookedAt = Number.NEGATIVE_INFINITY
 
   /** A window that is over, a limit that was raised and a budget that is gone all end it. */
-  function reviewBudgets(
-    rules: readonly Statuses[],
-    at: number,
-    budgets: (() => Iterable<BudgetNow>) | undefined,
-  ): void {
+  function reviewBudgets(rules: readonly Statuses[], at: number, budgets: BudgetsNow | undefined): void {
     const firing = rules.flatMap((statuses) => statuses.firing().map((status) => ({ statuses, status })))
     if (firing.length === 0) return
     const looks = budgets !== undefined && at - lookedAt >= MINUTE
     if (looks) lookedAt = at
-    const states = new Map(looks ? [...budgets()].map((one) => [budgetEntity(one), one]) : [])
+    const states = new Map<string, BudgetNow>()
+    if (looks) {
+      const wanted = namesByBudget(firing.map(({ status }) => status.entity))
+      for (const one of budgets((budget) => wanted.get(budget) ?? [])) states.set(budgetEntity(one), one)
+    }
     for (const { statuses, status } of firing) {
       const { entity, level = 0, reset = null } = status
       const state = states.get(entity)
@@ -235,6 +235,19 @@ function goingOn(now: () => number): () => number {
 }
 
 const MINUTE = 60_000
+
+/** Whom budgets are of, from what `budgetEntity` has made: a name may hold what stands between the two. */
+function namesByBudget(entities: readonly string[]): Map<string, string[]> {
+  const found = new Map<string, string[]>()
+  for (const entity of entities)
+    for (let at = entity.indexOf(': '); at >= 0; at = entity.indexOf(': ', at + 1)) {
+      const budget = entity.slice(0, at)
+      const names = found.get(budget) ?? []
+      names.push(entity.slice(at + 2))
+      found.set(budget, names)
+    }
+  return found
+}
 
 /** A budget and whom it is of, as texts: `month`, `month: web-app`. */
 export const budgetEntity = ({ name, entity }: { name: string; entity: string }): string =>

@@ -5,6 +5,8 @@ import { Account } from './account.ts'
 /** Milliseconds. */
 const SWEEP = 1_000
 
+type Found = [entity: string | undefined, Account]
+
 export class BudgetBook {
   readonly settings: BudgetSettings
   /** What was spent before this process is in it. */
@@ -60,8 +62,17 @@ export class BudgetBook {
   }
 
   /** Entities with their accounts; those that share one have none of their own: `undefined`. */
-  *entities(at: number): Generator<[entity: string | undefined, Account]> {
+  *entities(at: number): Generator<Found> {
     for (const [entity, account] of this.accounts) if (!account.isIdle(at)) yield [entity, account]
+    if (!this.#shared.isIdle(at)) yield [undefined, this.#shared]
+  }
+
+  /** The same of some entities, and what is shared. */
+  *named(entities: readonly string[], at: number): Generator<Found> {
+    for (const entity of entities) {
+      const account = this.accounts.get(entity)
+      if (account && !account.isIdle(at)) yield [entity, account]
+    }
     if (!this.#shared.isIdle(at)) yield [undefined, this.#shared]
   }
 }

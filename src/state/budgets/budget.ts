@@ -94,8 +94,8 @@ export interface Budgets {
   /** A call was refused in the end, not only one of its targets: an operator wants to know of the first one of a window. */
   tellRefused(refusal: BudgetRefusal): void
   states(applied: readonly AppliedBudget[]): BudgetState[]
-  /** Every entity that has spent or reserved something, in the order in which they came. */
-  entities(budget: BudgetSettings): Iterable<BudgetState>
+  /** Every entity that has spent or reserved something, in the order in which they came; `among`: those of such names at least. */
+  entities(budget: BudgetSettings, among?: readonly string[]): Iterable<BudgetState>
   total(budget: BudgetSettings): BudgetTotal
   /** Whether what was spent before this process is known. Not to be used before it is: see `restore`. */
   isRestored(budget: BudgetSettings): boolean

@@ -150,9 +150,12 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
         return stateOf(setting, entityName(entity), account, at)
       })
     },
-    *entities(settings) {
+    *entities(settings, among) {
       const at = now()
-      for (const [entity, account] of bookOf(settings).entities(at))
+      const book = bookOf(settings)
+      // One name alone is the entity itself; there may be a hundred thousand others.
+      const found = among && settings.per.length === 1 ? book.named(among, at) : book.entities(at)
+      for (const [entity, account] of found)
         yield stateOf(settings, entity === undefined ? '(others)' : entityName(entity), account, at)
     },
     total(settings) {
