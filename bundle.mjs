@@ -1,9 +1,10 @@
 // Bundles the compiled command line into a few files: opening, resolving and linking hundreds of them was a third of the CPU of a start.
+// `node bundle.mjs [FOLDER]`: the folder whose `dist` it is in, this one unless given.
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
-const root = import.meta.dirname
+const root = process.argv[2] ?? import.meta.dirname
 const outdir = join(root, 'dist/bin')
 
 /** Packages that stay as they are: native ones, those that start threads or find files beside themselves, and what is needed late or never. */

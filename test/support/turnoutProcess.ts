@@ -2,10 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { buffer } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-const tsx = fileURLToPath(import.meta.resolve('tsx'))
+import { buildTurnout } from './crash/build.ts'
 
 export interface Ran {
   code: number | null
@@ -20,7 +17,7 @@ export interface Place {
 
 /** Nothing of the test's own environment reaches the process but what Node needs. */
 export function startTurnout(args: readonly string[], { cwd, env = {} }: Place): ChildProcess {
-  return spawn(process.execPath, ['--import', tsx, main, ...args], {
+  return spawn(process.execPath, [buildTurnout().main, ...args], {
     cwd,
     env: { PATH: process.env.PATH, HOME: cwd, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

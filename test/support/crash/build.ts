@@ -1,4 +1,5 @@
-// Compiles the program once for tests that start it as a process: compiled files start three times faster than sources do.
+// Builds the program once for tests that start it as a process: so they test what is shipped, and it starts five times faster than sources do.
+import { execFileSync } from 'node:child_process'
 import { createHash, type Hash } from 'node:crypto'
 import {
   copyFileSync,
@@ -10,6 +11,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -25,16 +28,25 @@ const besides = ['package.json']
 export interface Build {
   /** Holds `dist`, `migrations` and what else the program reads. */
   readonly folder: string
-  /** The command line's entry. */
+  /** The command line's entry: the bundle. */
   readonly main: string
 }
 
+const entry = 'dist/bin/turnout.js'
+
 /**
- * Compiles `src` as it is now and returns where. A build of the same sources is used again, also by another process;
- * builds of other sources are removed. Inside `node_modules`, so that bare imports resolve as they do for `dist`.
+ * Compiles and bundles `src` as it is now and returns where. A build of the same sources is used again, also by another process;
+ * old ones are removed. Inside `node_modules`, so that bare imports resolve as they do for `dist`.
  */
 export function buildTurnout(): Build {
-  const files = [...filesIn('src'), ...filesIn('migrations'), 'package.json']
+  built ??= findBuild()
+  return built
+}
+
+let built: Build | undefined
+
+function findBuild(): Build {
+  const files = [...filesIn('src'), ...filesIn('migrations'), 'package.json', 'package-lock.json', 'bundle.mjs']
   const hash = createHash('sha256')
   for (const file of files) addFile(hash, file)
   const name = hash.digest('hex').slice(0, 16)
@@ -44,13 +56,20 @@ export function buildTurnout(): Build {
     const aside = mkdtempSync(join(cache, 'new-'))
     compile(files, aside)
     install(aside, folder)
-    // Keeps those that another run may be using at the moment.
-    for (const old of readdirSync(cache)
-      .filter((other) => other !== name && !other.startsWith('new-'))
-      .slice(0, -3))
-      rmSync(join(cache, old), { recursive: true, force: true })
+    removeOld()
+  } else utimesSync(folder, new Date(), new Date())
+  return { folder, main: join(folder, entry) }
+}
+
+/** Longer than a run of all tests: another one may be using its build at the moment. */
+const keptMs = 2 * 3_600_000
+
+function removeOld(): void {
+  for (const name of readdirSync(cache)) {
+    const folder = join(cache, name)
+    const used = statSync(folder, { throwIfNoEntry: false })?.mtimeMs
+    if (used !== undefined && Date.now() - used > keptMs) rmSync(folder, { recursive: true, force: true })
   }
-  return { folder, main: join(folder, 'dist/cli/main.js') }
 }
 
 /** A copy of a build that a test may change: its migrations, say. */
@@ -59,7 +78,7 @@ export function copyBuild(build: Build): Build & { remove(): void } {
   cpSync(build.folder, folder, { recursive: true })
   return {
     folder,
-    main: join(folder, 'dist/cli/main.js'),
+    main: join(folder, entry),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
 }
@@ -91,6 +110,7 @@ function compile(files: readonly string[], folder: string): void {
     mkdirSync(dirname(join(folder, file)), { recursive: true })
     copyFileSync(join(root, file), join(folder, file))
   }
+  execFileSync(process.execPath, [join(root, 'bundle.mjs'), folder], { stdio: 'inherit' })
 }
 
 function filesIn(folder: string): string[] {
