@@ -1,6 +1,6 @@
 // A percentage and the verbs of rollouts: what begins again where it was, what ends, and what a refused wish leaves as it is.
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { type ControlGateway, type Reply, startControl } from './support/control.ts'
+import { type ControlGateway, document, type Reply, startControl } from './support/control.ts'
 
 let gateway: ControlGateway
 beforeEach(async () => {
@@ -87,4 +87,30 @@ it('everything is set although one of them is being aborted', async () => {
   expect([all.status, all.body.changed]).toEqual([200, ['canary:single']])
   expect(stands('single')).toEqual(['stopped', 0])
   expect(live().weightPpm).toBe(0)
+})
+
+it('everything is set although one of them is aborted while the others are', async () => {
+  await gateway.close()
+  const routes = ['a', 'b', 'c', 'd']
+  const text = document().replace('routes:\n', `routes:\n${routes.map((name) => `  ${name}: sim/sim-text\n`).join('')}`)
+  gateway = await startControl({ text })
+  const key = { 'idempotency-key': 'night' }
+  for (const route of routes) await set({ target: fast, percent: 5 }, route)
+  // As soon as the first one is stopped: between two changes.
+  const aborted = new Promise<unknown>((resolve) => {
+    const end = rollouts().watch(() => {
+      end()
+      resolve(rollouts().command('canary:c', { verb: 'abort', cause: 'operator', reason: 'test', actor: 'ann' }))
+    })
+  })
+  const all = await gateway.ask('PUT', '/canary', { percent: 0 }, 'responder', key)
+  expect([all.status, all.body.changed]).toEqual([200, ['canary:a', 'canary:b', 'canary:d']])
+  await aborted
+  expect(
+    rollouts()
+      .list()
+      .map(({ state }) => state.phase),
+  ).toEqual(['stopped', 'stopped', 'rolled_back', 'stopped'])
+  const again = await gateway.ask('PUT', '/canary', { percent: 0 }, 'responder', key)
+  expect([again.headers['idempotent-replayed'], again.body]).toEqual(['true', all.body])
 })

@@ -110,14 +110,16 @@ export async function toggleAll(rollouts: Rollouts, wish: ToggleAllWish): Promis
   const { percent, actor, reason, seen, key } = wish
   const { revision } = rollouts
   requireSeen('Everything together', { id: 0, state: { revision } }, seen)
-  // An abort that is in force and not stored yet has taken its traffic back already.
-  const running = rollouts.list().filter((one) => isRunning(one.state) && !one.halted)
-  const changed = running.map(({ name }) => name)
+  const running = rollouts.list().filter((one) => isRunning(one.state))
+  const changed: string[] = []
   const ppm = Math.round(percent * 10_000)
   for (const [at, live] of running.entries()) {
+    // Its traffic is back already by an abort, perhaps since the one before was set: that keeps nobody from setting the others.
+    if (live.halted) continue
+    changed.push(live.name)
     const verb = live.definition.course.open && ppm === 0 ? 'stop' : 'set-weight'
-    const isLast = at === running.length - 1
-    const last = key && isLast ? { ...key, reply: wish.answer(changed, revision + running.length) } : undefined
+    const isLast = running.slice(at + 1).every(({ halted }) => halted)
+    const last = key && isLast ? { ...key, reply: wish.answer([...changed], revision + changed.length) } : undefined
     await rollouts.change(live, { verb, cause: 'operator', reason, ppm, actor, key: last })
   }
   return changed
