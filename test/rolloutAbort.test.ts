@@ -68,6 +68,37 @@ it('is in force where the database takes nothing, says so, and is stored as soon
   expect(live().state.phase).toBe('rolled_back')
 }, 300_000)
 
+it('counts although an end that another has under way is stored before it', async () => {
+  gateway = await startRollout(half)
+  await gateway.verb('start')
+  const holder = new (loadDriver())(`${gateway.folder}/data/turnout.db`)
+  holder.exec('BEGIN EXCLUSIVE')
+  let promoted: Promise<unknown>
+  let aborted: Promise<unknown>
+  try {
+    const by = { actor: 'ann', cause: 'operator', reason: 'test' } as const
+    promoted = rollouts().command('move', { ...by, verb: 'promote', full: true })
+    // It is being stored now: waits for the database.
+    await new Promise((resolve) => setImmediate(resolve))
+    aborted = rollouts().command('move', { ...by, verb: 'abort' })
+    expect(live().weightPpm).toBe(0)
+  } finally {
+    holder.exec('ROLLBACK')
+    holder.close()
+  }
+  expect(await Promise.allSettled([promoted, aborted])).toMatchObject([
+    { status: 'fulfilled' },
+    { status: 'fulfilled' },
+  ])
+  expect(live().state).toMatchObject({ phase: 'rolled_back', weightPpm: 0, base: undefined })
+  const { data, chain } = await gateway.get('/rollouts/move/events')
+  expect([data.slice(-2).map(({ verb }: { verb: string }) => verb), chain]).toEqual([['promote', 'abort'], 'unbroken'])
+  expect(armOf((await gateway.drive((all) => all.length > 0, { clients: 1 }))[0]!)).toBeUndefined()
+  // Nothing is left in force of it: the next attempt moves what it says.
+  expect(await gateway.verb('retry')).toMatchObject({ phase: 'stepping', percent: 50 })
+  expect(live().weightPpm).toBe(500_000)
+}, 300_000)
+
 it('of a guard and the hard rule at once, not stored before the end: the next start tells the reason that a replay tells', async () => {
   const dry = 'guards: { dryRun: [ slow_start, ttft, latency ] }'
   gateway = await startRollout(

@@ -1,4 +1,5 @@
 // Rollouts on the path of requests: how fast an abort is, what stays on its arm, what is no evidence, and the steps that wait.
+import { readFileSync, writeFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import OpenAI from 'openai'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -190,6 +191,50 @@ ${untimed}    steps:
     await gateway.running.turnout.rollouts!.settled()
     const reason = 'no requests are asked for at this step, only approval'
     expect(await gateway.get('/rollouts/move')).toMatchObject({ phase: 'awaiting', percent: 40, reason })
+  }, 300_000)
+
+  it('are not taken by what moves nothing, however much was seen before', async () => {
+    const scene = { targets: '  fresh: { provider: other, model: canary }\n', canary: 'fresh' }
+    gateway = await startRollout(
+      `    assign: { unit: request }
+${untimed}    steps:
+      - { setWeight: 40 }
+      - { pause: { minRequests: 3 } }
+      - { setWeight: 60 }
+      - { pause: { minRequests: 3 } }
+`,
+      '',
+      scene,
+    )
+    const rollouts = gateway.running.turnout.rollouts!
+    const look = async () => {
+      rollouts.tick()
+      await rollouts.settled()
+      const { phase, percent, idle } = await gateway.get('/rollouts/move')
+      return [phase, percent, idle]
+    }
+    const file = readFileSync(gateway.file, 'utf8')
+    const read = (text: string): Promise<void> => {
+      writeFileSync(gateway.file, text)
+      return gateway.running.reload()
+    }
+    const enough = () => live().trial!.canaryInStep >= 3
+    await gateway.verb('start')
+    await gateway.verb('pause')
+    await gateway.drive(enough)
+    expect((await gateway.ask('POST', '/bypass', { on: true, reason: 'test' })).status).toBe(200)
+    await gateway.verb('resume')
+    expect(await look()).toEqual(['stepping', 40, 'the bypass is on'])
+    expect((await gateway.ask('POST', '/bypass', { on: false, reason: 'test' })).status).toBe(200)
+    expect(await look()).toEqual(['stepping', 60, null])
+    await gateway.verb('pause')
+    await gateway.drive(enough)
+    await read(file.replace(scene.targets, '').replace('canary: fresh', 'canary: other/canary'))
+    await gateway.verb('resume')
+    // It would be completed, and have everything as soon as its target is there again.
+    expect(await look()).toEqual(['stepping', 60, "the configuration has no target 'fresh'"])
+    await read(file)
+    expect(await look()).toEqual(['completed', 100, null])
   }, 300_000)
 
   it('refuse what the state does not allow, old revisions, and roles that are too small', async () => {

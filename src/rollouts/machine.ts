@@ -101,6 +101,8 @@ export interface Command {
   readonly base?: readonly string[] | undefined
   /** Of `undo`: where it stood before, to which it goes back; undefined = to the stable side. */
   readonly back?: Stage | undefined
+  /** Of `abort`: it was in force before the state came that it is made from; it counts although that is completed. */
+  readonly inForce?: boolean | undefined
 }
 
 /** Where a rollout stood at a revision. */
@@ -156,9 +158,9 @@ const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
  * @throws RolloutConflict where the phase does not allow it
  */
 export function transit(course: Course, state: State, command: Command, now: number): State {
-  const { verb, back } = command
-  if (!allowed[verb].includes(state.phase) && !(verb === 'undo' && back && isRunning(state)))
-    throw new RolloutConflict(refusalOf(verb, state.phase))
+  const { verb, back, inForce } = command
+  const isOpen = (verb === 'undo' && back && isRunning(state)) || (verb === 'abort' && inForce)
+  if (!allowed[verb].includes(state.phase) && !isOpen) throw new RolloutConflict(refusalOf(verb, state.phase))
   const next = (change: Partial<State>): State => ({
     ...state,
     revision: state.revision + 1,

@@ -130,6 +130,6 @@ const answerOf = (route: string, live: Live | undefined, deps: AdminDeps) => ({
 
 function presentCanary(route: string, live: Live | undefined, deps: AdminDeps) {
   if (!live) return { object: 'canary', route, target: null, percent: 0, revision: 0, rollout: null }
-  const { canary, name, ...rest } = presentRollout(live, deps.snapshot())
+  const { canary, name, ...rest } = presentRollout(live, deps)
   return { object: 'canary', ...rest, target: canary, rollout: name }
 }

@@ -12,6 +12,7 @@ import { RolloutProblem } from '../../state/rollouts/problem.ts'
 import { usedOf } from '../../state/rollouts/purse.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import { toggleName } from '../../state/rollouts/toggle.ts'
+import { baseOf } from '../../state/rollouts/traffic.ts'
 import { isIdle, percentOf } from '../../state/rollouts/view.ts'
 import { LedgerError } from '../../store/ledgerRow.ts'
 import type { AdminDeps } from './route.ts'
@@ -36,16 +37,15 @@ export function findRollout(name: string, deps: AdminDeps): Live {
 
 /** All of them, as a list: for `/rollouts` and for `/canary`. */
 export function listAll({ deps }: { deps: AdminDeps }) {
-  const snapshot = deps.snapshot()
   const rollouts = rolloutsOf(deps).list()
-  return { json: { object: 'list', data: rollouts.map((live) => presentRollout(live, snapshot)) } }
+  return { json: { object: 'list', data: rollouts.map((live) => presentRollout(live, deps)) } }
 }
 
 /** One of them in full. */
 export function answerOf(live: Live, deps: AdminDeps) {
   const json = {
     object: 'rollout',
-    ...presentRollout(live, deps.snapshot()),
+    ...presentRollout(live, deps),
     plan: presentSteps(live),
     ...presentBudget(live),
     evidence: evidenceOf(live),
@@ -94,20 +94,25 @@ function refusalOf(error: unknown): unknown {
   return error
 }
 
-/** What it stands against: as it was written, else the route's own targets. */
-function stableOf({ definition }: Live, snapshot: Snapshot): readonly string[] {
-  if (definition.stable.targets.length > 0) return definition.stable.targets
-  const route = resolveModel(snapshot, definition.route)
-  return 'nearest' in route ? [] : route.targets.map(({ id }) => id)
+/** What it stands against: as it was written, else what the route asks without it, which may be what was completed there before. */
+function stableOf(live: Live, deps: AdminDeps, snapshot: Snapshot): readonly string[] {
+  const { stable, route: name } = live.definition
+  if (stable.targets.length > 0) return stable.targets
+  const route = resolveModel(snapshot, name)
+  if ('nearest' in route) return []
+  const { promoted = [] } = rolloutsOf(deps).traffic.of(name) ?? {}
+  const at = promoted.indexOf(live)
+  return baseOf(snapshot, route, at === -1 ? promoted : promoted.slice(0, at)).map(({ id }) => id)
 }
 
 /** Where a rollout stands. */
-export function presentRollout(live: Live, snapshot: Snapshot) {
+export function presentRollout(live: Live, deps: AdminDeps) {
   const { definition, state } = live
+  const snapshot = deps.snapshot()
   return {
     name: live.name,
     route: definition.route,
-    stable: stableOf(live, snapshot),
+    stable: stableOf(live, deps, snapshot),
     canary: definition.canary.targets,
     phase: state.phase,
     percent: percentOf(state.weightPpm),

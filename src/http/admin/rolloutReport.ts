@@ -19,7 +19,7 @@ export const showReport = defineRoute({
   async answer({ params, query: { format }, deps }) {
     const live = findRollout(params.name!, deps)
     const rollouts = rolloutsOf(deps)
-    const { name, ...shown } = presentRollout(live, deps.snapshot())
+    const { name, ...shown } = presentRollout(live, deps)
     const heading = {
       rollout: name,
       ...shown,

@@ -48,9 +48,8 @@ async function* changes(
   })
   streams.count++
   try {
-    const snapshot = deps.snapshot()
     const all = rollouts.list()
-    yield all.map((live) => frame('rollout', live.state.revision, presentRollout(live, snapshot))).join('') ||
+    yield all.map((live) => frame('rollout', live.state.revision, presentRollout(live, deps))).join('') ||
       ': no rollouts\n\n'
     while (Date.now() < end && !rollouts.closing.aborted) {
       if (waiting.length > MAX_BEHIND) return
@@ -79,7 +78,7 @@ async function* changes(
 function presentChange({ live, event }: Transition, deps: AdminDeps): string {
   const { verb, from, to, actor, at } = event
   const change = { verb, from: from === '' ? null : from, to, actor, at: new Date(at).toISOString() }
-  return frame('transition', event.revision, { ...presentRollout(live, deps.snapshot()), change })
+  return frame('transition', event.revision, { ...presentRollout(live, deps), change })
 }
 
 const frame = (event: string, id: number, data: object): string =>

@@ -5,7 +5,7 @@ import type { Wish } from '../../state/rollouts/rollouts.ts'
 import { seenBy } from './condition.ts'
 import { once } from './once.ts'
 import type { Role } from './role.ts'
-import { answerOf, findRollout, presentRollout, reasonField, withRollouts } from './rolloutDesk.ts'
+import { answerOf, findRollout, presentRollout, reasonField, rolloutsOf, withRollouts } from './rolloutDesk.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
 
 const verbBody = z.strictObject({ reason: reasonField })
@@ -15,11 +15,11 @@ function act(call: VerbCall, wish: Omit<Wish, 'cause' | 'reason' | 'actor' | 'ke
   const { deps, key: by, body, params } = call
   const seen = seenBy(call.req)
   return once(call, [wish.verb, params.name, body], async (key) => {
-    const before = findRollout(params.name!, deps)
-    const was = presentRollout(before, deps.snapshot())
+    const { name } = findRollout(params.name!, deps)
+    const before = presentRollout(rolloutsOf(deps).meant(name, wish), deps)
     const command = { ...wish, cause: 'operator', reason: body.reason, actor: by.name, seen, key } as const
-    const live = await withRollouts(deps, (rollouts) => rollouts.command(before.name, command))
-    const audit = { subject: live.name, before: was, after: presentRollout(live, deps.snapshot()) }
+    const live = await withRollouts(deps, (rollouts) => rollouts.command(name, command))
+    const audit = { subject: live.name, before, after: presentRollout(live, deps) }
     return { live, answer: { ...answerOf(live, deps), audit } }
   })
 }

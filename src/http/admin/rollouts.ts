@@ -59,7 +59,7 @@ export const createRollout = defineRoute({
       const live = await withRollouts(deps, (rollouts) =>
         rollouts.create(definition, { actor: by.name, origin: 'admin', reason: body.reason, key }),
       )
-      const audit = { subject: live.name, before: null, after: presentRollout(live, snapshot) }
+      const audit = { subject: live.name, before: null, after: presentRollout(live, deps) }
       return { live, answer: { ...answerOf(live, deps), audit } }
     })
   },

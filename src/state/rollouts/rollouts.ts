@@ -30,11 +30,13 @@ import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
+import { requireArms, routeOf, undoneBy } from './reach.ts'
 import { specHashOf } from './spec.ts'
 import { shareBefore, stageAt } from './stage.ts'
 import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
-import { baseOf, isReachable, Traffic } from './traffic.ts'
+import { Traffic } from './traffic.ts'
 import type { Trial } from './trial.ts'
+import { isIdle } from './view.ts'
 
 /** One change of state, for whoever tells of it. */
 export interface Transition {
@@ -147,6 +149,11 @@ export class Rollouts {
     return this.#all.get(id)
   }
 
+  /** The configuration in force. */
+  get snapshot(): Snapshot {
+    return this.#options.snapshot()
+  }
+
   findCommand(id: string): RememberedCommand | undefined {
     return this.#keeper.findCommand(id)
   }
@@ -168,7 +175,7 @@ export class Rollouts {
    */
   async command(name: string, wish: Wish): Promise<Live> {
     const begin = performance.now()
-    const live = this.#need(name)
+    const live = this.meant(name, wish)
     const evidence = evidenceOf(live)
     if (wish.verb !== 'abort' || !isRunning(live.state)) return this.inTurn(() => this.change(live, wish, evidence))
     requireSeen(`'${live.name}'`, live, wish.seen)
@@ -249,7 +256,7 @@ export class Rollouts {
 
   /** The route of that name, as requests find it. @throws RolloutProblem */
   route(name: string): Route {
-    const found = resolveModel(this.#options.snapshot(), name)
+    const found = resolveModel(this.snapshot, name)
     if ('nearest' in found) {
       const hint =
         found.nearest.length > 0 ? ` Did you mean ${found.nearest.map((near) => `'${near}'`).join(', ')}?` : ''
@@ -267,14 +274,15 @@ export class Rollouts {
     return done
   }
 
-  #need(name: string): Live {
+  /** Which of that name a verb is of. @throws RolloutProblem */
+  meant(name: string, { verb, toRevision }: Pick<Wish, 'verb' | 'toRevision'>): Live {
     const live = this.find(name)
-    if (live) return live
+    if (live) return verb === 'undo' && toRevision === undefined ? undoneBy(this, live) : live
     throw new RolloutProblem('unknown', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
   }
 
   async make(definition: RolloutDefinition, { actor, origin, reason, key }: Maker): Promise<Live> {
-    this.requireArms(definition)
+    requireArms(this, definition)
     const before = this.find(definition.name)
     if (before && isRunning(before.state))
       throw new RolloutProblem('conflict', `'${definition.name}' is running. Abort it, or choose another name.`, 'name')
@@ -297,18 +305,6 @@ export class Rollouts {
     this.#all.set(id, live)
     this.#tell({ live, event })
     return live
-  }
-
-  /** @throws RolloutProblem when an arm names what the configuration does not have, or both arms are the same */
-  requireArms(definition: RolloutDefinition): void {
-    const snapshot = this.#options.snapshot()
-    const route = this.route(definition.route)
-    const base = baseOf(snapshot, route, this.traffic.of(route.name)?.promoted ?? [])
-    const arms = new Live({ definition, seed: '', state: draftState(0) } as StoredRollout).arms(snapshot, route, base)
-    if (!isReachable(arms))
-      throw new RolloutProblem('invalid', `There is no target '${arms.missing.slice(0, 128)}'.`, 'target')
-    const same = arms.canary.map(({ id }) => id).join('\n') === arms.stable.map(({ id }) => id).join('\n')
-    if (same) throw new RolloutProblem('invalid', 'Both arms are the same: there is nothing to move.', 'target')
   }
 
   #watched(live: Live): Live {
@@ -345,7 +341,8 @@ export class Rollouts {
       const next = due(definition.course, state, { now, verdict })
       command = next && { reason, ...next }
     }
-    if (!command) return
+    // What moves nothing (the bypass is on, an arm has left the configuration) is not at its step: it would come back with more.
+    if (!command || (command.verb === 'advance' && isIdle(live, this.snapshot) !== undefined)) return
     this.#stepping.add(live)
     const evidence = evidenceOf(live)
     this.inTurn(() => this.change(live, { ...command, actor: 'turnout', seen: state }, evidence))
@@ -397,9 +394,10 @@ export class Rollouts {
     const isBare = begins && live.definition.course.open && command.ppm === undefined
     const ppm = isBare ? shareBefore(this, live) : command.ppm
     const back = toRevision === undefined ? undefined : stageAt(this, live, toRevision)
-    const route = this.#routeOf(live)
-    const base = route?.targets.map(({ id }) => id) ?? []
-    const to = transit(live.definition.course, from, { ...command, ppm, base, back }, now)
+    const base = routeOf(this, live)?.targets.map(({ id }) => id) ?? []
+    // An abort counts from its own moment: it was in force before what another had under way was stored, an end included.
+    const inForce = command.verb === 'abort' && live.halted
+    const to = transit(live.definition.course, from, { ...command, ppm, base, back, inForce }, now)
     if (to === from) return live
     if (begins) await this.#supersede(live, actor)
     const event = eventOf(command.verb, from, to, actor, evidence)
@@ -441,10 +439,5 @@ export class Rollouts {
     if (!other || other === live) return
     const reason = `superseded by '${live.name}'`
     await this.change(other, { verb: 'stop', cause: 'superseded', reason, actor })
-  }
-
-  #routeOf(live: Live): Route | undefined {
-    const found = resolveModel(this.#options.snapshot(), live.definition.route)
-    return 'nearest' in found ? undefined : found
   }
 }

@@ -6,6 +6,7 @@ import type { UnitKind } from '../../rollouts/index.ts'
 import { isRunning } from '../../rollouts/machine.ts'
 import type { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
+import { requireArms } from './reach.ts'
 import type { Rollouts } from './rollouts.ts'
 import { specHashOf } from './spec.ts'
 
@@ -85,7 +86,7 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
     inFlight: 'redispatch',
     notify: [],
   }
-  rollouts.requireArms(definition)
+  requireArms(rollouts, definition)
   // Before anything is ended for it. What the file names no longer ends in any case.
   if (ppm > 0 && !force && wish.origin === undefined) rollouts.requireNotAborted(specHashOf(definition))
   if (running) await rollouts.change(running, { verb: 'stop', cause: 'superseded', reason: 'another canary', actor })

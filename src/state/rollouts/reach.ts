@@ -1,0 +1,40 @@
+// What a definition and a name reach: whether there is anything to move, and which rollout an `undo` is of.
+import { resolveModel } from '../../config/resolve.ts'
+import type { RolloutDefinition, StoredRollout } from '../../config/rolloutTypes.ts'
+import type { Route } from '../../config/snapshot.ts'
+import { draftState, isRunning } from '../../rollouts/machine.ts'
+import { Live } from './live.ts'
+import { RolloutProblem } from './problem.ts'
+import type { Rollouts } from './rollouts.ts'
+import { baseOf, isReachable } from './traffic.ts'
+
+/** @throws RolloutProblem when an arm names what the configuration does not have, or both arms ask the same */
+export function requireArms(rollouts: Rollouts, definition: RolloutDefinition): void {
+  const { snapshot, traffic } = rollouts
+  const route = rollouts.route(definition.route)
+  const base = baseOf(snapshot, route, traffic.of(route.name)?.promoted ?? [])
+  const arms = new Live({ definition, seed: '', state: draftState(0) } as StoredRollout).arms(snapshot, route, base)
+  if (!isReachable(arms))
+    throw new RolloutProblem('invalid', `There is no target '${arms.missing.slice(0, 128)}'.`, 'target')
+  // With those that help out behind it: a route's first target is no canary of it.
+  const same = arms.canaryFirst.map(({ id }) => id).join('\n') === arms.stable.map(({ id }) => id).join('\n')
+  if (same) throw new RolloutProblem('invalid', 'Both arms are the same: there is nothing to move.', 'target')
+}
+
+/**
+ * What an `undo` of a name takes back: where a newer one of that name is not under way, the one before it that was completed and is still
+ * what its route asks. It moves all of the traffic, and nothing else names it.
+ */
+export function undoneBy(rollouts: Rollouts, named: Live): Live {
+  if (isRunning(named.state) || named.state.phase === 'completed') return named
+  const { promoted = [] } = rollouts.traffic.of(named.definition.route) ?? {}
+  const held = promoted.findLast(({ name }) => name === named.name)
+  const route = routeOf(rollouts, named)
+  return route && held?.holds(route) ? held : named
+}
+
+/** As the configuration has it; undefined where that has none of the name. */
+export function routeOf({ snapshot }: Rollouts, { definition }: Live): Route | undefined {
+  const found = resolveModel(snapshot, definition.route)
+  return 'nearest' in found ? undefined : found
+}
