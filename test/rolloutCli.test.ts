@@ -1,10 +1,14 @@
 // `turnout rollout` as a real process: making one, moving it with keys and revisions, going back, and what is read of it.
-import { writeFileSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { keys } from './support/control.ts'
+import { findQuietPort } from './support/quietPort.ts'
 import { armOf, calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
-import { type Ran, runTurnout } from './support/turnoutProcess.ts'
+import { type Ran, runTurnout, said, startTurnout } from './support/turnoutProcess.ts'
 
 let gateway: RolloutGateway
 beforeAll(async () => {
@@ -83,6 +87,43 @@ it('status tells scripts by its exit code, and says by one of its own that it co
     const { code, out, err } = await rollout('status', ...args)
     expect([code, out, err]).toEqual([4, '', expect.stringMatching(/no rollout 'nowhere'|cannot be reached/)])
   }
+}, 300_000)
+
+it('status with a time, and who watches, wait for a gateway that restarts', async () => {
+  const port = await findQuietPort()
+  writeFileSync(
+    gateway.file,
+    readFileSync(gateway.file, 'utf8').replace(/server: \{ port: \d+ \}/, `server: { port: ${port} }`),
+  )
+  await gateway.restart()
+  const start = (...args: string[]): ChildProcess =>
+    startTurnout(['rollout', ...args], {
+      cwd: gateway.folder,
+      env: { TURNOUT_URL: gateway.url, TURNOUT_MASTER_KEY: keys.admin },
+    })
+  const watch = start('get', 'move', '--watch')
+  await said(watch, 'stdout', /^move {3}50 %/)
+  await gateway.running.stop()
+  // Somebody has to be there to see that it was asked.
+  const calls: Socket[] = []
+  const door = createServer((socket) => void calls.push(socket.on('error', () => {})))
+  await once(door.listen(port, '127.0.0.1'), 'listening')
+  const answered = said(watch, 'stdout', /^move {3}50 %/)
+  const told = said(watch, 'stderr', /cannot be reached/)
+  const status = start('status', 'two', '--timeout', '200')
+  const ended = once(status, 'exit')
+  await expect.poll(() => calls.length, { timeout: 60_000 }).toBeGreaterThan(1)
+  for (const call of calls) call.destroy()
+  await told
+  const over = once(door, 'close')
+  door.close()
+  for (const call of calls) call.destroy()
+  await over
+  await gateway.restart(true)
+  await answered
+  watch.kill()
+  await done('start', 'two')
+  expect(await ended).toEqual([2, null])
 }, 300_000)
 
 it('a share too small to be kept is refused: it would be none', async () => {

@@ -35,7 +35,10 @@ export function findServer(flags: ServerFlags): Server {
   return { url: (url ?? defaultUrl).replace(/\/+$/, ''), key, named: url !== undefined }
 }
 
-/** The answer's JSON, which has the route's shape. Throws Error with what the gateway said, or why it could not be reached. */
+/** The gateway cannot be reached, or can answer nothing at the moment: it may be there again in a second. */
+export class NoAnswer extends Error {}
+
+/** The answer's JSON, which has the route's shape. Throws Error with what the gateway said, `NoAnswer` where it could not be reached. */
 export async function askServer<Answer>(
   { url, key }: Server,
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
@@ -62,15 +65,15 @@ export async function askServer<Answer>(
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(limit),
     })
-    const text = await reply.body.text()
-    const answer = parsed(text)
+    const answer = parsed(await reply.body.text())
     if (reply.statusCode === 200 && answer !== undefined) return answer as Answer
     const told = (answer as { error?: { message?: string } } | undefined)?.error?.message
-    throw new Error(told ?? `${url} answered ${reply.statusCode}, which is not Turnout's admin API.`)
+    const text = told ?? `${url} answered ${reply.statusCode}, which is not Turnout's admin API.`
+    throw reply.statusCode >= 500 ? new NoAnswer(text) : new Error(text)
   } catch (error) {
     const { code, name } = error as NodeJS.ErrnoException
     if (code !== undefined || name === 'TimeoutError' || name === 'TypeError')
-      throw new Error(`The gateway at ${url} cannot be reached: ${code ?? (error as Error).message}.`)
+      throw new NoAnswer(`The gateway at ${url} cannot be reached: ${code ?? (error as Error).message}.`)
     throw error
   } finally {
     await dispatcher.destroy()

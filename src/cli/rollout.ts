@@ -1,8 +1,9 @@
 // `turnout rollout`: what operators see of moves in steps, and the verbs that change them.
 import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { parse } from 'yaml'
-import { addServerOptions, askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
+import { addServerOptions, askServer, findServer, NoAnswer, type Server, type ServerFlags } from './adminClient.ts'
 import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentOf, revisionOf } from './commandFlags.ts'
 import { print, renderTable } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
@@ -49,13 +50,23 @@ export function addRolloutCommand(program: Command): void {
       .option('-w, --watch', 'again every second, until it is over'),
   ).action(async (name: string, flags: Flags) => {
     const server = findServer(flags)
+    let isSeen = false
     for (;;) {
-      const answer = await show(server, name)
+      const answer = await show(server, name).catch((error: unknown) => {
+        // A night is long enough for the gateway to be restarted: who looks on goes on looking.
+        if (!isSeen || !(error instanceof NoAnswer)) throw error
+        process.stderr.write(`${error.message}\n`)
+      })
+      if (!answer) {
+        await pause(1000)
+        continue
+      }
+      isSeen = true
       const text = flags.json ? toText(answer) : renderRollout(answer)
       // On a terminal the picture is redrawn in place.
       await print(flags.watch && process.stdout.isTTY ? `\x1b[H\x1b[2J${text}` : text)
       if (!flags.watch || isOver(answer)) return
-      await new Promise((resolve) => setTimeout(resolve, 1000))
+      await pause(1000)
     }
   })
 
@@ -106,7 +117,12 @@ export function addRolloutCommand(program: Command): void {
       try {
         answer = await show(findServer(flags), name)
       } catch (error) {
-        // Not 1: a script would take a gateway that restarts for a rollout that was rolled back.
+        // A gateway that restarts may be there again within the time that is given.
+        if (error instanceof NoAnswer && Date.now() < end) {
+          await pause(Math.min(1000, Math.max(50, end - Date.now())))
+          continue
+        }
+        // Not 1: a script would take it for a rollout that was rolled back.
         process.stderr.write(`${(error as Error).message}\n`)
         process.exitCode = untold
         return
@@ -119,7 +135,7 @@ export function addRolloutCommand(program: Command): void {
         process.exitCode = code
         return
       }
-      await new Promise((resolve) => setTimeout(resolve, Math.min(1000, Math.max(50, end - Date.now()))))
+      await pause(Math.min(1000, Math.max(50, end - Date.now())))
     }
   })
 
