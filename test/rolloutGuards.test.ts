@@ -122,6 +122,21 @@ describe('a bad canary is out, and says why', () => {
   }, 300_000)
 })
 
+describe('a canary that has everything', () => {
+  it('is held to the bound of its own rate, also where it stands still', async () => {
+    gateway = await startRollout(steady(50, '{ abort: [ { metric: late_error } ], slo: { errorRate: 0.05 } }'))
+    await gateway.verb('start')
+    expect(await gateway.verb('set-weight', { percent: 100 })).toMatchObject({ phase: 'paused', percent: 100 })
+    gateway.script('canary', { fault: { kind: 'status', status: 503 } })
+    const replies = await gateway.drive(isOver)
+    for (const { status } of replies) expect(status).toBe(200)
+    expect(await show()).toMatchObject({ cause: 'slo', percent: 0 })
+    expect((await show()).reason).toMatch(
+      /^\d+ of \d+ first attempts on the canary failed: more than the 5 % allowed\. /,
+    )
+  }, 300_000)
+})
+
 describe('an outage of both', () => {
   it('rolls nothing back', async () => {
     gateway = await startRollout(steady(25, healthy))

@@ -79,3 +79,18 @@ it("a route's own first target is no canary of it: there is nothing to move", as
   // Its second one is.
   expect((await gateway.ask('PUT', '/routes/chat/canary', { target: 'small', percent: 5 })).status).toBe(200)
 }, 120_000)
+
+it('what can move nothing does not begin, and ends nothing for it', async () => {
+  const fresh = '  fresh: { provider: other, model: sim-fast }\n'
+  await start(document().replace('targets:\n', `targets:\n${fresh}`))
+  const definition = { route: 'single', canary: 'fresh', steps: [{ setWeight: 50 }, { pause: { duration: '1h' } }] }
+  await gateway.ask('POST', '/rollouts', { name: 'move', reason: 'test', rollout: definition })
+  await set({ target: 'sim/sim-fast', percent: 100 })
+  await reload((text) => text.replace(fresh, ''))
+  const refused = await verb('move', 'start')
+  expect([refused.status, refused.body.error.message]).toEqual([400, "There is no target 'fresh'."])
+  expect(await asked()).toBe('sim/sim-fast')
+  await reload((text) => text.replace('targets:\n', `targets:\n${fresh}`))
+  expect((await verb('move', 'start')).body).toMatchObject({ phase: 'stepping', percent: 50 })
+  expect(rollouts().find('canary:single')!.state).toMatchObject({ phase: 'stopped', cause: 'superseded' })
+}, 120_000)

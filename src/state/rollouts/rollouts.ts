@@ -329,10 +329,11 @@ export class Rollouts {
   #step(live: Live, trial: Trial, now: number): void {
     const begin = performance.now()
     const { state, definition } = live
-    if (this.#stepping.has(live) || state.phase === 'paused') return
+    if (this.#stepping.has(live)) return
     const decision = trial.decide(live.weightPpm, definition.course.steps[state.step])
     const { action, cause, reason } = decision
     if (action === 'rollback') return this.#abort(live, decision, begin)
+    if (state.phase === 'paused') return
     let command: Command | undefined
     if (action === 'pause') {
       command = { verb: 'hold', cause, reason }
@@ -391,6 +392,8 @@ export class Rollouts {
     requireSeen(`'${live.name}'`, live, seen)
     const begins = command.verb === 'start' || command.verb === 'retry'
     if (begins && !force) this.requireNotAborted(live.specHash)
+    // Before what runs on the route is ended for it.
+    if (begins) requireArms(this, live.definition)
     const isBare = begins && live.definition.course.open && command.ppm === undefined
     const ppm = isBare ? shareBefore(this, live) : command.ppm
     const back = toRevision === undefined ? undefined : stageAt(this, live, toRevision)
