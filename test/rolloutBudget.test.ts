@@ -68,6 +68,30 @@ describe('a budget', () => {
   }, 300_000)
 })
 
+describe('a budget of those who ask', () => {
+  it('that has no room for a dearer canary says nothing against it', async () => {
+    const unit = '    assign: { unit: request }\n    steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ]\n'
+    const dear = `prices:
+  stable: { input: 0, output: 1, maxOutput: 100 }
+  canary: { input: 0, output: 100000, maxOutput: 100 }
+budgets: { each: { per: key, usd: 1 } }
+`
+    gateway = await startRollout(unit, dear)
+    await gateway.verb('start')
+    const replies = await gateway.drive((all) => all.filter((one) => armOf(one) === 'canary').length >= 40)
+    for (const { status, headers } of replies)
+      expect([status, headers['x-turnout-target']]).toEqual([200, 'sim/stable'])
+    const { phase, evidence } = await gateway.get('/rollouts/move')
+    expect([phase, evidence.decided.canary]).toEqual(['stepping', 0])
+    expect(evidence.decided.stable).toBeGreaterThan(30)
+    const { data } = await gateway.get('/rollouts/move/requests?arm=canary&limit=1')
+    expect([data[0].rollout.first_attempt_class, data[0].bad_events]).toEqual(['budget_exceeded', []])
+    // It is the same to whoever reads it out of the rows.
+    await gateway.restart()
+    expect((await gateway.get('/rollouts/move')).evidence.decided).toEqual(evidence.decided)
+  }, 300_000)
+})
+
 describe('one without', () => {
   it('spends what it spends, and shows none', async () => {
     gateway = await startRollout(steps('request', '{ exposedUnits: 1000 }').replace(/ {4}budget: .*\n/, ''), prices)

@@ -15,12 +15,16 @@ export function armPassedOver(call: Call, target: Target): void {
   if (assigned) fail(assigned, breakerOpen)
 }
 
-/** The arm's first target could not be told the request. */
+/**
+ * The arm's first target could not be told the request, or not be paid for: how much of a budget is left says something of who spends it,
+ * and a dearer canary would fail for its price.
+ */
 export function armRefused(call: Call, target: Target, code: string): void {
   const assigned = firstOf(call, target)
   if (!assigned) return
   assigned.refusal = code
-  fail(assigned, code)
+  if (code === 'budget_exceeded') leave(assigned)
+  else fail(assigned, code)
 }
 
 /** The first attempt has shown something good. */
@@ -39,10 +43,7 @@ export function armFailed(call: Call, target: Target, fault: UpstreamFault): voi
   if (!assigned?.ticket || call.attempts.length !== 1) return
   const kind = firstFaultOf(fault)
   if (fault.rule.bad || kind !== fault.kind) fail(assigned, kind, kind === 'rate_limited' ? throttled : 0)
-  else {
-    assigned.trial.evidence.leave(assigned.ticket, Date.now())
-    assigned.live.look()
-  }
+  else leave(assigned)
 }
 
 /** Answered without a call of its own: no exposure, and nothing to be waited for. */
@@ -91,6 +92,13 @@ function fail(assigned: Assigned, kind: string, more = 0): void {
   if (!assigned.ticket) return
   assigned.trial.evidence.fail(assigned.ticket, Date.now(), failed | more, kind)
   assigned.live.look()
+}
+
+/** Nothing is learnt of it. */
+function leave({ ticket, trial, live }: Assigned): void {
+  if (!ticket) return
+  trial.evidence.leave(ticket, Date.now())
+  live.look()
 }
 
 const firstOf = (call: Call, target: Target): Assigned | undefined =>
