@@ -1,6 +1,6 @@
 // What a terminal shows of a rollout, where it stands still and why it moves nothing.
 import { expect, it } from 'vitest'
-import { renderExplanation, renderRollout, type ShownRollout } from '../src/cli/rolloutView.ts'
+import { renderExplanation, renderOutcome, renderRollout, type ShownRollout } from '../src/cli/rolloutView.ts'
 
 const shown = (phase: string, idle: string | null): ShownRollout => ({
   name: 'move',
@@ -32,10 +32,11 @@ const event = {
 it.each(['stepping', 'paused', 'awaiting', 'completed'])('one that is %s and moves nothing says so', (phase) => {
   expect(renderRollout(shown(phase, 'the bypass is on'))).toContain('\nmoves nothing: the bypass is on\n')
   expect(renderRollout(shown(phase, null))).not.toContain('moves nothing')
-  if (phase !== 'completed')
-    expect(renderExplanation(shown(phase, 'the bypass is on'), [event])).toContain(
-      'It moves nothing: the bypass is on.',
-    )
+  expect(renderExplanation(shown(phase, 'the bypass is on'), [event])).toContain('It moves nothing: the bypass is on.')
+  expect(renderOutcome(shown(phase, 'the bypass is on'))).toBe(
+    `move: ${phase} at 5 %; moves nothing: the bypass is on\n`,
+  )
+  expect(renderOutcome(shown(phase, null))).toBe(`move: ${phase} at 5 %\n`)
 })
 
 it.each(['draft', 'stopped', 'rolled_back'])('that one is %s is told once', (phase) => {

@@ -8,7 +8,7 @@ import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentO
 import { print, renderTable } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
-import { renderExplanation, renderRollout, type ShownRollout } from './rolloutView.ts'
+import { renderExplanation, renderOutcome, renderRollout, type ShownRollout } from './rolloutView.ts'
 
 interface Flags extends ServerFlags, CommandFlags {
   reason: string
@@ -201,7 +201,7 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
     const body = { reason, force, full, percent, toRevision }
     const path = pathOf(name, `/${verb}`)
     const answer = await askServer<ShownRollout>(findServer(flags), 'POST', path, body, headersOf(flags))
-    await print(flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} %\n`)
+    await print(flags.json ? toText(answer) : renderOutcome(answer))
   })
   return command
 }
@@ -216,7 +216,7 @@ function addCreate(rollout: Command): void {
   addServerOptions(addKeyOption(command)).action(async (name: string, flags: Flags) => {
     const body = { name, reason: flags.reason, rollout: readFrom(flags.from!) }
     const answer = await askServer<ShownRollout>(findServer(flags), 'POST', '/rollouts', body, headersOf(flags))
-    await print(flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} %\n`)
+    await print(flags.json ? toText(answer) : renderOutcome(answer))
   })
 }
 

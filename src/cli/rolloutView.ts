@@ -37,6 +37,15 @@ type ShownStep =
 /** Its canary has a share: also where it waits for somebody. */
 const stands = (phase: string): boolean => phase === 'stepping' || phase === 'paused' || phase === 'awaiting'
 
+/** It has a share, and moves nothing all the same: what has none is told by its phase. */
+const isTold = ({ phase, idle }: Pick<ShownRollout, 'phase' | 'idle'>): boolean =>
+  idle !== null && (stands(phase) || phase === 'completed')
+
+/** What a verb has led to. */
+export function renderOutcome({ name, phase, percent, idle }: ShownRollout): string {
+  return `${name}: ${phase} at ${percent} %${isTold({ phase, idle }) ? `; moves nothing: ${idle}` : ''}\n`
+}
+
 export function renderRollout(rollout: ShownRollout): string {
   const { name, route, stable, canary, phase, percent, attempt, reason, updated_at, idle } = rollout
   const lines = [
@@ -44,7 +53,7 @@ export function renderRollout(rollout: ShownRollout): string {
     `${route}: ${stable.join(', ')}  →  ${canary.join(', ')}   by ${rollout.unit}`,
     `since ${updated_at}: ${reason}`,
   ]
-  if (idle !== null && (stands(phase) || phase === 'completed')) lines.push(`moves nothing: ${idle}`)
+  if (isTold(rollout)) lines.push(`moves nothing: ${idle}`)
   if (rollout.plan && rollout.plan.length > 0) lines.push('', ...renderSteps(rollout))
   if (rollout.budget) lines.push('', renderBudget(rollout.budget))
   if (rollout.evidence) lines.push('', ...renderEvidence(rollout.evidence))
@@ -135,7 +144,7 @@ export function renderExplanation(rollout: ShownRollout, events: readonly Event[
   const last = events.at(-1)
   if (!last) return `${rollout.name}: nothing has happened.\n`
   const lines = [`${rollout.name}: ${rollout.phase} at ${rollout.percent} %.`, sayEvent({ ...last, by: last.actor })]
-  if (rollout.idle !== null && stands(rollout.phase)) lines.push(`It moves nothing: ${rollout.idle}.`)
+  if (isTold(rollout)) lines.push(`It moves nothing: ${rollout.idle}.`)
   const open = rollout.evidence?.guards.filter(({ isSafe }) => isSafe === false) ?? []
   if (rollout.phase === 'stepping' || rollout.phase === 'paused')
     for (const { id, untilSafe } of open)

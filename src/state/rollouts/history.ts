@@ -64,7 +64,7 @@ function attemptOf(live: Live, attempt: number, all: readonly ChainedEvent[], no
     attempt,
     started_at: new Date(first.at).toISOString(),
     ended_at: end ? new Date(end.at).toISOString() : null,
-    lasted_ms: over - first.at,
+    lasted_ms: between(first.at, over),
     stages,
     evidence,
     decision: sayDecision(stages.at(-1)!, isRunning({ phase: last.to }) ? evidence : null),
@@ -79,9 +79,12 @@ const stageOf = (event: ChainedEvent, until: number): Stage => ({
   phase: event.to,
   percent: percentOf(event.weightPpm),
   step: event.step,
-  lasted_ms: until - event.at,
+  lasted_ms: between(event.at, until),
   reason: event.reason,
 })
+
+/** A clock that was set back makes no time that is less than none. */
+const between = (from: number, to: number): number => Math.max(0, to - from)
 
 const keptEvidence = ({ evidence }: ChainedEvent): ShownEvidence | null =>
   typeof evidence === 'object' && evidence !== null && 'guards' in evidence ? (evidence as ShownEvidence) : null

@@ -2,7 +2,7 @@
 import { resolveModel } from '../../config/resolve.ts'
 import type { RolloutDefinition, StoredRollout } from '../../config/rolloutTypes.ts'
 import type { Route } from '../../config/snapshot.ts'
-import { draftState, isRunning } from '../../rollouts/machine.ts'
+import { draftState, isRunning, type State } from '../../rollouts/machine.ts'
 import { Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
@@ -37,4 +37,10 @@ export function undoneBy(rollouts: Rollouts, named: Live): Live {
 export function routeOf({ snapshot }: Rollouts, { definition }: Live): Route | undefined {
   const found = resolveModel(snapshot, definition.route)
   return 'nearest' in found ? undefined : found
+}
+
+/** What is completed lies on top of what was completed before, also where the clock was set back meanwhile. */
+export function onTop({ traffic }: Rollouts, { definition }: Live, state: State): State {
+  const last = state.phase === 'completed' ? traffic.of(definition.route)?.promoted.at(-1) : undefined
+  return last && last.state.updatedAt >= state.updatedAt ? { ...state, updatedAt: last.state.updatedAt + 1 } : state
 }

@@ -30,7 +30,7 @@ import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
-import { requireArms, routeOf, undoneBy } from './reach.ts'
+import { onTop, requireArms, routeOf, undoneBy } from './reach.ts'
 import { specHashOf } from './spec.ts'
 import { shareBefore, stageAt } from './stage.ts'
 import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
@@ -400,8 +400,9 @@ export class Rollouts {
     const base = routeOf(this, live)?.targets.map(({ id }) => id) ?? []
     // An abort counts from its own moment: it was in force before what another had under way was stored, an end included.
     const inForce = command.verb === 'abort' && live.halted
-    const to = transit(live.definition.course, from, { ...command, ppm, base, back, inForce }, now)
-    if (to === from) return live
+    const next = transit(live.definition.course, from, { ...command, ppm, base, back, inForce }, now)
+    if (next === from) return live
+    const to = onTop(this, live, next)
     if (begins) await this.#supersede(live, actor)
     const event = eventOf(command.verb, from, to, actor, evidence)
     if (!(await this.#keeper.change(live.id, from.revision, to, event, key)))
