@@ -41,6 +41,16 @@ describe('`turnout canary`', () => {
     expect(await canary()).toMatchObject({ percent: 5, target: ['sim/sim-fast'] })
   }, 300_000)
 
+  it('takes no dots and no empty text for a name: they would be a part of the address', async () => {
+    for (const name of ['..', '.', ''])
+      for (const args of [
+        ['canary', name, '0'],
+        ['rollout', 'abort', name],
+      ])
+        expect(await turnout(...args), args.join(' ')).toEqual({ code: 1, out: '', err: `'${name}' is no name.\n` })
+    expect(await canary()).toMatchObject({ phase: 'stepping', percent: 5 })
+  }, 300_000)
+
   it('says of one that is over what it is, and not why it moves nothing', async () => {
     const stopped = await turnout('canary', 'chat', '0')
     expect(stopped.out).toBe('chat: 0 % to sim/sim-fast (stopped: by command line)\n')

@@ -51,6 +51,13 @@ export async function askServer<Answer>(
     throw new Error(`'${url}' is no URL: give --url or TURNOUT_URL, such as ${defaultUrl}.`)
   if (/[^\x21-\x7e]/.test(key))
     throw new Error('The key holds a space, a line break or what no key holds: copy it anew.')
+  // Such a part of an address is resolved before it is sent: `..` for a route's name would be everything's percentage.
+  const odd = path
+    .split('?', 1)[0]!
+    .split('/')
+    .slice(1)
+    .find((part) => /^\.{0,2}$/.test(part))
+  if (odd !== undefined) throw new Error(`'${odd}' is no name.`)
   const { Agent, request } = await import('undici')
   const dispatcher = new Agent()
   try {
