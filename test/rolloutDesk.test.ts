@@ -127,6 +127,26 @@ describe('the report', () => {
   }, 300_000)
 })
 
+it('the evidence that took a canary back is shown after a restart, too', async () => {
+  gateway = await startRollout(half)
+  const shown = async () => [
+    (await gateway.get('/rollouts/move')).evidence,
+    (await gateway.get('/rollouts/move/evidence')).evidence,
+  ]
+  // What is only a draft knows nothing yet.
+  expect(await shown()).toEqual([null, null])
+  gateway.script('canary', { tokens: 5, fault: { kind: 'status', status: 500 } })
+  await gateway.verb('start')
+  await gateway.drive(() => live().state.phase === 'rolled_back')
+  await gateway.running.turnout.rollouts!.settled()
+  const { evidence } = (await events()).at(-1) as unknown as { evidence: object }
+  await gateway.restart()
+  expect(await shown()).toEqual([evidence, evidence])
+  // An attempt that has seen nothing yet does not show what the one before it saw.
+  await gateway.verb('retry')
+  for (const { decided } of await shown()) expect(decided).toEqual({ stable: 0, canary: 0 })
+}, 300_000)
+
 describe('a way back', () => {
   it('from the end to the step and share of a revision, with new evidence, also over a restart', async () => {
     gateway = await startRollout(ways)

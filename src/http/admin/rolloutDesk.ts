@@ -6,7 +6,7 @@ import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
 import { isRunning, RolloutConflict } from '../../rollouts/machine.ts'
-import { evidenceOf } from '../../state/rollouts/evidenceView.ts'
+import { knownOf } from '../../state/rollouts/history.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import { RolloutProblem } from '../../state/rollouts/problem.ts'
 import { usedOf } from '../../state/rollouts/purse.ts'
@@ -48,7 +48,7 @@ export function answerOf(live: Live, deps: AdminDeps) {
     ...presentRollout(live, deps),
     plan: presentSteps(live),
     ...presentBudget(live),
-    evidence: evidenceOf(live),
+    evidence: knownOf(live, () => rolloutsOf(deps).events(live)),
   }
   return { json, headers: [['etag', `"${live.state.revision}"`]] as const }
 }

@@ -5,7 +5,7 @@ import { rollout } from '../../config/rolloutSchema.ts'
 import { buildRollout } from '../../config/rolloutSettings.ts'
 import { id } from '../../config/schemaField.ts'
 import { Refusal } from '../../dialects/errors.ts'
-import { evidenceOf } from '../../state/rollouts/evidenceView.ts'
+import { knownOf } from '../../state/rollouts/history.ts'
 import { once } from './once.ts'
 import {
   answerOf,
@@ -80,8 +80,8 @@ export const showEvidence = defineRoute({
   summary: 'The evidence alone, as it is now; of one that is over, as it was when it ended.',
   async answer({ params, deps }) {
     const live = findRollout(params.name!, deps)
-    const last = rolloutsOf(deps).events(live).at(-1)
-    return { json: { object: 'evidence', rollout: live.name, evidence: evidenceOf(live) ?? last?.evidence ?? null } }
+    const evidence = knownOf(live, () => rolloutsOf(deps).events(live))
+    return { json: { object: 'evidence', rollout: live.name, evidence } }
   },
 })
 

@@ -83,6 +83,17 @@ const stageOf = (event: ChainedEvent, until: number): Stage => ({
   reason: event.reason,
 })
 
+/** What is known of its last attempt: as it is now, or as its last event has it where a restart came after its end. @param events oldest first */
+export function knownOf(live: Live, events: () => readonly ChainedEvent[]): ShownEvidence | null {
+  const now = evidenceOf(live)
+  const { attempt } = live.state
+  if (now || attempt === 0) return now
+  return events().reduce<ShownEvidence | null>(
+    (last, event) => (event.attempt === attempt ? (keptEvidence(event) ?? last) : last),
+    null,
+  )
+}
+
 /** A clock that was set back makes no time that is less than none. */
 const between = (from: number, to: number): number => Math.max(0, to - from)
 
