@@ -32,14 +32,17 @@ let folder: string
 let store: Store
 let rollouts: Rollouts
 let live: Live
+let troubles: string[]
 
 /** As after the death of a process: memory is gone, and the evidence comes again from elsewhere. */
 const open = (): void => {
-  rollouts = new Rollouts({ keeper: openRollouts(store), snapshot: () => snapshot })
+  const trouble = (text: string) => void troubles.push(text)
+  rollouts = new Rollouts({ keeper: openRollouts(store), snapshot: () => snapshot, trouble })
   live = rollouts.find('move')!
 }
 
 beforeEach(async () => {
+  troubles = []
   folder = mkdtempSync(join(tmpdir(), 'turnout-accepted-'))
   store = openStore({ file: join(folder, 'turnout.db') })
   open()
@@ -98,6 +101,17 @@ describe('a cause of a pause', () => {
     await resume()
     expect(live.trial!.accepted.causes).toEqual(['truncated'])
     expect(await tick()).toBe('stepping')
+  })
+
+  it('that somebody has overtaken is no trouble', async () => {
+    serve('truncated')
+    const paused = rollouts.command('move', { ...by, verb: 'pause', cause: 'operator' })
+    expect(await tick()).toBe('paused')
+    await paused
+    expect([live.state.cause, troubles]).toEqual(['operator', []])
+    // It is found again as soon as it goes on.
+    await resume()
+    expect([await tick(), live.state.cause]).toEqual(['paused', 'signal'])
   })
 
   it('is none where somebody paused by hand', async () => {

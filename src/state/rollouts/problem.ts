@@ -1,5 +1,7 @@
 // What can be wrong with a wish about rollouts. The messages may be shown as they are.
 
+import { RolloutConflict } from '../../rollouts/machine.ts'
+
 /** What a change is made from. */
 export interface Seen {
   readonly revision: number
@@ -31,3 +33,7 @@ export class RolloutProblem extends Error {
     this.field = field
   }
 }
+
+/** Somebody else has changed it meanwhile: for what goes on by itself no trouble, it looks again at what is due. */
+export const isOvertaken = (error: unknown): boolean =>
+  error instanceof RolloutConflict || (error instanceof RolloutProblem && error.kind === 'stale')

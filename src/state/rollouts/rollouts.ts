@@ -28,7 +28,7 @@ import { evidenceOf } from './evidenceView.ts'
 import { Folding, type Folds } from './folding.ts'
 import { followFile } from './follow.ts'
 import { Live } from './live.ts'
-import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
+import { isOvertaken, RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
 import { onTop, requireArms, routeOf, undoneBy } from './reach.ts'
 import { specHashOf } from './spec.ts'
@@ -347,9 +347,9 @@ export class Rollouts {
     this.#stepping.add(live)
     const evidence = evidenceOf(live)
     this.inTurn(() => this.change(live, { ...command, actor: 'turnout', seen: state }, evidence))
-      .catch((error) =>
-        this.#options.trouble?.(`the rollout ${live.name} could not go on: ${(error as Error).message}`),
-      )
+      .catch((error) => {
+        if (!isOvertaken(error)) this.#options.trouble?.(`the rollout ${live.name} could not go on: ${error.message}`)
+      })
       .finally(() => this.#stepping.delete(live))
   }
 
