@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -42,6 +43,11 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }))
 const beat = (at: number): Entry => ({ kind: 'heartbeat', at })
 const start = { epoch: 0, offset: 0 }
 const read = (from = start) => [...readJournal(journalFile(file), from)].map(({ entries }) => entries)
+function damageOf(from = start): number {
+  const damage = { bytes: 0 }
+  for (const _ of readJournal(journalFile(file), from, damage));
+  return damage.bytes
+}
 
 describe('the file', () => {
   it('gives back each record in order, and from a place on only what is behind it', () => {
@@ -63,7 +69,7 @@ describe('the file', () => {
     expect(read()).toEqual([])
   })
 
-  it('ends before a record that was cut short or damaged, wherever that is', () => {
+  it('ends before a last record that was cut short or damaged, wherever that is', () => {
     const journal = openJournal(journalFile(file), 0)
     journal.append([beat(1)])
     const { offset } = journal.place
@@ -73,6 +79,7 @@ describe('the file', () => {
     for (let length = offset; length < whole.length; length++) {
       truncateSync(journalFile(file), length)
       expect(read()).toEqual([[beat(1)]])
+      expect(damageOf()).toBe(0)
     }
     for (let at = offset; at < whole.length; at++) {
       const damaged = Buffer.from(whole)
@@ -86,6 +93,29 @@ describe('the file', () => {
     }
   })
 
+  it('loses to a bad byte the record that it is in, and none behind it', () => {
+    const journal = openJournal(journalFile(file), 0)
+    journal.append([beat(1)])
+    const { offset } = journal.place
+    journal.append([beat(2)])
+    const end = journal.place.offset
+    journal.append([beat(3), beat(4)])
+    journal.append([beat(5)])
+    journal.close(false)
+    const whole = readFileSync(journalFile(file))
+    for (let at = 0; at < end; at++) {
+      const damaged = Buffer.from(whole)
+      damaged[at]! ^= 0x10
+      writeFileSync(journalFile(file), damaged)
+      const first = at < 16 || at >= offset ? [[beat(1)]] : []
+      const second = at < offset ? [[beat(2)]] : []
+      expect(read(), `byte ${at}`).toEqual([...first, ...second, [beat(3), beat(4)], [beat(5)]])
+      expect(damageOf(), `byte ${at}`).toBeGreaterThan(0)
+    }
+    writeFileSync(journalFile(file), whole)
+    expect(damageOf()).toBe(0)
+  })
+
   it('takes nothing of an epoch that was ended, nor of one that was brought in', () => {
     const journal = openJournal(journalFile(file), 4)
     journal.append([beat(1)])
@@ -96,6 +126,7 @@ describe('the file', () => {
     // What would be left where a file cannot be cut.
     appendFileSync(journalFile(file), old)
     expect(read({ epoch: 5, offset: 60 })).toEqual([])
+    expect(damageOf({ epoch: 5, offset: 60 })).toBe(0)
     journal.append([beat(2)])
     expect(read({ epoch: 5, offset: 60 })).toEqual([[beat(2)]])
     journal.close(false)
@@ -132,6 +163,51 @@ describe('a journal that cannot be opened', () => {
     } finally {
       store.close()
     }
+  })
+})
+
+describe('a journal with a bad byte in it', () => {
+  const rowOf = (id: number): Entry => ({ kind: 'settle', request: requestRow(id), attempts: [attemptRow(id)] })
+
+  beforeEach(() => {
+    openStore({ file }).close()
+    const journal = openJournal(journalFile(file), 0)
+    for (const id of [64, 128, 192]) journal.append([rowOf(id)])
+    journal.close(false)
+    const bytes = readFileSync(journalFile(file))
+    bytes[bytes.length >> 1]! ^= 1
+    writeFileSync(journalFile(file), bytes)
+  })
+
+  const keptOf = (): string[] => readdirSync(folder).filter((name) => name.includes('.journal.damaged-'))
+  const idsOf = (store: Store): unknown[] => store.db.prepare('SELECT id FROM request ORDER BY id').pluck().all()
+
+  it('gives the start all other rows, and is kept', async () => {
+    const store = openStore({ file })
+    const ledger = openLedger(store)
+    try {
+      expect(idsOf(store)).toEqual([64, 192])
+      const [kept] = keptOf()
+      expect(ledger.stats.damagedJournal).toMatchObject({ kept: join(folder, kept!), bytes: expect.any(Number) })
+    } finally {
+      await ledger.close()
+      store.close()
+    }
+    const again = openStore({ file })
+    const next = openLedger(again)
+    expect(next.stats.damagedJournal).toBeUndefined()
+    await next.close()
+    again.close()
+    expect(keptOf()).toHaveLength(1)
+  })
+
+  it('gives them to who only reads, too, who is told of it', async () => {
+    const told: string[] = []
+    expect(await catchUp(file, (text) => void told.push(text))).toBe(true)
+    expect(told).toEqual([expect.stringContaining(`It is kept as ${join(folder, keptOf()[0]!)}`)])
+    const reader = openStore({ file, readonly: true })
+    expect(idsOf(reader)).toEqual([64, 192])
+    reader.close()
   })
 })
 

@@ -64,7 +64,7 @@ export function openCommandStore(options: StoreOptions & ({ readonly: true } | {
  */
 export async function prepareLedger({ file }: Pick<LedgerPlace, 'file'>): Promise<void> {
   openCommandStore({ file, readonly: true }).close()
-  if (!(await catchUp(file, (restore) => tell(describeRestore(file, restore)))))
+  if (!(await catchUp(file, tell)))
     tell(`The gateway that runs on ${file} cannot write to it at the moment: its last rows are not here yet.`)
 }
 

@@ -13,6 +13,7 @@ import { createTurn } from '../state/turn.ts'
 import { discardAnswers, openAnswerFile } from '../store/answerFile.ts'
 import { type Audit, openAudit } from '../store/audit.ts'
 import { openDeliveries } from '../store/deliveries.ts'
+import { describeDamage } from '../store/journalReplay.ts'
 import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
 import { openStore, type Store } from '../store/open.ts'
@@ -127,6 +128,11 @@ export async function run(options: RunOptions): Promise<Running> {
         count: ledger.stats.recovered,
       })
     }
+    if (ledger.stats.damagedJournal)
+      log.error(describeDamage(store.file, ledger.stats.damagedJournal), {
+        event: 'journal',
+        file: ledger.stats.damagedJournal.kept,
+      })
     showLedger(metrics, ledger.stats, store.file)
     reader = openReader(store.file, ledger.bringIn)
     const saved = openSavedHealth(store)

@@ -70,20 +70,61 @@ export function openJournal(file: string, last: number): Journal {
   }
 }
 
-/** The records behind `from`, oldest first, each with the place behind it. Empty when there is no journal, or one that was taken already. */
-export function* readJournal(file: string, from: JournalPlace): Generator<{ entries: Entry[]; place: JournalPlace }> {
+/** What could not be read of a journal although it was written whole. */
+export interface Damage {
+  bytes: number
+}
+
+/**
+ * The records behind `from`, oldest first, each with the place behind it. Empty when there is no journal, or one that was taken already.
+ * A bad byte costs the record that it is in, and none of those behind it; `damage` counts what was passed over. What a death cut short
+ * is no damage.
+ */
+export function* readJournal(
+  file: string,
+  from: JournalPlace,
+  damage: Damage = { bytes: 0 },
+): Generator<{ entries: Entry[]; place: JournalPlace }> {
   if (!existsSync(file)) return
   const bytes = readFileSync(file)
-  const epoch = readHeader(bytes)
+  const said = readHeader(bytes)
+  if (said === undefined && bytes.length > headerSize) damage.bytes += headerSize
+  // The header counts for nothing: the records know their epoch, which is the one that the database has seen last, or the next.
+  const epoch = said ?? [from.epoch, from.epoch + 1].find((one) => findRecord(bytes, headerSize, one) !== undefined)
   if (epoch === undefined || epoch < from.epoch) return
-  let offset = epoch === from.epoch ? from.offset : headerSize
-  while (offset + recordHead <= bytes.length) {
-    const end = offset + recordHead + bytes.readUInt32LE(offset)
-    const text = bytes.subarray(offset + recordHead, end)
-    if (end > bytes.length || crc32(text, epoch) !== bytes.readUInt32LE(offset + 4)) return
-    offset = end
+  let offset = epoch === from.epoch ? Math.max(from.offset, headerSize) : headerSize
+  while (offset < bytes.length) {
+    const at = findRecord(bytes, offset, epoch)
+    if (at === undefined) {
+      if (isWhole(bytes, offset) && !isOlder(bytes, offset, epoch)) damage.bytes += bytes.length - offset
+      return
+    }
+    damage.bytes += at - offset
+    offset = endOf(bytes, at)
+    const text = bytes.subarray(at + recordHead, offset)
     yield { entries: JSON.parse(text.toString()) as Entry[], place: { epoch, offset } }
   }
+}
+
+const endOf = (bytes: Buffer, at: number): number => at + recordHead + bytes.readUInt32LE(at)
+
+/** A record of that length may stand there. All are JSON arrays, and text read as a length is far too much. */
+const isWhole = (bytes: Buffer, at: number): boolean =>
+  at + recordHead < bytes.length && bytes[at + recordHead] === 0x5b && endOf(bytes, at) <= bytes.length
+
+const isRecord = (bytes: Buffer, at: number, epoch: number): boolean =>
+  isWhole(bytes, at) && crc32(bytes.subarray(at + recordHead, endOf(bytes, at)), epoch) === bytes.readUInt32LE(at + 4)
+
+/** The first sound record at or behind a place. */
+function findRecord(bytes: Buffer, from: number, epoch: number): number | undefined {
+  for (let at = from; at + recordHead < bytes.length; at++) if (isRecord(bytes, at, epoch)) return at
+  return undefined
+}
+
+/** Left over from before the journal was begun anew, where the file could not be cut: it was taken long ago. */
+function isOlder(bytes: Buffer, at: number, epoch: number): boolean {
+  for (let one = epoch - 1; one > 0 && one >= epoch - 8; one--) if (isRecord(bytes, at, one)) return true
+  return false
 }
 
 /** Whether a journal holds anything at all; cheap. */

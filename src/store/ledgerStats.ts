@@ -1,4 +1,5 @@
 // Counts what the ledger does and what goes wrong with it.
+import type { DamagedJournal } from './journalReplay.ts'
 import type { LedgerError, LedgerFailure } from './ledgerRow.ts'
 
 export interface LedgerStats {
@@ -21,6 +22,8 @@ export interface LedgerStats {
   lost: number
   /** Attempts of a dead run that were settled by estimate when the ledger was opened. */
   orphans: number
+  /** What a dead run left could not be read in full. */
+  damagedJournal: DamagedJournal | undefined
   /** Counts a rejected entry. */
   fail(error: LedgerError): void
 }
@@ -52,6 +55,7 @@ export function makeStats(
     recovered: 0,
     lost: 0,
     orphans: 0,
+    damagedJournal: undefined,
     fail(error) {
       const count = ++failures[error.code]
       const last = reported.get(error.code)

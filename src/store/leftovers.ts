@@ -2,21 +2,21 @@
 import { rmSync } from 'node:fs'
 import { makeBatchWriter } from './batch.ts'
 import { StoreError } from './driver.ts'
-import { hasRecords, journalFile, readJournal } from './journal.ts'
+import { type Damage, hasRecords, journalFile, readJournal } from './journal.ts'
 import { isBefore, type JournalPlace, readJournalPlace } from './journalPlace.ts'
-import { replayJournal } from './journalReplay.ts'
+import { describeDamage, keepDamaged, replayJournal } from './journalReplay.ts'
 import { openStore, type Store } from './open.ts'
 import { waitUntil } from './patience.ts'
-import type { BrokenRestore } from './restore.ts'
+import { describeRestore } from './restore.ts'
 
 /**
  * Brings the database up to what was durable at the moment of the call: who has got a reply before it finds its row. A gateway that runs
  * on it does so within 20 ms, and is waited for; what a dead one left is brought in here, and its journal removed. Resolves to false when
  * some of it is still in the journal alone, because the running gateway cannot write for longer than 2 seconds.
  * Rejects with `StoreError` or what SQLite throws when the rows of a dead run cannot be written.
- * @param told of a restore that died, when it had to be ended for this
+ * @param told what had to be put right for this: a restore that died, a journal that was damaged
  */
-export async function catchUp(file: string, told?: (restore: BrokenRestore) => void): Promise<boolean> {
+export async function catchUp(file: string, told?: (text: string) => void): Promise<boolean> {
   const end = endOfJournal(file)
   if (!end || bringInLeftovers(file, told)) return true
   const reader = openStore({ file, readonly: true })
@@ -33,7 +33,7 @@ export async function catchUp(file: string, told?: (restore: BrokenRestore) => v
  * Writes what only the journal of a dead run holds into its database, and removes it. Returns false where a gateway runs on the database:
  * it does so by itself, all the time. Throws `StoreError` or what SQLite throws when it cannot be written.
  */
-export function bringInLeftovers(file: string, told?: (restore: BrokenRestore) => void): boolean {
+export function bringInLeftovers(file: string, told?: (text: string) => void): boolean {
   if (!endOfJournal(file)) return true
   let store: Store
   try {
@@ -44,9 +44,12 @@ export function bringInLeftovers(file: string, told?: (restore: BrokenRestore) =
     throw error
   }
   try {
-    if (store.brokenRestore) told?.(store.brokenRestore)
+    if (store.brokenRestore) told?.(describeRestore(file, store.brokenRestore))
     const last = store.db.prepare('SELECT id FROM instance ORDER BY started_at DESC LIMIT 1').pluck().get()
-    replayJournal(store, makeBatchWriter(store.db, (last as string | undefined) ?? ''))
+    const damage: Damage = { bytes: 0 }
+    replayJournal(store, makeBatchWriter(store.db, (last as string | undefined) ?? ''), undefined, damage)
+    const damaged = keepDamaged(file, damage)
+    if (damaged) told?.(describeDamage(file, damaged))
     rmSync(journalFile(file), { force: true })
     return true
   } finally {
