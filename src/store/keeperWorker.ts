@@ -15,7 +15,7 @@ function open(): Sqlite {
   if (opened) return opened
   const Database = loadDriver()
   // This thread may sleep while the writer holds the lock; the writer itself never waits in its event loop.
-  opened = new Database(file, { timeout: 2000 })
+  opened = new Database(file, { timeout: 2000, fileMustExist: true })
   opened.pragma('synchronous = NORMAL')
   opened.pragma('wal_autocheckpoint = 0')
   return opened

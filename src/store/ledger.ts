@@ -12,6 +12,7 @@ import { type LedgerStats, makeStats } from './ledgerStats.ts'
 import type { Store } from './open.ts'
 import { lastId, settleOrphans } from './orphans.ts'
 import { waitUntil } from './patience.ts'
+import { makeRescue } from './rescue.ts'
 
 /**
  * `process`: a row survives the death of the process (`kill -9`) when its promise resolves. It is in SQLite or, where rows come one by one and
@@ -109,6 +110,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     journal && makeBacklog(journal, writer, stats, { lockTimeout, committed: written })
   const takesSmall = makeAllowance(options.smallCommits ?? smallCommits, smallCommitsPerSecond)
   const disk = mode === 'power' ? makeDiskSync(store.file) : undefined
+  const rescue = makeRescue(store.db, store.file, now, (error) => stats.fail(error))
 
   let waiting: Waiting[] = []
   let isDue = false
@@ -127,6 +129,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   })
 
   function beat(): void {
+    if (!closed) void rescue.look()
+    if (rescue.trouble) return
     // Never behind the ids: when the clock goes back before the next start, ids must go on from here.
     if (waiting.length < maxPending)
       push({ kind: 'heartbeat', at: Math.max(now(), timeOf(ids.last) + 1) }, ignore, ignore)
@@ -286,7 +290,11 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
 
   function checkpointDue(): void {
     logGrown = 0
-    keeper.checkpoint().then(ignore, (error) => stats.fail(classifyFailure(error)))
+    // The keeper opens the file by its name: the log must not be moved into another one.
+    rescue
+      .look()
+      .then(() => (rescue.trouble || closed ? undefined : keeper.checkpoint()))
+      .then(ignore, (error) => stats.fail(classifyFailure(error)))
   }
 
   function enqueue(entry: Entry): Promise<void> {
@@ -296,6 +304,11 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       return Promise.reject(error)
     }
     if (closed) return Promise.reject(new LedgerError('closed', 'The ledger is closed.'))
+    // Calls that are under way are settled all the same: what is saved has them.
+    if (entry.kind === 'intent' && rescue.trouble) {
+      stats.fail(rescue.trouble)
+      return Promise.reject(rescue.trouble)
+    }
     if (waiting.length + (backlog?.size ?? 0) >= maxPending) {
       const failure = new LedgerError('overloaded', `The ledger has ${maxPending} rows waiting and takes no more.`)
       stats.fail(failure)
@@ -373,6 +386,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       await flush()
       await backlog?.close()
       kept.close()
+      await rescue.look()
       disk?.close()
       await keeper.close()
     },
