@@ -109,6 +109,54 @@ describe('budgets', () => {
   })
 })
 
+describe('a name in `only` that is nobody’s', () => {
+  const warned = (part: object): string[] =>
+    parseConfig(JSON.stringify({ ...base, ...part }), { file: 'f.yaml', env: {}, version: 1 }).warnings.flatMap(
+      ({ path, message }) => (path.startsWith('budgets') ? [`${path}: ${message}`] : []),
+    )
+
+  test('is told of, for nothing would ever count', () => {
+    expect(problems({ budgets: { a: { usd: 1, only: { route: 'chta' } } } })).toEqual([
+      'budgets.a.only.route: no route "chta"; did you mean "chat"?',
+    ])
+    expect(problems({ limits: { a: { requests: 1, only: { route: 'other' } } } })).toEqual([
+      'limits.a.only.route: no route "other"',
+    ])
+    expect(problems({ budgets: { a: { usd: 1, only: { target: 'olama/big' } } } })).toEqual([
+      'budgets.a.only.target: no target "olama/big"; did you mean "ollama/big"?',
+    ])
+  })
+
+  test('is only warned of where it may come at run time', () => {
+    const part = { budgets: { a: { usd: 1, only: { target: 'ollama/bgi' } } } }
+    expect(problems(part)).toEqual([])
+    expect(warned(part)).toEqual([
+      'budgets.a.only.target: no target "ollama/bgi"; did you mean "ollama/big"? Until a route has it, this counts nothing',
+    ])
+    const run = { budgets: { a: { usd: 1, only: { key: 'made-later', team: 'blue' } } } }
+    expect([...problems(run), ...warned(run)]).toEqual([])
+    const open = { directModels: true, budgets: { a: { usd: 1, only: { route: 'ollama/x', target: 'ollama/x' } } } }
+    expect([...problems(open), ...warned(open)]).toEqual([])
+  })
+
+  test('is none that the file or the environment has', () => {
+    const budgets = {
+      a: { usd: 1, only: { route: 'chat', target: 'ollama/big' } },
+      b: { usd: 1, only: { target: 'mine' } },
+      c: { usd: 1, only: { route: 'gpt-*' } },
+    }
+    const part = {
+      targets: { mine: { provider: 'ollama', model: 'm' } },
+      routes: { ...base.routes, 'gpt-*': ['ollama/*', 'mine'] },
+      budgets,
+    }
+    expect([...problems(part), ...warned(part)]).toEqual([])
+    const env = { TURNOUT_PRIMARY_MODEL: 'ollama/big' }
+    const text = JSON.stringify({ ...base, budgets: { a: { usd: 1, only: { route: 'default' } } } })
+    expect(parseConfig(text, { file: 'f.yaml', env, version: 1 }).snapshot.routes.has('default')).toBe(true)
+  })
+})
+
 test('access has its defaults', () => {
   expect(load({}).access).toEqual({
     allow: [],

@@ -10,6 +10,7 @@ import type {
   LimitSettings,
   TeamLimits,
 } from './limitTypes.ts'
+import { likelyName } from './nearest.ts'
 import type { Path, Report } from './problem.ts'
 import { isRange } from './serverSettings.ts'
 
@@ -129,8 +130,8 @@ export function buildLimits(
     teams?: Readonly<Record<string, OwnRules>> | undefined
     access?: AccessFields
   },
-  routes: readonly string[],
-  report: Report,
+  names: ScopeNames,
+  { report, warn }: { report: Report; warn: Report },
 ): {
   limits: LimitSettings[]
   budgets: BudgetSettings[]
@@ -138,6 +139,10 @@ export function buildLimits(
   access: AccessSettings
 } {
   const { limits = {}, budgets = {}, teams = {} } = settings
+  const { routes } = names
+  for (const [block, rules] of Object.entries({ limits, budgets }))
+    for (const [name, { only }] of Object.entries(rules))
+      checkOnly(only, [block, name, 'only'], names, { report, warn })
   return {
     limits: Object.entries(limits).map(([name, fields]) =>
       buildLimit(fields, { name, path: ['limits', name] }, report),
@@ -153,6 +158,36 @@ export function buildLimits(
     ),
     access: buildAccess(settings.access, report),
   }
+}
+
+/** Names that a configuration has, for `only`. Keys and teams may come at run time. */
+export interface ScopeNames {
+  readonly routes: readonly string[]
+  readonly targets: ReadonlySet<string>
+  readonly providers: readonly string[]
+  /** Any model of a provider may be asked for, and is a route and a target of that name. */
+  readonly open: boolean
+}
+
+/** Tells of names that are nobody's: what is only for them would never count, and so bound nothing. */
+function checkOnly(
+  only: Readonly<Partial<Record<BudgetScope, string | undefined>>> = {},
+  path: Path,
+  { routes, targets, providers, open }: ScopeNames,
+  { report, warn }: { report: Report; warn: Report },
+): void {
+  const { route, target } = only
+  const nobody = (what: string, name: string, known: Iterable<string>): string => {
+    const meant = likelyName(name, known)
+    return `no ${what} "${name}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`
+  }
+  if (open) return
+  if (route !== undefined && !routes.includes(route)) report([...path, 'route'], nobody('route', route, routes))
+  if (target === undefined || targets.has(target)) return
+  // An operator may put any model of a provider into a route while the gateway runs.
+  if (providers.includes(target.split('/', 1)[0]!) && target.includes('/'))
+    warn([...path, 'target'], `${nobody('target', target, targets)} Until a route has it, this counts nothing`)
+  else report([...path, 'target'], nobody('target', target, targets))
 }
 
 function isTimezone(name: string): boolean {

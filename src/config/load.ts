@@ -194,6 +194,11 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
   const jwt = buildJwt(settings.admin, env, report)
   const keys = buildKeys(settings.keys ?? [], env, report, routeNames)
   const keyNames = new Set([...keys.values()].map(({ name }) => name))
+  const names = {
+    routes: [...routes.keys(), ...routeNames],
+    targets: new Set([...plans.keys(), ...targetIds]),
+    open: settings.directModels ?? false,
+  }
 
   return {
     version,
@@ -216,17 +221,8 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     routes,
     patterns,
     directModels: settings.directModels ?? false,
-    ...buildLimits(settings, routeNames, report),
-    ...buildAlerts(
-      settings,
-      {
-        routes: [...routes.keys(), ...routeNames],
-        targets: new Set([...plans.keys(), ...targetIds]),
-        budgets: Object.keys(settings.budgets ?? {}),
-        open: settings.directModels ?? false,
-      },
-      report,
-    ),
+    ...buildLimits(settings, { ...names, providers: declared }, { report, warn }),
+    ...buildAlerts(settings, { ...names, budgets: Object.keys(settings.budgets ?? {}) }, report),
     rollouts,
     keys,
   }
