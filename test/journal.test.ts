@@ -24,6 +24,7 @@ import { hasRecords, journalFile, openJournal, readJournal } from '../src/store/
 import { readJournalPlace } from '../src/store/journalPlace.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
 import { bringInLeftovers, catchUp } from '../src/store/leftovers.ts'
+import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { openReader } from '../src/store/reader.ts'
 import { restoreFrom } from '../src/store/restore.ts'
@@ -209,6 +210,28 @@ describe('a journal with a bad byte in it', () => {
     expect(idsOf(reader)).toEqual([64, 192])
     reader.close()
   })
+})
+
+it('what a dead run of an older program left waits for the start: who only reads does not change the schema', async () => {
+  const all = readMigrations(packageMigrations)
+  const Database = loadDriver()
+  const old = new Database(file)
+  migrate(old, file, all, 1, all.length - 1)
+  old.close()
+  const journal = openJournal(journalFile(file), 0)
+  journal.append([{ kind: 'settle', request: requestRow(64), attempts: [attemptRow(64)] }])
+  journal.close(false)
+  const told: string[] = []
+  expect(await catchUp(file, (text) => void told.push(text))).toBe(true)
+  expect(told).toEqual([expect.stringContaining('the next start brings them in')])
+  expect(read()).toHaveLength(1)
+  const migrating: number[] = []
+  const store = openStore({ file, migrating: (from, to) => void migrating.push(from, to) })
+  const ledger = openLedger(store)
+  expect(migrating).toEqual([all.length - 1, all.length])
+  expect(ledger.stats.recovered).toBe(1)
+  await ledger.close()
+  store.close()
 })
 
 describe('a ledger that goes through it', () => {

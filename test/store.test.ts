@@ -111,6 +111,16 @@ describe('opening', () => {
     open()
   })
 
+  it('says to who only reads that there is nothing of Turnout in a file', () => {
+    mkdirSync(join(folder, 'data'))
+    writeFileSync(file, '')
+    expect(failure(() => open({ readonly: true })).message).toContain('is empty, or the database of another program')
+    const other = new (loadDriver())(file)
+    other.exec('CREATE TABLE request (a INTEGER)')
+    other.close()
+    expect(failure(() => open({ readonly: true })).code).toBe('not_a_database')
+  })
+
   it('says what to do when the native driver is for another Node or missing', () => {
     const native = join(folder, 'broken.node')
     writeFileSync(native, 'not an ELF file')
@@ -209,7 +219,10 @@ describe('C54 migrations', () => {
         )
       }
       old.close()
-      const store = open({ file: path })
+      const told: number[][] = []
+      const store = open({ file: path, migrating: (...numbers) => void told.push(numbers) })
+      // A new database is not brought anywhere.
+      expect(told).toEqual(from === 0 || from === all.length ? [] : [[from, all.length]])
       expect(store.migrated).toEqual(all.slice(from).map((migration) => migration.number))
       expect(schemaOf(store.db)).toEqual(schemaOf(straight))
       if (from >= 1) expect(store.db.prepare("SELECT version FROM instance WHERE id = 'old'").pluck().get()).toBe('v')

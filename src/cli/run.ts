@@ -107,7 +107,23 @@ export async function run(options: RunOptions): Promise<Running> {
   }
   const turn = createTurn()
   try {
-    store = openStore({ file: snapshot.ledger.file, version })
+    let migratingSince = 0
+    store = openStore({
+      file: snapshot.ledger.file,
+      version,
+      migrating(from, to) {
+        migratingSince = performance.now()
+        log.warn(
+          `the database is brought from schema ${from} to ${to}: older versions of Turnout cannot open it from then on`,
+          {
+            event: 'migration',
+            file: snapshot.ledger.file,
+          },
+        )
+      },
+    })
+    if (migratingSince > 0)
+      log.info('the database is up to date', { event: 'migration', ms: Math.round(performance.now() - migratingSince) })
     if (store.brokenRestore)
       log.warn(describeRestore(store.file, store.brokenRestore), { event: 'restore', file: store.brokenRestore.kept })
     const secret = loadSecret(snapshot.dataDir, env)

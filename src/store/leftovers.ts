@@ -5,6 +5,7 @@ import { StoreError } from './driver.ts'
 import { type Damage, hasRecords, journalFile, readJournal } from './journal.ts'
 import { isBefore, type JournalPlace, readJournalPlace } from './journalPlace.ts'
 import { describeDamage, keepDamaged, replayJournal } from './journalReplay.ts'
+import { isOlder, packageMigrations, readMigrations } from './migrate.ts'
 import { openStore, type Store } from './open.ts'
 import { waitUntil } from './patience.ts'
 import { describeRestore } from './restore.ts'
@@ -31,10 +32,15 @@ export async function catchUp(file: string, told?: (text: string) => void): Prom
 
 /**
  * Writes what only the journal of a dead run holds into its database, and removes it. Returns false where a gateway runs on the database:
- * it does so by itself, all the time. Throws `StoreError` or what SQLite throws when it cannot be written.
+ * it does so by itself, all the time. Where a start would change the schema nothing is done. Throws `StoreError` or what SQLite throws when it cannot be written.
  */
 export function bringInLeftovers(file: string, told?: (text: string) => void): boolean {
   if (!endOfJournal(file)) return true
+  if (isOfOlderProgram(file)) {
+    // Only a start of the gateway changes the schema: the older program may still be wanted, and could not open it any more.
+    told?.(`The last rows of ${file} are missing: a run of an older Turnout died, and the next start brings them in.`)
+    return true
+  }
   let store: Store
   try {
     // Nothing is served here: for who looks at the runs, the one that died stays the last, and its calls in flight.
@@ -52,6 +58,15 @@ export function bringInLeftovers(file: string, told?: (text: string) => void): b
     if (damaged) told?.(describeDamage(file, damaged))
     rmSync(journalFile(file), { force: true })
     return true
+  } finally {
+    store.close()
+  }
+}
+
+function isOfOlderProgram(file: string): boolean {
+  const store = openStore({ file, readonly: true })
+  try {
+    return isOlder(store.db, readMigrations(packageMigrations))
   } finally {
     store.close()
   }

@@ -41,7 +41,7 @@ export function readMigrations(folder: string): Migration[] {
 /**
  * Applies what is missing, up to `upTo` (tests), and returns the numbers applied. Refuses by throwing `StoreError` when an applied file
  * was changed or is gone, when the database is newer than the program, and when a file fails (rolled back). The caller holds the
- * single-writer lock.
+ * single-writer lock. `begun` is told before a database of an older program is changed: a large one takes its time.
  */
 export function migrate(
   db: Sqlite,
@@ -49,6 +49,7 @@ export function migrate(
   migrations: readonly Migration[],
   now: number,
   upTo?: number,
+  begun?: (pending: readonly Migration[], from: number) => void,
 ): number[] {
   db.exec(`CREATE TABLE IF NOT EXISTS migration (
     number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL
@@ -56,6 +57,7 @@ export function migrate(
   checkApplied(db, file, migrations)
   const done = readApplied(db).length
   const pending = migrations.slice(done, upTo)
+  if (done > 0 && pending.length > 0) begun?.(pending, done)
   for (const migration of pending) apply(db, file, migration, now)
   return pending.map((migration) => migration.number)
 }
@@ -91,6 +93,10 @@ export function checkApplied(db: Sqlite, file: string, migrations: readonly Migr
     }
   })
 }
+
+/** Whether it is of an older program: opened to be written, it would be changed. */
+export const isOlder = (db: Sqlite, migrations: readonly Migration[]): boolean =>
+  readApplied(db).length < migrations.length
 
 function apply(db: Sqlite, file: string, migration: Migration, now: number): void {
   db.exec('BEGIN IMMEDIATE')

@@ -22,6 +22,8 @@ export interface StoreOptions {
   version?: string | undefined
   /** Unix milliseconds; tests inject it. */
   now?: (() => number) | undefined
+  /** Told before a database of an older program is changed: how many migrations it has, and gets. */
+  migrating?: ((from: number, to: number) => void) | undefined
 }
 
 export interface Store {
@@ -66,7 +68,9 @@ function openWriter(file: string, options: StoreOptions): Store {
     // Busy wait 0: the driver's wait would sleep in the event loop. Writers retry by themselves.
     db = new Database(file, { timeout: 0 })
     applySettings(db)
-    const migrated = migrate(db, file, migrations, startedAt)
+    const migrated = migrate(db, file, migrations, startedAt, undefined, (pending, from) =>
+      options.migrating?.(from, from + pending.length),
+    )
     if (!options.offline) {
       db.prepare(
         'INSERT INTO instance (id, pid, host, version, started_at, heartbeat_at) VALUES (@id, @pid, @host, @version, @at, @at)',
@@ -107,6 +111,8 @@ function openReader(file: string, options: StoreOptions): Store {
   let db: Sqlite | undefined
   try {
     db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
+    if (!db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration'").get())
+      throw new StoreError('not_a_database', file, `The file ${file} is empty, or the database of another program.`)
     checkApplied(db, file, readMigrations(options.migrationsDir ?? packageMigrations))
   } catch (error) {
     db?.close()
