@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { loadDriver } from '../src/store/driver.ts'
 import { csvCell } from '../src/store/export.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
 import { firstIdOf, printId } from '../src/store/ledgerId.ts'
@@ -13,6 +14,7 @@ import type { AttemptRow, RequestRow } from '../src/store/ledgerRow.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { openReader, type Reader } from '../src/store/reader.ts'
 import { restoreFrom } from '../src/store/restore.ts'
+import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow, tokens } from './support/ledgerRows.ts'
 
 let folder: string
@@ -306,6 +308,28 @@ describe('verify', () => {
   it('finds a call that was never settled by a run before', async () => {
     await ledger.intend(intentOf(at('2026-01-31')))
     expect((await damage('SELECT 1')).kinds).toEqual(['open'])
+  })
+
+  it('finds pages that cannot be read, and reads on', async () => {
+    for (let i = 0; i < 400; i++) void settle({ user: `u_${i}` }, {}, {})
+    await ledger.flush()
+    const copy = join(folder, 'copy.db')
+    const { bytes } = await reader.backup(copy)
+    const whole = readFileSync(copy)
+    const Database = loadDriver()
+    const found: string[] = []
+    // The first page is the schema: without it there is no database at all.
+    for (let page = 1; page < bytes / 4096; page++) {
+      const damaged = Buffer.from(whole)
+      damaged.fill(0xa5, page * 4096, (page + 1) * 4096)
+      writeFileSync(copy, damaged)
+      const one = new Database(copy, { readonly: true })
+      const { ok, counts, problems } = verifyLedger(one)
+      one.close()
+      expect(counts.file > 0, `page ${page}`).toBe(!ok)
+      found.push(...problems.map(({ text }) => text))
+    }
+    expect(found).toContain('the rows cannot be read: database disk image is malformed')
   })
 
   it('finds an index that does not fit its table (doubles and losses inside the file)', async () => {

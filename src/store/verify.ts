@@ -51,10 +51,18 @@ interface AttemptSum {
 /**
  * Reads everything in one snapshot. `sum`: a request's attempts, tokens or cost are not those of its attempts. `gap`: attempt numbers with a
  * hole. `stray`: an attempt without its request. `open`: a call whose run is dead and that was not settled. `rollup`: a day's sum
- * is not that of its rows. `file`: SQLite's own check, which also finds doubles.
+ * is not that of its rows. `file`: SQLite's own check, which also finds doubles, or a part of the file that cannot be read.
  */
 export function verifyLedger(db: Sqlite): Verification {
-  return db.transaction(() => new Verifier(db).run())()
+  db.exec('BEGIN')
+  try {
+    return new Verifier(db).run()
+  } finally {
+    // Where not even the schema can be read, this fails too; nothing was written.
+    try {
+      if (db.inTransaction) db.exec('ROLLBACK')
+    } catch {}
+  }
 }
 
 class Verifier {
@@ -77,16 +85,33 @@ class Verifier {
   }
 
   run(): Verification {
-    const mark = this.#db.prepare("SELECT value FROM ledger_mark WHERE mark = 'rows_from_id'").pluck().get()
-    const from = (mark as number | undefined) ?? 0
-    this.#checkRows(from)
-    // Of the day in which retention stopped only a part may be left.
-    this.#checkRollup(from === 0 ? 0 : dayOf(from - 1))
-    this.#checkOpen()
-    for (const line of this.#db.pragma('integrity_check(20)') as { integrity_check: string }[]) {
-      if (line.integrity_check !== 'ok') this.#report('file', line.integrity_check)
-    }
+    let from = 0
+    const hasMark = this.#canRead('marks', () => {
+      const mark = this.#db.prepare("SELECT value FROM ledger_mark WHERE mark = 'rows_from_id'").pluck().get()
+      from = (mark as number | undefined) ?? 0
+    })
+    // Of the day in which retention stopped only a part may be left. Sums are held against all rows, or none.
+    if (hasMark && this.#canRead('rows', () => this.#checkRows(from)))
+      this.#canRead('daily sums', () => this.#checkRollup(from === 0 ? 0 : dayOf(from - 1)))
+    this.#canRead('calls in flight', () => this.#checkOpen())
+    this.#canRead('file', () => {
+      for (const line of this.#db.pragma('integrity_check(20)') as { integrity_check: string }[]) {
+        if (line.integrity_check !== 'ok') this.#report('file', line.integrity_check)
+      }
+    })
     return this.#found
+  }
+
+  /** Damage that SQLite stumbles over is a finding like any other, and what can be read is looked at all the same. */
+  #canRead(what: string, look: () => void): boolean {
+    try {
+      look()
+      return true
+    } catch (error) {
+      if (!String((error as { code?: unknown }).code).startsWith('SQLITE_')) throw error
+      this.#report('file', `the ${what} cannot be read: ${(error as Error).message}`)
+      return false
+    }
   }
 
   #report(kind: ProblemKind, text: string): void {
@@ -108,16 +133,21 @@ class Verifier {
         next = attempts.next()
       }
     }
-    for (const request of requestsFrom(this.#db, from)) {
-      strayUntil(request.id)
-      const own: AttemptSum[] = []
-      while (!next.done && next.value.id < request.id + idsPerRequest) {
-        own.push(next.value)
-        next = attempts.next()
+    try {
+      for (const request of requestsFrom(this.#db, from)) {
+        strayUntil(request.id)
+        const own: AttemptSum[] = []
+        while (!next.done && next.value.id < request.id + idsPerRequest) {
+          own.push(next.value)
+          next = attempts.next()
+        }
+        this.#checkRequest(request, own)
       }
-      this.#checkRequest(request, own)
+      strayUntil(Number.MAX_SAFE_INTEGER)
+    } finally {
+      // Left open, it would be in the way of whatever comes next on this connection.
+      attempts.return(undefined)
     }
-    strayUntil(Number.MAX_SAFE_INTEGER)
   }
 
   #checkRequest(request: RequestSum, own: AttemptSum[]): void {
@@ -223,7 +253,7 @@ function requestsFrom(db: Sqlite, from: number): IterableIterator<RequestSum> {
     .iterate(from) as IterableIterator<RequestSum>
 }
 
-function* attemptsFrom(db: Sqlite, from: number): Generator<AttemptSum> {
+function* attemptsFrom(db: Sqlite, from: number): Generator<AttemptSum, undefined> {
   const rows = db
     .prepare(
       `SELECT id, model, provider, cost, estimated, ${tokenColumns.join(', ')} FROM attempt WHERE id >= ? ORDER BY id`,
