@@ -1,5 +1,5 @@
 // Refreshing the price list: foreign formats, judgement as a whole, atomic replacement, and the command line over it.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -182,6 +182,8 @@ describe('C24 a new list replaces the last good one only when all of it is good'
     // What the list leaves out (no price for local models) is unknown, not free.
     expect(costNow('ollama', 'llama3').nanoUsd).toBeNull()
     expect(readdirSync(flags().dataDir)).toEqual(['prices.json'])
+    // The ledger will lie there, too.
+    expect(statSync(flags().dataDir).mode & 0o077).toBe(0)
   })
 
   it('keeps the old one when the new one is broken, short or wild', async () => {

@@ -50,7 +50,8 @@ export function readLastGood(dataDir: string, report: (problem: string) => void)
 
 /** Replaces the last good prices: written beside, synced, renamed over. After a crash there is the old file or the new one. */
 export async function writeLastGood(dataDir: string, from: string, at: Date, prices: Prices): Promise<void> {
-  mkdirSync(dataDir, { recursive: true })
+  // As the store makes it: whoever comes first decides who may look into the ledger.
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const file = lastGoodFile(dataDir)
   const temporary = `${file}.${process.pid}.tmp`
   try {
