@@ -52,6 +52,26 @@ describe('warnings', () => {
     expect(warningsOf(`${two}routes: { r: [openai/gpt-5, anthropic/claude-sonnet-4-5] }\n`)).toEqual([])
   })
 
+  test('budgets that forget at a restart what retention has deleted', () => {
+    const sound = `${two}routes: { r: { targets: [openai/gpt-5, anthropic/claude-sonnet-4-5], budgets: { per: user, usd: 1 } } }\n`
+    const budgets = `budgets:
+  ever: { per: [key, user], usd: 1, window: lifetime }
+  one: { only: { target: openai/gpt-5 }, usd: 1, window: month }
+  sums: { per: [key, team, route], usd: 1, window: lifetime }
+`
+    const told = 'after a restart it knows nothing of what was spent more than'
+    expect(warningsOf(sound + budgets)).toEqual([
+      `6 budgets.ever: counts by user for longer than \`ledger.retentionDays\`: ${told} 90 days before`,
+    ])
+    expect(warningsOf(`${sound}${budgets}ledger: { retentionDays: 0 }\n`)).toEqual([])
+    expect(warningsOf(`${sound}${budgets}ledger: { retentionDays: 30 }\n`)).toEqual([
+      expect.stringContaining('routes.r.budgets: counts by user for longer'),
+      expect.stringContaining('budgets.ever: counts by user for longer'),
+      expect.stringContaining('budgets.one: counts by target for longer'),
+    ])
+    expect(warningsOf(`${sound}${budgets}ledger: { retentionDays: 31 }\n`)).toHaveLength(1)
+  })
+
   test('no fallback, and fallbacks at one vendor', () => {
     const text = `${two}routes:\n  a: openai/x\n  b: [openai/x, openai/y]\n  c: [openai/x, anthropic/y]\n`
     const warnings = warningsOf(text)

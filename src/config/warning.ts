@@ -7,6 +7,7 @@ import type { SourceDocument } from './document.ts'
 import { firstSet } from './env.ts'
 import type { Env } from './interpolation.ts'
 import { demoKey } from './keySettings.ts'
+import type { BudgetSettings } from './limitTypes.ts'
 import type { Path, Report } from './problem.ts'
 import type { Settings } from './schema.ts'
 import type { Provider, Route, Snapshot, Target } from './snapshot.ts'
@@ -45,6 +46,7 @@ export function findWarnings(snapshot: Snapshot, settings: Settings, facts: Warn
   warnAboutSecrets(settings, facts)
   warnAboutLoops(snapshot, warn)
   warnAboutHalfSet(facts, snapshot)
+  warnAboutForgotten(snapshot, settings, warn)
   if (snapshot.routes.size === 0 && !snapshot.directModels) {
     warn([], 'nothing can be called: there are no `routes`, and `directModels` is off')
   }
@@ -139,6 +141,27 @@ function warnAboutHalfSet({ env, warn }: WarningFacts, snapshot: Snapshot) {
     if (!key || kind.keyless || kind.baseUrl !== undefined || firstSet(env, kind.baseUrlEnv ?? [])) continue
     warn([key.name], `is set, but ${kind.title} also needs its address: set ${kind.baseUrlEnv?.[0]}`)
   }
+}
+
+/** Days of rows that a window needs. */
+const windowDays = { minute: 1, hour: 1, day: 1, week: 7, month: 31, lifetime: Number.POSITIVE_INFINITY } as const
+
+/** Daily sums, which stay for ever, know no users and no targets: what such budgets have spent comes back from rows. */
+function warnAboutForgotten(snapshot: Snapshot, settings: Settings, warn: Report) {
+  const { retentionDays } = snapshot.ledger
+  if (retentionDays === 0) return
+  const look = (budgets: readonly BudgetSettings[], pathOf: (budget: BudgetSettings) => Path) => {
+    for (const budget of budgets) {
+      const names: readonly string[] = [...budget.per, ...Object.keys(budget.only)]
+      const by = ['user', 'target'].filter((name) => names.includes(name))
+      if (by.length === 0 || windowDays[budget.window] <= retentionDays) continue
+      const lost = `after a restart it knows nothing of what was spent more than ${retentionDays} days before`
+      warn(pathOf(budget), `counts by ${by.join(' and ')} for longer than \`ledger.retentionDays\`: ${lost}`, 'key')
+    }
+  }
+  look(snapshot.budgets, ({ name }) => ['budgets', name])
+  for (const name of Object.keys(settings.routes ?? {}))
+    look(snapshot.routes.get(name)?.budgets ?? [], () => ['routes', name, 'budgets'])
 }
 
 /** First route that uses each target and provider, by name. */
