@@ -1,5 +1,6 @@
 // A tool call's arguments as the object that some vendors want in place of text.
 import { Refusal } from './errors.ts'
+import { parseJson } from './exactJson.ts'
 import { asObject, type Json } from './field.ts'
 
 /**
@@ -10,7 +11,7 @@ export function inputOf(text: string, path: string): Json {
   if (text.trim() === '') return {}
   let input: unknown
   try {
-    input = JSON.parse(text)
+    input = parseJson(text)
   } catch {
     input = undefined
   }

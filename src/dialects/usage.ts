@@ -1,10 +1,14 @@
 // Safe reading of token counts from vendor JSON: a usage object must never break the reply that carries it.
 
+import { ExactNumber } from './exactJson.ts'
+
 export type Json = Readonly<Record<string, unknown>>
 
 /** The value as a JSON object, or undefined for null, arrays and everything else. */
 export function asObject(value: unknown): Json | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof ExactNumber)
+    return undefined
+  return value as Json
 }
 
 /** A token count, or undefined when there is none. Negative, infinite and textual numbers count as none. */

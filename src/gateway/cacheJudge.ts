@@ -3,6 +3,7 @@ import type { RouteCache } from '../config/cacheSettings.ts'
 import type { Target } from '../config/snapshot.ts'
 import type { ChatEvent } from '../dialects/chat.ts'
 import type { Ask, Dialect, ReplyFacts } from '../dialects/dialect.ts'
+import { parseJson } from '../dialects/exactJson.ts'
 import { FrameSplitter, readFrame } from '../dialects/sse.ts'
 import type { Framing } from '../state/cache/entry.ts'
 import type { UnkeptReason } from '../state/cache/responseCache.ts'
@@ -67,7 +68,7 @@ export function eventsOf({ outbound }: Dialect, framing: Framing, body: Buffer):
   if (!outbound?.events || !outbound.decodeStream) return undefined
   const events: ChatEvent[] = []
   try {
-    if (framing === 'json') events.push(...outbound.events(JSON.parse(body.toString('utf8'))))
+    if (framing === 'json') events.push(...outbound.events(parseJson(body.toString('utf8'))))
     else {
       const decoder = outbound.decodeStream()
       const splitter = new FrameSplitter()

@@ -1,4 +1,5 @@
 // Shows an operator the request that a target would be sent, in place of sending it: for debugging translations.
+import { parseJson, writeJson } from '../dialects/exactJson.ts'
 import type { Call } from './call.ts'
 import { requestHeaders, writeHead } from './headers.ts'
 import { laneFor } from './lanes.ts'
@@ -21,13 +22,13 @@ export function echo(call: Call, plan: Plan): void {
     const name = flat[at]!
     headers[name] = secrets.has(name) ? '***' : flat[at + 1]!
   }
-  const body = JSON.stringify({
+  const body = writeJson({
     target: target.id,
     lane: lane.name,
     method: 'POST',
     url: `${target.provider.origin}${target.provider.basePath}${lane.path}`,
     headers,
-    body: JSON.parse(lane.body.toString('utf8')),
+    body: parseJson(lane.body.toString('utf8')),
     losses: lane.losses,
   })
   call.status = 200

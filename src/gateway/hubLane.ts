@@ -12,6 +12,7 @@ import type {
   StreamDecoder,
 } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
+import { parseJson, writeJson } from '../dialects/exactJson.ts'
 import { FrameSplitter, readFrame } from '../dialects/sse.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
@@ -39,7 +40,7 @@ export function hubLane(
   return {
     name: 'hub',
     path: outbound.path(model, ask.stream),
-    body: Buffer.from(JSON.stringify(forced)),
+    body: Buffer.from(writeJson(forced)),
     headers: headers ?? {},
     losses,
     bounds: () => outbound.bounds(forced),
@@ -90,7 +91,7 @@ type Judged = { body: Buffer; facts: ReplyFacts } | UpstreamFault
 function readEvents(outbound: HubLane, aids: HubAids, body: Buffer): ChatEvent[] | UpstreamFault {
   let wire: unknown
   try {
-    wire = JSON.parse(body.toString('utf8'))
+    wire = parseJson(body.toString('utf8'))
   } catch {
     return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not JSON.')
   }

@@ -2,6 +2,7 @@
 import type { Annotation, ChatEvent, FinishReason } from '../chat.ts'
 import { Choices, type ChoiceWriter } from '../choice.ts'
 import { UpstreamFault } from '../errors.ts'
+import { parseJson, writeJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { decodeInBand } from './error.ts'
 import { jsonToolName, origin } from './type.ts'
@@ -196,7 +197,7 @@ export class MessageReader {
     const { raw, input } = block
     const given = asObject(raw.input)
     // A whole message has the input in the block; a stream opens with an empty one and sends text.
-    const whole = input === '' && given && Object.keys(given).length > 0 ? JSON.stringify(given) : ''
+    const whole = input === '' && given && Object.keys(given).length > 0 ? writeJson(given) : ''
     switch (block.kind) {
       case 'text':
         this.#writer.close()
@@ -289,7 +290,7 @@ const objectsIn = (list: unknown): Json[] =>
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch {
     return text
   }

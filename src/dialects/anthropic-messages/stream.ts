@@ -2,6 +2,7 @@
 import type { ChatEvent } from '../chat.ts'
 import type { StreamDecoder } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
+import { parseJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { MessageReader } from './reader.ts'
 
@@ -25,7 +26,7 @@ export function decodeStream(): StreamDecoder {
 
 function parse(text: string): Json | undefined {
   try {
-    return asObject(JSON.parse(text))
+    return asObject(parseJson(text))
   } catch {
     return undefined
   }

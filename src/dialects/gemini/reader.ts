@@ -3,6 +3,7 @@ import type { ChatEvent, FinishReason, TokenLogprob } from '../chat.ts'
 import { Choices, type ChoiceWriter } from '../choice.ts'
 import type { HubAids } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
+import { writeJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { decodeInBand } from './error.ts'
 import { Citations } from './grounding.ts'
@@ -219,7 +220,7 @@ export class ReplyReader {
     const { open, writer } = candidate
     if (!open) return
     candidate.open = undefined
-    writer.addInput(open.key, JSON.stringify(open.input.value))
+    writer.addInput(open.key, writeJson(open.input.value))
     writer.endCall(open.key)
   }
 

@@ -2,6 +2,7 @@
 import type { ChatEvent } from '../chat.ts'
 import type { HubAids, StreamDecoder } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
+import { parseJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { ReplyReader } from './reader.ts'
 
@@ -25,7 +26,7 @@ export function decodeStream(aids?: HubAids): StreamDecoder {
 
 function parse(text: string): Json | undefined {
   try {
-    const value: unknown = JSON.parse(text)
+    const value: unknown = parseJson(text)
     return asObject(Array.isArray(value) ? value[0] : value)
   } catch {
     return undefined

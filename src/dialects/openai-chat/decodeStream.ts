@@ -2,6 +2,7 @@
 import type { ChatEvent } from '../chat.ts'
 import type { HubAids, StreamDecoder } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
+import { parseJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { inBandFaultOf } from './fault.ts'
 import { ReplyReader } from './replyReader.ts'
@@ -28,7 +29,7 @@ export function decodeStream(aids?: HubAids): StreamDecoder {
 
 function parse(text: string): Json | undefined {
   try {
-    return asObject(JSON.parse(text))
+    return asObject(parseJson(text))
   } catch {
     return undefined
   }

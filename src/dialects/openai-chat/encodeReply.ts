@@ -2,6 +2,7 @@
 import type { Annotation, ChatEvent, TokenLogprob } from '../chat.ts'
 import { type CollectedBlock, type CollectedChoice, collect } from '../collect.ts'
 import type { Ask, ReplyContext } from '../dialect.ts'
+import { writeJson } from '../exactJson.ts'
 import { compact } from '../field.ts'
 import { type Place, type ReasoningDetail, writeDetail } from './reasoningDetails.ts'
 import { writeUsage } from './usage.ts'
@@ -16,7 +17,7 @@ export function encodeReply(events: readonly ChatEvent[], ask: Ask, context: Rep
   const reply = collect(events)
   if (reply.fault) throw reply.fault
   const legacy = context.chat?.legacyFunctions === true
-  return JSON.stringify(
+  return writeJson(
     compact({
       id: reply.id ?? context.id,
       object: 'chat.completion',

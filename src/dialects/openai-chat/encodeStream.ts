@@ -2,6 +2,7 @@
 import type { Annotation, BlockStart, ChatEvent, FinishReason, TokenLogprob, Usage } from '../chat.ts'
 import type { Ask, ReplyContext } from '../dialect.ts'
 import { errorOf } from '../errors.ts'
+import { writeJson } from '../exactJson.ts'
 import { detailsOf, encodeAnnotations, encodeImage, encodeLogprobs, extraContent, tierOf } from './encodeReply.ts'
 import { encodeErrorFrame } from './error.ts'
 import { writeUsage } from './usage.ts'
@@ -197,7 +198,7 @@ class ChunkWriter {
     })
     if (details.length === 0) return ''
     state.details += details.length
-    return this.#chunk(choice, state, `"reasoning_details":${JSON.stringify(details)}`)
+    return this.#chunk(choice, state, `"reasoning_details":${writeJson(details)}`)
   }
 
   #annotate(choice: number, annotations: readonly Annotation[]): string {
@@ -205,7 +206,7 @@ class ChunkWriter {
     const others = annotations.filter(({ url }) => url === undefined).map(({ raw }) => raw)
     const fields = [
       ...(cited.length > 0 ? [`"annotations":${JSON.stringify(cited)}`] : []),
-      ...(others.length > 0 ? [`"citations":${JSON.stringify(others)}`] : []),
+      ...(others.length > 0 ? [`"citations":${writeJson(others)}`] : []),
     ]
     return fields.length > 0 ? this.#chunk(choice, this.#stateOf(choice), fields.join(',')) : ''
   }

@@ -3,6 +3,7 @@ import type { BlockStart, ChatEvent } from '../chat.ts'
 import { Choices, type ChoiceWriter } from '../choice.ts'
 import type { HubAids } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
+import { writeJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { sourceOf } from './decodeMessages.ts'
 import { inBandFaultOf } from './fault.ts'
@@ -224,7 +225,7 @@ export class ReplyReader {
     }
     const input = custom ? custom.input : fn?.arguments
     // Some servers send the arguments as an object instead of text.
-    const text = typeof input === 'string' ? input : asObject(input) ? JSON.stringify(input) : undefined
+    const text = typeof input === 'string' ? input : asObject(input) ? writeJson(input) : undefined
     if (text !== undefined) writer.addInput(key, text)
   }
 
