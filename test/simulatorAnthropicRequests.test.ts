@@ -99,6 +99,11 @@ describe('refused with 400', () => {
       'without `tool_result` blocks',
     ],
     ['a result without a call', turn(result), 'unexpected `tool_use_id`'],
+    [
+      'the id of an earlier call',
+      { tools: [tool], messages: [...loop(call), ...loop(call).slice(1)] },
+      '`tool_use` ids must be unique',
+    ],
     ['calls without tools', { messages: loop(call) }, 'must define tools'],
     [
       'an id with a dot',

@@ -110,6 +110,51 @@ describe.each(vendors)('%s', (vendor) => {
       expect(simulator.calls[0]).toMatchObject({ status: 200 })
     })
 
+    it('calls of two turns that share an id, as servers write that count anew in each', async () => {
+      const turn = (name: string, content: string) => [
+        { role: 'assistant', content: null, tool_calls: [call('call_0', name, '{}')] },
+        { role: 'tool', tool_call_id: 'call_0', content },
+      ]
+      const { message } = await say(`${vendor}/m`, {
+        messages: [user, ...turn('f', 'of f'), ...turn('g', 'of g')],
+        tools: [tool('f'), tool('g')],
+      })
+      expect(message.content).toMatch(/^The tools say — f: of f; g: of g\. /)
+      sent()
+    })
+
+    it.each(['', 'call_1'])(
+      'calls of one turn that share the id "%s" have their answers in their order',
+      async (id) => {
+        const messages = [
+          user,
+          { role: 'assistant', content: null, tool_calls: [call(id, 'f', '{}'), call(id, 'g', '{}')] },
+          { role: 'tool', tool_call_id: id, content: 'of f' },
+          { role: 'tool', tool_call_id: id, content: 'of g' },
+        ]
+        const { message } = await say(`${vendor}/m`, { messages, tools: [tool('f'), tool('g')] })
+        expect(message.content).toMatch(/^The tools say — f: of f; g: of g\. /)
+        sent()
+      },
+    )
+
+    it('a result may repeat the name of its function, also where nothing may be lost', async () => {
+      const said = (name: string) => ({
+        messages: [
+          user,
+          { role: 'assistant', content: null, tool_calls: [call('a', 'f', '{}')] },
+          { role: 'tool', tool_call_id: 'a', name, content: 'of f' },
+        ],
+        tools: [tool('f')],
+      })
+      const strict = { 'x-turnout-strict': 'true' }
+      const model = vendor === 'gemini' ? 'gemini/gemini-2.5-flash' : 'anthropic/m'
+      const { status } = await post(gateway.url + CHAT, ask(model, said('f')), strict)
+      expect(status).toBe(200)
+      const other = await post(gateway.url + CHAT, ask(model, said('g')), strict)
+      expect([other.status, JSON.parse(other.text).error.param]).toEqual([400, 'messages.name'])
+    })
+
     it('an answer to no call is refused by name', async () => {
       const { status, error } = await say(`${vendor}/m`, {
         messages: [user, { role: 'tool', tool_call_id: 'x', content: '1' }],

@@ -13,6 +13,7 @@ import {
   wrongType,
   wrongValue,
 } from '../field.ts'
+import { CallIds } from './callIds.ts'
 import { readDetails, weave } from './reasoningDetails.ts'
 
 const audioMime: Readonly<Record<string, string>> = {
@@ -28,14 +29,14 @@ const audioMime: Readonly<Record<string, string>> = {
 
 /** Wire to hub. Deprecated `function` messages get the id of the call that they answer. */
 export function decodeMessages(list: readonly unknown[]): Message[] {
-  const legacy: LegacyCalls = { made: 0, open: new Map() }
+  const history: History = { ids: new CallIds(), names: new Map(), made: 0, open: new Map() }
   return list.map((item, index) => {
     const path = `messages[${index}].`
     const message = needObject(item, `messages[${index}]`)
     const role = need(readString(message, 'role', path), `${path}role`)
-    const decoded = decodeByRole(role, message, path, legacy)
+    const decoded = decodeByRole(role, message, path, history)
     const name = readString(message, 'name', path)
-    if (name !== undefined && role !== 'function') decoded.name = name
+    if (name !== undefined && role !== 'function' && name !== answeredBy(decoded, history)) decoded.name = name
     const mark = cacheMark(message, path)
     const last = decoded.blocks.at(-1)
     if (mark && last && 'text' in last && last.type === 'text') last.cache ??= mark
@@ -45,10 +46,20 @@ export function decodeMessages(list: readonly unknown[]): Message[] {
   })
 }
 
-interface LegacyCalls {
+/** The calls of the messages before. */
+interface History {
+  ids: CallIds
+  /** The functions that were called, by the call's id. */
+  names: Map<string, string>
+  /** How many were of the deprecated kind. */
   made: number
-  /** Ids of the calls that have no answer yet, by the function's name. */
+  /** Ids of those that have no answer yet, by the function's name. */
   open: Map<string, string[]>
+}
+
+/** The function whose answer this is: clients repeat its name there (OpenAI's own examples did), which says nothing new. */
+function answeredBy({ blocks: [block] }: Message, { names }: History): string | undefined {
+  return block?.type === 'tool-result' ? names.get(block.id) : undefined
 }
 
 const known = new Set([
@@ -65,22 +76,22 @@ const known = new Set([
   'cache_control',
 ])
 
-function decodeByRole(role: string, message: Json, path: string, legacy: LegacyCalls): Message {
+function decodeByRole(role: string, message: Json, path: string, history: History): Message {
   switch (role) {
     case 'system':
     case 'developer':
     case 'user':
       return { role, ...decodeContent(message, path) }
     case 'assistant':
-      return decodeAssistant(message, path, legacy)
+      return decodeAssistant(message, path, history)
     case 'tool': {
       const id = need(readString(message, 'tool_call_id', path), `${path}tool_call_id`)
       const { blocks, ...rest } = decodeContent(message, path)
-      return { role: 'tool', blocks: [{ type: 'tool-result', id, blocks }], ...rest }
+      return { role: 'tool', blocks: [{ type: 'tool-result', id: history.ids.answer(id), blocks }], ...rest }
     }
     case 'function': {
       const name = need(readString(message, 'name', path), `${path}name`)
-      const id = legacy.open.get(name)?.shift() ?? `call_function_${++legacy.made}`
+      const id = history.open.get(name)?.shift() ?? `call_function_${++history.made}`
       return { role: 'tool', blocks: [{ type: 'tool-result', id, name, blocks: decodeContent(message, path).blocks }] }
     }
     default:
@@ -88,7 +99,7 @@ function decodeByRole(role: string, message: Json, path: string, legacy: LegacyC
   }
 }
 
-function decodeAssistant(message: Json, path: string, legacy: LegacyCalls): Message {
+function decodeAssistant(message: Json, path: string, history: History): Message {
   const details = readDetails(readList(message, 'reasoning_details', path) ?? [])
   const thought = readString(message, 'reasoning_content', path) ?? readString(message, 'reasoning', path)
   const blocks: Block[] = []
@@ -98,7 +109,9 @@ function decodeAssistant(message: Json, path: string, legacy: LegacyCalls): Mess
   const calls = (readList(message, 'tool_calls', path) ?? []).map((item, at) => {
     const call = decodeToolCall(needObject(item, `${path}tool_calls[${at}]`), `${path}tool_calls[${at}].`)
     const signed = details.callSignatures.get(call.id)
-    return signed && call.signature === undefined ? { ...call, ...signed } : call
+    const id = history.ids.call(call.id)
+    history.names.set(id, call.name)
+    return { ...call, ...(call.signature === undefined ? signed : undefined), id }
   })
   const refusal = readString(message, 'refusal', path)
   const refused: Block[] = refusal === undefined || refusal === '' ? [] : [{ type: 'refusal', text: refusal }]
@@ -112,10 +125,10 @@ function decodeAssistant(message: Json, path: string, legacy: LegacyCalls): Mess
   const old = readObject(message, 'function_call', path)
   if (old) {
     const name = need(readString(old, 'name', `${path}function_call.`), `${path}function_call.name`)
-    const id = `call_function_${++legacy.made}`
-    const open = legacy.open.get(name)
+    const id = `call_function_${++history.made}`
+    const open = history.open.get(name)
     if (open) open.push(id)
-    else legacy.open.set(name, [id])
+    else history.open.set(name, [id])
     blocks.push({ type: 'tool-call', id, name, input: readString(old, 'arguments', `${path}function_call.`) ?? '' })
   }
   return { role: 'assistant', blocks, ...(content.extra ? { extra: content.extra } : {}) }

@@ -27,6 +27,8 @@ class TurnReader {
   readonly #rules: TurnRules
   /** Calls of the turn before that wait for their results. */
   #open = new Map<string, { name: string; order: number }>()
+  /** The ids of all calls. */
+  readonly #ids = new Set<string>()
   #last: Side | undefined
   /** Where the assistant's last turn begins with something else than a thought. */
   #thoughtless: string | undefined
@@ -136,7 +138,8 @@ class TurnReader {
     const name = checkString(block.name, `${path}.name`)
     if (name === '' || name.length > 200) fail(`${path}.name`, 'String should have 1 to 200 characters')
     if (!isObject(block.input)) fail(`${path}.input`, 'Input should be a valid dictionary')
-    if (this.#open.has(id)) fail('messages', '`tool_use` ids must be unique')
+    if (this.#ids.has(id)) fail('messages', '`tool_use` ids must be unique')
+    this.#ids.add(id)
     this.#open.set(id, { name, order: this.#conversation.call(name, block.input) })
   }
 
