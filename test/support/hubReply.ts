@@ -169,8 +169,9 @@ function readDelta(delta: Json, view: ClientView): void {
   view.content += (delta.content as string | null) ?? ''
   view.reasoning += (delta.reasoning_content as string | undefined) ?? ''
   view.refusal += (delta.refusal as string | null) ?? ''
-  view.annotations.push(...((delta.annotations as unknown[] | undefined) ?? []))
-  view.details.push(...((delta.reasoning_details as unknown[] | undefined) ?? []))
+  // As OpenAI's SDK has it: fields that it does not know are replaced.
+  view.annotations = (delta.annotations as unknown[] | undefined) ?? view.annotations
+  view.details = (delta.reasoning_details as unknown[] | undefined) ?? view.details
   for (const call of (delta.tool_calls ?? []) as {
     index: number
     id?: string

@@ -14,7 +14,7 @@ import {
   wrongValue,
 } from '../field.ts'
 import { CallIds } from './callIds.ts'
-import { readDetails, weave } from './reasoningDetails.ts'
+import { readEchoed, weave } from './reasoningDetails.ts'
 
 const audioMime: Readonly<Record<string, string>> = {
   wav: 'audio/wav',
@@ -100,7 +100,7 @@ function decodeByRole(role: string, message: Json, path: string, history: Histor
 }
 
 function decodeAssistant(message: Json, path: string, history: History): Message {
-  const details = readDetails(readList(message, 'reasoning_details', path) ?? [])
+  const details = readEchoed(readList(message, 'reasoning_details', path) ?? [])
   const thought = readString(message, 'reasoning_content', path) ?? readString(message, 'reasoning', path)
   const blocks: Block[] = []
   if (thought !== undefined && thought !== '' && !details.hasText) blocks.push({ type: 'reasoning', text: thought })

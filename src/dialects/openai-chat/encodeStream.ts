@@ -5,6 +5,7 @@ import { errorOf } from '../errors.ts'
 import { writeJson } from '../exactJson.ts'
 import { detailsOf, encodeAnnotations, encodeImage, encodeLogprobs, extraContent, tierOf } from './encodeReply.ts'
 import { encodeErrorFrame } from './error.ts'
+import type { ReasoningDetail } from './reasoningDetails.ts'
 import { writeUsage } from './usage.ts'
 
 /** Hub to wire. The usage chunk comes last and only if the client asked for it; `[DONE]` only after an `end`. */
@@ -24,7 +25,9 @@ interface ChoiceState {
   open: Map<number, OpenBlock>
   spoken: boolean
   calls: number
-  details: number
+  /** As they were sent. */
+  details: ReasoningDetail[]
+  annotations: Annotation[]
   /** UTF-16 units of text so far. */
   offset: number
   logprobs: { content: TokenLogprob[]; refusal: TokenLogprob[] }
@@ -61,7 +64,8 @@ class ChunkWriter {
       case 'block-end':
         return this.#end(event.choice ?? 0, event.index, event.signature, event.origin)
       case 'annotations':
-        return this.#annotate(event.choice ?? 0, event.annotations)
+        this.#stateOf(event.choice ?? 0).annotations.push(...event.annotations)
+        return ''
       case 'logprobs':
         this.#stateOf(event.choice ?? 0).logprobs[event.part].push(...event.tokens)
         return ''
@@ -100,7 +104,8 @@ class ChunkWriter {
         open: new Map(),
         spoken: false,
         calls: 0,
-        details: 0,
+        details: [],
+        annotations: [],
         offset: 0,
         logprobs: { content: [], refusal: [] },
       }
@@ -192,23 +197,27 @@ class ChunkWriter {
     state.open.delete(index)
     const block = origin === undefined ? open.block : ({ ...open.block, origin } as BlockStart)
     const collected = { block, text: open.text, ...(signature === undefined ? {} : { signature }) }
-    const details = detailsOf(collected, state.details, {
+    const details = detailsOf(collected, state.details.length, {
       text: state.offset,
       calls: open.toolIndex >= 0 ? open.toolIndex : state.calls,
     })
     if (details.length === 0) return ''
-    state.details += details.length
+    state.details.push(...details)
     return this.#chunk(choice, state, `"reasoning_details":${writeJson(details)}`)
   }
 
-  #annotate(choice: number, annotations: readonly Annotation[]): string {
+  /**
+   * Lists, each in one piece: OpenAI's own SDK puts what a delta has of them in place of what it had (`Object.assign`), so that of several
+   * pieces it would keep, and send back, the last alone. Annotations come as late from OpenAI; of details, one that is alone has been sent.
+   */
+  #lists({ annotations, details }: ChoiceState): string {
     const cited = encodeAnnotations(annotations)
     const others = annotations.filter(({ url }) => url === undefined).map(({ raw }) => raw)
-    const fields = [
+    return [
+      ...(details.length > 1 ? [`"reasoning_details":${writeJson(details)}`] : []),
       ...(cited.length > 0 ? [`"annotations":${JSON.stringify(cited)}`] : []),
       ...(others.length > 0 ? [`"citations":${writeJson(others)}`] : []),
-    ]
-    return fields.length > 0 ? this.#chunk(choice, this.#stateOf(choice), fields.join(',')) : ''
+    ].join(',')
   }
 
   #finish(choice: number, reason: FinishReason, raw: string | undefined, stop: string | undefined): string {
@@ -216,7 +225,9 @@ class ChunkWriter {
     const told = this.#legacy && reason === 'tool_calls' ? 'function_call' : reason
     const native = raw === undefined ? '' : `,"native_finish_reason":${JSON.stringify(raw)}`
     const sequence = stop === undefined ? '' : `,"stop_reason":${JSON.stringify(stop)}`
-    return this.#chunk(choice, state, '', JSON.stringify(told), native + sequence)
+    const lists = this.#lists(state)
+    const listed = lists === '' ? '' : this.#chunk(choice, state, lists)
+    return listed + this.#chunk(choice, state, '', JSON.stringify(told), native + sequence)
   }
 
   #usageChunk(): string {
