@@ -299,6 +299,16 @@ const rows: [string, string, Json][] = [
       $defs: { P: person },
     }),
   ],
+  [
+    'response_format',
+    'json_schema with a map',
+    schema({ type: 'object', properties: { m: { type: 'object', additionalProperties: { type: 'number' } } } }),
+  ],
+  [
+    'response_format',
+    'json_schema that contains itself',
+    schema({ type: 'object', properties: { next: { anyOf: [{ $ref: '#' }, { type: 'null' }] } } }),
+  ],
   ['response_format', 'json_schema with tools', { ...schema(person), tools: [weather] }],
   [
     'response_format',

@@ -1,5 +1,6 @@
 // JSON Schemas as Anthropic's structured outputs take them: a subset, in which every object is closed.
 import { asObject } from '../field.ts'
+import { misfitOf } from './schemaFit.ts'
 
 /** Constraints that the API refuses in structured outputs (its page "Structured outputs", "JSON Schema limitations"). */
 const refused: ReadonlySet<string> = new Set([
@@ -64,6 +65,7 @@ export function outputSchemaOf(schema: unknown): { schema: unknown; removed: str
 
 /** Whether a strict tool's schema is taken as it is; tool schemas are never changed. */
 export function isStrictReady(schema: unknown): boolean {
+  if (misfitOf(schema) !== undefined) return false
   const { schema: clean, removed } = outputSchemaOf(schema)
   return removed.length === 0 && JSON.stringify(clean) === JSON.stringify(schema)
 }

@@ -6,6 +6,7 @@ import type { Losses } from '../loss.ts'
 import type { Family } from './families.ts'
 import { markOf } from './messages.ts'
 import { isStrictReady, outputSchemaOf } from './schema.ts'
+import { misfitOf } from './schemaFit.ts'
 import { jsonToolName, type WireMessage, type WireRequest, type WireTool } from './type.ts'
 
 export interface Format {
@@ -16,14 +17,18 @@ export interface Format {
   instruction?: string
 }
 
-/** `response_format`. A bare "JSON object" has no schema to enforce: the model is told, which is reported. */
+/**
+ * `response_format`. A bare "JSON object" has no schema to enforce: the model is told, which is reported. What the API's own format cannot
+ * hold is asked for as for models without it: by a tool, whose schema may say anything.
+ */
 export function encodeFormat({ format, toolChoice }: Chat, family: Family, losses: Losses): Format {
   if (!format || format.type === 'text') return { output: {} }
   if (format.type === 'json') {
     losses.add('response_format', 'approximated', 'asked for in the system prompt')
     return { output: {}, instruction: 'Answer with one valid JSON object and nothing else.' }
   }
-  if (family.structured) {
+  const misfit = family.structured ? misfitOf(format.schema) : undefined
+  if (family.structured && misfit === undefined) {
     const { schema, removed } = outputSchemaOf(format.schema)
     if (removed.length > 0) losses.add('response_format', 'approximated', `without ${removed.join(', ')}`)
     return { output: { format: { type: 'json_schema', schema } } }
@@ -32,6 +37,7 @@ export function encodeFormat({ format, toolChoice }: Chat, family: Family, losse
     losses.add('response_format', 'dropped', 'a tool call is forced')
     return { output: {} }
   }
+  if (misfit !== undefined) losses.add('response_format', 'approximated', `by a tool call: there are no ${misfit}`)
   const description = format.description ?? 'Gives the final answer. Call it once, with the whole answer as its input.'
   return { output: {}, tool: { name: jsonToolName, description, input_schema: inputSchemaOf(format.schema) } }
 }

@@ -1,6 +1,7 @@
 // JSON Schema to the OpenAPI subset that Gemini's function declarations take. The original is never touched: a later target needs it.
 import { Refusal } from '../errors.ts'
 import { asObject, type Json } from '../field.ts'
+import { resolvePointer } from '../jsonPointer.ts'
 import { joinSchema } from './schemaJoin.ts'
 
 /** A `Schema` of Gemini's API. Counts are strings, as its int64 fields are in JSON. */
@@ -142,7 +143,7 @@ class Cleaner {
     // One that was followed for this very schema has said all that it says.
     if (typeof ref === 'string' && !followed.has(ref)) {
       const isOver = trail.includes(ref) || trail.length + followed.size >= this.#bounds.references
-      const target = isOver ? undefined : resolve(this.#root, ref)
+      const target = isOver ? undefined : resolvePointer(this.#root, ref)
       if (isOver) into.type ??= 'object'
       if (target === undefined) this.removed.add('$ref')
       else {
@@ -238,30 +239,4 @@ function besideUnion({ properties, required }: Json): Json | undefined {
 function describe(result: GeminiSchema, words: string): void {
   result.description =
     typeof result.description === 'string' && result.description !== '' ? `${result.description} ${words}` : words
-}
-
-/** The value that a reference within the document points to (JSON Pointer, RFC 6901). */
-function resolve(root: unknown, ref: string): unknown {
-  if (ref === '#') return root
-  if (!ref.startsWith('#/')) return undefined
-  let at: unknown = root
-  for (const step of ref.slice(2).split('/')) {
-    const name = decoded(step)?.replaceAll('~1', '/').replaceAll('~0', '~')
-    if (name === undefined) return undefined
-    if (Array.isArray(at)) at = at[Number(name)]
-    else {
-      const object = asObject(at)
-      at = object && Object.hasOwn(object, name) ? object[name] : undefined
-    }
-  }
-  return at
-}
-
-/** Undefined for what no encoder has written. */
-function decoded(step: string): string | undefined {
-  try {
-    return decodeURIComponent(step)
-  } catch {
-    return undefined
-  }
 }
