@@ -70,12 +70,43 @@ it('two calls of one deprecated function are answered in their order', () => {
   expect(ids).toEqual([1, 2, 1, 2, 3].map((n) => `call_function_${n}`))
 })
 
+const png = 'iVBORw0KGgo='
+const jpeg = '/9j/4AAQSkY='
+const webp = 'UklGRiQAAABXRUJQVlA4'
+const wave = 'UklGRiQAAABXQVZFZm10'
+
 it.each([
-  ['DATA:image/PNG;BASE64,iVBORw0KGgo=', 'image/png'],
-  ['data:Image/Jpeg;charset=UTF-8;Base64,iVBORw0KGgo=', 'image/jpeg'],
-])('letter case says nothing in the head of a data URL: %s', (url, mime) => {
-  const body = request({ messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }] })
-  const [anthropic, gemini] = targets.map(({ encode }) => JSON.stringify(encode(body).wire))
-  expect(anthropic).toContain(`{"type":"base64","media_type":"${mime}","data":"iVBORw0KGgo="}`)
-  expect(gemini).toContain(`{"inlineData":{"mimeType":"${mime}","data":"iVBORw0KGgo="}}`)
+  ['DATA:image/PNG;BASE64,', png, 'image/png'],
+  ['data:Image/Jpeg;charset=UTF-8;Base64,', jpeg, 'image/jpeg'],
+])('letter case says nothing in the head of a data URL: %s', (head, data, mime) => {
+  expectMedia({ type: 'image_url', image_url: { url: head + data } }, mime, data)
 })
+
+it.each([
+  ['data:image/jpeg;base64,', png, 'image/png'],
+  ['data:image/png;base64,', jpeg, 'image/jpeg'],
+  ['data:image/jpeg;base64,', 'R0lGODlhAQABAIAA', 'image/gif'],
+  ['data:image/png;base64,', webp, 'image/webp'],
+  ['data:application/octet-stream;base64,', png, 'image/png'],
+  ['data:;base64,', jpeg, 'image/jpeg'],
+  // What nobody knows by its beginning is what it says that it is.
+  ['data:image/webp;base64,', wave, 'image/webp'],
+  ['data:image/gif;base64,', 'AAAA', 'image/gif'],
+])('a picture is of the type that its bytes have, whatever is written there: %s%s', (head, data, mime) => {
+  expectMedia({ type: 'image_url', image_url: { url: head + data } }, mime, data)
+})
+
+it('a file without a type is told by its bytes, and one with a type is what it says', () => {
+  const file = (file_data: string) => ({ type: 'file', file: { file_data } })
+  expectMedia(file('data:application/octet-stream;base64,JVBERi0xLjQK'), 'application/pdf', 'JVBERi0xLjQK')
+  const body = request({ messages: [{ role: 'user', content: [file(`data:text/plain;base64,${png}`)] }] })
+  expect(JSON.stringify(targets[1]!.encode(body).wire)).toContain('"mimeType":"text/plain"')
+})
+
+/** The part reaches both vendors as bytes of this type. */
+function expectMedia(part: Json, mime: string, data: string): void {
+  const body = request({ messages: [{ role: 'user', content: [part] }] })
+  const [anthropic, gemini] = targets.map(({ encode }) => JSON.stringify(encode(body).wire))
+  expect(anthropic).toContain(`{"type":"base64","media_type":"${mime}","data":"${data}"}`)
+  expect(gemini).toContain(`{"inlineData":{"mimeType":"${mime}","data":"${data}"}}`)
+}

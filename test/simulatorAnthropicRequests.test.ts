@@ -75,6 +75,11 @@ describe('refused with 400', () => {
       image({ type: 'base64', media_type: 'image/png', data: '%' }),
       'should be valid base64',
     ],
+    [
+      'an image of another type than it says',
+      image({ type: 'base64', media_type: 'image/jpeg', data: 'iVBORw0KGgoAAAANSUhEUg==' }),
+      'specified using the image/jpeg media type, but the image appears to be a image/png image',
+    ],
     ['a file address', image({ type: 'url', url: 'file:///etc/passwd' }), 'Only HTTP(S) URLs'],
     [
       'an unanswered call',

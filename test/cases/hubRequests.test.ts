@@ -110,6 +110,14 @@ describe.each(vendors)('%s', (vendor) => {
       expect(simulator.calls[0]).toMatchObject({ status: 200 })
     })
 
+    it('a picture whose data URL says another type, which OpenAI does not look at', async () => {
+      const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+      const picture = { type: 'image_url', image_url: { url: `data:image/jpeg;base64,${png}` } }
+      const { message } = await say(`${vendor}/m`, { messages: [{ role: 'user', content: [picture] }] })
+      expect(message.content).toMatch(/^I received 1 image\. /)
+      expect(JSON.stringify(sent())).toContain('"image/png"')
+    })
+
     it('calls of two turns that share an id, as servers write that count anew in each', async () => {
       const turn = (name: string, content: string) => [
         { role: 'assistant', content: null, tool_calls: [call('call_0', name, '{}')] },

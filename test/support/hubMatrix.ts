@@ -474,7 +474,7 @@ const rows: [string, string, Json][] = [
   [
     'image_url',
     'data URL of another type',
-    say({ type: 'image_url', image_url: { url: `data:image/bmp;base64,${png}` } }),
+    say({ type: 'image_url', image_url: { url: `data:image/bmp;base64,Qk0aAAAAAAAAAA==` } }),
   ],
   ['file', 'PDF', say({ type: 'file', file: { filename: 'a.pdf', file_data: `data:application/pdf;base64,${pdf}` } })],
   ['file', 'PDF without a name', say({ type: 'file', file: { file_data: `data:application/pdf;base64,${pdf}` } })],

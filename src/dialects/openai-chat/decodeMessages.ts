@@ -13,6 +13,7 @@ import {
   wrongType,
   wrongValue,
 } from '../field.ts'
+import { mediaTypeOf } from '../mediaType.ts'
 import { CallIds } from './callIds.ts'
 import { readEchoed, weave } from './reasoningDetails.ts'
 
@@ -256,7 +257,8 @@ export function sourceOf(url: string, path: string): MediaSource {
   const head = comma === -1 ? '' : url.slice(5, comma)
   if (comma === -1 || !/;base64$/i.test(head)) throw wrongValue(path, 'a data URL in base64')
   const mime = head.slice(0, -7).split(';')[0]!.toLowerCase()
-  return { base64: url.slice(comma + 1), mime: mime || 'application/octet-stream' }
+  const base64 = url.slice(comma + 1)
+  return { base64, mime: mediaTypeOf(base64, mime) }
 }
 
 /** `cache_control` as Anthropic spells it (other gateways take it too), or OpenAI's own `prompt_cache_breakpoint`. */

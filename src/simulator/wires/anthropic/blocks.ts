@@ -22,6 +22,13 @@ export const knownBlocks: readonly string[] = [
 ]
 
 const IMAGE_TYPES = ['image/jpeg', 'image/png', 'image/gif', 'image/webp']
+/** How they begin in base64. */
+const IMAGE_STARTS = [
+  ['image/png', 'iVBORw0KGgo'],
+  ['image/jpeg', '/9j/'],
+  ['image/gif', 'R0lGOD'],
+  ['image/webp', 'UklGR'],
+] as const
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
 
 /** Returns the base64 or the address. Throws `WireRefusal`. */
@@ -53,5 +60,10 @@ function checkSource(source: unknown, path: string, types: { base64: string[]; t
   // Text is told apart from bytes by nobody who compares: other vendors get it in base64.
   if (type === 'text') return Buffer.from(data).toString('base64')
   if (!BASE64.test(data)) fail(`${inner}.data`, 'Input should be valid base64')
+  const [seen] = IMAGE_STARTS.find(([, start]) => data.startsWith(start)) ?? []
+  if (seen !== undefined && types.base64.includes(seen) && seen !== fields.media_type) {
+    const told = `The image was specified using the ${fields.media_type} media type, but the image appears to be a ${seen} image`
+    fail(`${path}.base64`, told)
+  }
   return data
 }
