@@ -1,6 +1,9 @@
 // C18 through the whole gateway: whatever an OpenAI request can say, every family of models takes it (the simulator is as strict as its
 // vendor), or it is told in header, ledger and metric what it was not told, or we refuse with the place; in strict mode losses are refused.
+import OpenAI from 'openai'
+import { zodResponseFormat } from 'openai/helpers/zod'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import type { Loss } from '../src/dialects/chat.ts'
 import { lossLabel } from '../src/dialects/loss.ts'
 import { type Simulator, startSimulator } from '../src/simulator/index.ts'
@@ -122,6 +125,21 @@ describe('strict', () => {
     expect(refused.headers['x-should-retry']).toBe('false')
     expect(simulator.calls).toHaveLength(0)
     expect((await chat(gateway.url, ask('hard', { max_tokens: 50 }))).status).toBe(200)
+  })
+
+  it('takes back the message that OpenAI’s SDK has parsed, and the next one', async () => {
+    simulator.reset()
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'any', maxRetries: 0 })
+    const answer = z.object({ city: z.string() })
+    const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'Which city?' }]
+    const response_format = zodResponseFormat(answer, 'answer')
+    for (let turn = 0; turn < 2; turn++) {
+      const { choices } = await client.chat.completions.parse({ model: 'hard', messages, response_format })
+      const { message } = choices[0]!
+      expect(message.parsed).toEqual({ city: expect.any(String) })
+      messages.push(message, { role: 'user', content: 'And another?' })
+    }
+    expect(simulator.calls.map(({ status }) => status)).toEqual([200, 200])
   })
 
   it('a later target that can take it all is asked in its place', async () => {

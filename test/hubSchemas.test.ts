@@ -107,6 +107,16 @@ describe('what is left out', () => {
     })
   })
 
+  it('an empty text is no value of an enum: the model is told of it in words', () => {
+    const unit = { type: 'string', enum: ['', 'km'], description: 'The unit.' }
+    const { schema, removed } = clean({ type: 'object', properties: { unit, none: { const: '' } } })
+    expect(schema.properties).toEqual({
+      unit: { type: 'STRING', description: 'The unit. One of: "", "km".' },
+      none: { type: 'STRING', description: 'One of: "".' },
+    })
+    expect(removed).toEqual([])
+  })
+
   it('a property may have any name', () => {
     const schema = JSON.parse('{"type": "object", "properties": {"__proto__": {"type": "string"}}}')
     expect(JSON.stringify(clean(schema).schema.properties)).toBe('{"__proto__":{"type":"STRING"}}')

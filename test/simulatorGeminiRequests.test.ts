@@ -87,6 +87,11 @@ describe('refused with 400', () => {
       declare({ parameters: { type: 'OBJECT', properties: { a: { type: 'ARRAY' } } } }),
       'items: missing field',
     ],
+    [
+      'an enum with an empty text',
+      declare({ parameters: { type: 'OBJECT', properties: { a: { type: 'STRING', enum: ['x', ''] } } } }),
+      'enum[1]: cannot be empty',
+    ],
     ['a name with a space', declare({ name: 'a b' }), 'Invalid function name'],
     ['a tool in OpenAI’s form', { tools: [{ type: 'function' }] }, 'Unknown name "type"'],
     [

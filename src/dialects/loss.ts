@@ -32,6 +32,8 @@ const defaults: Readonly<Record<string, unknown>> = {
 }
 
 function asksNothing(name: string, value: unknown): boolean {
+  // OpenAI's SDK puts the content there once more, as a value, and sends its message back as it is.
+  if (name === 'messages.parsed') return true
   if (name in defaults && defaults[name] === value) return true
   if (name === 'logit_bias') return typeof value === 'object' && value !== null && Object.keys(value).length === 0
   return name === 'messages.annotations' && Array.isArray(value) && value.length === 0

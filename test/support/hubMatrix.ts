@@ -198,6 +198,11 @@ const rows: [string, string, Json][] = [
   ],
   [
     'tools',
+    'schema with an enum that has an empty text',
+    tool({ type: 'object', properties: { a: { type: 'string', enum: ['', 'x'] } } }),
+  ],
+  [
+    'tools',
     'schema with anyOf null',
     tool({ type: 'object', properties: { a: { anyOf: [{ type: 'string' }, { type: 'null' }] } } }),
   ],

@@ -171,15 +171,15 @@ class Cleaner {
     else if (from.items !== undefined || from.prefixItems !== undefined) result.type = 'ARRAY'
   }
 
-  /** Enums are strings here; of other values the model is told in words. */
+  /** Enums are strings here that say something ("enum[0]: cannot be empty"); of other values the model is told in words. */
   #setEnum(from: Json, result: GeminiSchema): void {
     const listed = from.const !== undefined ? [from.const] : Array.isArray(from.enum) ? from.enum : undefined
     if (!listed || result.anyOf) return
     const values = listed.filter((value) => value !== null)
     if (values.length < listed.length) result.nullable = true
     if (values.length === 0) return
-    if (values.every((value) => typeof value === 'string')) {
-      result.type ??= 'STRING'
+    if (values.every((value) => typeof value === 'string')) result.type ??= 'STRING'
+    if (values.every((value) => typeof value === 'string' && value !== '')) {
       result.enum = values
       return
     }

@@ -39,7 +39,8 @@ export function readSchema(value: unknown, path: string, depth = 0): Wire {
   }
   const { required } = from
   const names = optional.strings(from, 'required', path)
-  optional.strings(from, 'enum', path)
+  const empty = optional.strings(from, 'enum', path)?.indexOf('') ?? -1
+  if (empty !== -1) fail(`* GenerateContentRequest.${path}.enum[${empty}]: cannot be empty`)
   if (from.properties !== undefined) {
     if (!isObject(from.properties)) fail(`Invalid value at '${path}.properties' (TYPE_MESSAGE)`)
     schema.properties = Object.fromEntries(
