@@ -137,6 +137,11 @@ const rows: [string, string, Json][] = [
     { web_search_options: { user_location: { type: 'approximate', approximate: { city: 'Utrecht', country: 'NL' } } } },
   ],
   ['web_search_options', 'beside functions', { web_search_options: {}, tools: [weather] }],
+  [
+    'web_search_options',
+    'beside a function of that name',
+    { web_search_options: {}, tools: [{ type: 'function', function: { name: 'web_search' } }] },
+  ],
   ['min_p', 'an extension of other servers', { min_p: 0.1 }],
   // How much to think.
   ...['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'].map((effort): [string, string, Json] => [

@@ -56,7 +56,13 @@ export function encodeTools(
   const only = choice && 'only' in choice ? choice.only : undefined
   const allowed = (chat.tools ?? []).filter(({ name }) => !only || only.includes(name))
   const tools = allowed.map((tool) => encodeTool(tool, chat.tools!.indexOf(tool), family, losses))
-  if (chat.webSearch) tools.push(encodeWebSearch(chat.webSearch))
+  if (chat.webSearch) {
+    const search = encodeWebSearch(chat.webSearch)
+    // The API has one name for it, and wants each name once: the client's own function is what its code can answer for.
+    if (tools.some(({ name }) => name === search.name))
+      losses.add('web_search_options', 'dropped', `a tool of the request is called ${search.name}`)
+    else tools.push(search)
+  }
   if (answer) {
     const plain = tools.length === 0 || choice?.mode === 'none'
     // Two answers, one behind the other, would be no JSON.
