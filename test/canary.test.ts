@@ -159,7 +159,7 @@ describe('a percentage of a route', () => {
     for (let n = 0; n < 20; n++) expect(armOf(await gateway.chat('chat', unit(`r${n}`)))).toBe(before[n])
     const { rollouts } = gateway.running.turnout
     const live = rollouts!.find('canary:chat')!
-    expect(rollouts!.findBreak(live)).toBeUndefined()
+    expect(rollouts!.chains.findBreak(live.id)).toBeUndefined()
     const events = rollouts!.events(live)
     expect(events[0]).toMatchObject({ seq: 1, verb: 'create', to: 'draft', actor: 'operator' })
     expect(events.at(-1)).toMatchObject({
@@ -182,7 +182,7 @@ describe('a percentage of a route', () => {
     store.close()
     await gateway.restart(true)
     const { rollouts } = gateway.running.turnout
-    expect(rollouts!.findBreak(rollouts!.find('canary:chat')!)).toBe('event 2 was changed')
+    expect(rollouts!.chains.findBreak(rollouts!.find('canary:chat')!.id)).toBe('event 2 was changed')
   })
 })
 

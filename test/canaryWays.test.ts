@@ -1,6 +1,8 @@
 // A percentage and the verbs of rollouts: what begins again where it was, what ends, and what a refused wish leaves as it is.
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { type ControlGateway, document, type Reply, startControl } from './support/control.ts'
+import { loadDriver } from '../src/store/driver.ts'
+import { type ControlGateway, document, keys, type Reply, startControl } from './support/control.ts'
+import { runTurnout } from './support/turnoutProcess.ts'
 
 let gateway: ControlGateway
 beforeEach(async () => {
@@ -45,6 +47,33 @@ it('`start` and `retry` of a percentage begin with the share that it had', async
   ])
   expect(stands('single')).toEqual(['draft', 0])
 })
+
+it('another canary has the name from then on, and the account of the first one stays', async () => {
+  await set({ target: fast, percent: 5 })
+  await set({ target: 'other/sim-text', percent: 7 })
+  const events = async (query = '') => (await gateway.ask('GET', `/rollouts/canary:chat/events${query}`)).body
+  const said = ({ data }: { data: { verb: string; rollout_id: number }[] }) => data.map(({ verb: one }) => one)
+  expect(said(await events())).toEqual(['create', 'start'])
+  const all = await events('?earlier=true')
+  expect([said(all), all.chain]).toEqual([['create', 'start', 'stop', 'create', 'start'], 'unbroken'])
+  const ids: number[] = all.data.map((one: { rollout_id: number }) => one.rollout_id)
+  expect(new Set(ids).size).toBe(2)
+  expect((await gateway.ask('GET', '/rollouts/canary:chat/events?earlier=1')).status).toBe(400)
+  const env = { TURNOUT_URL: gateway.url, TURNOUT_MASTER_KEY: keys.viewer }
+  const cli = (...args: string[]) => runTurnout(['rollout', ...args], { cwd: gateway.folder, env })
+  expect((await cli('events', 'canary:chat', '--earlier')).out.trim().split('\n')).toHaveLength(6)
+  expect((await cli('verify-audit', 'canary:chat')).out).toBe('canary:chat: 5 events, the chain is unbroken\n')
+  const store = new (loadDriver())(`${gateway.folder}/data/turnout.db`)
+  store.exec('DROP TRIGGER rollout_event_unchanged')
+  store.prepare("UPDATE rollout_event SET reason = 'nothing' WHERE seq = 2 AND rollout = ?").run(ids[0])
+  store.close()
+  expect((await events()).chain).toBe('unbroken')
+  const broken = await cli('verify-audit', 'canary:chat')
+  expect([broken.code, broken.out]).toEqual([
+    1,
+    `canary:chat: 5 events, the chain is broken: event 2 was changed (rollout ${ids[0]})\n`,
+  ])
+}, 300_000)
 
 it('whoever is on call may abort what was stopped, too; what was completed is undone', async () => {
   await set({ target: fast, percent: 5 })

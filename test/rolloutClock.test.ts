@@ -66,7 +66,7 @@ it('makes no negative times in a report', async () => {
       revision: 4,
       created_at: new Date(now).toISOString(),
       created_by: 'file',
-      chain: rollouts.findBreak(live) ?? 'unbroken',
+      chain: rollouts.chains.findBreak(live.id) ?? 'unbroken',
     },
     over,
   )

@@ -12,6 +12,7 @@ import { renderExplanation, renderOutcome, renderRollout, type ShownRollout } fr
 
 interface Flags extends ServerFlags, CommandFlags {
   reason: string
+  earlier?: boolean
   force?: boolean
   full?: boolean
   toRevision?: number
@@ -21,6 +22,7 @@ interface Flags extends ServerFlags, CommandFlags {
 }
 
 const pathOf = (name: string, rest = ''): string => `/rollouts/${encodeURIComponent(name)}${rest}`
+const allEvents = '/events?earlier=true'
 const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 const show = (server: Server, name: string) => askServer<ShownRollout>(server, 'GET', pathOf(name))
 
@@ -85,9 +87,14 @@ export function addRolloutCommand(program: Command): void {
   })
 
   addServerOptions(
-    rollout.command('events').description('list every change of a rollout').argument('<name>', 'the rollout'),
+    rollout
+      .command('events')
+      .description('list every change of a rollout')
+      .argument('<name>', 'the rollout')
+      .option('--earlier', 'also of all that had the name before'),
   ).action(async (name: string, flags: Flags) => {
-    const answer = await askServer<{ data: ShownEvent[] }>(findServer(flags), 'GET', pathOf(name, '/events'))
+    const path = pathOf(name, flags.earlier ? allEvents : '/events')
+    const answer = await askServer<{ data: ShownEvent[] }>(findServer(flags), 'GET', path)
     const rows = answer.data.map(({ seq, at, actor, verb, to, percent, reason }) => [
       seq,
       at,
@@ -142,13 +149,13 @@ export function addRolloutCommand(program: Command): void {
   addServerOptions(
     rollout
       .command('verify-audit')
-      .description('recompute the chain of hashes over the events of a rollout')
+      .description('recompute the chain of hashes over the events of a rollout, and of all that had its name before')
       .argument('<name>', 'the rollout'),
   ).action(async (name: string, flags: Flags) => {
     const answer = await askServer<{ data: unknown[]; chain: string }>(
       findServer(flags),
       'GET',
-      pathOf(name, '/events'),
+      pathOf(name, allEvents),
     )
     const isWhole = answer.chain === 'unbroken'
     const text = `${name}: ${answer.data.length} events, the chain is ${isWhole ? 'unbroken' : `broken: ${answer.chain}`}\n`

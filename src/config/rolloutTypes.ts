@@ -158,6 +158,8 @@ export interface RolloutKeeper {
   answerCommand(key: CommandKey, rollout: number | undefined, reply: unknown): Promise<void>
   /** Oldest first. */
   events(id: number): ChainedEvent[]
+  /** All that ever had a name, oldest first. */
+  idsOf(name: string): number[]
   /** How the latest try of these arms ended, where a guard or a hard rule ended it. */
   abortOf(specHash: string): { name: string; at: number; reason: string } | undefined
   /** Of one attempt, in the order of their ids. @param since Unix milliseconds: earlier rows are not looked at */

@@ -47,6 +47,7 @@ export function openRollouts(store: Store): RolloutKeeper {
     findCommand: (id) => findCommand(db, id),
     answerCommand: (key, rollout, reply) => writeSteadily(store, () => answerCommand(db, key, rollout, reply)),
     events: (id) => eventsOf(db, id),
+    idsOf: (name) => db.prepare('SELECT id FROM rollout WHERE name = ? ORDER BY id').pluck().all(name) as number[],
     abortOf: (specHash) => findAbort(db, specHash),
     records: (id, attempt, since) => readRecords(db, id, attempt, since),
     rows: (id, attempt, since) => readFolded(db, id, attempt, since),

@@ -25,7 +25,7 @@ export const showReport = defineRoute({
       ...shown,
       created_at: new Date(live.createdAt).toISOString(),
       created_by: live.createdBy,
-      chain: rollouts.findBreak(live) ?? 'unbroken',
+      chain: rollouts.chains.findBreak(live.id) ?? 'unbroken',
     }
     const history = historyOf(live, rollouts.events(live), Date.now())
     if (format !== 'markdown') return { json: { object: 'rollout_report', ...heading, ...history } }

@@ -90,15 +90,19 @@ export const listEvents = defineRoute({
   path: '/rollouts/:name/events',
   role: 'viewer',
   summary:
-    'Every change with who, why and the evidence of that moment, oldest first; and whether the chain of hashes holds.',
-  async answer({ params, deps }) {
-    const rollouts = rolloutsOf(deps)
+    'Every change with who, why and the evidence of that moment, oldest first; and whether the chain of hashes holds. `earlier=true`: of all that ever had the name.',
+  query: z.strictObject({ earlier: z.literal('true', { error: 'expected true' }).optional() }),
+  async answer({ params, query: { earlier }, deps }) {
+    const { chains } = rolloutsOf(deps)
     const live = findRollout(params.name!, deps)
+    const ids = earlier === undefined ? [live.id] : chains.idsOf(live.name)
+    const broken = ids.find((id) => chains.findBreak(id) !== undefined)
+    const where = ids.length > 1 ? ` (rollout ${broken})` : ''
     return {
       json: {
         object: 'list',
-        data: rollouts.events(live).map(presentEvent),
-        chain: rollouts.findBreak(live) ?? 'unbroken',
+        data: ids.flatMap((id) => chains.events(id).map((event) => ({ rollout_id: id, ...presentEvent(event) }))),
+        chain: broken === undefined ? 'unbroken' : `${chains.findBreak(broken)}${where}`,
       },
     }
   },

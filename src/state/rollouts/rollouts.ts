@@ -123,9 +123,9 @@ export class Rollouts {
     return this.#keeper.events(live.id)
   }
 
-  /** Where its chain of events does not hold; undefined when it does. */
-  findBreak(live: Live): string | undefined {
-    return this.#keeper.findBreak(live.id)
+  /** Where chains of events do not hold, and what else had a name: its events stay. */
+  get chains(): Pick<RolloutKeeper, 'events' | 'findBreak' | 'idsOf'> {
+    return this.#keeper
   }
 
   /** Aborted when the gateway begins to drain: who watches has to let go. */
