@@ -1,5 +1,5 @@
 // Notices that the database's files are taken away or replaced under the open ledger, and saves what is in it beside where they were.
-import { mkdirSync, renameSync } from 'node:fs'
+import { type BigIntStats, mkdirSync, renameSync, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { removeCopy, syncFile } from './backup.ts'
@@ -17,7 +17,8 @@ export interface Rescue {
 
 /** @param now Unix milliseconds */
 export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (error: LedgerError) => void): Rescue {
-  const opened = identify(file)
+  // At once: those that the store has just opened.
+  const was = filesOf(file).map((part) => nameOf(statSync(part, { bigint: true, throwIfNoEntry: false })))
   const changesOf = db.prepare('SELECT total_changes()').pluck()
   let trouble: LedgerError | undefined
   let aside: string | undefined
@@ -25,7 +26,7 @@ export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (e
   let looking: Promise<void> = Promise.resolve()
 
   async function look(): Promise<void> {
-    const [was, is] = await Promise.all([opened, identify(file)])
+    const is = await identify(file)
     // What was not there at first is nothing to be missed, and where nobody can look nobody can tell.
     const isGone = was.some((one, place) => one !== '' && is[place] !== unknown && one !== is[place])
     if (!isGone) {
@@ -82,13 +83,17 @@ async function save(db: Sqlite, target: string): Promise<void> {
   }
 }
 
-/** Which files the database and its log are; empty for what is not there. */
+const filesOf = (file: string): string[] => [file, `${file}-wal`]
+
+/** Which file it is; empty for one that is not there. */
+const nameOf = (stat: BigIntStats | undefined): string => (stat ? `${stat.dev}:${stat.ino}` : '')
+
+/** Which files the database and its log are now. */
 const identify = (file: string): Promise<string[]> =>
   Promise.all(
-    [file, `${file}-wal`].map((part) =>
-      stat(part, { bigint: true }).then(
-        ({ dev, ino }) => `${dev}:${ino}`,
-        ({ code }: NodeJS.ErrnoException) => (code === 'ENOENT' ? '' : unknown),
+    filesOf(file).map((part) =>
+      stat(part, { bigint: true }).then(nameOf, ({ code }: NodeJS.ErrnoException) =>
+        code === 'ENOENT' ? nameOf(undefined) : unknown,
       ),
     ),
   )
