@@ -17,6 +17,15 @@ const anthropic = (status: number, type: string, message: string, headers: Heade
 const google = (code: number, status: string, message: string, details: unknown[] = [], headers: Headers = {}) =>
   geminiFault(code, headers, Buffer.from(JSON.stringify({ error: { code, status, message, details } })), now)
 
+/** For what OpenAI has a word of its own. */
+const openaiCode: Partial<Record<FaultKind, string>> = {
+  context_window: 'context_length_exceeded',
+  content_policy: 'content_policy_violation',
+  rate_limited: 'rate_limit_exceeded',
+  quota_exhausted: 'insufficient_quota',
+  model_not_found: 'model_not_found',
+}
+
 describe('anthropic errors', () => {
   const rows: [number, string, string, FaultKind][] = [
     [400, 'invalid_request_error', 'max_tokens: Field required', 'bad_request'],
@@ -47,7 +56,7 @@ describe('anthropic errors', () => {
         kind,
         status,
         message,
-        code: type,
+        code: openaiCode[kind] ?? type,
         details: { request_id: 'req_1' },
       })
     })
@@ -127,7 +136,12 @@ describe('gemini errors', () => {
   ]
   for (const [code, status, message, details, kind] of rows) {
     it(`${code} ${status}: ${message.slice(0, 40)} ${kind}`, () => {
-      expect(google(code, status, message, details)).toMatchObject({ kind, status: code, message, code: status })
+      expect(google(code, status, message, details)).toMatchObject({
+        kind,
+        status: code,
+        message,
+        code: openaiCode[kind] ?? status,
+      })
     })
   }
 

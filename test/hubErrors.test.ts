@@ -17,8 +17,10 @@ interface Row {
   /** Our name of the failure, in `x-turnout-error` and the ledger. */
   kind: string
   type: string
-  /** The vendor's own word. */
+  /** OpenAI's word where it has one, else the vendor's. */
   code: string
+  /** The vendor's, where it is another. */
+  word?: string
   says: string | RegExp
   retryAfter?: string | RegExp
 }
@@ -64,7 +66,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 400,
       kind: 'quota_exhausted',
       type: 'insufficient_quota',
-      code: 'invalid_request_error',
+      code: 'insufficient_quota',
+      word: 'invalid_request_error',
       says: /credit balance is too low/,
     },
     {
@@ -82,7 +85,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 400,
       kind: 'context_window',
       type: 'invalid_request_error',
-      code: 'invalid_request_error',
+      code: 'context_length_exceeded',
+      word: 'invalid_request_error',
       says: 'prompt is too long: 210000 tokens > 200000 maximum',
     },
     {
@@ -91,7 +95,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 400,
       kind: 'content_policy',
       type: 'invalid_request_error',
-      code: 'invalid_request_error',
+      code: 'content_policy_violation',
+      word: 'invalid_request_error',
       says: /content filtering policy/,
     },
     {
@@ -109,7 +114,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 429,
       kind: 'rate_limited',
       type: 'rate_limit_error',
-      code: 'rate_limit_error',
+      code: 'rate_limit_exceeded',
+      word: 'rate_limit_error',
       says: /rate limit/,
       retryAfter: '17',
     },
@@ -125,7 +131,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 429,
       kind: 'rate_limited',
       type: 'rate_limit_error',
-      code: 'rate_limit_error',
+      code: 'rate_limit_exceeded',
+      word: 'rate_limit_error',
       says: /rate limit/,
       retryAfter: /^3[56]\d\d$/,
     },
@@ -193,7 +200,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 400,
       kind: 'context_window',
       type: 'invalid_request_error',
-      code: 'INVALID_ARGUMENT',
+      code: 'context_length_exceeded',
+      word: 'INVALID_ARGUMENT',
       says: /exceeds the maximum number of tokens/,
     },
     {
@@ -207,7 +215,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 429,
       kind: 'rate_limited',
       type: 'rate_limit_error',
-      code: 'RESOURCE_EXHAUSTED',
+      code: 'rate_limit_exceeded',
+      word: 'RESOURCE_EXHAUSTED',
       says: 'You exceeded your current quota.',
       retryAfter: '35',
     },
@@ -220,7 +229,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 429,
       kind: 'rate_limited',
       type: 'rate_limit_error',
-      code: 'RESOURCE_EXHAUSTED',
+      code: 'rate_limit_exceeded',
+      word: 'RESOURCE_EXHAUSTED',
       says: 'Slow down.',
       retryAfter: '60',
     },
@@ -230,7 +240,8 @@ const rows: Record<'anthropic' | 'gemini', Row[]> = {
       status: 429,
       kind: 'quota_exhausted',
       type: 'insufficient_quota',
-      code: 'RESOURCE_EXHAUSTED',
+      code: 'insufficient_quota',
+      word: 'RESOURCE_EXHAUSTED',
       says: /check your plan and billing/,
     },
     {
@@ -338,6 +349,7 @@ describe.each(vendors)('%s', (vendor) => {
           attempts: [{ target: `${vendor}/${cell.name}`, provider: vendor, fault: cell.kind, status: cell.status }],
         },
       })
+      expect((error.metadata as { details?: { code?: string } }).details?.code).toBe(cell.word)
       if (typeof cell.says === 'string') expect(error.message).toBe(cell.says)
       else expect(error.message).toMatch(cell.says)
       const wait = reply.headers['retry-after']
@@ -363,7 +375,7 @@ describe.each(vendors)('%s', (vendor) => {
         model: 'first-limit',
         status: 429,
         kind: 'rate_limited',
-        code: vendor === 'anthropic' ? 'rate_limit_error' : 'RESOURCE_EXHAUSTED',
+        code: 'rate_limit_exceeded',
       },
     ])('$model: before the first token it is a status of its own', async ({ model, status: expected, kind, code }) => {
       for (const stream of [false, true]) {

@@ -72,6 +72,26 @@ const statusFaults: Readonly<Record<number, FaultKind>> = {
   529: 'overloaded',
 }
 
+/** What OpenAI's API calls these in `error.code`. Applications branch on it: they shorten the conversation, or wait. */
+const openaiCodes: Readonly<Partial<Record<FaultKind, string>>> = {
+  context_window: 'context_length_exceeded',
+  content_policy: 'content_policy_violation',
+  rate_limited: 'rate_limit_exceeded',
+  quota_exhausted: 'insufficient_quota',
+  model_not_found: 'model_not_found',
+}
+
+/** The code of a fault that another vendor than OpenAI names by a word of its own, which then stands in the details. */
+export function codeOf(
+  kind: FaultKind,
+  word: string | undefined,
+  details: Readonly<Record<string, unknown>> = {},
+): { code: string | undefined; details?: Readonly<Record<string, unknown>> } {
+  const code = openaiCodes[kind] ?? word
+  const told = code === word || word === undefined ? details : { ...details, code: word }
+  return Object.keys(told).length > 0 ? { code, details: told } : { code }
+}
+
 /** What a status of 300 and above means by itself, where the vendor's words say nothing more. */
 export function faultOfStatus(status: number): FaultKind {
   if (status < 400) return 'redirect'

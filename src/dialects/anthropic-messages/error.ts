@@ -1,5 +1,5 @@
 // Classifies what Anthropic answers instead of a message: error statuses, and errors inside a 200 stream.
-import { type FaultKind, faultOfStatus, faultRules, UpstreamFault } from '../errors.ts'
+import { codeOf, type FaultKind, faultOfStatus, faultRules, UpstreamFault } from '../errors.ts'
 import { asObject } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
@@ -15,8 +15,7 @@ export function decodeFault(status: number, headers: Headers, body: Buffer, now 
     retryAfterMs: retryAfterOf(headers, now) ?? (kind === 'rate_limited' ? untilReset(headers, now) : undefined),
     body,
     headers,
-    code: type,
-    ...(Object.keys(details).length > 0 ? { details } : {}),
+    ...codeOf(kind, type, details),
   })
 }
 
@@ -26,8 +25,7 @@ export function decodeInBand(wire: unknown): UpstreamFault {
   const kind = type === undefined ? 'in_band' : kindOf(type, message, undefined)
   return new UpstreamFault(kind, message ?? 'The upstream reported an error inside its reply.', {
     body: Buffer.from(JSON.stringify(wire)),
-    code: type,
-    ...(requestId === undefined ? {} : { details: { request_id: requestId } }),
+    ...codeOf(kind, type, requestId === undefined ? {} : { request_id: requestId }),
   })
 }
 

@@ -1,5 +1,5 @@
 // Classifies what Google answers instead of a reply: error statuses, and errors inside a 200 stream.
-import { type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
+import { codeOf, type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
 import { asObject, type Json } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
@@ -8,14 +8,14 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>
 /** The fault of a reply with a status other than 2xx. `now` is in milliseconds since the epoch. */
 export function decodeFault(status: number, headers: Headers, body: Buffer, now = Date.now()): UpstreamFault {
   const error = readError(parse(body.toString('utf8')))
-  return new UpstreamFault(kindOf(error, status), error.message ?? `The upstream answered with status ${status}.`, {
+  const kind = kindOf(error, status)
+  return new UpstreamFault(kind, error.message ?? `The upstream answered with status ${status}.`, {
     status,
     // The later of two waits: the header's and the one in the body.
     retryAfterMs: later(retryAfterOf(headers, now), error.retryAfterMs),
     body,
     headers,
-    code: error.status,
-    ...(error.details ? { details: error.details } : {}),
+    ...codeOf(kind, error.status, error.details),
   })
 }
 
@@ -26,8 +26,7 @@ export function decodeInBand(wire: unknown): UpstreamFault {
   return new UpstreamFault(kind, error.message ?? 'The upstream reported an error inside its reply.', {
     retryAfterMs: error.retryAfterMs,
     body: Buffer.from(JSON.stringify(wire)),
-    code: error.status,
-    ...(error.details ? { details: error.details } : {}),
+    ...codeOf(kind, error.status, error.details),
   })
 }
 
