@@ -284,6 +284,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       pools,
       snapshot: () => snapshot,
       draining: () => draining,
+      isStuck: () => ledger?.onLedgerFailure === 'refuse' && ledger.trouble !== undefined,
       inFlight: () => metrics.inFlight,
     }),
   })

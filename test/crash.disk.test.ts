@@ -60,6 +60,8 @@ describe.concurrent('C53 a full disk', () => {
     }
     // No call without its intent.
     expect(place.simulator.calls).toHaveLength(vendorSaw)
+    // A balancer learns it, too.
+    expect(await place.ready()).toMatchObject({ status: 503, text: expect.stringContaining('"ledger_unavailable"') })
     // The stream ends after that. Where not even the journal has room for its row, it says why it is not complete.
     const ended = await stream
     expect(ended.status).toBe(200)
@@ -73,6 +75,8 @@ describe.concurrent('C53 a full disk', () => {
       .toMatch(/the ledger cannot write: .*"event":"ledger"|"event":"ledger".*the ledger cannot write: /)
 
     disk.free(place.server.pid)
+    // Without a request, for a balancer sends none.
+    await expect.poll(async () => (await place.ready()).status, { timeout: 60_000 }).toBe(200)
     await expect.poll(async () => (await place.ask('quick')).seen, { timeout: 60_000 }).toBe('whole')
     await expect.poll(() => waitingRows(place), { timeout: 60_000 }).toBe(0)
     expect(await place.metric('turnout_ledger_lost_total')).toBe(0)
@@ -95,6 +99,7 @@ describe.concurrent('C53 a full disk', () => {
     expect(served.map(({ seen }) => seen)).toEqual(Array(3).fill('whole'))
     expect(place.sightings.map(({ seen }) => seen)).toEqual(place.sightings.map(() => 'whole'))
     expect(await waitingRows(place)).toBeGreaterThanOrEqual(3)
+    expect((await place.ready()).status).toBe(200)
     await expect.poll(() => place.server.log(), { timeout: 60_000 }).toContain('the ledger cannot write: ')
     expect(
       place.server

@@ -93,10 +93,12 @@ describe('C53 a locked database', () => {
     expect(troubles).toEqual([{ code: 'locked', count: 1 }])
     const outcomes = [ledger.settle(requestRow(settled), [attemptRow(settled)]), ledger.intend(intentOf(refused))]
     expect(await Promise.all(outcomes.map(outcomeOf))).toEqual(['done', 'locked'])
+    expect(ledger.trouble?.code).toBe('locked')
     expect(ledger.stats.behind()).toBe(2)
     expect(count('request')).toBe(0)
     other.exec('ROLLBACK')
     await expect.poll(() => ledger.stats.behind(), { timeout: 10_000 }).toBe(0)
+    expect(ledger.trouble).toBeUndefined()
     expect(store.db.prepare('SELECT id FROM request').pluck().all()).toEqual([settled])
     expect(store.db.prepare('SELECT id FROM intent WHERE id > ?').pluck().all(refused)).toEqual([])
     await ledger.settle(requestRow(early), [attemptRow(early)])
@@ -137,13 +139,14 @@ describe('C53 a full disk', () => {
     expect(new Set(outcomes)).toEqual(new Set(['done', 'full, kept', 'full']))
     const kept = outcomes.filter((outcome) => outcome === 'full, kept').length
     expect(ledger.stats).toMatchObject({ kept, lost: 0 })
-    expect(troubles[0]?.code).toBe('full')
+    expect([troubles[0]?.code, ledger.trouble?.code]).toEqual(['full', 'full'])
     // Loud, but not a line per row.
     expect(troubles.length).toBeLessThan(20)
     store.db.pragma('max_page_count = 1073741823')
     await expect.poll(() => ledger.stats.kept, { timeout: 60_000 }).toBe(0)
     await ledger.flush()
     expect(ledger.stats.recovered).toBe(kept)
+    expect(ledger.trouble).toBeUndefined()
     expect(count('request')).toBe(300)
     expect(verifyLedger(store.db)).toMatchObject({ ok: true, requests: 300 })
   })

@@ -10,6 +10,8 @@ export interface StatusSource {
   readonly pools: Pools
   snapshot(): Snapshot
   draining(): boolean
+  /** No call can be recorded at the moment, and so none is made. */
+  isStuck(): boolean
   inFlight(): number
 }
 
@@ -20,19 +22,20 @@ export interface StatusPage {
 }
 
 export function createStatusPage(source: StatusSource): StatusPage {
+  const stateOf = () => (source.draining() ? 'draining' : source.isStuck() ? 'ledger_unavailable' : 'ready')
   return {
     live: (req, res) => sendJson(req, res, 200, { status: 'ok' }),
-    /** False before a drain begins, so that a balancer sends no more. */
+    /** False before a drain begins, and while every call would be refused: a balancer sends them where they are served. */
     ready(req, res) {
-      const draining = source.draining()
-      sendJson(req, res, draining ? 503 : 200, { status: draining ? 'draining' : 'ready' })
+      const status = stateOf()
+      sendJson(req, res, status === 'ready' ? 200 : 503, { status })
     },
     show(req, res) {
       const snapshot = source.snapshot()
       sendJson(req, res, 200, {
         name: 'turnout',
         version: source.version,
-        status: source.draining() ? 'draining' : 'ready',
+        status: stateOf(),
         uptime_seconds: Math.round((Date.now() - source.startedAt.getTime()) / 1000),
         in_flight: source.inFlight(),
         bypass: snapshot.bypass,

@@ -41,6 +41,8 @@ export interface LedgerOptions {
 export interface Ledger {
   readonly mode: LedgerMode
   readonly onLedgerFailure: 'refuse' | 'serve'
+  /** Why `intend` rejects at the moment; undefined while it does not. Tried again by itself, every few seconds at least. */
+  readonly trouble: LedgerError | undefined
   /** A new request id; also the time of its arrival. Attempts: `attemptId(id, n)`. */
   nextRequestId(): number
   /** Resolves when the intent is durable as the mode says. Rejects with `LedgerError`: then nothing was written. */
@@ -120,12 +122,15 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   let lockedSince = 0
   /** Pages of the write-ahead log since the last checkpoint, about. */
   let logGrown = 0
+  /** The failure of the last transaction, where that says that the next ones fail too. */
+  let failing: LedgerError | undefined
   let closed = false
 
   const pulse = setInterval(() => beat(), heartbeatEvery)
   pulse.unref()
   const kept = keepRows(writer, stats, maxBatch, () => {
     lockedSince = 0
+    failing = undefined
   })
 
   function beat(): void {
@@ -212,6 +217,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
 
   /** After each transaction. */
   function written(entries: number): void {
+    failing = undefined
     stats.commits++
     stats.entries += entries
     logGrown += pagesOfCommit + entries * pagesOfEntry
@@ -276,6 +282,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
 
   /** `keep`: settled rows are not lost but written later. */
   function rejectAll(batch: readonly Waiting[], failure: LedgerError, keep: boolean): void {
+    if (batch.length > 0 && !isRowFault(failure)) failing = failure
     for (const one of batch) {
       const keeps = keep && one.entry.kind === 'settle'
       if (keeps) kept.add(one.entry)
@@ -346,6 +353,9 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   return {
     mode,
     onLedgerFailure: options.onLedgerFailure ?? 'refuse',
+    get trouble() {
+      return rescue.trouble ?? backlog?.trouble ?? failing
+    },
     nextRequestId: ids.next,
     stats,
     keeper: {

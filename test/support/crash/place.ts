@@ -24,6 +24,8 @@ export interface Place {
   ask(model: string, stream?: boolean, onPiece?: (sighting: Sighting) => void): Promise<Sighting>
   /** A number of the ledger's on `/metrics`; 0 where it is not there. */
   metric(name: string): Promise<number>
+  /** What a balancer is told. */
+  ready(): Promise<{ status: number; text: string }>
   /** All that was seen and delivered since the beginning, against the whole ledger. */
   compare(): Findings
   /** What `turnout ledger verify` prints, and its exit code. */
@@ -72,6 +74,7 @@ export async function openPlace({ ledger = {}, folder: given, under }: PlaceOpti
       sightings.push(sighting)
       return sighting
     },
+    ready: () => get(`${running().url}/health/ready`),
     async metric(name) {
       const { status, text } = await get(`${running().url}/metrics`)
       if (status !== 200) throw new Error(`/metrics answered ${status}`)
