@@ -164,7 +164,7 @@ describe.each(vendors)('%s', (vendor) => {
       const changes = kinds.filter((kind, at) => kind !== kinds[at - 1])
       expect(changes).toEqual(
         vendor === 'anthropic'
-          ? ['reasoning_details', 'reasoning_content', 'reasoning_details', 'content', 'reasoning_details']
+          ? ['reasoning_details', 'reasoning_content', 'reasoning_details', 'content']
           : ['reasoning_content', 'reasoning_details', 'content', 'reasoning_details'],
       )
     })

@@ -171,7 +171,7 @@ function readDelta(delta: Json, view: ClientView): void {
   view.refusal += (delta.refusal as string | null) ?? ''
   // As OpenAI's SDK has it: fields that it does not know are replaced.
   view.annotations = (delta.annotations as unknown[] | undefined) ?? view.annotations
-  view.details = (delta.reasoning_details as unknown[] | undefined) ?? view.details
+  view.details.push(...((delta.reasoning_details as unknown[] | undefined) ?? []))
   for (const call of (delta.tool_calls ?? []) as {
     index: number
     id?: string

@@ -33,8 +33,8 @@ Replies come back the other way with \`finish_reason\` in OpenAI's words and the
 OpenAI's inclusive totals, thoughts in \`reasoning_content\`, and whatever the vendor wants back verbatim (signatures, redacted
 thoughts, blocks of tools that it ran itself) in \`reasoning_details\`: send the assistant's message back as it came and multi-turn
 reasoning works. Clients that cannot do so lose nothing but the signatures; for Gemini a bounded store fills in by tool-call id.
-A stream sends each item of that list when it is whole, and where there were several all of them once more before the end, because
-OpenAI's SDK keeps the last list alone; citations come once, at the end. A list that has lost its head is left out and reported.
+A stream sends each item of that list once, when it is whole: put them one behind the other. The stream helper of OpenAI's SDK for JavaScript
+keeps the last alone; a list that has lost its head is left out and reported. Citations come in one list, at the end.
 
 The deprecated \`functions\` know one call a turn: Claude is told so, and of several that Gemini makes at once the first is given.
 `

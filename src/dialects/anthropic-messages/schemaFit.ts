@@ -18,34 +18,33 @@ const freeObjects = 'objects of any names'
 /** Keywords whose value is a schema or a list of schemas. Definitions count where they are referred to. */
 const nested: readonly string[] = ['items', 'prefixItems', 'anyOf', 'allOf', 'oneOf']
 
-/** Looks at the schemas that can be reached, each place that is referred to once. */
+/** Looks at the schemas that can be reached, each once: they may refer to one another ten thousand times. */
 class Search {
   misfit: string | undefined
-  /** From what is referred to, to what it refers to. By the place itself: one place has many spellings. */
+  /** From each schema to those within it and those that it refers to. */
   readonly links = new Map<Json, ReadonlySet<Json>>()
 
   constructor(root: Json) {
     const open = [root]
     for (let at = open.pop(); at !== undefined; at = open.pop()) {
       if (this.links.has(at)) continue
-      const refs = new Set<string>()
-      this.#look(at, refs)
-      const found = [...refs].map((ref) => asObject(resolvePointer(root, ref))).filter((place) => place !== undefined)
-      this.links.set(at, new Set(found))
-      open.push(...new Set(found))
+      this.misfit ??= misfitAt(at)
+      const found = new Set(schemasIn(at))
+      const referred = typeof at.$ref === 'string' ? asObject(resolvePointer(root, at.$ref)) : undefined
+      if (referred) found.add(referred)
+      this.links.set(at, found)
+      for (const one of found) open.push(one)
     }
   }
+}
 
-  /** Gathers the references in a schema. */
-  #look(value: unknown, refs: Set<string>): void {
-    if (Array.isArray(value)) for (const item of value) this.#look(item, refs)
-    const from = asObject(value)
-    if (!from) return
-    this.misfit ??= misfitAt(from)
-    if (typeof from.$ref === 'string') refs.add(from.$ref)
-    for (const key of nested) this.#look(from[key], refs)
-    for (const inner of Object.values(asObject(from.properties) ?? {})) this.#look(inner, refs)
-  }
+function* schemasIn(from: Json): Generator<Json> {
+  const values = [...nested.map((key) => from[key]), ...Object.values(asObject(from.properties) ?? {})]
+  for (const value of values)
+    for (const item of Array.isArray(value) ? value : [value]) {
+      const schema = asObject(item)
+      if (schema) yield schema
+    }
 }
 
 function misfitAt(from: Json): string | undefined {

@@ -5,7 +5,6 @@ import { errorOf } from '../errors.ts'
 import { writeJson } from '../exactJson.ts'
 import { detailsOf, encodeAnnotations, encodeImage, encodeLogprobs, extraContent, tierOf } from './encodeReply.ts'
 import { encodeErrorFrame } from './error.ts'
-import type { ReasoningDetail } from './reasoningDetails.ts'
 import { writeUsage } from './usage.ts'
 
 /** Hub to wire. The usage chunk comes last and only if the client asked for it; `[DONE]` only after an `end`. */
@@ -25,8 +24,7 @@ interface ChoiceState {
   open: Map<number, OpenBlock>
   spoken: boolean
   calls: number
-  /** As they were sent. */
-  details: ReasoningDetail[]
+  details: number
   annotations: Annotation[]
   /** UTF-16 units of text so far. */
   offset: number
@@ -104,7 +102,7 @@ class ChunkWriter {
         open: new Map(),
         spoken: false,
         calls: 0,
-        details: [],
+        details: 0,
         annotations: [],
         offset: 0,
         logprobs: { content: [], refusal: [] },
@@ -197,24 +195,23 @@ class ChunkWriter {
     state.open.delete(index)
     const block = origin === undefined ? open.block : ({ ...open.block, origin } as BlockStart)
     const collected = { block, text: open.text, ...(signature === undefined ? {} : { signature }) }
-    const details = detailsOf(collected, state.details.length, {
+    const details = detailsOf(collected, state.details, {
       text: state.offset,
       calls: open.toolIndex >= 0 ? open.toolIndex : state.calls,
     })
     if (details.length === 0) return ''
-    state.details.push(...details)
+    state.details += details.length
     return this.#chunk(choice, state, `"reasoning_details":${writeJson(details)}`)
   }
 
   /**
-   * Lists, each in one piece: OpenAI's own SDK puts what a delta has of them in place of what it had (`Object.assign`), so that of several
-   * pieces it would keep, and send back, the last alone. Annotations come as late from OpenAI; of details, one that is alone has been sent.
+   * In one piece, as late as from OpenAI: its SDK for JavaScript puts what a delta has of them in place of what it had (`Object.assign`), so
+   * that of several pieces it would keep the last alone.
    */
-  #lists({ annotations, details }: ChoiceState): string {
+  #cited({ annotations }: ChoiceState): string {
     const cited = encodeAnnotations(annotations)
     const others = annotations.filter(({ url }) => url === undefined).map(({ raw }) => raw)
     return [
-      ...(details.length > 1 ? [`"reasoning_details":${writeJson(details)}`] : []),
       ...(cited.length > 0 ? [`"annotations":${JSON.stringify(cited)}`] : []),
       ...(others.length > 0 ? [`"citations":${writeJson(others)}`] : []),
     ].join(',')
@@ -225,9 +222,9 @@ class ChunkWriter {
     const told = this.#legacy && reason === 'tool_calls' ? 'function_call' : reason
     const native = raw === undefined ? '' : `,"native_finish_reason":${JSON.stringify(raw)}`
     const sequence = stop === undefined ? '' : `,"stop_reason":${JSON.stringify(stop)}`
-    const lists = this.#lists(state)
-    const listed = lists === '' ? '' : this.#chunk(choice, state, lists)
-    return listed + this.#chunk(choice, state, '', JSON.stringify(told), native + sequence)
+    const cited = this.#cited(state)
+    const before = cited === '' ? '' : this.#chunk(choice, state, cited)
+    return before + this.#chunk(choice, state, '', JSON.stringify(told), native + sequence)
   }
 
   #usageChunk(): string {

@@ -76,7 +76,7 @@ export interface ReadDetails {
 /** Wire to hub. Items that no one can read are passed over: they are an echo of what some server said, not the user's words. */
 export function readDetails(list: readonly unknown[]): ReadDetails {
   const result: ReadDetails = { placed: [], textSignatures: [], callSignatures: new Map(), hasText: false }
-  for (const item of joinFragments(withoutRepetition(list))) {
+  for (const item of joinFragments(list)) {
     const format = typeof item.format === 'string' ? item.format : 'unknown'
     const origin = originOf[format] ?? format
     const offset = typeof item.text_offset === 'number' ? item.text_offset : undefined
@@ -105,7 +105,8 @@ export function readDetails(list: readonly unknown[]): ReadDetails {
 }
 
 /**
- * `readDetails` of what a client sends back. One that keeps the last delta alone has a list without its head; vendors want all of a turn's
+ * `readDetails` of what a client sends back. One that keeps the last delta alone (OpenAI's SDK for JavaScript does) has a list without its
+ * head; vendors want all of a turn's
  * thoughts and of the blocks that they ran themselves, or none (a search's result without the search is an error): what is left of them
  * belongs to nobody.
  */
@@ -118,18 +119,6 @@ export function readEchoed(list: readonly unknown[]): ReadDetails {
     block: { ...block, origin: 'a list that is cut' },
   }))
   return { ...details, placed }
-}
-
-/** Our streams send the list once more when it is whole: clients that add every piece of it to the last have it twice. */
-function withoutRepetition(list: readonly unknown[]): readonly unknown[] {
-  const half = list.length / 2
-  return half > 1 && repeats(list.slice(half), list.slice(0, half)) ? list.slice(half) : list
-}
-
-/** Whether a list is, item by item, what has come before. Pieces of one item have one index: those are no repetition. */
-export function repeats(list: readonly unknown[], before: readonly unknown[]): boolean {
-  if (list.length < 2 || list.length !== before.length) return false
-  return list.every((item, at) => asObject(item)?.index === at && JSON.stringify(item) === JSON.stringify(before[at]))
 }
 
 /** Clients that collect stream deltas without joining them send the pieces of one item as several with the same index. */

@@ -8,7 +8,7 @@ import { asObject, type Json } from '../field.ts'
 import { sourceOf } from './decodeMessages.ts'
 import { inBandFaultOf } from './fault.ts'
 import { finishOf } from './finish.ts'
-import { readDetails, repeats, weave } from './reasoningDetails.ts'
+import { readDetails, weave } from './reasoningDetails.ts'
 import { choicesOf } from './reply.ts'
 import { CallKeys, readAnnotations, readLogprobs, readPart, textOf, writeThought } from './replyParts.ts'
 import { readUsage } from './usage.ts'
@@ -20,8 +20,6 @@ export class ReplyReader {
   readonly #spoken = new Map<number, Spoken>()
   /** Thought text of the open block that came without details, by choice. */
   readonly #plain = new Map<number, string>()
-  /** The details that have come so far, by choice. */
-  readonly #details = new Map<number, unknown[]>()
   /** Signatures of tool calls, by call id. */
   readonly #signatures = new Map<string, { signature: string; origin: string }>()
   readonly #aids: HubAids
@@ -179,10 +177,6 @@ export class ReplyReader {
   #reasoning(delta: Json, index: number, writer: ChoiceWriter): void {
     const list = Array.isArray(delta.reasoning_details) ? delta.reasoning_details : []
     const text = textOf(delta.reasoning_content) ?? textOf(delta.reasoning)
-    const told = this.#details.get(index)
-    if (!told) this.#details.set(index, [...list])
-    else if (repeats(list, told)) return
-    else told.push(...list)
     if (list.length === 0) {
       if (text === undefined) return
       writer.write({ type: 'reasoning' }, text, 'plain')
