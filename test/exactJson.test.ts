@@ -82,6 +82,13 @@ it('what is no JSON is an error, as ever', () => {
     expect(() => parseJson(text)).toThrow(SyntaxError)
 })
 
+it('many numbers beside a text of nothing but one character take no more room than both', () => {
+  const text = `["${'#'.repeat(200_000)}"${',1234567890123456789'.repeat(2_000)}]`
+  const begun = process.memoryUsage().heapUsed
+  expect(again(text)).toBe(text)
+  expect(process.memoryUsage().heapUsed - begun).toBeLessThan(100e6)
+})
+
 it('a number as long as a body takes no longer than reading it', () => {
   const text = `[1${'0'.repeat(2_000_000)}1]`
   const [number] = parseJson(text) as [ExactNumber]

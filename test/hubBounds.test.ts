@@ -28,6 +28,14 @@ const bodies: Record<string, (n: number) => Json> = {
     const results = many(n, (at) => ({ role: 'function', name: `f${n - 1 - at}`, content: 'x' }))
     return request({ messages: [user, ...calls, ...results] })
   },
+  'a schema whose parts refer to what is around them': (n) => {
+    const deep = 100
+    const flat = { type: 'object', properties: Object.fromEntries(many(n, (at) => [`p${at}`, { type: 'string' }])) }
+    const x = many(deep, () => 0).reduce<Json>((items) => ({ items }), flat)
+    const y = { anyOf: many(deep, (at) => ({ $ref: `#/properties/x${'/items'.repeat(at)}` })) }
+    const schema = { type: 'object', properties: { x, y } }
+    return request({ response_format: { type: 'json_schema', json_schema: { name: 'a', schema } } })
+  },
   'a function called and never answered': (n) =>
     request({
       messages: [user, ...many(n, () => ({ role: 'assistant', function_call: { name: 'f', arguments: '{}' } }))],
@@ -68,6 +76,17 @@ it('two calls of one deprecated function are answered in their order', () => {
     blocks.flatMap((block) => (block.type === 'tool-call' || block.type === 'tool-result' ? block.id : [])),
   )
   expect(ids).toEqual([1, 2, 1, 2, 3].map((n) => `call_function_${n}`))
+})
+
+it('an answer is for the call right before it, and not for one of the same id that was left without', () => {
+  const calls = (name: string) => ({
+    role: 'assistant',
+    tool_calls: [{ id: 'call_0', type: 'function', function: { name, arguments: '{}' } }],
+  })
+  const answer = { role: 'tool', tool_call_id: 'call_0', content: 'booked' }
+  const { messages } = decodeRequest(request({ messages: [user, calls('search'), user, calls('book'), answer] }))
+  const [call, result] = messages.slice(-2).map(({ blocks: [block] }) => block as { id: string; name?: string })
+  expect([call!.name, result!.id]).toEqual(['book', call!.id])
 })
 
 const png = 'iVBORw0KGgo='

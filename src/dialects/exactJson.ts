@@ -1,4 +1,5 @@
 // JSON to values and back without rounding: JavaScript's numbers have 53 bits, ids of 64 bits are common in tool arguments.
+import { randomBytes } from 'node:crypto'
 
 /** A number that JavaScript would write differently from how it was written, such as 1234567890123456789 (…800) or 1e400 (null). */
 export class ExactNumber {
@@ -31,7 +32,7 @@ export function parseJson(text: string): unknown {
   if (!suspect.test(text)) return value
   const found = roundedIn(text)
   if (found.length === 0) return value
-  // Each stands aside for a text that nothing else in the document is.
+  // Each stands aside for a text that nothing else in the document begins with.
   const mark = markFor(text)
   const pieces: string[] = []
   let from = 0
@@ -58,11 +59,12 @@ export function writeJson(value: unknown): string {
   return marked.replaceAll(new RegExp(`"${mark}([^"]*)"`, 'g'), '$1')
 }
 
-/** A run of `#` longer than any in the text. An escape of another spelling (`\u0023`) is no shorter for it, if it is counted as one. */
+/** A text that is nowhere in this one; drawn, so that nobody can have spelled it with escapes. As long for every text. */
 function markFor(text: string): string {
-  let longest = 0
-  for (const [run] of text.matchAll(/(?:#|\\u0023)+/g)) longest = Math.max(longest, run.length)
-  return '#'.repeat(longest + 1)
+  for (;;) {
+    const mark = `~${randomBytes(12).toString('hex')}~`
+    if (!text.includes(mark)) return mark
+  }
 }
 
 /** Where the numbers of sound JSON lie that would be written differently. */

@@ -12,6 +12,11 @@ export class CallIds {
   /** The number that the next call of an id gets: trying all from the first takes too long where there are thousands. */
   readonly #next = new Map<string, number>()
 
+  /** The next message that calls something: what was not answered before it is answered no more. */
+  turn(): void {
+    this.#open.clear()
+  }
+
   /** The id of a call that is written `id`: the same, unless it is empty or an earlier call has it. */
   call(id: string): string {
     const own = id === '' ? this.#numbered('call', 1) : this.#taken.has(id) ? this.#numbered(id, 2) : id

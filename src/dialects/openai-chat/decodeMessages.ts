@@ -107,7 +107,9 @@ function decodeAssistant(message: Json, path: string, history: History): Message
   if (thought !== undefined && thought !== '' && !details.hasText) blocks.push({ type: 'reasoning', text: thought })
   const content = decodeContent(message, path)
   const text = typeof message.content === 'string' ? message.content : ''
-  const calls = (readList(message, 'tool_calls', path) ?? []).map((item, at) => {
+  const made = readList(message, 'tool_calls', path) ?? []
+  if (made.length > 0) history.ids.turn()
+  const calls = made.map((item, at) => {
     const call = decodeToolCall(needObject(item, `${path}tool_calls[${at}]`), `${path}tool_calls[${at}].`)
     const signed = details.callSignatures.get(call.id)
     const id = history.ids.call(call.id)
