@@ -199,6 +199,13 @@ export interface StreamDecoder {
   end(): ChatEvent[]
 }
 
+/** A whole reply that could be read. With a `fault` it is no answer, but tells what was used even so. */
+export interface JudgedReply {
+  readonly body: Buffer
+  readonly facts: ReplyFacts
+  readonly fault?: UpstreamFault
+}
+
 /** Client and upstream speak this dialect: bytes are forwarded. */
 export interface IdentityLane {
   /** The client's bytes with the named edits. */
@@ -206,7 +213,7 @@ export interface IdentityLane {
   /** Watches a streamed reply. */
   tap(edits: ReplyEdits): StreamTap
   /** Judges a whole 2xx JSON reply. Returns the (possibly edited) body and its facts, or the fault it hides. */
-  whole(body: Buffer, edits: ReplyEdits): { body: Buffer; facts: ReplyFacts } | UpstreamFault
+  whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFault
 }
 
 /** The client speaks another dialect: requests and replies are translated through the hub. */

@@ -239,7 +239,7 @@ export class Exchange implements Caller {
     if (body === undefined) return
     this.#whole = undefined
     const { lane, stream } = this.#options
-    let judged: ReturnType<typeof lane.whole>
+    let judged: ReturnType<Lane['whole']>
     try {
       judged = !stream ? lane.whole(body) : isEvents(body) ? passAtOnce(lane, body) : lane.restream(body)
     } catch {
@@ -249,7 +249,7 @@ export class Exchange implements Caller {
     if (judged instanceof UpstreamFault) return this.#end(judged)
     this.body = judged.body
     this.facts = judged.facts
-    this.#end(undefined)
+    this.#end(judged.fault)
   }
 
   /** The socket is another call's. */

@@ -1,6 +1,6 @@
 // How a request reaches a target and its reply comes back: as bytes where both sides speak one dialect, else through the hub.
 import type { Loss } from '../dialects/chat.ts'
-import type { CostBounds, ReplyFacts } from '../dialects/dialect.ts'
+import type { CostBounds, JudgedReply, ReplyFacts } from '../dialects/dialect.ts'
 import type { UpstreamFault } from '../dialects/errors.ts'
 
 /** One streamed reply on its way through a lane. */
@@ -40,7 +40,7 @@ export interface Lane {
   bounds(): CostBounds
   stream(): LaneStream
   /** Judges a whole 2xx JSON reply. */
-  whole(body: Buffer): { body: Buffer; facts: ReplyFacts } | UpstreamFault
+  whole(body: Buffer): JudgedReply | UpstreamFault
   /** Turns a whole 2xx JSON reply into the text of a stream, for a client that asked for one. */
   restream(body: Buffer): { body: Buffer; facts: ReplyFacts } | UpstreamFault
 }

@@ -19,7 +19,7 @@ const words: Record<FaultKind, string> = {
   loop: 'a gateway behind this one that finds itself in a circle (508)',
   too_large: 'a reply larger than `maxReplyBytes`',
   redirect: 'a 3xx: never followed',
-  in_band: 'an error inside a 200 that says no more',
+  in_band: 'an error inside a 200 that says no more, or the finish reason `error` or `abort`',
   overloaded: '503, 529, or an error that says so',
   server_error: '500, 502, 504 and other 5xx',
   rate_limited: '429',
@@ -31,8 +31,8 @@ const words: Record<FaultKind, string> = {
   conflict: '409, 425',
   withdrawn: 'ours: a rollout was aborted while the request waited for its canary',
   context_window: '400 or 413 that says the prompt is too long',
-  content_policy: "400 of the vendor's content policy",
-  bad_request: '400, 413, 422 and other 4xx',
+  content_policy: "400 of the vendor's content policy, or 403 for what the request says",
+  bad_request: '400, 413, 422 and other 4xx, or 404 for what the request needs',
 }
 
 const next = {

@@ -1,7 +1,7 @@
 // Classifies what OpenAI-shaped upstreams answer instead of a reply: error statuses, and errors inside a 200.
 import { type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
 import { retryAfterOf } from '../retryAfter.ts'
-import { asObject } from '../usage.ts'
+import { asObject, type Json } from '../usage.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
@@ -54,6 +54,24 @@ export function inBandFaultOf(wire: unknown, body?: Buffer): UpstreamFault {
     param: error.param,
     code: error.code,
   })
+}
+
+/** Finish reasons that tell of an answer which the vendor gave up. */
+const givenUp: Readonly<Record<string, FaultKind>> = {
+  error: 'in_band',
+  // vLLM and SGLang, when the server lets go of a request.
+  abort: 'in_band',
+  // https://api-docs.deepseek.com/api/create-chat-completion: "interrupted due to insufficient resource of the inference system".
+  insufficient_system_resource: 'overloaded',
+}
+
+/** The fault of a choice that ended in a failure; undefined for every other. OpenRouter says in the choice itself what it was. */
+export function faultOfFinish(choice: Json): UpstreamFault | undefined {
+  const reason = choice.finish_reason
+  const kind = typeof reason === 'string' && Object.hasOwn(givenUp, reason) ? givenUp[reason] : undefined
+  if (kind === undefined) return undefined
+  if (asObject(choice.error)) return inBandFaultOf(choice)
+  return new UpstreamFault(kind, `The upstream ended the answer with finish reason "${reason}".`)
 }
 
 interface ErrorFields {
@@ -119,8 +137,13 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
   if (status < 400) return 'redirect'
   const words = kindOfWords(error)
   // Account troubles hide behind 400, 402, 403 and 429; the words tell them from a user's own mistake and from mere haste.
-  if (status === 400 && words && words !== 'overloaded' && words !== 'rate_limited') return words
+  if (status === 400 && words && words !== 'overloaded' && words !== 'rate_limited')
+    return words === 'quota_exhausted' || words === 'auth_failed' ? accountOr400(words, error) : words
   if ((status === 403 || status === 429) && words === 'quota_exhausted') return words
+  // OpenRouter and xAI refuse what somebody wrote with the status of an account that may not.
+  if (status === 403 && words === 'content_policy') return words
+  // OpenRouter has the model, but none that takes the picture or the tools of this request.
+  if (status === 404 && unfit.test(error.message ?? '')) return 'bad_request'
   if (status === 413 || status === 422) return words === 'context_window' ? words : 'bad_request'
   return faultOfStatus(status)
 }
@@ -128,7 +151,9 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
 const quota =
   /insufficient_quota|billing_hard_limit|credit balance|exceeded your current quota|insufficient[ _]balance|out of credits/i
 const context = /context_length_exceeded|maximum context length|context window|prompt is too long|too many tokens/i
-const policy = /content_policy_violation|content_filter|ResponsibleAIPolicyViolation/i
+const policy =
+  /content_policy_violation|content_filter|ResponsibleAIPolicyViolation|input was flagged|violates usage guidelines/i
+const unfit = /no endpoints found that|no allowed providers/i
 const auth = /invalid_api_key|invalid api key|incorrect api key|authentication_error/i
 const overload = /overloaded|capacity exceeded|server is busy|service_unavailable/i
 const rate = /rate_limit|too many requests|RESOURCE_EXHAUSTED/i
@@ -145,4 +170,13 @@ function kindOfWords(error: ErrorFields): FaultKind | undefined {
   if (rate.test(words)) return 'rate_limited'
   if (server.test(words)) return 'in_band'
   return undefined
+}
+
+/**
+ * A message may repeat what the client wrote, as in "Invalid value: 'insufficient_quota'", and that must not shut a target for everybody: what
+ * names a parameter is the request's fault, and a quoted name says nothing. An apostrophe within a word begins no quotation.
+ */
+function accountOr400(kind: FaultKind, error: ErrorFields): FaultKind {
+  const own = error.param === undefined ? error.message?.replace(/(?<!\w)'[^'\s]*'(?!\w)|"[^"\s]*"|`[^`\s]*`/g, '') : ''
+  return kindOfWords({ ...error, message: own }) === kind ? kind : 'bad_request'
 }

@@ -6,7 +6,7 @@ import { UpstreamFault } from '../errors.ts'
 import { writeJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { sourceOf } from './decodeMessages.ts'
-import { inBandFaultOf } from './fault.ts'
+import { faultOfFinish, inBandFaultOf } from './fault.ts'
 import { finishOf } from './finish.ts'
 import { readDetails, weave } from './reasoningDetails.ts'
 import { choicesOf } from './reply.ts'
@@ -110,10 +110,8 @@ export class ReplyReader {
     }
     const raw = textOf(choice.finish_reason)
     if (raw === undefined) return
-    if (raw === 'error') {
-      this.#failure = new UpstreamFault('in_band', 'The upstream ended the answer with finish reason "error".')
-      return
-    }
+    this.#failure ??= faultOfFinish(choice)
+    if (this.#failure) return
     const spoken = this.#spoken.get(index)
     if (spoken) this.#speak(index, spoken)
     writer.finish(finishOf(raw), textOf(choice.native_finish_reason) ?? raw, textOf(choice.stop_reason))

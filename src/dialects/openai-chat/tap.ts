@@ -5,7 +5,7 @@ import { readFrame } from '../sse.ts'
 import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
 import { withoutUsage, withToolCallsFinish } from './edit.ts'
-import { inBandFaultOf } from './fault.ts'
+import { faultOfFinish, inBandFaultOf } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
 
 export function tap(edits: ReplyEdits): StreamTap {
@@ -73,6 +73,9 @@ class OpenAiChatTap implements StreamTap {
     learn(this.facts, wire)
     if (wire.error || event === 'error')
       return this.#fail(inBandFaultOf(wire, readable(wire) ? Buffer.from(data) : undefined))
+    // Groq says so beside a finish reason: https://github.com/groq/groq-typescript, `XGroq.error`, "why a stream was stopped early".
+    const stopped = asObject(wire.x_groq)?.error
+    if (typeof stopped === 'string' && stopped !== '') return this.#fail(inBandFaultOf({ error: stopped }))
     const generated = this.#readChoices(wire)
     if (this.fault) return 'fault'
     if (generated) this.good = true
@@ -94,9 +97,7 @@ class OpenAiChatTap implements StreamTap {
       bytes += generatedBytes(delta)
       if (hasToolCall(delta)) this.#called.add(index)
       if (typeof choice.finish_reason !== 'string' || choice.finish_reason === '') return
-      if (choice.finish_reason === 'error') {
-        this.fault ??= new UpstreamFault('in_band', 'The upstream ended the answer with finish reason "error".')
-      }
+      this.fault ??= faultOfFinish(choice)
       this.#finished.add(index)
       learnFinish(this.facts, choice.finish_reason)
     })

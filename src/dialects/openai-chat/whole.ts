@@ -1,12 +1,12 @@
 // Judges a whole JSON reply on the identity lane: a 200 may hide an error, an empty answer, or something that is no reply at all.
-import type { ReplyEdits, ReplyFacts } from '../dialect.ts'
+import type { JudgedReply, ReplyEdits } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
 import { withToolCallsFinish } from './edit.ts'
-import { inBandFaultOf } from './fault.ts'
+import { faultOfFinish, inBandFaultOf } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
 
-export function whole(body: Buffer, edits: ReplyEdits): { body: Buffer; facts: ReplyFacts } | UpstreamFault {
+export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFault {
   let parsed: unknown
   try {
     parsed = JSON.parse(body.toString('utf8'))
@@ -22,10 +22,13 @@ export function whole(body: Buffer, edits: ReplyEdits): { body: Buffer; facts: R
   }
   const facts = noFacts()
   learn(facts, wire)
+  let fault: UpstreamFault | undefined
   for (const choice of choices) {
+    fault ??= faultOfFinish(choice)
     facts.contentBytes += generatedBytes(asObject(choice.message))
     if (typeof choice.finish_reason === 'string') learnFinish(facts, choice.finish_reason)
   }
+  if (fault) return { body, facts, fault }
   if (
     facts.contentBytes === 0 &&
     facts.usage === undefined &&

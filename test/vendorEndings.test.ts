@@ -1,0 +1,206 @@
+// Answers that a vendor gave up within a 200, and refusals of one request: the first go to the next target, the others shut none.
+import OpenAI from 'openai'
+import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { ask, CHAT, chunk, reply, usage, usageChunk } from './support/chatBodies.ts'
+import { type Exchange, post } from './support/exchange.ts'
+import { type FakeUpstream, sendJson, sendSse, sseText, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+
+type Json = Record<string, unknown>
+
+interface Answer {
+  status?: number
+  body?: Json
+  events?: Json[]
+}
+
+/** What the first target is to answer; undefined for a good answer. The spare one always gives one. */
+let answer: Answer | undefined
+let upstream: FakeUpstream | undefined
+let gateway: TestGateway
+
+const good = { stream: [chunk({ content: 'all of it' }), chunk({}, 'stop'), usageChunk], whole: reply('all of it') }
+
+beforeEach(async () => {
+  upstream ??= await startFakeUpstream((req, res, raw) => {
+    const { stream } = JSON.parse(raw.toString()) as { stream?: boolean }
+    const told = req.url!.startsWith('/spare') ? undefined : answer
+    if (told?.status) return sendJson(res, told.status, told.body)
+    if (stream) return sendSse(res, sseText(told?.events ?? good.stream))
+    return sendJson(res, 200, told?.body ?? good.whole)
+  })
+  await gateway?.close()
+  const vendor = (base: string) => ({
+    kind: 'openai-compatible',
+    baseUrl: `${upstream!.url}${base}`,
+    apiKey: 'sk-test-01234',
+  })
+  gateway = await startGateway({
+    providers: { vendor: vendor('/v1'), spare: vendor('/spare/v1') },
+    routes: {
+      m: { targets: ['vendor/m', 'spare/m'], cache: { deterministicOnly: false } },
+      alone: { targets: ['vendor/m'], cache: { deterministicOnly: false } },
+    },
+    prices: { '*': { input: 1, output: 5 } },
+  })
+})
+afterAll(async () => {
+  await gateway?.close()
+  await upstream?.close()
+})
+
+const chat = (model: string, more: Json = {}): Promise<Exchange> => post(gateway.url + CHAT, ask(model, more))
+
+describe('an answer that the vendor gave up', () => {
+  const half = (choice: Json): Answer => ({
+    body: reply('half', choice),
+    events: [chunk({ content: '' }), { ...chunk({}), choices: [{ index: 0, delta: {}, ...choice }], usage }],
+  })
+  const endings: [string, Json, string, RegExp][] = [
+    ['error', { finish_reason: 'error' }, 'in_band', /finish reason "error"/],
+    [
+      'an error in the choice',
+      { finish_reason: 'error', error: { code: 502, message: 'Provider returned error' } },
+      'server_error',
+      /^502 Provider returned error$/,
+    ],
+    ['abort', { finish_reason: 'abort' }, 'in_band', /finish reason "abort"/],
+    ['no resources', { finish_reason: 'insufficient_system_resource' }, 'overloaded', /insufficient_system_resource/],
+  ]
+
+  it.each(endings)('%s: the next target is asked, and both are paid for', async (_, choice) => {
+    answer = half(choice)
+    for (const stream of [false, true]) {
+      const { status, text, headers } = await chat('m', { stream })
+      expect([status, headers['x-turnout-target']]).toEqual([200, 'spare/m'])
+      expect(text).toContain('all of it')
+      // What the vendor said of its usage is what its part cost.
+      const each = 1000 * usage.prompt_tokens + 5000 * usage.completion_tokens
+      expect(gateway.lines.at(-1)).toMatchObject({ attempts: 2, costNanoUsd: 2 * each })
+    }
+  })
+
+  it.each(endings)(
+    '%s: without another target it is an error to the client, and never kept',
+    async (_, choice, fault, says) => {
+      const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
+      for (const stream of [false, true]) {
+        answer = half(choice)
+        const asked = { ...ask('alone', { seed: Number(stream) }), stream } as OpenAI.ChatCompletionCreateParams
+        await expect(client.chat.completions.create(asked)).rejects.toThrow(says)
+        expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'failed', fault })
+        answer = undefined
+        expect((await chat('alone', { stream, seed: Number(stream) })).headers['x-turnout-cache']).toBe('miss')
+      }
+    },
+  )
+
+  it('after content has gone out, the stream ends in an error', async () => {
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    const begun = chunk({ content: 'half' })
+    for (const [ending, says] of [
+      [chunk({}, 'insufficient_system_resource'), /insufficient_system_resource/],
+      // Groq's own field, beside a reason that sounds good.
+      [{ ...chunk({}, 'stop'), x_groq: { id: 'req_1', error: 'over capacity', usage } }, /over capacity/],
+    ] as const) {
+      answer = { events: [begun, ending] }
+      let text = ''
+      const read = async (): Promise<void> => {
+        const asked = { ...ask('alone'), stream: true, seed: 1 } as OpenAI.ChatCompletionCreateParamsStreaming
+        for await (const { choices } of await client.chat.completions.create(asked))
+          text += choices[0]?.delta.content ?? ''
+      }
+      await expect(read()).rejects.toThrow(says)
+      expect(text).toBe('half')
+      expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'partial' })
+    }
+  })
+})
+
+describe('a refusal', () => {
+  const error = (message: string, more: Json = {}): Json => ({ error: { message, ...more } })
+
+  it.each<[string, number, Json, string]>([
+    [
+      'OpenRouter flags what was asked',
+      403,
+      error('a/b requires moderation on A. Your input was flagged for "violence". No credits were charged.', {
+        code: 403,
+        metadata: { reasons: ['violence'], flagged_input: 'hi', provider_name: 'A' },
+      }),
+      'content_policy',
+    ],
+    [
+      'xAI flags what was asked',
+      403,
+      {
+        code: 'The caller does not have permission',
+        error: 'Content violates usage guidelines. Team: x, Model: grok-4.',
+      },
+      'content_policy',
+    ],
+    [
+      'OpenRouter has none that takes pictures',
+      404,
+      error('No endpoints found that support image input', { code: 404 }),
+      'bad_request',
+    ],
+    [
+      'the message quotes words that mean an account without money',
+      400,
+      error("Invalid value: 'insufficient_quota'. Supported values are: 'text' and 'json_object'.", {
+        type: 'invalid_request_error',
+        param: 'response_format.type',
+        code: 'invalid_value',
+      }),
+      'bad_request',
+    ],
+    [
+      'the message quotes a key',
+      400,
+      error('Unknown tool "authentication_error" in `invalid_api_key`.', { type: 'invalid_request_error' }),
+      'bad_request',
+    ],
+    [
+      'the message repeats what a parameter was set to',
+      400,
+      error('No such voice: credit balance', { type: 'invalid_request_error', param: 'audio.voice' }),
+      'bad_request',
+    ],
+  ])('of one request shuts the target for nobody: %s', async (_, status, body, fault) => {
+    answer = { status, body }
+    for (const stream of [false, true]) {
+      const refused = await chat('m', { stream })
+      expect([refused.status, refused.headers['x-turnout-error']]).toEqual([status, fault])
+      expect(JSON.parse(refused.text)).toMatchObject(body.code ? {} : body)
+    }
+    answer = undefined
+    expect((await chat('m')).headers['x-turnout-target']).toBe('vendor/m')
+  })
+
+  it.each<[string, number, Json, string]>([
+    ['no right to the model', 403, error('Your team may not use this model.'), 'permission_denied'],
+    ['no such model', 404, error('No endpoints found for a/b.', { code: 404 }), 'model_not_found'],
+    ['no credit', 400, error("You've run low: your credit balance is too low, it's over."), 'quota_exhausted'],
+    [
+      'no credit, in the words of a proxy',
+      400,
+      error('AnthropicException - {"error":{"message":"Your credit balance is too low for this."}}'),
+      'quota_exhausted',
+    ],
+    ['a wrong key', 400, error("Incorrect API key provided: 'sk-1'."), 'auth_failed'],
+  ])('of the account goes to the next target, and shuts this one: %s', async (_, status, body, fault) => {
+    answer = { status, body }
+    const first = await chat('m', { seed: 1 })
+    expect([first.status, first.headers['x-turnout-target'], first.headers['x-turnout-attempts']]).toEqual([
+      200,
+      'spare/m',
+      '2',
+    ])
+    answer = undefined
+    const next = await chat('m', { seed: 2 })
+    expect([next.headers['x-turnout-target'], next.headers['x-turnout-attempts']]).toEqual(['spare/m', '1'])
+    answer = { status, body }
+    expect((await chat('alone')).headers['x-turnout-error']).toBe(fault)
+  })
+})
