@@ -73,14 +73,7 @@ function withIdAsText(entry: CacheEntry, bytes: Buffer, id: string): string {
   let places = idPlaces.get(entry)
   if (!places) {
     const token = idToken(entry.replyId)
-    const at: number[] = []
-    for (
-      let found = token ? bytes.indexOf(token) : -1;
-      found !== -1;
-      found = bytes.indexOf(token!, found + token!.length)
-    )
-      at.push(found)
-    places = { at, length: token?.length ?? 0 }
+    places = { at: token ? placesOf(bytes, token) : [], length: token?.length ?? 0 }
     idPlaces.set(entry, places)
   }
   let text = ''
@@ -99,6 +92,14 @@ export function withoutExposure(call: Call): void {
   call.assigned = undefined
 }
 
+/** Where a field `id` has this value. Some servers number their replies, and "0" alone may be a piece of the answer. */
+function placesOf(bytes: Buffer, token: Buffer): number[] {
+  const places: number[] = []
+  for (let at = bytes.indexOf(token); at !== -1; at = bytes.indexOf(token, at + token.length))
+    if (/"id"\s*:\s*$/.test(bytes.latin1Slice(Math.max(0, at - 16), at))) places.push(at)
+  return places
+}
+
 /** An id that no other request has. */
 export const newId = (call: Call): Buffer => Buffer.from(`"chatcmpl-${call.id}"`)
 
@@ -111,7 +112,7 @@ export function withId(bytes: Buffer, token: Buffer | undefined, id: Buffer): Bu
   if (!token) return bytes
   const pieces: Buffer[] = []
   let from = 0
-  for (let at = bytes.indexOf(token); at !== -1; at = bytes.indexOf(token, from)) {
+  for (const at of placesOf(bytes, token)) {
     pieces.push(bytes.subarray(from, at), id)
     from = at + token.length
   }

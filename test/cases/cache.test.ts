@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { type CacheGateway, markOf, speak, startCacheGateway } from '../support/cacheGateway.ts'
 import { ask, CHAT, chunk, chunks, DONE, event, finishChunk, reply, roleChunk } from '../support/chatBodies.ts'
-import { dataOf, eventsOf, post, send } from '../support/exchange.ts'
+import { dataOf, type Exchange, eventsOf, post, send } from '../support/exchange.ts'
 import { cut, openSse, sendJson, sendSse, sseText, stall, writePieces } from '../support/fakeUpstream.ts'
 import { appKey, bearer, otherKey } from '../support/ledgerGateway.ts'
 
@@ -356,6 +356,34 @@ describe('C46: identical requests in flight share one call', () => {
     expect(new Set(ids.flatMap((each) => [...each])).size).toBe(MANY)
     expect(answers.filter((each) => markOf(each) === 'coalesced')).toHaveLength(MANY - 1)
     expect(markOf(await it.chat({ stream: true }))).toBe('hit')
+  })
+
+  it("a vendor's id that is also a word of the answer is replaced as an id alone", async () => {
+    const { opened, open } = gate()
+    const it = await startCacheGateway(true, async (_, res, raw, n) => {
+      if (n === 1) await opened
+      const numbered = (told: object) => ({ ...told, id: '0' })
+      if (!JSON.parse(raw.toString()).stream) return sendJson(res, 200, numbered(reply('0')))
+      await sendSse(
+        res,
+        sseText([roleChunk, chunk({ content: '1' }), chunk({ content: '0' }), finishChunk()].map(numbered)),
+      )
+    })
+    const ask = (more: object) => it.chat({ ...more, stream: true })
+    const first = ask({})
+    await it.upstream.waitFor(() => true)
+    const second = ask({})
+    await joined(it, 1)
+    open()
+    const costly = (): Promise<Exchange> => it.chat({ stream: true, seed: 2 }, { 'x-turnout-usage': 'cost' })
+    const streams = [await first, await second, await ask({}), await costly(), await costly()]
+    expect(streams.map(markOf)).toEqual(['miss', 'coalesced', 'hit', 'miss', 'hit'])
+    for (const { text } of streams) expect(streamed(text)).toBe('10')
+    const whole = [await it.chat({ seed: 1 }), await it.chat({ seed: 1 })]
+    expect(whole.map(markOf)).toEqual(['miss', 'hit'])
+    for (const { text } of whole) expect(content(text)).toBe('0')
+    for (const { text, headers } of [streams[2]!, whole[1]!])
+      expect(text).toContain(`chatcmpl-${headers['x-request-id']}`)
   })
 
   it('a document may come from a stream that is on its way', async () => {
