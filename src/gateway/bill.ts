@@ -55,13 +55,17 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
     rates.tokens.learn(attempt.model, facts.contentBytes, usage.output + usage.reasoning, 'answer')
   }
   const options = { serviceTier: facts?.serviceTier }
-  // The served name is the exact one (an alias, a deployment); where no list knows it, the asked one may be known.
+  const { prices } = rates
+  const { name } = target.provider
+  // The served name is the exact one (an alias, a deployment), unless the operator has set a price for the asked one: budgets hold by it,
+  // too. One of the client's own list is no alias. Where no list knows the served one, the asked one may be known.
   const served =
-    facts?.model !== undefined && facts.model !== attempt.model
-      ? rates.prices.price(target.provider.name, facts.model, usage, options)
+    facts?.model !== undefined &&
+    facts.model !== attempt.model &&
+    (ask.models?.includes(facts.model) || prices.told(name, attempt.model) <= prices.told(name, facts.model))
+      ? prices.price(name, facts.model, usage, options)
       : undefined
-  const priced =
-    served && served.nanoUsd !== null ? served : rates.prices.price(target.provider.name, attempt.model, usage, options)
+  const priced = served && served.nanoUsd !== null ? served : prices.price(name, attempt.model, usage, options)
   return {
     usage,
     nanoUsd: priced.nanoUsd,

@@ -57,12 +57,17 @@ export interface PriceBook {
     outputTokens: number,
     options?: PriceOptions,
   ): number | null
+  /** How closely the configuration speaks of a model's price: 2 = by its name, 1 = by a pattern, 0 = not at all. */
+  told(provider: string, model: string): Told
   /** Facts about a model; an empty object when nothing is known. */
   info(provider: string, model: string): ModelInfo
   explain(provider: string, model: string, at?: number): Explained
 }
 
+type Told = 0 | 1 | 2
+
 interface Resolved {
+  told: Told
   source: PriceLayer['source'] | null
   version: string | null
   note: string | undefined
@@ -146,6 +151,7 @@ export function createPriceBook(
       if (!lists) return null
       return ceilingOf(listAt(lists, options?.at).rates, promptTokens, outputTokens) ?? null
     },
+    told: (provider, model) => resolve(provider, model).told,
     info: (provider, model) => resolve(provider, model).info,
     explain(provider, model, at = Date.now()) {
       const { source, version, note, correctedBy, variants, serviceTiers, info } = resolve(provider, model)
@@ -186,6 +192,7 @@ function resolveLayers(layers: readonly PriceLayer[], provider: string, kind: st
   const serviceTiers = new Map<string, { by: bigint; of: bigint }>()
   const info: ModelInfo = {}
   const corrections: { source: PriceLayer['source']; variant: PriceVariant }[] = []
+  let told: Told = 0
   let found: { layer: PriceLayer; variants: PriceVariant[]; note: string | undefined } | undefined
   for (const layer of layers) {
     const entry = findIn(layer, provider, kind, model)
@@ -195,6 +202,7 @@ function resolveLayers(layers: readonly PriceLayer[], provider: string, kind: st
     info.maxOutput ??= entry.info?.maxOutput
     info.capabilities ??= entry.info?.capabilities
     info.tier ??= entry.info?.tier
+    if (layer.source === 'config' && entry.variants) told = entry.named ? 2 : 1
     if (found || !entry.variants) continue
     const [first] = entry.variants
     if (entry.correction && first) corrections.push({ source: layer.source, variant: first })
@@ -203,6 +211,7 @@ function resolveLayers(layers: readonly PriceLayer[], provider: string, kind: st
   let variants = found?.variants ?? []
   for (const { variant } of corrections.reverse()) variants = variants.map((lower) => overlaid(lower, variant))
   return {
+    told,
     source: found?.layer.source ?? null,
     version: found?.layer.version ?? null,
     note: found?.note,

@@ -22,6 +22,8 @@ export interface LayerEntry {
   variants?: PriceVariant[] | undefined
   /** True when the variants correct single classes of a lower layer's price instead of replacing it. */
   correction?: boolean
+  /** True when the variants stand under the model's name, not under a pattern that it matches. */
+  named?: boolean
   /** Factors on all token rates by service tier. */
   serviceTiers?: ReadonlyMap<string, { by: bigint; of: bigint }> | undefined
   info?: ModelInfo | undefined
@@ -95,21 +97,26 @@ export function createPriceMapLayer(source: PriceLayer['source'], version: strin
         const price = exact.get(name)
         if (price) hits.add(price)
       }
+      const named = hits.size
       // A pattern without a slash speaks of models alone: tried on `provider/model`, its star would swallow the provider.
       for (const { pattern, scoped, price } of patterns) {
         if (scoped && own.some((name) => pattern.test(name))) hits.add(price)
       }
       for (const { pattern, price } of patterns) if (candidates.some((name) => pattern.test(name))) hits.add(price)
-      return hits.size > 0 ? merged([...hits].map(entryOf)) : undefined
+      return hits.size > 0 ? merged([...hits].map(entryOf), named) : undefined
     },
   }
 }
 
-/** The first entry that has a price gives it; facts and factors come from the first entry that states them. */
-function merged(entries: LayerEntry[]): LayerEntry {
+/**
+ * The first entry that has a price gives it; facts and factors come from the first entry that states them.
+ * @param named how many of them, from the first on, stand under the model's name
+ */
+function merged(entries: LayerEntry[], named: number): LayerEntry {
   const result: LayerEntry = {}
   const priced = entries.find((entry) => entry.variants)
   if (priced) {
+    result.named = entries.indexOf(priced) < named
     result.variants = priced.variants
     result.correction = priced.correction === true
   }
