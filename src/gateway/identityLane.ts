@@ -1,5 +1,6 @@
 // The identity lane: client and upstream speak one dialect, so bytes pass as they are but for the named edits.
-import type { Target } from '../config/snapshot.ts'
+import type { Provider, Target } from '../config/snapshot.ts'
+import type { Loss } from '../dialects/chat.ts'
 import type {
   HubLane,
   IdentityLane,
@@ -30,6 +31,8 @@ export function identityLane(
     choices: ask.n,
     quirks: provider.quirks,
   }
+  const refused = ask.stream ? refusedOptions(inspected.wire, provider) : undefined
+  const drop = refused ? [...replying.drop, 'stream_options'] : replying.drop
   const encoded = encodeURIComponent(model)
   return {
     name: 'identity',
@@ -39,15 +42,29 @@ export function identityLane(
       askUsage,
       params,
       systemPrefix: target.systemPrefix,
-      drop: replying.drop,
+      drop,
     }),
-    bounds: () => outbound.bounds(editedWire(inspected.wire, params, replying.drop)),
+    bounds: () => outbound.bounds(editedWire(inspected.wire, params, drop)),
     stream: () => new IdentityStream(outbound.tap(edits)),
     headers: {},
-    losses: [],
+    losses: refused ?? [],
     whole: (body) => outbound.whole(body, edits),
     restream: (body) => restream(outbound, replying, body),
   }
+}
+
+/**
+ * Of the client's `stream_options`, what a target that refuses them cannot be told; undefined where they may pass. The AI SDK and
+ * LangChain send them with each stream, and such a target would answer 400 to every one.
+ */
+function refusedOptions(wire: unknown, { streamUsage, quirks }: Provider): Loss[] | undefined {
+  if (streamUsage !== 'never' && !quirks.includes('no-stream-options')) return undefined
+  const { stream_options: options } = wire as { stream_options?: Readonly<Record<string, unknown>> | null }
+  if (options === undefined) return undefined
+  const told = Object.entries(options ?? {}).filter(
+    ([name, value]) => value !== null && value !== false && (name !== 'include_usage' || streamUsage === 'never'),
+  )
+  return told.map(([name]) => ({ param: `stream_options.${name}`, reason: 'unsupported' as const }))
 }
 
 /** What the upstream reads, parsed: the client's request with the parameters that are forced on it. */

@@ -30,7 +30,9 @@ export function laneFor(call: Call, target: Target, cap?: number): { lane: Lane;
   if (outbound && hasHubLane(outbound)) {
     if (target.provider.dialect === call.dialect.name && hasIdentityLane(outbound)) {
       const params = cap === undefined ? target.params : { [capName(target)]: cap, ...target.params }
-      return { lane: identityLane(outbound, inspected, replying, target, model, params), outbound }
+      const lane = identityLane(outbound, inspected, replying, target, model, params)
+      if (isStrict(call)) refuseLosses(lane, target)
+      return { lane, outbound }
     }
     if (inbound.decode) {
       call.chat ??= inbound.decode(inspected.wire)

@@ -10,6 +10,7 @@ export const mistral: ProviderKind = {
   keyEnv: ['MISTRAL_API_KEY'],
   keyHeader: 'authorization',
   streamUsage: 'always',
+  quirks: ['no-stream-options'],
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],
   models: ['mistral-large-latest', 'mistral-medium-latest', 'mistral-small-latest', 'codestral-latest'],
