@@ -203,4 +203,13 @@ describe('a refusal', () => {
     answer = { status, body }
     expect((await chat('alone')).headers['x-turnout-error']).toBe(fault)
   })
+
+  it("for want of room goes to the next target: 498 is Groq's word for it", async () => {
+    answer = { status: 498, body: error('Flex tier capacity exceeded.', { code: 'capacity_exceeded' }) }
+    for (const stream of [false, true]) {
+      const { status, headers } = await chat('m', { stream })
+      expect([status, headers['x-turnout-target']]).toEqual([200, 'spare/m'])
+    }
+    expect((await chat('alone')).headers['x-turnout-error']).toBe('overloaded')
+  })
 })

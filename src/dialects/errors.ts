@@ -67,6 +67,8 @@ const statusFaults: Readonly<Record<number, FaultKind>> = {
   409: 'conflict',
   425: 'conflict',
   429: 'rate_limited',
+  // Groq: https://console.groq.com/docs/errors, "Flex Tier Capacity Exceeded".
+  498: 'overloaded',
   503: 'overloaded',
   508: 'loop',
   529: 'overloaded',

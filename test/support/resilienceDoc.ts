@@ -20,7 +20,7 @@ const words: Record<FaultKind, string> = {
   too_large: 'a reply larger than `maxReplyBytes`',
   redirect: 'a 3xx: never followed',
   in_band: 'an error inside a 200 that says no more, or the finish reason `error` or `abort`',
-  overloaded: '503, 529, or an error that says so',
+  overloaded: '498, 503, 529, or an error that says so',
   server_error: '500, 502, 504 and other 5xx',
   rate_limited: '429',
   quota_exhausted: '402, or 400, 403, 429 with words of credit or quota',
