@@ -30,7 +30,8 @@ const bodies: Record<string, (n: number) => Json> = {
   },
   'a schema whose parts refer to what is around them': (n) => {
     const deep = 100
-    const flat = { type: 'object', properties: Object.fromEntries(many(n, (at) => [`p${at}`, { type: 'string' }])) }
+    const either = { anyOf: [{ type: 'string' }, { type: 'number' }, { type: 'null' }] }
+    const flat = { type: 'object', properties: Object.fromEntries(many(n, (at) => [`p${at}`, either])) }
     const x = many(deep, () => 0).reduce<Json>((items) => ({ items }), flat)
     const y = { anyOf: many(deep, (at) => ({ $ref: `#/properties/x${'/items'.repeat(at)}` })) }
     const schema = { type: 'object', properties: { x, y } }
