@@ -36,7 +36,7 @@ const queries: readonly { place: string; expr: string; legend: string }[] = [
   // What an alert compares, without the comparison: that it may be false is the point of it.
   ...alerts.flatMap(({ alert, expr }) =>
     expr.split('\n').map((line) => {
-      const [, term] = /^(?:(?:and|or) )?(.+) [<>] [\d.]+$/.exec(line) ?? []
+      const [, term] = /^(?:(?:and|or) (?:on \([\w, ]+\) )?)?(.+) [<>] [\d.]+$/.exec(line) ?? []
       if (term === undefined) throw new Error(`${alert}: not a comparison with a number: ${line}`)
       return { place: `alert ${alert}`, expr: term, legend: '' }
     }),

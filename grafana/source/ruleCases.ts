@@ -35,6 +35,8 @@ const left = series('turnout_requests_total', { ...chat, ...target, status: 'non
 const errors = (blame: string): string =>
   series('turnout_request_errors_total', { ...chat, blame, cause: blame === 'client' ? 'bad_request' : 'server_error' })
 
+const failedCalls = series('turnout_upstream_attempts_total', { ...here, ...target, outcome: 'server_error' })
+
 /** A histogram whose observations all lie between two bounds; the p95 is then 95 % of the way between them. */
 const histogram = (
   name: string,
@@ -304,6 +306,22 @@ export const ruleCases: readonly RuleCase[] = [
     value: '1',
     // An hour ago.
     quiet: gauge('turnout_unpriced_attempts_total', target, once),
+    others: [
+      {
+        what: 'a model that no route names, called once',
+        fires: gauge('turnout_unpriced_attempts_total', { ...here, ...target }, '_x24 1x60'),
+        value: '1',
+        labels: {},
+      },
+      {
+        what: 'that call, twenty minutes later',
+        quiet: gauge('turnout_unpriced_attempts_total', { ...here, ...target }, '_x9 1x60'),
+      },
+      {
+        what: 'a restart, behind which nothing is called',
+        quiet: gauge('turnout_unpriced_attempts_total', { ...here, ...target }, '5x20 0x60'),
+      },
+    ],
   },
   {
     alert: 'TurnoutBreakerOpen',
@@ -312,14 +330,45 @@ export const ruleCases: readonly RuleCase[] = [
       [series('turnout_breaker_state', { ...here, ...target, state: 'open' })]: '1x4 0x1 1x4 0x1 1x40',
       [series('turnout_breaker_state', { ...here, ...target, state: 'half_open' })]: '0x4 1x1 0x4 1x1 0x40',
       [series('turnout_breaker_state', { ...here, ...target, state: 'closed' })]: '0x60',
+      [failedCalls]: '0x4 1x9 2x60',
     },
     labels: { ...here, ...target },
     value: '1',
     quiet: {
       [series('turnout_breaker_state', { ...here, ...target, state: 'open' })]: '0x24 1x2 0x40',
       [series('turnout_breaker_state', { ...here, ...target, state: 'half_open' })]: '0x60',
+      [failedCalls]: '0x24 5x60',
       [series('turnout_breaker_state', { ...here, ...target, state: 'disabled' })]: '0x60',
     },
+    others: [
+      {
+        what: 'a canary that was taken back, which nobody calls to close it',
+        quiet: {
+          [series('turnout_breaker_state', { ...here, ...target, state: 'open' })]: '0x60',
+          [series('turnout_breaker_state', { ...here, ...target, state: 'half_open' })]: '1x60',
+          [failedCalls]: '13x60',
+        },
+      },
+      {
+        what: 'one call an hour, which failed',
+        fires: {
+          [series('turnout_breaker_state', { ...here, ...target, state: 'open' })]: '0x4 1x4 0x60',
+          [series('turnout_breaker_state', { ...here, ...target, state: 'half_open' })]: '1x4 0x4 1x60',
+          [failedCalls]: '1x4 2x60',
+        },
+        value: '1',
+        labels: {},
+      },
+      {
+        what: 'open, however long nobody was let through',
+        fires: {
+          [series('turnout_breaker_state', { ...here, ...target, state: 'open' })]: '1x60',
+          [failedCalls]: '13x60',
+        },
+        value: '1',
+        labels: {},
+      },
+    ],
   },
   {
     alert: 'TurnoutNoHealthyTarget',
@@ -330,10 +379,25 @@ export const ruleCases: readonly RuleCase[] = [
   },
   {
     alert: 'TurnoutConsecutiveFailures',
-    fires: gauge('turnout_target_consecutive_failures', { ...here, ...target }, '0x10 6x60'),
+    fires: {
+      ...gauge('turnout_target_consecutive_failures', { ...here, ...target }, '0x10 6x60'),
+      [failedCalls]: '0x10 6x60',
+    },
     labels: { ...here, ...target },
     value: '6',
-    quiet: gauge('turnout_target_consecutive_failures', { ...here, ...target }, '0x10 5x60'),
+    quiet: {
+      ...gauge('turnout_target_consecutive_failures', { ...here, ...target }, '0x10 5x60'),
+      [failedCalls]: '0x10 5x60',
+    },
+    others: [
+      {
+        what: 'a target that was swapped out for hours, which nobody calls',
+        quiet: {
+          ...gauge('turnout_target_consecutive_failures', { ...here, ...target }, '6x60'),
+          [failedCalls]: '13x60',
+        },
+      },
+    ],
   },
   {
     alert: 'TurnoutFallbackShareHigh',
