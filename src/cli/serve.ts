@@ -27,7 +27,11 @@ export function addServeCommand(program: Command): void {
       const { run } = await import('./run.ts')
       const running = await run(flags)
       // Before it is said that it listens: whoever waits for that may send a signal at once.
-      process.on('SIGHUP', () => void running.reload())
+      process.on('SIGHUP', () => {
+        // First: what the reload says belongs in the new file.
+        running.log.reopen()
+        void running.reload()
+      })
       stopOnSignal(running)
       const { snapshot } = running.turnout
       const source = running.file ?? `providers from the environment (${[...snapshot.providers.keys()].join(', ')})`

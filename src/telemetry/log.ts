@@ -1,7 +1,7 @@
 // Writes the log: one JSON line per request and per event of note, from closed lists of fields, so that no content can get in.
-import { mkdirSync, openSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { writeSync } from 'node:fs'
 import { type Logger, pino } from 'pino'
+import { openLogFile, reopenLogFile } from './logFile.ts'
 import { boundQueue, type Destination, type Held, type LogQueue } from './logQueue.ts'
 import { prettyLine } from './prettyLine.ts'
 import { cut, longestLine, type RequestLine, writeRequest } from './requestLine.ts'
@@ -62,6 +62,8 @@ export interface Log {
   readonly dropped: number
   /** Resolves when everything said so far is handed to the operating system, or when a write has failed, or a reader stands still for 5 seconds. */
   flush(): Promise<void>
+  /** Goes on in the file of its name when that was moved away or removed. Where it cannot, it says so in the old one. */
+  reopen(): void
 }
 
 const factFields = [
@@ -99,7 +101,7 @@ const MOST_WAITING = 8 * 1024 * 1024
 export function createLog(options: LogOptions): Log {
   const destination = pino.destination({
     // Opened here and now: a stream that is still opening its file loses its lines when the process exits.
-    dest: options.file === undefined ? 1 : openFile(options.file),
+    dest: options.file === undefined ? 1 : openLogFile(options.file),
     sync: false,
     // Not 0, with which a flush would not wait.
     minLength: 1,
@@ -112,13 +114,8 @@ export function createLog(options: LogOptions): Log {
   )
   const full = options.file === undefined ? FULL.pipe : FULL.file
   const lines = gatherLines(destination, full, options.pretty ? prettyLine : undefined)
-  const log = makeLog(pino(settings(options.level), { write: lines.say }), destination, lines, queue)
+  const log = makeLog(pino(settings(options.level), { write: lines.say }), destination, lines, queue, options.file)
   return log
-}
-
-function openFile(file: string): number {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  return openSync(file, 'a', 0o600)
 }
 
 const settings = (level: string) => ({
@@ -140,7 +137,13 @@ function isoTime(moment: number): string {
   return lastText
 }
 
-function makeLog(logger: Logger, destination: Destination, lines: Lines, queue: LogQueue): Log {
+function makeLog(
+  logger: Logger,
+  destination: Destination,
+  lines: Lines,
+  queue: LogQueue,
+  file: string | undefined,
+): Log {
   let failures = 0
   // A log that cannot be written (disk full) must not end the gateway; the number of failures is shown instead.
   destination.on('error', () => failures++)
@@ -178,6 +181,20 @@ function makeLog(logger: Logger, destination: Destination, lines: Lines, queue: 
           resolve()
         })
       })
+    },
+    reopen() {
+      if (file === undefined) return
+      // What was gathered belongs before the signal.
+      lines.handOver()
+      try {
+        reopenLogFile(destination, file)
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException
+        this.error(`the log's file could not be opened again (${code}): the old one is written on`, {
+          event: 'log',
+          file,
+        })
+      }
     },
   }
 }

@@ -57,6 +57,7 @@ export async function startGateway(
     failures: 0,
     dropped: 0,
     flush: async () => {},
+    reopen: () => {},
   }
   const metrics = createMetrics()
   // As patient as a busy machine needs: a count that is exact is one in each run.

@@ -1,0 +1,38 @@
+// The file that the log is appended to: made with its folders, and opened again after another program has moved it away.
+import { close, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Destination, Held } from './logQueue.ts'
+
+export function openLogFile(file: string): number {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  return openSync(file, 'a', 0o600)
+}
+
+/**
+ * Writes on to the file of that name where it is another one by now, or gone: `logrotate` has renamed it. No line is lost and none is cut in two: a
+ * write that is under way ends in the old file. Throws when the file cannot be opened; then all goes on in the old one.
+ */
+export function reopenLogFile(destination: Destination, file: string): void {
+  const held = destination as unknown as Held
+  // A pipe's opening would wait for its reader, and it is the same one.
+  if (isSame(file, held.fd)) return
+  const next = openLogFile(file)
+  const swap = (): void => {
+    destination.off('write', written).off('error', swap)
+    const old = held.fd
+    held.fd = next
+    close(old, () => {})
+  }
+  // sonic-boom's own `reopen` knows only files that it has opened itself.
+  const written = (bytes: number): void => {
+    if (held._writingBuf.length <= bytes) swap()
+  }
+  if (!held._writing) swap()
+  else destination.on('write', written).on('error', swap)
+}
+
+function isSame(file: string, fd: number): boolean {
+  const there = statSync(file, { throwIfNoEntry: false })
+  const open = fstatSync(fd)
+  return there !== undefined && there.ino === open.ino && there.dev === open.dev
+}
