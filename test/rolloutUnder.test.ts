@@ -51,6 +51,25 @@ it('a completed rollout whose definition changes in the file can still be undone
   expect((await verb('move', 'start')).body).toMatchObject({ phase: 'stepping', percent: 20 })
 }, 120_000)
 
+it('an undo of what lies beneath may name the revision that is shown, which is that of what has the name', async () => {
+  await start()
+  await set({ target: 'sim/sim-fast', percent: 5 })
+  await verb('canary:single', 'promote')
+  await set({ target: 'sim/sim-tools', percent: 5 })
+  await set({ percent: 0 })
+  const undo = (revision: number) =>
+    gateway.ask('POST', '/rollouts/canary:single/undo', { reason: 'test' }, 'operator', { 'if-match': `"${revision}"` })
+  const { revision } = (await gateway.ask('GET', '/rollouts/canary:single')).body
+  const stale = await undo(revision - 1)
+  expect([stale.status, stale.body.error.message]).toEqual([
+    412,
+    `'canary:single' is at revision ${revision} now: look at it and repeat.`,
+  ])
+  expect(await asked()).toBe('sim/sim-fast')
+  expect(await undo(revision)).toMatchObject({ status: 200, body: { phase: 'rolled_back' } })
+  expect(await asked()).toBe('other/sim-text')
+}, 120_000)
+
 it('a percentage that was promoted can be undone after another one came and went', async () => {
   await start()
   await set({ target: 'sim/sim-fast', percent: 5 })

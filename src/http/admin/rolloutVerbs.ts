@@ -1,6 +1,7 @@
 // POST /admin/rollouts/{name}/{verb}: what operators may do to a rollout. A command with an `Idempotency-Key` acts once.
 import { z } from 'zod'
 import { percentShare } from '../../config/rolloutSchema.ts'
+import { aim } from '../../state/rollouts/reach.ts'
 import type { Wish } from '../../state/rollouts/rollouts.ts'
 import { seenBy } from './condition.ts'
 import { once } from './once.ts'
@@ -16,7 +17,7 @@ function act(call: VerbCall, wish: Omit<Wish, 'cause' | 'reason' | 'actor' | 'ke
   const seen = seenBy(call.req)
   return once(call, [wish.verb, params.name, body], async (key) => {
     const { name } = findRollout(params.name!, deps)
-    const before = presentRollout(rolloutsOf(deps).meant(name, wish), deps)
+    const before = presentRollout(aim(rolloutsOf(deps), name, wish).live, deps)
     const command = { ...wish, cause: 'operator', reason: body.reason, actor: by.name, seen, key } as const
     const live = await withRollouts(deps, (rollouts) => rollouts.command(name, command))
     const audit = { subject: live.name, before, after: presentRollout(live, deps) }

@@ -2,9 +2,9 @@
 import { resolveModel } from '../../config/resolve.ts'
 import type { RolloutDefinition, StoredRollout } from '../../config/rolloutTypes.ts'
 import type { Route } from '../../config/snapshot.ts'
-import { draftState, isRunning, type State } from '../../rollouts/machine.ts'
+import { type Command, draftState, isRunning, type State } from '../../rollouts/machine.ts'
 import { Live } from './live.ts'
-import { RolloutProblem } from './problem.ts'
+import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
 import { baseOf, isReachable } from './traffic.ts'
 
@@ -21,11 +21,26 @@ export function requireArms(rollouts: Rollouts, definition: RolloutDefinition): 
   if (same) throw new RolloutProblem('invalid', 'Both arms are the same: there is nothing to move.', 'target')
 }
 
+/** Which rollout of that name a wish is of, and the wish as that one is told it. @throws RolloutProblem */
+export function aim<Wish extends Pick<Command, 'verb'> & { toRevision?: number | undefined; seen?: Seen | undefined }>(
+  rollouts: Rollouts,
+  name: string,
+  wish: Wish,
+): { live: Live; wish: Wish } {
+  const named = rollouts.find(name)
+  if (!named) throw new RolloutProblem('unknown', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
+  const live = wish.verb === 'undo' && wish.toRevision === undefined ? undoneBy(rollouts, named) : named
+  if (live === named) return { live, wish }
+  // What was looked at is what has the name: of what lies beneath it no revision is shown.
+  requireSeen(`'${name}'`, named, wish.seen)
+  return { live, wish: { ...wish, seen: undefined } }
+}
+
 /**
  * What an `undo` of a name takes back: where a newer one of that name is not under way, the one before it that was completed and is still
  * what its route asks. It moves all of the traffic, and nothing else names it.
  */
-export function undoneBy(rollouts: Rollouts, named: Live): Live {
+function undoneBy(rollouts: Rollouts, named: Live): Live {
   if (isRunning(named.state) || named.state.phase === 'completed') return named
   const { promoted = [] } = rollouts.traffic.of(named.definition.route) ?? {}
   const held = promoted.findLast(({ name }) => name === named.name)

@@ -30,7 +30,7 @@ import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { isOvertaken, RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
-import { onTop, requireArms, routeOf, undoneBy } from './reach.ts'
+import { aim, onTop, requireArms, routeOf } from './reach.ts'
 import { specHashOf } from './spec.ts'
 import { shareBefore, stageAt } from './stage.ts'
 import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
@@ -173,9 +173,9 @@ export class Rollouts {
    * moment: what another has under way must not leave it in force and refused.
    * @throws RolloutProblem, RolloutConflict; LedgerError when it cannot be stored: then nothing has changed, but for an abort
    */
-  async command(name: string, wish: Wish): Promise<Live> {
+  async command(name: string, wished: Wish): Promise<Live> {
     const begin = performance.now()
-    const live = this.meant(name, wish)
+    const { live, wish } = aim(this, name, wished)
     const evidence = evidenceOf(live)
     if (wish.verb !== 'abort' || !isRunning(live.state)) return this.inTurn(() => this.change(live, wish, evidence))
     requireSeen(`'${live.name}'`, live, wish.seen)
@@ -272,13 +272,6 @@ export class Rollouts {
     const done = this.#queue.then(work)
     this.#queue = done.catch(() => {})
     return done
-  }
-
-  /** Which of that name a verb is of. @throws RolloutProblem */
-  meant(name: string, { verb, toRevision }: Pick<Wish, 'verb' | 'toRevision'>): Live {
-    const live = this.find(name)
-    if (live) return verb === 'undo' && toRevision === undefined ? undoneBy(this, live) : live
-    throw new RolloutProblem('unknown', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
   }
 
   async make(definition: RolloutDefinition, { actor, origin, reason, key }: Maker): Promise<Live> {
