@@ -10,13 +10,16 @@ const ORDER = '1234567890123456789'
 /** As JSON text, because no value of JavaScript's says it. */
 const args = `{"order":${ORDER},"amount":0.5,"note":"${ORDER}"}`
 
+/** With seventeen digits, as C++ prints doubles that need sixteen. */
+const logprobs = '{"chosenCandidates":[{"token":"a","logProbability":-0.10000000000000001}],"topCandidates":[]}'
+
 let upstream: FakeUpstream
 let gateway: TestGateway
 
 beforeAll(async () => {
   upstream = await startFakeUpstream(async (req, res) => {
     if (req.url?.includes(':')) {
-      const reply = `{"candidates":[{"content":{"role":"model","parts":[{"functionCall":{"name":"cancel","args":${args}}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}`
+      const reply = `{"candidates":[{"content":{"role":"model","parts":[{"functionCall":{"name":"cancel","args":${args}}}]},"finishReason":"STOP","logprobsResult":${logprobs}}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}`
       return req.url.includes('alt=sse') ? await sendSse(res, `data: ${reply}\n\n`) : sendJson(res, 200, reply)
     }
     const usage = { input_tokens: 1, output_tokens: 1 }
@@ -67,6 +70,21 @@ it.each(models)('%s: the model sees in its history what it wrote', async (model)
   const { status } = await post(gateway.url + CHAT, { model, messages })
   expect(status).toBe(200)
   expect(upstream.requests.at(-1)!.body.toString()).toContain(args)
+})
+
+it('a log probability with more digits than it has is the number that it is', async () => {
+  for (const stream of [false, true]) {
+    const { text } = await post(gateway.url + CHAT, {
+      model: models[1],
+      messages: [question],
+      logprobs: true,
+      stream,
+    })
+    const [told] = (stream ? eventsOf(text) : [JSON.parse(text)]).flatMap(
+      ({ choices }) => choices[0]?.logprobs?.content ?? [],
+    )
+    expect(told).toMatchObject({ token: 'a', logprob: -0.1 })
+  }
 })
 
 it('an operator who asks is shown the request as it would be sent', async () => {

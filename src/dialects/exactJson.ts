@@ -16,6 +16,10 @@ export class ExactNumber {
   }
 }
 
+/** For what is reckoned with; undefined for what is no number. Some print floats with more digits than they have. */
+export const numberOf = (value: unknown): number | undefined =>
+  value instanceof ExactNumber ? Number(value.text) : typeof value === 'number' ? value : undefined
+
 /** Whether `JSON.stringify` has come upon an `ExactNumber`. It runs through, so that one for all will do. */
 let met = false
 

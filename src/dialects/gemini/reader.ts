@@ -3,7 +3,7 @@ import type { ChatEvent, FinishReason, TokenLogprob } from '../chat.ts'
 import { Choices, type ChoiceWriter } from '../choice.ts'
 import type { HubAids } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
-import { writeJson } from '../exactJson.ts'
+import { numberOf, writeJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { decodeInBand } from './error.ts'
 import { Citations } from './grounding.ts'
@@ -314,6 +314,7 @@ function readLogprobs(result: Json): TokenLogprob[] {
 
 function readToken(item: unknown): { token: string; logprob: number; bytes: number[] } | undefined {
   const from = asObject(item)
-  if (typeof from?.token !== 'string' || typeof from.logProbability !== 'number') return undefined
-  return { token: from.token, logprob: from.logProbability, bytes: [...Buffer.from(from.token)] }
+  const logprob = numberOf(from?.logProbability)
+  if (typeof from?.token !== 'string' || logprob === undefined) return undefined
+  return { token: from.token, logprob, bytes: [...Buffer.from(from.token)] }
 }

@@ -1,6 +1,7 @@
 // Pieces of OpenAI chat replies, read one by one: parts, thoughts, annotations, log probabilities, and whose call a delta is.
 import type { Annotation, ReasoningBlock, TokenLogprob, VendorBlock } from '../chat.ts'
 import type { ChoiceWriter } from '../choice.ts'
+import { numberOf } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 
 /** A thought or a vendor's block. Pieces of one thought share a `key`. */
@@ -93,8 +94,9 @@ export function readLogprobs(list: unknown): TokenLogprob[] {
 
 function readToken(item: unknown): { token: string; logprob: number; bytes: number[] | null } | undefined {
   const from = asObject(item)
-  if (typeof from?.token !== 'string' || typeof from.logprob !== 'number') return undefined
-  return { token: from.token, logprob: from.logprob, bytes: Array.isArray(from.bytes) ? from.bytes : null }
+  const logprob = numberOf(from?.logprob)
+  if (typeof from?.token !== 'string' || logprob === undefined) return undefined
+  return { token: from.token, logprob, bytes: Array.isArray(from.bytes) ? from.bytes : null }
 }
 
 /** Text that says something. */

@@ -3,7 +3,7 @@ import type { BlockStart, ChatEvent } from '../chat.ts'
 import { Choices, type ChoiceWriter } from '../choice.ts'
 import type { HubAids } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
-import { writeJson } from '../exactJson.ts'
+import { numberOf, writeJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { sourceOf } from './decodeMessages.ts'
 import { faultOfFinish, inBandFaultOf } from './fault.ts'
@@ -82,7 +82,8 @@ export class ReplyReader {
     if (id === undefined && model === undefined) return
     this.#started = true
     this.#id = id
-    const created = typeof wire.created === 'number' && wire.created > 0 ? Math.trunc(wire.created) : undefined
+    const at = numberOf(wire.created)
+    const created = at !== undefined && at > 0 ? Math.trunc(at) : undefined
     const serviceTier = textOf(wire.service_tier)
     const fingerprint = textOf(wire.system_fingerprint)
     this.#choices.push({
@@ -234,7 +235,7 @@ export class ReplyReader {
     spoken.id ??= textOf(audio.id)
     spoken.data += textOf(audio.data) ?? ''
     spoken.transcript += textOf(audio.transcript) ?? ''
-    if (typeof audio.expires_at === 'number') spoken.expires = audio.expires_at
+    spoken.expires = numberOf(audio.expires_at) ?? spoken.expires
   }
 
   #speak(index: number, { id, data, transcript, expires }: Spoken): void {
