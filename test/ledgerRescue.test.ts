@@ -1,8 +1,10 @@
 // A database that is taken away under a running ledger: no row is lost in silence, and no call is made that nobody could record.
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { backupTo } from '../src/store/backup.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { restoreFrom } from '../src/store/restore.ts'
@@ -86,6 +88,88 @@ it.each(ways)('is noticed when it is %s: new calls are refused, and what it hold
   } finally {
     next.close()
   }
+})
+
+/** What the next process finds: rows, when the file is sound. */
+function found(path: string): unknown {
+  const next = openStore({ file: path })
+  try {
+    expect(next.db.pragma('integrity_check(1)')).toEqual([{ integrity_check: 'ok' }])
+    return next.db.prepare('SELECT count(*) FROM request').pluck().get()
+  } finally {
+    next.close()
+  }
+}
+
+async function rows(number: number): Promise<void> {
+  for (let i = 0; i < number; i++) await end(await begin())
+}
+
+/** The files as a kill leaves them now. Copied by another process: this one would drop SQLite's locks by closing them. */
+function killed(): string {
+  const dead = join(folder, 'dead')
+  expect(spawnSync('sh', ['-c', `mkdir ${dead} && cp ${file}* ${dead} && rm ${dead}/*.lock`]).status).toBe(0)
+  return join(dead, 'turnout.db')
+}
+
+it('leaves a backup that was put in its place as it is, for who is killed and for who stops', async () => {
+  await rows(300)
+  await ledger.flush()
+  const backup = join(folder, 'backup.db')
+  await backupTo(store.db, backup)
+  store.db.pragma('wal_checkpoint(TRUNCATE)')
+  await rows(500)
+  const running = await begin()
+  renameSync(backup, file)
+  await noticed()
+  expect(found(killed())).toBe(300)
+  await end(running)
+  await ledger.close()
+  store.close()
+  expect(found(file)).toBe(300)
+  expect(restoreFrom(join(folder, rescued()[0]!), file).requests).toBe(801)
+  expect(found(file)).toBe(801)
+})
+
+it('loses no row of a file that was moved away and comes back, before the stop or after it', async () => {
+  const away = join(folder, 'elsewhere.db')
+  await rows(100)
+  const running = await begin()
+  renameSync(file, away)
+  await noticed()
+  await end(running)
+  expect(existsSync(`${file}-wal`)).toBe(false)
+  renameSync(away, file)
+  vi.advanceTimersByTime(5000)
+  await expect.poll(() => begin().then(end, () => 'refused'), { timeout: 10_000 }).toBeUndefined()
+  await ledger.flush()
+  expect(found(killed())).toBe(102)
+
+  renameSync(file, away)
+  await ledger.close()
+  store.close()
+  // Another file meets no log of the one before, and leaves the one that waits for it alone.
+  expect(found(file)).toBe(0)
+  for (const ending of ['', '-wal', '-shm']) rmSync(file + ending, { force: true })
+  renameSync(away, file)
+  const reader = openStore({ file, readonly: true })
+  expect(reader.db.prepare('SELECT count(*) FROM request').pluck().get()).toBe(102)
+  reader.close()
+  expect(found(file)).toBe(102)
+})
+
+it('keeps the log of a database that cannot be saved, and says where', async () => {
+  await rows(20)
+  await ledger.flush()
+  vi.spyOn(store.db, 'backup').mockRejectedValue(new Error('no space left'))
+  rmSync(file)
+  vi.advanceTimersByTime(5000)
+  await expect
+    .poll(() => troubles.at(-1), { timeout: 10_000 })
+    .toMatch(/no space left\)\. The log with its last rows is /)
+  const log = / The log with its last rows is (.*)\.$/.exec(troubles.at(-1)!)![1]!
+  expect(readFileSync(log).length).toBeGreaterThan(20_000)
+  expect(existsSync(`${file}-wal`)).toBe(false)
 })
 
 it('is saved by a stop that comes before anybody has looked', async () => {

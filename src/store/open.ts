@@ -6,6 +6,7 @@ import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { takeLock, type WriterLock } from './lock.ts'
 import { checkApplied, migrate, packageMigrations, readMigrations } from './migrate.ts'
 import { type BrokenRestore, endBrokenRestore, isRestoring } from './restore.ts'
+import { strayLogOf, takeLogBack } from './strayLog.ts'
 
 export interface StoreOptions {
   /** Path of the database. Its folder is made with mode 0700 when it is missing. */
@@ -65,6 +66,7 @@ function openWriter(file: string, options: StoreOptions): Store {
   try {
     lock = takeLock(file, instance || 'command line', startedAt)
     const brokenRestore = endBrokenRestore(file)
+    takeLogBack(file)
     // Busy wait 0: the driver's wait would sleep in the event loop. Writers retry by themselves.
     db = new Database(file, { timeout: 0 })
     applySettings(db)
@@ -108,6 +110,7 @@ function openReader(file: string, options: StoreOptions): Store {
   const Database = loadDriver()
   const brokenRestore = isRestoring(file) ? endForReader(file, (options.now ?? Date.now)()) : undefined
   if (!existsSync(file)) throw new StoreError('open_failed', file, `There is no database at ${file}.`)
+  if (strayLogOf(file) !== undefined) takeBackForReader(file, (options.now ?? Date.now)())
   let db: Sqlite | undefined
   try {
     db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
@@ -132,6 +135,19 @@ function endForReader(file: string, now: number): BrokenRestore | undefined {
   } catch (error) {
     if (!(error instanceof StoreError && error.code === 'locked')) throw explainOpenFailure(file, error)
     throw new StoreError('locked', file, `A backup is being put in the place of ${file} right now: try again.`, error)
+  } finally {
+    lock?.release()
+  }
+}
+
+/** A gateway that runs does it by itself. */
+function takeBackForReader(file: string, now: number): void {
+  let lock: WriterLock | undefined
+  try {
+    lock = takeLock(file, 'command line', now)
+    takeLogBack(file)
+  } catch (error) {
+    if (!(error instanceof StoreError && error.code === 'locked')) throw explainOpenFailure(file, error)
   } finally {
     lock?.release()
   }

@@ -1,15 +1,17 @@
 // Notices that the database's files are taken away or replaced under the open ledger, and saves what is in it beside where they were.
-import { type BigIntStats, mkdirSync, renameSync, statSync } from 'node:fs'
+import { type BigIntStats, existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { removeCopy, syncFile } from './backup.ts'
 import type { Sqlite } from './driver.ts'
 import { LedgerError } from './ledgerRow.ts'
+import { logOf, putLogAside, putLogBack } from './strayLog.ts'
 
 export interface Rescue {
   /**
    * Looks whether the files are those that were opened. What SQLite writes to others is gone with the process: from then on this is the
-   * trouble to refuse new calls with, and all that the database holds is copied to `FILE.rescued-TIME`. Never rejects.
+   * trouble to refuse new calls with, and all that the database holds is copied to `FILE.rescued-TIME`. The log is moved out of the place
+   * where SQLite would play it into whatever file is put there, and back when its own is. Never rejects.
    */
   look(): Promise<void>
   readonly trouble: LedgerError | undefined
@@ -18,33 +20,58 @@ export interface Rescue {
 /** @param now Unix milliseconds */
 export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (error: LedgerError) => void): Rescue {
   // At once: those that the store has just opened.
-  const was = filesOf(file).map((part) => nameOf(statSync(part, { bigint: true, throwIfNoEntry: false })))
+  const stats = filesOf(file).map((part) => statSync(part, { bigint: true, throwIfNoEntry: false }))
+  const was = stats.map(nameOf)
+  const logAside = stats[0] && logOf(file, stats[0])
   const changesOf = db.prepare('SELECT total_changes()').pluck()
   let trouble: LedgerError | undefined
   let aside: string | undefined
   let saved = -1
   let looking: Promise<void> = Promise.resolve()
 
+  // What was not there at first is nothing to be missed, and where nobody can look nobody can tell.
+  const isOther = (is: readonly string[], place: number): boolean =>
+    was[place] !== '' && is[place] !== unknown && was[place] !== is[place]
+  const isOwn = (part: string): boolean => {
+    const name = nameOf(statSync(part, { bigint: true, throwIfNoEntry: false }))
+    return name !== '' && was.includes(name)
+  }
+
+  /** At once, before the copy is made: a kill may come at any moment. Returns what is to be said where it cannot be done. */
+  function moveLog(isElsewhere: boolean): string {
+    if (logAside === undefined) return ''
+    try {
+      if (isElsewhere) putLogAside(file, logAside, isOwn)
+      else if (trouble) putLogBack(file, logAside)
+      return ''
+    } catch (error) {
+      return ` ${file}-wal belongs to it, and cannot be moved (${(error as Error).message}): it spoils any other file there.`
+    }
+  }
+
   async function look(): Promise<void> {
-    const is = await identify(file)
-    // What was not there at first is nothing to be missed, and where nobody can look nobody can tell.
-    const isGone = was.some((one, place) => one !== '' && is[place] !== unknown && one !== is[place])
-    if (!isGone) {
+    let is = await identify(file)
+    const stuck = moveLog(isOther(is, 0))
+    if (!isOther(is, 0)) is = await identify(file)
+    if (!isOther(is, 0) && !isOther(is, 1)) {
       trouble = undefined
       return
     }
     aside ??= `${file}.rescued-${new Date(now()).toISOString().replaceAll(/[:.]/g, '-')}`
     // Refused from here on: a copy of a large database takes its time.
-    trouble ??= describe(file, `being saved to ${aside}`)
+    trouble ??= describe(file, `being saved to ${aside}.${stuck}`)
     try {
       const changes = changesOf.get() as number
       if (changes !== saved) await save(db, aside)
       saved = changes
-      trouble = describe(file, `saved to ${aside}: stop the gateway, and put that back with \`turnout restore\``)
+      trouble = describe(
+        file,
+        `saved to ${aside}: stop the gateway, and put that back with \`turnout restore\`.${stuck}`,
+      )
     } catch (error) {
       trouble = describe(
         file,
-        `lost with this process, for it cannot be saved to ${aside} (${(error as Error).message})`,
+        `lost with this process, for it cannot be saved to ${aside} (${(error as Error).message}).${stuck}${hintOf(logAside)}`,
       )
     }
     tell(trouble)
@@ -64,9 +91,12 @@ export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (e
 function describe(file: string, fate: string): LedgerError {
   return new LedgerError(
     'io',
-    `The database ${file} was removed or replaced while it is in use. What it held is ${fate}.`,
+    `The database ${file} was removed or replaced while it is in use. What it held is ${fate}`,
   )
 }
+
+const hintOf = (log: string | undefined): string =>
+  log !== undefined && existsSync(log) ? ` The log with its last rows is ${log}.` : ''
 
 /** The copy is whole, or not there. */
 async function save(db: Sqlite, target: string): Promise<void> {
@@ -83,12 +113,12 @@ async function save(db: Sqlite, target: string): Promise<void> {
   }
 }
 
-const filesOf = (file: string): string[] => [file, `${file}-wal`]
+const filesOf = (file: string): string[] => [file, `${file}-wal`, `${file}-shm`]
 
 /** Which file it is; empty for one that is not there. */
 const nameOf = (stat: BigIntStats | undefined): string => (stat ? `${stat.dev}:${stat.ino}` : '')
 
-/** Which files the database and its log are now. */
+/** Which files the database, its log and the log's index are now. */
 const identify = (file: string): Promise<string[]> =>
   Promise.all(
     filesOf(file).map((part) =>
