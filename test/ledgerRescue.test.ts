@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { backupTo } from '../src/store/backup.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { makeRescue } from '../src/store/rescue.ts'
 import { restoreFrom } from '../src/store/restore.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow } from './support/ledgerRows.ts'
@@ -170,6 +172,43 @@ it('keeps the log of a database that cannot be saved, and says where', async () 
   const log = / The log with its last rows is (.*)\.$/.exec(troubles.at(-1)!)![1]!
   expect(readFileSync(log).length).toBeGreaterThan(20_000)
   expect(existsSync(`${file}-wal`)).toBe(false)
+})
+
+it('is copied when that is noticed and at the end; in between rarely, and the more so the longer a copy takes', async () => {
+  let time = 0
+  let took = 100
+  const copies = vi.spyOn(store.db, 'backup')
+  const { backup } = loadDriver().prototype
+  copies.mockImplementation((to: string) => {
+    time += took
+    return backup.call(store.db, to)
+  })
+  const rescue = makeRescue(
+    store.db,
+    file,
+    Date.now,
+    () => {},
+    () => time,
+  )
+  const copiesAt = async (at: number): Promise<number> => {
+    time = at
+    // As each refused call does.
+    await end(ledger.nextRequestId())
+    await ledger.flush()
+    await rescue.look()
+    return copies.mock.calls.length
+  }
+  renameSync(file, join(folder, 'elsewhere.db'))
+  expect(await copiesAt(0)).toBe(1)
+  for (let at = 5000; at < 60_000; at += 5000) expect(await copiesAt(at)).toBe(1)
+  took = 10_000
+  expect(await copiesAt(60_100)).toBe(2)
+  expect(await copiesAt(70_100 + 199_000)).toBe(2)
+  expect(await copiesAt(70_100 + 200_000)).toBe(3)
+  await end(ledger.nextRequestId())
+  await ledger.flush()
+  await rescue.close()
+  expect(copies).toHaveBeenCalledTimes(4)
 })
 
 it('is saved by a stop that comes before anybody has looked', async () => {

@@ -396,7 +396,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
       await flush()
       await backlog?.close()
       kept.close()
-      await rescue.look()
+      await rescue.close()
       disk?.close()
       await keeper.close()
     },

@@ -14,11 +14,29 @@ export interface Rescue {
    * where SQLite would play it into whatever file is put there, and back when its own is. Never rejects.
    */
   look(): Promise<void>
+  /** The last look: what came since the last copy is in it. */
+  close(): Promise<void>
   readonly trouble: LedgerError | undefined
 }
 
-/** @param now Unix milliseconds */
-export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (error: LedgerError) => void): Rescue {
+/**
+ * While the trouble lasts refused calls are rows all the same, so that there is always something to copy. A large copy holds up the thread and
+ * the disk: the next one waits for a minute, and for so many times what the last one took.
+ */
+const copyEvery = 60_000
+const restOfCopies = 20
+
+/**
+ * @param now Unix milliseconds
+ * @param clock milliseconds, never set back
+ */
+export function makeRescue(
+  db: Sqlite,
+  file: string,
+  now: () => number,
+  tell: (error: LedgerError) => void,
+  clock: () => number = () => performance.now(),
+): Rescue {
   // At once: those that the store has just opened.
   const stats = filesOf(file).map((part) => statSync(part, { bigint: true, throwIfNoEntry: false }))
   const was = stats.map(nameOf)
@@ -27,6 +45,7 @@ export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (e
   let trouble: LedgerError | undefined
   let aside: string | undefined
   let saved = -1
+  let nextCopy = 0
   let looking: Promise<void> = Promise.resolve()
 
   // What was not there at first is nothing to be missed, and where nobody can look nobody can tell.
@@ -49,17 +68,20 @@ export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (e
     }
   }
 
-  async function look(): Promise<void> {
+  async function look(isLast: boolean): Promise<void> {
     let is = await identify(file)
     const stuck = moveLog(isOther(is, 0))
     if (!isOther(is, 0)) is = await identify(file)
     if (!isOther(is, 0) && !isOther(is, 1)) {
       trouble = undefined
+      nextCopy = 0
       return
     }
     aside ??= `${file}.rescued-${new Date(now()).toISOString().replaceAll(/[:.]/g, '-')}`
     // Refused from here on: a copy of a large database takes its time.
     trouble ??= describe(file, `being saved to ${aside}.${stuck}`)
+    if (!isLast && clock() < nextCopy) return tell(trouble)
+    const begun = clock()
     try {
       const changes = changesOf.get() as number
       if (changes !== saved) await save(db, aside)
@@ -74,12 +96,17 @@ export function makeRescue(db: Sqlite, file: string, now: () => number, tell: (e
         `lost with this process, for it cannot be saved to ${aside} (${(error as Error).message}).${stuck}${hintOf(logAside)}`,
       )
     }
+    nextCopy = clock() + Math.max(copyEvery, (clock() - begun) * restOfCopies)
     tell(trouble)
   }
 
   return {
     look() {
-      looking = looking.then(look)
+      looking = looking.then(() => look(false))
+      return looking
+    },
+    close() {
+      looking = looking.then(() => look(true))
       return looking
     },
     get trouble() {
