@@ -202,6 +202,58 @@ describe('a journal with a bad byte in it', () => {
     expect(keptOf()).toHaveLength(1)
   })
 
+  it.each([
+    ['the next start', 'INSERT ON request WHEN new.id = 256'],
+    ['who only reads', 'INSERT ON request WHEN new.id = 256'],
+    // Nothing behind the damage got in: it is seen a second time.
+    ['a start after one that wrote nothing', 'INSERT ON request WHEN new.id = 192'],
+  ])('is kept once, and told of, also where a start has failed behind the damage: %s', async (who, where) => {
+    // The last record goes behind one that is sound.
+    const bytes = readFileSync(journalFile(file))
+    const other = openJournal(join(folder, 'other'), 0)
+    other.append([rowOf(256)])
+    other.close(false)
+    writeFileSync(journalFile(file), Buffer.concat([bytes, readFileSync(join(folder, 'other')).subarray(16)]))
+    const damaged = readFileSync(journalFile(file))
+
+    const store = openStore({ file })
+    store.db.function('sqlite_full', () => {
+      throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR' })
+    })
+    store.db.exec(`CREATE TRIGGER full BEFORE ${where} BEGIN SELECT sqlite_full(); END`)
+    expect(() => openLedger(store)).toThrow('cannot be brought into the database')
+    store.db.exec('DROP TRIGGER full')
+    store.close()
+
+    const told: string[] = []
+    if (who === 'who only reads') expect(await catchUp(file, (text) => void told.push(text))).toBe(true)
+    const next = openStore({ file })
+    const ledger = openLedger(next)
+    try {
+      expect(idsOf(next)).toEqual([64, 192, 256])
+      const kept = keptOf()
+      expect(kept).toHaveLength(1)
+      expect(readFileSync(join(folder, kept[0]!))).toEqual(damaged)
+      const { damagedJournal } = ledger.stats
+      expect(damagedJournal?.bytes ?? Number(/ was damaged: (\d+) bytes/.exec(told[0]!)![1])).toBe(
+        damageOfFile(damaged),
+      )
+    } finally {
+      await ledger.close()
+      next.close()
+    }
+    expect(readFileSync(join(folder, keptOf()[0]!))).toEqual(damaged)
+  })
+
+  function damageOfFile(bytes: Buffer): number {
+    const path = join(folder, 'again')
+    writeFileSync(path, bytes)
+    const damage = { bytes: 0 }
+    for (const _ of readJournal(path, start, damage));
+    expect(damage.bytes).toBeGreaterThan(0)
+    return damage.bytes
+  }
+
   it('gives them to who only reads, too, who is told of it', async () => {
     const told: string[] = []
     expect(await catchUp(file, (text) => void told.push(text))).toBe(true)
