@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import {
   appendFileSync,
   closeSync,
+  cpSync,
   existsSync,
   fstatSync,
   mkdirSync,
@@ -274,7 +275,7 @@ it('what a dead run of an older program left waits for the start: who only reads
   journal.append([{ kind: 'settle', request: requestRow(64), attempts: [attemptRow(64)] }])
   journal.close(false)
   const told: string[] = []
-  expect(await catchUp(file, (text) => void told.push(text))).toBe(true)
+  expect(await catchUp(file, (text) => void told.push(text))).toBe(false)
   expect(told).toEqual([expect.stringContaining('the next start brings them in')])
   expect(read()).toHaveLength(1)
   const migrating: number[] = []
@@ -284,6 +285,34 @@ it('what a dead run of an older program left waits for the start: who only reads
   expect(ledger.stats.recovered).toBe(1)
   await ledger.close()
   store.close()
+})
+
+it('what a live run of an older program has not written yet is waited for', async () => {
+  const all = readMigrations(packageMigrations)
+  const older = join(folder, 'migrations')
+  cpSync(packageMigrations, older, { recursive: true })
+  rmSync(join(older, all.at(-1)!.name))
+  const store = openStore({ file, migrationsDir: older })
+  const ledger = openLedger(store, { smallCommits: 0 })
+  const Database = loadDriver()
+  const other = new Database(file)
+  try {
+    other.exec('BEGIN IMMEDIATE')
+    for (let i = 0; i < 5; i++) {
+      const id = ledger.nextRequestId()
+      await ledger.settle(requestRow(id), [attemptRow(id)])
+    }
+    const told: string[] = []
+    const caught = catchUp(file, (text) => void told.push(text))
+    other.exec('ROLLBACK')
+    expect(await caught).toBe(true)
+    expect(told).toEqual([])
+    expect(store.db.prepare('SELECT count(*) FROM request').pluck().get()).toBe(5)
+  } finally {
+    other.close()
+    await ledger.close()
+    store.close()
+  }
 })
 
 describe('a ledger that goes through it', () => {

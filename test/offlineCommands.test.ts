@@ -1,15 +1,19 @@
 // Commands on the database of a gateway that died: none passes for a run of its own, so that all that is known of the last run stays.
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { loadDriver } from '../src/store/driver.ts'
+import { journalFile, openJournal } from '../src/store/journal.ts'
+import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
 import { openStore } from '../src/store/open.ts'
 import { buildTurnout } from './support/crash/build.ts'
 import { runCli, spawnServer } from './support/crash/server.ts'
 import { post } from './support/exchange.ts'
+import { attemptRow, requestRow } from './support/ledgerRows.ts'
 
 const build = buildTurnout()
 let folder: string
@@ -96,4 +100,22 @@ it('no command is a run: calls of the dead gateway stay in flight until the next
   expect(await third.stop()).toBe(0)
   expect(runs()).toHaveLength(3)
   expect(await cli('ledger', 'verify')).toMatch(/^ok: 1 requests, 1 upstream calls, .* 0 in flight\n$/)
+})
+
+it('a backup that lacks what a dead run of an older version left is made, and fails for who goes by its exit code', async () => {
+  const file = join(folder, 'older.db')
+  const all = readMigrations(packageMigrations)
+  const Database = loadDriver()
+  const old = new Database(file)
+  migrate(old, file, all, 1, all.length - 1)
+  old.close()
+  const journal = openJournal(journalFile(file), 0)
+  journal.append([{ kind: 'settle', request: requestRow(64), attempts: [attemptRow(64)] }])
+  journal.close(false)
+  const { code, out, err } = await runCli(build, ['backup', '--db', file, join(folder, 'old-copy.db')], folder)
+  expect([code, out]).toEqual([1, expect.stringMatching(/old-copy\.db: 0 requests, \d+ bytes, sound\n/)])
+  expect(err).toMatch(
+    /^The last rows of .* are missing: .*\n.*old-copy\.db lacks the last rows: only .*older\.db\.journal has them\.\n$/,
+  )
+  expect(existsSync(journalFile(file))).toBe(true)
 })

@@ -1,7 +1,9 @@
 // `turnout backup` and `turnout restore`: a copy of the database while it is in use, and the way back.
 import type { Command } from 'commander'
+import { journalFile } from '../store/journal.ts'
+import { openReader } from '../store/reader.ts'
 import { describeRestore, restoreFrom } from '../store/restore.ts'
-import { addLedgerOptions, findLedger, type LedgerFlags, openLedgerReader } from './ledgerFile.ts'
+import { addLedgerOptions, findLedger, type LedgerFlags, prepareLedger } from './ledgerFile.ts'
 import { print } from './output.ts'
 
 type Flags = LedgerFlags & { json?: boolean }
@@ -17,7 +19,8 @@ export function addBackupCommands(program: Command): void {
     .option('--json', 'print one JSON object')
     .action(async (to: string, flags: Flags) => {
       const place = findLedger(flags)
-      const reader = await openLedgerReader(place)
+      const isWhole = await prepareLedger(place)
+      const reader = openReader(place.file)
       try {
         const { file, bytes, requests } = await reader.backup(to)
         await print(
@@ -26,6 +29,11 @@ export function addBackupCommands(program: Command): void {
             : `${file}: ${requests} requests, ${bytes} bytes, sound\n` +
                 `Keep ${place.dataDir}/secret (or TURNOUT_SECRET) with it: without it no virtual key opens, and no user's rows can be found.\n`,
         )
+        if (!isWhole) {
+          // Sound, but not what was asked for: a script must not go on with it.
+          process.stderr.write(`${file} lacks the last rows: only ${journalFile(place.file)} has them.\n`)
+          process.exitCode = 1
+        }
       } finally {
         await reader.close()
       }

@@ -60,12 +60,11 @@ export function openCommandStore(options: StoreOptions & ({ readonly: true } | {
 
 /**
  * Sees to it that whoever reads the database next finds every row of a reply that a client has got. Rejects with `StoreError` when there is
- * none, or one that this program does not know.
+ * none, or one that this program does not know. Resolves to false where some are missing: why is said on standard error.
  */
-export async function prepareLedger({ file }: Pick<LedgerPlace, 'file'>): Promise<void> {
+export async function prepareLedger({ file }: Pick<LedgerPlace, 'file'>): Promise<boolean> {
   openCommandStore({ file, readonly: true }).close()
-  if (!(await catchUp(file, tell)))
-    tell(`The gateway that runs on ${file} cannot write to it at the moment: its last rows are not here yet.`)
+  return catchUp(file, tell)
 }
 
 /** Opens a ledger for reading, when all is there to be read. Rejects as `prepareLedger` does. */

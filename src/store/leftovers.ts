@@ -5,6 +5,7 @@ import { StoreError } from './driver.ts'
 import { type Damage, hasRecords, journalFile, readJournal } from './journal.ts'
 import { isBefore, type JournalPlace, readJournalPlace } from './journalPlace.ts'
 import { describeDamage, keepDamaged, replayJournal } from './journalReplay.ts'
+import { isHeld } from './lock.ts'
 import { isOlder, packageMigrations, readMigrations } from './migrate.ts'
 import { openStore, type Store } from './open.ts'
 import { waitUntil } from './patience.ts'
@@ -13,13 +14,15 @@ import { describeRestore } from './restore.ts'
 /**
  * Brings the database up to what was durable at the moment of the call: who has got a reply before it finds its row. A gateway that runs
  * on it does so within 20 ms, and is waited for; what a dead one left is brought in here, and its journal removed. Resolves to false when
- * some of it is still in the journal alone, because the running gateway cannot write for longer than 2 seconds.
+ * some of it is still in the journal alone: the running gateway cannot write for longer than 2 seconds, or a dead one was of an older program.
  * Rejects with `StoreError` or what SQLite throws when the rows of a dead run cannot be written.
- * @param told what had to be put right for this: a restore that died, a journal that was damaged
+ * @param told why some of it is missing, and what had to be put right for this: a restore that died, a journal that was damaged
  */
 export async function catchUp(file: string, told?: (text: string) => void): Promise<boolean> {
   const end = endOfJournal(file)
-  if (!end || bringInLeftovers(file, told)) return true
+  if (!end) return true
+  const left = bringInLeftovers(file, told)
+  if (left !== 'held') return left === 'in'
   const reader = openStore({ file, readonly: true })
   try {
     if (await waitUntil(() => !isBefore(readJournalPlace(reader.db), end))) return true
@@ -27,26 +30,32 @@ export async function catchUp(file: string, told?: (text: string) => void): Prom
     reader.close()
   }
   // It may have died meanwhile.
-  return bringInLeftovers(file, told)
+  const last = bringInLeftovers(file, told)
+  if (last === 'held')
+    told?.(`The gateway that runs on ${file} cannot write to it at the moment: its last rows are not here yet.`)
+  return last === 'in'
 }
 
 /**
- * Writes what only the journal of a dead run holds into its database, and removes it. Returns false where a gateway runs on the database:
- * it does so by itself, all the time. Where a start would change the schema nothing is done. Throws `StoreError` or what SQLite throws when it cannot be written.
+ * Writes what only the journal of a dead run holds into its database, and removes it: `in`. `held` where a gateway runs on the database:
+ * it does so by itself, all the time. `left` where a start would change the schema: nothing is done, and that is told. Throws `StoreError` or
+ * what SQLite throws when it cannot be written.
  */
-export function bringInLeftovers(file: string, told?: (text: string) => void): boolean {
-  if (!endOfJournal(file)) return true
+export function bringInLeftovers(file: string, told?: (text: string) => void): 'in' | 'held' | 'left' {
+  if (!endOfJournal(file)) return 'in'
   if (isOfOlderProgram(file)) {
+    // An older gateway may run on it: then nothing is missing in a moment.
+    if (isHeld(file)) return 'held'
     // Only a start of the gateway changes the schema: the older program may still be wanted, and could not open it any more.
     told?.(`The last rows of ${file} are missing: a run of an older Turnout died, and the next start brings them in.`)
-    return true
+    return 'left'
   }
   let store: Store
   try {
     // Nothing is served here: for who looks at the runs, the one that died stays the last, and its calls in flight.
     store = openStore({ file, offline: true })
   } catch (error) {
-    if (error instanceof StoreError && error.code === 'locked') return false
+    if (error instanceof StoreError && error.code === 'locked') return 'held'
     throw error
   }
   try {
@@ -57,7 +66,7 @@ export function bringInLeftovers(file: string, told?: (text: string) => void): b
     const damaged = keepDamaged(file, damage)
     if (damaged) told?.(describeDamage(file, damaged))
     rmSync(journalFile(file), { force: true })
-    return true
+    return 'in'
   } finally {
     store.close()
   }

@@ -49,6 +49,21 @@ export function takeLock(file: string, instance: string, now: number): WriterLoc
   }
 }
 
+/** Whether a process holds `file` now; leaves no trace. */
+export function isHeld(file: string): boolean {
+  const Database = loadDriver()
+  const db = new Database(`${file}.lock`, { timeout: 0 })
+  try {
+    db.exec('BEGIN EXCLUSIVE')
+    return false
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
+    return true
+  } finally {
+    db.close()
+  }
+}
+
 /** The last known holder of `file`; undefined when there is no readable note of one. */
 export function readHolder(file: string): Holder | undefined {
   try {
