@@ -90,6 +90,17 @@ it('an answer is for the call right before it, and not for one of the same id th
   expect([call!.name, result!.id]).toEqual(['book', call!.id])
 })
 
+it('calls of several messages in a row are one turn: each has its answer, also where they share an id', () => {
+  const calls = (name: string) => ({
+    role: 'assistant',
+    tool_calls: [{ id: 'c', type: 'function', function: { name, arguments: '{}' } }],
+  })
+  const answer = (content: string) => ({ role: 'tool', tool_call_id: 'c', content })
+  const { messages } = decodeRequest(request({ messages: [user, calls('f'), calls('g'), answer('f'), answer('g')] }))
+  const ids = messages.slice(1).map(({ blocks: [block] }) => (block as { id: string }).id)
+  expect(ids).toEqual(['c', 'c_2', 'c', 'c_2'])
+})
+
 const png = 'iVBORw0KGgo='
 const jpeg = '/9j/4AAQSkY='
 const webp = 'UklGRiQAAABXRUJQVlA4'

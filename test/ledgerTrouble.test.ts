@@ -109,6 +109,16 @@ describe('C53 a locked database', () => {
     expect(verifyLedger(store.db)).toMatchObject({ ok: true, requests: 3 })
   })
 
+  it('C53 who does not wait for the database is in no trouble by its lock', async () => {
+    open({ mode: 'relaxed', lockTimeout: 20 })
+    other.exec('BEGIN IMMEDIATE')
+    await ledger.intend(intentOf(ledger.nextRequestId()))
+    await expect.poll(() => ledger.stats.failures.locked, { timeout: 10_000 }).toBeGreaterThan(0)
+    expect(await outcomeOf(ledger.intend(intentOf(ledger.nextRequestId())))).toBe('done')
+    expect(ledger.trouble).toBeUndefined()
+    other.exec('ROLLBACK')
+  })
+
   it('C53 what SQLite does not take until the end waits in the journal for the next start', async () => {
     open({ lockTimeout: 20 })
     const id = ledger.nextRequestId()

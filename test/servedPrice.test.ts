@@ -46,6 +46,8 @@ describe.each([false, true])('stream: %s', (stream) => {
       '0.003',
     ],
     ['a class that was corrected counts as set', 'openai', 'gpt-4o', 'gpt-4.1', { 'gpt-4o': { output: 20 } }, '0.0225'],
+    ['half a price is none', 'openai', 'best', 'gpt-4o-2024-08-06', { best: { input: 1 } }, listed.openai],
+    ['nor is that of a class', 'openai', 'best', 'gpt-4o-2024-08-06', { best: { cacheRead: 1 } }, listed.openai],
     [
       'what the client chose from is no alias',
       'openai',

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { Refusal } from '../src/dialects/errors.ts'
 import { inspect } from '../src/dialects/openai-chat/inspect.ts'
 import { patch } from '../src/dialects/openai-chat/patch.ts'
-import { applySplices, removeField, scanFields, setField } from '../src/dialects/splice.ts'
+import { applySplices, removeFields, scanFields, setField } from '../src/dialects/splice.ts'
 import {
   inspectedNames,
   jsonValue,
@@ -88,26 +88,26 @@ describe('splice', () => {
     )
   })
 
-  it('takes a field out with one comma and leaves the others as they were written', () => {
+  it('takes fields out, each run of them with one comma, and leaves the others as they were written', () => {
     fc.assert(
       fc.property(
         otherMembers.filter((all) => all.length > 0),
-        fc.nat(),
+        fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
         layout,
-        (members, pick, how) => {
-          const { name } = members[pick % members.length]!
+        (members, picks, how) => {
+          const names = [...new Set(picks.map((pick) => members[pick % members.length]!.name))]
           const raw = Buffer.from(render(members, how))
-          const edited = applySplices(raw, [removeField(scanFields(raw), name)!])
+          const edited = applySplices(raw, removeFields(scanFields(raw), [...names, 'no such name']))
           const left = scanFields(edited)
-          expect(left.byName.has(name)).toBe(false)
+          expect(names.filter((name) => left.byName.has(name))).toEqual([])
           JSON.parse(edited.toString())
           for (const other of members) {
-            if (other.name === name) continue
+            if (names.includes(other.name)) continue
             const { keyStart, valueStart, valueEnd } = left.byName.get(other.name)!
             expect(edited.toString('utf8', keyStart, keyStart + Buffer.byteLength(other.key))).toBe(other.key)
             expect(edited.toString('utf8', valueStart, valueEnd)).toBe(other.value)
           }
-          expect(removeField(left, name)).toBeUndefined()
+          expect(removeFields(left, names)).toEqual([])
         },
       ),
       { seed: 3, numRuns: 2000 },

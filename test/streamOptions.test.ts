@@ -33,6 +33,7 @@ beforeAll(async () => {
   gateway = await startGateway({
     providers: {
       mistral: provider('mistral'),
+      told: provider('mistral', { streamUsage: 'ask' }),
       old: provider('azure', { apiVersion: '2024-02-01' }),
       plain: provider('openai-compatible', { streamUsage: 'never' }),
       other: provider('openai-compatible', { streamUsage: 'always' }),
@@ -54,6 +55,8 @@ it.each([
   ['mistral', { include_usage: false, include_obfuscation: true }, 'stream_options.include_obfuscation'],
   ['mistral', {}, undefined],
   ['mistral', null, undefined],
+  ['told', { include_usage: false }, undefined],
+  ['told', undefined, undefined],
   ['old', { include_usage: true }, 'stream_options.include_usage'],
   ['plain', { include_usage: true }, 'stream_options.include_usage'],
   ['plain', { include_usage: false }, undefined],

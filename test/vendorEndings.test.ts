@@ -188,6 +188,24 @@ describe('a refusal', () => {
       error('AnthropicException - {"error":{"message":"Your credit balance is too low for this."}}'),
       'quota_exhausted',
     ],
+    [
+      'a wrong key, in the quotes of a proxy',
+      400,
+      error('VendorException - {"type":"error","error":{"type":"authentication_error"}}'),
+      'auth_failed',
+    ],
+    [
+      'no money, and no parameter',
+      400,
+      error('You have an insufficient balance.', { param: 'None' }),
+      'quota_exhausted',
+    ],
+    [
+      'nobody of those that the account allows',
+      404,
+      error('No allowed providers are available for the selected model.', { code: 404 }),
+      'model_not_found',
+    ],
     ['a wrong key', 400, error("Incorrect API key provided: 'sk-1'."), 'auth_failed'],
   ])('of the account goes to the next target, and shuts this one: %s', async (_, status, body, fault) => {
     answer = { status, body }

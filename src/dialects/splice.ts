@@ -103,19 +103,26 @@ export function setField(fields: Fields, name: string, json: string): Splice {
     : { start: at, end: at, bytes: Buffer.from(`,${text}`) }
 }
 
-/** The edit that takes the field `name` out with one of its commas, or undefined when it is not there. */
-export function removeField(fields: Fields, name: string): Splice | undefined {
-  const field = fields.byName.get(name)
-  if (!field) return undefined
-  let before = -1
-  let after = Number.POSITIVE_INFINITY
-  for (const other of fields.byName.values()) {
-    if (other.valueEnd <= field.keyStart) before = Math.max(before, other.valueEnd)
-    if (other.keyStart >= field.valueEnd) after = Math.min(after, other.keyStart)
-  }
+/** The edits that take fields out, each run of them with one comma. Names that are not there change nothing. */
+export function removeFields(fields: Fields, names: readonly string[]): Splice[] {
+  const gone = new Set(names.flatMap((name) => fields.byName.get(name) ?? []))
+  if (gone.size === 0) return []
+  const inOrder = [...fields.byName.values()].sort((a, b) => a.keyStart - b.keyStart)
+  const splices: Splice[] = []
   const bytes = Buffer.alloc(0)
-  if (before !== -1) return { start: before, end: field.valueEnd, bytes }
-  return { start: field.keyStart, end: Number.isFinite(after) ? after : field.valueEnd, bytes }
+  let before: Field | undefined
+  for (let at = 0; at < inOrder.length; at++) {
+    const first = inOrder[at]!
+    if (!gone.has(first)) {
+      before = first
+      continue
+    }
+    while (at + 1 < inOrder.length && gone.has(inOrder[at + 1]!)) at++
+    const last = inOrder[at]!
+    if (before) splices.push({ start: before.valueEnd, end: last.valueEnd, bytes })
+    else splices.push({ start: first.keyStart, end: inOrder[at + 1]?.keyStart ?? last.valueEnd, bytes })
+  }
+  return splices
 }
 
 /** Applies edits that do not overlap. Two insertions at one place keep their order. The input is not changed. */

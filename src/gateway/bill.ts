@@ -57,15 +57,14 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const options = { serviceTier: facts?.serviceTier }
   const { prices } = rates
   const { name } = target.provider
+  const asked = attempt.model
+  const served = facts?.model ?? asked
   // The served name is the exact one (an alias, a deployment), unless the operator has set a price for the asked one: budgets hold by it,
-  // too. One of the client's own list is no alias. Where no list knows the served one, the asked one may be known.
-  const served =
-    facts?.model !== undefined &&
-    facts.model !== attempt.model &&
-    (ask.models?.includes(facts.model) || prices.told(name, attempt.model) <= prices.told(name, facts.model))
-      ? prices.price(name, facts.model, usage, options)
-      : undefined
-  const priced = served && served.nanoUsd !== null ? served : prices.price(name, attempt.model, usage, options)
+  // too. One of the client's own list is no alias. Where nothing is known of the better one, the other may be known.
+  const isExact = ask.models?.includes(served) || prices.told(name, asked) <= prices.told(name, served)
+  const first = prices.price(name, isExact ? served : asked, usage, options)
+  const priced =
+    first.nanoUsd === null && served !== asked ? prices.price(name, isExact ? asked : served, usage, options) : first
   return {
     usage,
     nanoUsd: priced.nanoUsd,

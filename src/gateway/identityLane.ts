@@ -25,7 +25,8 @@ export function identityLane(
 ): Lane {
   const { ask } = inspected
   const { provider } = target
-  const askUsage = ask.stream && !ask.includeUsage && provider.streamUsage === 'ask'
+  const asks = provider.streamUsage === 'ask' && !provider.quirks.includes('no-stream-options')
+  const askUsage = ask.stream && !ask.includeUsage && asks
   const edits: ReplyEdits = {
     stripUsage: askUsage && !replying.ask.includeUsage,
     choices: ask.n,

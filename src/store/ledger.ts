@@ -217,7 +217,8 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
 
   /** After each transaction. */
   function written(entries: number): void {
-    failing = undefined
+    // In the mode `power` a commit is no success before it is on the disk.
+    if (!disk) failing = undefined
     stats.commits++
     stats.entries += entries
     logGrown += pagesOfCommit + entries * pagesOfEntry
@@ -234,6 +235,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     if (disk)
       disk.sync().then(
         () => {
+          failing = undefined
           durable(batch)
           resolveAll(batch)
         },
@@ -354,7 +356,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     mode,
     onLedgerFailure: options.onLedgerFailure ?? 'refuse',
     get trouble() {
-      return rescue.trouble ?? backlog?.trouble ?? failing
+      return rescue.trouble ?? backlog?.trouble ?? (mode === 'relaxed' ? undefined : failing)
     },
     nextRequestId: ids.next,
     stats,

@@ -30,11 +30,12 @@ const audioMime: Readonly<Record<string, string>> = {
 
 /** Wire to hub. Deprecated `function` messages get the id of the call that they answer. */
 export function decodeMessages(list: readonly unknown[]): Message[] {
-  const history: History = { ids: new CallIds(), names: new Map(), made: 0, open: new Map() }
+  const history: History = { ids: new CallIds(), names: new Map(), calling: false, made: 0, open: new Map() }
   return list.map((item, index) => {
     const path = `messages[${index}].`
     const message = needObject(item, `messages[${index}]`)
     const role = need(readString(message, 'role', path), `${path}role`)
+    if (role !== 'assistant') history.calling = false
     const decoded = decodeByRole(role, message, path, history)
     const name = readString(message, 'name', path)
     if (name !== undefined && role !== 'function' && name !== answeredBy(decoded, history)) decoded.name = name
@@ -52,6 +53,8 @@ interface History {
   ids: CallIds
   /** The functions that were called, by the call's id. */
   names: Map<string, string>
+  /** The message before this one calls something. */
+  calling: boolean
   /** How many were of the deprecated kind. */
   made: number
   /** Ids of those that have no answer yet, by the function's name. */
@@ -108,7 +111,9 @@ function decodeAssistant(message: Json, path: string, history: History): Message
   const content = decodeContent(message, path)
   const text = typeof message.content === 'string' ? message.content : ''
   const made = readList(message, 'tool_calls', path) ?? []
-  if (made.length > 0) history.ids.turn()
+  // Several in a row are one turn, in which each may be answered.
+  if (made.length > 0 && !history.calling) history.ids.turn()
+  history.calling = made.length > 0
   const calls = made.map((item, at) => {
     const call = decodeToolCall(needObject(item, `${path}tool_calls[${at}]`), `${path}tool_calls[${at}].`)
     const signed = details.callSignatures.get(call.id)

@@ -1,10 +1,10 @@
 // The named edits of the identity lane, outwards, on the bytes of one JSON document: usage taken out, "stop" repaired.
-import { applySplices, removeField, type Splice, scanElements, scanFields } from '../splice.ts'
+import { applySplices, removeFields, type Splice, scanElements, scanFields } from '../splice.ts'
 
 /** The document without its top-level `usage`, which we asked for and the client did not. Undefined when there is none. */
 export function withoutUsage(json: Buffer): Buffer | undefined {
-  const splice = removeField(scanFields(json), 'usage')
-  return splice && applySplices(json, [splice])
+  const splices = removeFields(scanFields(json), ['usage'])
+  return splices.length > 0 ? applySplices(json, splices) : undefined
 }
 
 /**

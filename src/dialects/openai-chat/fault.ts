@@ -153,7 +153,7 @@ const quota =
 const context = /context_length_exceeded|maximum context length|context window|prompt is too long|too many tokens/i
 const policy =
   /content_policy_violation|content_filter|ResponsibleAIPolicyViolation|input was flagged|violates usage guidelines/i
-const unfit = /no endpoints found that|no allowed providers/i
+const unfit = /no endpoints found that/i
 const auth = /invalid_api_key|invalid api key|incorrect api key|authentication_error/i
 const overload = /overloaded|capacity exceeded|server is busy|service_unavailable/i
 const rate = /rate_limit|too many requests|RESOURCE_EXHAUSTED/i
@@ -177,6 +177,9 @@ function kindOfWords(error: ErrorFields): FaultKind | undefined {
  * names a parameter is the request's fault, and a quoted name says nothing. An apostrophe within a word begins no quotation.
  */
 function accountOr400(kind: FaultKind, error: ErrorFields): FaultKind {
-  const own = error.param === undefined ? error.message?.replace(/(?<!\w)'[^'\s]*'(?!\w)|"[^"\s]*"|`[^`\s]*`/g, '') : ''
+  const isOfParam = error.param !== undefined && !/^(none|null)$/i.test(error.param)
+  // What a proxy has wrapped, quotes and all.
+  if (!isOfParam && error.message?.includes('{')) return kind
+  const own = !isOfParam ? error.message?.replace(/(?<!\w)'[^'\s]*'(?!\w)|"[^"\s]*"|`[^`\s]*`/g, '') : ''
   return kindOfWords({ ...error, message: own }) === kind ? kind : 'bad_request'
 }

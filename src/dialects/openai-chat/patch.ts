@@ -1,6 +1,6 @@
 // The named edits of the identity lane, inwards: the client's bytes with another model, the usage request and forced parameters.
 import type { Inspected, RequestEdits } from '../dialect.ts'
-import { applySplices, removeField, type Splice, scanFields, setField } from '../splice.ts'
+import { applySplices, removeFields, type Splice, scanFields, setField } from '../splice.ts'
 import { prefixMessages } from './systemPrefix.ts'
 
 /** Returns the edited copy, or the client's own buffer when there is nothing to edit. */
@@ -13,10 +13,14 @@ export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
     splices.push(setField(fields, name, JSON.stringify(value)))
   const prefix = edits.systemPrefix === undefined ? undefined : prefixMessages(inspected, edits.systemPrefix)
   if (prefix) splices.push(prefix)
-  for (const name of edits.drop ?? []) {
-    if (edits.params && name in edits.params) continue
-    const splice = removeField(fields, name)
-    if (splice) splices.push(splice)
+  if (edits.drop) {
+    const { params = {} } = edits
+    splices.push(
+      ...removeFields(
+        fields,
+        edits.drop.filter((name) => !(name in params)),
+      ),
+    )
   }
   return splices.length === 0 ? raw : applySplices(raw, splices)
 }
