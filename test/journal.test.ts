@@ -25,12 +25,13 @@ import { hasRecords, journalFile, openJournal, readJournal } from '../src/store/
 import { readJournalPlace } from '../src/store/journalPlace.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
 import { bringInLeftovers, catchUp } from '../src/store/leftovers.ts'
-import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
+import { packageMigrations, readMigrations } from '../src/store/migrate.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { openReader } from '../src/store/reader.ts'
 import { restoreFrom } from '../src/store/restore.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow } from './support/ledgerRows.ts'
+import { leaveOlderRun } from './support/olderRun.ts'
 
 let folder: string
 let file: string
@@ -266,14 +267,7 @@ describe('a journal with a bad byte in it', () => {
 })
 
 it('what a dead run of an older program left waits for the start: who only reads does not change the schema', async () => {
-  const all = readMigrations(packageMigrations)
-  const Database = loadDriver()
-  const old = new Database(file)
-  migrate(old, file, all, 1, all.length - 1)
-  old.close()
-  const journal = openJournal(journalFile(file), 0)
-  journal.append([{ kind: 'settle', request: requestRow(64), attempts: [attemptRow(64)] }])
-  journal.close(false)
+  leaveOlderRun(file)
   const told: string[] = []
   expect(await catchUp(file, (text) => void told.push(text))).toBe(false)
   expect(told).toEqual([expect.stringContaining('the next start brings them in')])
@@ -281,7 +275,8 @@ it('what a dead run of an older program left waits for the start: who only reads
   const migrating: number[] = []
   const store = openStore({ file, migrating: (from, to) => void migrating.push(from, to) })
   const ledger = openLedger(store)
-  expect(migrating).toEqual([all.length - 1, all.length])
+  const { length } = readMigrations(packageMigrations)
+  expect(migrating).toEqual([length - 1, length])
   expect(ledger.stats.recovered).toBe(1)
   await ledger.close()
   store.close()

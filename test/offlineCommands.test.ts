@@ -6,14 +6,12 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { loadDriver } from '../src/store/driver.ts'
-import { journalFile, openJournal } from '../src/store/journal.ts'
-import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
+import { journalFile } from '../src/store/journal.ts'
 import { openStore } from '../src/store/open.ts'
 import { buildTurnout } from './support/crash/build.ts'
 import { runCli, spawnServer } from './support/crash/server.ts'
 import { post } from './support/exchange.ts'
-import { attemptRow, requestRow } from './support/ledgerRows.ts'
+import { leaveOlderRun } from './support/olderRun.ts'
 
 const build = buildTurnout()
 let folder: string
@@ -104,14 +102,7 @@ it('no command is a run: calls of the dead gateway stay in flight until the next
 
 it('a backup that lacks what a dead run of an older version left is made, and fails for who goes by its exit code', async () => {
   const file = join(folder, 'older.db')
-  const all = readMigrations(packageMigrations)
-  const Database = loadDriver()
-  const old = new Database(file)
-  migrate(old, file, all, 1, all.length - 1)
-  old.close()
-  const journal = openJournal(journalFile(file), 0)
-  journal.append([{ kind: 'settle', request: requestRow(64), attempts: [attemptRow(64)] }])
-  journal.close(false)
+  leaveOlderRun(file)
   const { code, out, err } = await runCli(build, ['backup', '--db', file, join(folder, 'old-copy.db')], folder)
   expect([code, out]).toEqual([1, expect.stringMatching(/old-copy\.db: 0 requests, \d+ bytes, sound\n/)])
   expect(err).toMatch(

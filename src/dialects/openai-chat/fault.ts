@@ -177,9 +177,10 @@ function kindOfWords(error: ErrorFields): FaultKind | undefined {
  * names a parameter is the request's fault, and a quoted name says nothing. An apostrophe within a word begins no quotation.
  */
 function accountOr400(kind: FaultKind, error: ErrorFields): FaultKind {
-  const isOfParam = error.param !== undefined && !/^(none|null)$/i.test(error.param)
+  if (error.param !== undefined && !/^(none|null)$/i.test(error.param))
+    return kindOfWords({ ...error, message: undefined }) === kind ? kind : 'bad_request'
   // What a proxy has wrapped, quotes and all.
-  if (!isOfParam && error.message?.includes('{')) return kind
-  const own = !isOfParam ? error.message?.replace(/(?<!\w)'[^'\s]*'(?!\w)|"[^"\s]*"|`[^`\s]*`/g, '') : ''
+  if (error.message?.includes('{')) return kind
+  const own = error.message?.replace(/(?<!\w)'[^'\s]*'(?!\w)|"[^"\s]*"|`[^`\s]*`/g, '')
   return kindOfWords({ ...error, message: own }) === kind ? kind : 'bad_request'
 }
