@@ -203,7 +203,7 @@ function makeLog(
  * Bytes of requests that are written together, and how many milliseconds the first of them waits at most. A pipe holds 64 KB: a write
  * that fills it is under way for long, and what is written at the end of the process would come into the middle of it.
  */
-const FULL = { file: 64 * 1024, pipe: 15 * 1024 }
+const FULL = { file: 256 * 1024, pipe: 15 * 1024 }
 const LONGEST_WAIT = 100
 
 interface Lines {
