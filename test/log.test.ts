@@ -188,6 +188,22 @@ describe('log', () => {
     expect(text.replace(/\{"level":"info","time":"[\d-]{10}T[\d:]{8}\.\d{3}Z",/g, '{')).toBe(`${expected.join('\n')}\n`)
   })
 
+  it('mixes no two requests, however alike they are', () => {
+    const bytes = Buffer.alloc(2 * longestLine)
+    const other = (value: unknown): unknown =>
+      typeof value === 'string' ? value.replace(/./g, 'z') : typeof value === 'number' ? value + 16 : !value
+    const alike = Object.entries(everything).map(
+      ([name, value]): RequestLine => ({ ...everything, [name]: other(value) }),
+    )
+    const long: RequestLine = { ...everything, model: '\u001f'.repeat(128), target: '\u001f'.repeat(128) }
+    const without: RequestLine = { ...everything, lane: undefined, stream: undefined, servedModel: undefined }
+    for (const one of [...alike, long, without, everything].flatMap((one) => [one, one, everything])) {
+      const { level, time, msg, ...told } = JSON.parse(bytes.toString('utf8', 0, writeRequest(bytes, 0, one, 0)))
+      expect([level, time, msg]).toEqual(['info', new Date(0).toISOString(), 'request'])
+      expect(told).toEqual(JSON.parse(JSON.stringify(one)))
+    }
+  })
+
   it('tells the time to the millisecond', () => {
     const bytes = Buffer.alloc(longestLine)
     for (const moment of [0, 7, 10, 99, 100, 999, 1000, 1_763_733_243_005, 1_763_733_243_999, 1_763_733_244_000, 1]) {

@@ -1,7 +1,7 @@
 // Writes the log: one JSON line per request and per event of note, from closed lists of fields, so that no content can get in.
 import { writeSync } from 'node:fs'
 import { type Logger, pino } from 'pino'
-import { openLogFile, reopenLogFile } from './logFile.ts'
+import { isFile, openLogFile, reopenLogFile } from './logFile.ts'
 import { boundQueue, type Destination, type Held, type LogQueue } from './logQueue.ts'
 import { prettyLine } from './prettyLine.ts'
 import { cut, longestLine, type RequestLine, writeRequest } from './requestLine.ts'
@@ -99,9 +99,10 @@ const MOST_WAITING = 8 * 1024 * 1024
  * Throws when `file` cannot be opened: an operator who asked for a file must learn at start that there is none.
  */
 export function createLog(options: LogOptions): Log {
+  // Opened here and now: a stream that is still opening its file loses its lines when the process exits.
+  const dest = options.file === undefined ? 1 : openLogFile(options.file)
   const destination = pino.destination({
-    // Opened here and now: a stream that is still opening its file loses its lines when the process exits.
-    dest: options.file === undefined ? 1 : openLogFile(options.file),
+    dest,
     sync: false,
     // Not 0, with which a flush would not wait.
     minLength: 1,
@@ -112,8 +113,7 @@ export function createLog(options: LogOptions): Log {
   const queue = boundQueue(destination, options.mostWaiting ?? MOST_WAITING, (count) =>
     log.warn('lines are missing here: the log could not be written', { event: 'log', count }),
   )
-  const full = options.file === undefined ? FULL.pipe : FULL.file
-  const lines = gatherLines(destination, full, options.pretty ? prettyLine : undefined)
+  const lines = gatherLines(destination, isFile(dest) ? FULL.file : FULL.pipe, options.pretty ? prettyLine : undefined)
   const log = makeLog(pino(settings(options.level), { write: lines.say }), destination, lines, queue, options.file)
   return log
 }

@@ -8,6 +8,16 @@ export function openLogFile(file: string): number {
   return openSync(file, 'a', 0o600)
 }
 
+/** Not a pipe or a terminal. Standard output may be one, and a log's file need not. */
+export function isFile(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFile()
+  } catch {
+    // Standard output that was closed.
+    return false
+  }
+}
+
 /**
  * Writes on to the file of that name where it is another one by now, or gone: `logrotate` has renamed it. No line is lost and none is cut in two: a
  * write that is under way ends in the old file. Throws when the file cannot be opened; then all goes on in the old one.
