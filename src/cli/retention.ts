@@ -1,9 +1,11 @@
-// Lets old rows of the ledger go: at the start and then every hour, as long as the gateway runs.
+// Lets old rows of the ledger go: soon after the start and then every hour, as long as the gateway runs.
 import type { Keeper } from '../store/keeper.ts'
 import { firstIdOf } from '../store/ledgerId.ts'
 import type { Log } from '../telemetry/log.ts'
 
 const dayMs = 86_400_000
+/** Milliseconds until the first pass: starting its thread takes a fifth of what a start takes, and the first answers go first. */
+const startAfter = 5_000
 
 export interface Retention {
   /** Stops after the batch that is being deleted. Before the keeper is closed. */
@@ -58,11 +60,13 @@ export function startRetention({
       running = undefined
     })
   }
-  run()
+  const first = setTimeout(run, Math.min(every, startAfter))
   const timer = setInterval(run, every)
+  first.unref()
   timer.unref()
   return {
     async stop() {
+      clearTimeout(first)
       clearInterval(timer)
       stopped.abort()
       await running
