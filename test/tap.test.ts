@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import type { StreamTap } from '../src/dialects/dialect.ts'
 import { tap } from '../src/dialects/openai-chat/tap.ts'
+import { readFrame } from '../src/dialects/sse.ts'
 import { chunk } from './support/chatBodies.ts'
 import { spell } from './support/jsonText.ts'
 import fc from './support/seededCheck.ts'
@@ -120,6 +121,24 @@ describe('the tap', () => {
       }),
       { seed: 20260302, numRuns: 1000 },
     )
+  })
+
+  it.each(['\n', '\r\n', '\r'])('edits JSON that is written over several lines, ended by %j', (eol) => {
+    const lines = (value: unknown): Buffer =>
+      Buffer.from(
+        JSON.stringify(value, null, 1)
+          .split('\n')
+          .map((line) => `data: ${line}${eol}`)
+          .join('') + eol,
+      )
+    const call = { tool_calls: [{ index: 0, id: 'c', function: { name: 'f', arguments: '{}' } }] }
+    const sent = [chunk({ content: 'one\u2028👩‍👧' }), chunk({ content: 'two' }), chunk(call), chunk({}, 'stop')]
+    const learning = tap({ stripUsage: true, choices: 1, quirks: ['stop-after-tool-call'] })
+    const read = sent.map((value) => {
+      const { data } = readFrame(Buffer.from(pass(learning, lines({ ...value, usage: null })).bytes))
+      return JSON.parse(data!)
+    })
+    expect(read).toEqual([...sent.slice(0, 3), chunk({}, 'tool_calls')])
   })
 
   it('counts the content of a stream near enough to estimate by, whatever its first frame was', () => {

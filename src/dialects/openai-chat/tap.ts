@@ -121,20 +121,14 @@ class OpenAiChatTap implements StreamTap {
 
   #edit(frame: Buffer, wire: Json): void {
     // A usage object on a chunk with choices is the vendor's own habit (Groq, Mistral): it would have come unasked, too.
-    if (this.#edits.stripUsage && wire.usage === null) this.#strip(frame)
+    if (this.#edits.stripUsage && wire.usage === null) this.edited = editData(frame, withoutUsage)
     if (!this.#repairStop || this.#called.size === 0 || this.#finished.size === 0) return
-    const json = dataOf(this.edited ?? frame)
-    const repaired = withToolCallsFinish(json, (choice) => this.#called.has(choice))
+    const repaired = editData(this.edited ?? frame, (json) =>
+      withToolCallsFinish(json, (choice) => this.#called.has(choice)),
+    )
     if (!repaired) return
     this.facts.finish = 'tool_calls'
-    this.edited = reframe(this.edited ?? frame, json, repaired)
-  }
-
-  #strip(frame: Buffer): boolean {
-    const json = dataOf(frame)
-    const stripped = withoutUsage(json)
-    if (stripped) this.edited = reframe(frame, json, stripped)
-    return stripped !== undefined
+    this.edited = repaired
   }
 
   #fail(fault: UpstreamFault): FrameVerdict {
@@ -156,16 +150,15 @@ function parse(data: string): Json | undefined {
   }
 }
 
-/** The JSON bytes of a frame. */
-function dataOf(frame: Buffer): Buffer {
-  const data = Buffer.from(readFrame(frame).data ?? '')
-  const at = frame.indexOf(data)
-  return at === -1 ? data : frame.subarray(at, at + data.length)
-}
-
-/** The frame with other JSON bytes. One whose data spanned several lines is written anew. */
-function reframe(frame: Buffer, json: Buffer, edited: Buffer): Buffer {
-  if (json.buffer !== frame.buffer) return Buffer.concat([Buffer.from('data: '), edited, Buffer.from('\n\n')])
-  const from = json.byteOffset - frame.byteOffset
-  return Buffer.concat([frame.subarray(0, from), edited, frame.subarray(from + json.length)])
+/** The frame with its JSON edited; undefined when nothing was. One whose data spans several lines, or is no UTF-8, is written anew. */
+function editData(frame: Buffer, edit: (json: Buffer) => Buffer | undefined): Buffer | undefined {
+  const data = readFrame(frame).data ?? ''
+  const from = frame.indexOf(data)
+  if (from === -1) {
+    const edited = edit(Buffer.from(data))?.toString('utf8')
+    return edited && Buffer.from(`data: ${edited.replaceAll('\n', '\ndata: ')}\n\n`)
+  }
+  const to = from + Buffer.byteLength(data)
+  const edited = edit(frame.subarray(from, to))
+  return edited && Buffer.concat([frame.subarray(0, from), edited, frame.subarray(to)])
 }
