@@ -40,6 +40,7 @@ beforeEach(async () => {
     routes: {
       m: { targets: ['vendor/m', 'spare/m'], cache: { deterministicOnly: false } },
       alone: { targets: ['vendor/m'], cache: { deterministicOnly: false } },
+      long: { targets: ['vendor/m'], onContextWindow: ['spare/m'] },
     },
     prices: { '*': { input: 1, output: 5 } },
   })
@@ -206,6 +207,21 @@ describe('a refusal', () => {
       error('No allowed providers are available for the selected model.', { code: 404 }),
       'model_not_found',
     ],
+    [
+      'no credit at xAI',
+      429,
+      { code: 'Some resource has been exhausted', error: 'Your team has either used all available credits or …' },
+      'quota_exhausted',
+    ],
+    [
+      'an account that Fireworks has suspended',
+      412,
+      error('Account a is suspended, possibly due to reaching the monthly spending limit.', {
+        code: 'PRECONDITION_FAILED',
+        type: 'invalid_request_error',
+      }),
+      'quota_exhausted',
+    ],
     ['a wrong key', 400, error("Incorrect API key provided: 'sk-1'."), 'auth_failed'],
   ])('of the account goes to the next target, and shuts this one: %s', async (_, status, body, fault) => {
     answer = { status, body }
@@ -220,6 +236,60 @@ describe('a refusal', () => {
     expect([next.headers['x-turnout-target'], next.headers['x-turnout-attempts']]).toEqual(['spare/m', '1'])
     answer = { status, body }
     expect((await chat('alone')).headers['x-turnout-error']).toBe(fault)
+  })
+
+  const overlong: [string, number, Json][] = [
+    [
+      'xAI',
+      400,
+      { code: 'Client specified an invalid argument', error: "This model's maximum prompt length is 8 but …" },
+    ],
+    ['vLLM', 400, error('The decoder prompt (length 9) is longer than the maximum model length of 8.', { code: 400 })],
+    [
+      'llama.cpp',
+      400,
+      error('request (9 tokens) exceeds the available context size (8 tokens)', {
+        code: 400,
+        type: 'exceed_context_size_error',
+      }),
+    ],
+    [
+      'SGLang',
+      400,
+      { object: 'error', message: "The input (9 tokens) is longer than the model's context length (8)." },
+    ],
+    ['Together', 422, error('Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8. Given: 9')],
+    ['TGI', 422, error('Input validation error: `inputs` must have less than 8 tokens. Given: 9')],
+  ]
+  it.each(overlong)('of a prompt that is too long goes where such prompts go: %s', async (_, status, body) => {
+    answer = { status, body }
+    const { headers } = await chat('long')
+    expect([headers['x-turnout-target'], headers['x-turnout-attempts']]).toEqual(['spare/m', '2'])
+    expect((await chat('alone')).headers['x-turnout-error']).toBe('context_window')
+  })
+
+  it('for more tokens than the account may send in a minute goes to the next target, also as 413', async () => {
+    const said = 'Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 9000'
+    answer = { status: 413, body: error(said, { type: 'tokens', code: 'rate_limit_exceeded' }) }
+    expect((await chat('m')).headers['x-turnout-target']).toBe('spare/m')
+    const { status, headers } = await chat('alone')
+    expect([status, headers['x-turnout-error']]).toEqual([413, 'rate_limited'])
+  })
+
+  it('within a 200 is one in the other form of errors, too', async () => {
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    const told = { object: 'error', message: 'The engine is overloaded.', type: 'ServiceUnavailable', code: 503 }
+    const read = async (events: Json[], stream: boolean): Promise<void> => {
+      answer = { body: told, events }
+      const asked = { ...ask('alone'), stream } as OpenAI.ChatCompletionCreateParamsStreaming
+      for await (const _ of await client.chat.completions.create(asked));
+    }
+    for (const stream of [false, true]) {
+      await expect(read([told], stream)).rejects.toThrow('The engine is overloaded.')
+      expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'failed', fault: 'overloaded' })
+    }
+    await expect(read([chunk({ content: 'half' }), told], true)).rejects.toThrow('The engine is overloaded.')
+    expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'partial', fault: 'overloaded' })
   })
 
   it("for want of room goes to the next target: 498 is Groq's word for it", async () => {

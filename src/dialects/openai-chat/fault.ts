@@ -44,7 +44,10 @@ function saysWhatIsWrong(wire: unknown): boolean {
   return typeof error === 'string' ? error !== '' : Object.keys(asObject(error) ?? {}).length > 0
 }
 
-/** The fault of an `error` object inside a 200 reply or stream. */
+/** Whether a 200 reply or a chunk tells of an error, in either of the two forms. */
+export const tellsError = (wire: Json): boolean => Boolean(wire.error) || wire.object === 'error'
+
+/** The fault of an error inside a 200 reply or stream. */
 export function inBandFaultOf(wire: unknown, body?: Buffer): UpstreamFault {
   const error = errorFieldsOf(wire)
   const status = Number(error.code ?? error.status)
@@ -139,18 +142,26 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
   // Account troubles hide behind 400, 402, 403 and 429; the words tell them from a user's own mistake and from mere haste.
   if (status === 400 && words && words !== 'overloaded' && words !== 'rate_limited')
     return words === 'quota_exhausted' || words === 'auth_failed' ? accountOr400(words, error) : words
-  if ((status === 403 || status === 429) && words === 'quota_exhausted') return words
+  if (words === 'quota_exhausted' && quotaStatuses.has(status)) return words
   // OpenRouter and xAI refuse what somebody wrote with the status of an account that may not.
   if (status === 403 && words === 'content_policy') return words
   // OpenRouter has the model, but none that takes the picture or the tools of this request.
   if (status === 404 && unfit.test(error.message ?? '')) return 'bad_request'
+  // Groq: more tokens than this account may send in a minute. Another target may take them.
+  if (status === 413 && rate.test(error.code ?? '')) return 'rate_limited'
   if (status === 413 || status === 422) return words === 'context_window' ? words : 'bad_request'
   return faultOfStatus(status)
 }
 
+/** Statuses that stand for several things, of which a lack of money is one. 412 is Fireworks' for an account that is suspended. */
+const quotaStatuses: ReadonlySet<number> = new Set([403, 412, 429])
+
 const quota =
-  /insufficient_quota|billing_hard_limit|credit balance|exceeded your current quota|insufficient[ _]balance|out of credits/i
-const context = /context_length_exceeded|maximum context length|context window|prompt is too long|too many tokens/i
+  /insufficient_quota|billing_hard_limit|credit balance|exceeded your current quota|insufficient[ _]balance|out of credits|all available credits|have any credits|monthly spending limit/i
+// In the words of xAI ("maximum prompt length"), vLLM ("maximum model length"), llama.cpp ("context size"), SGLang ("context length"), and
+// TGI and Together (the parameters).
+const context =
+  /context_length_exceeded|context (?:window|length)|available context size|exceed_context_size|maximum (?:prompt|model) length|prompt is too long|too many tokens|`max_new_tokens` must be <=|`inputs` must have less than/i
 const policy =
   /content_policy_violation|content_filter|ResponsibleAIPolicyViolation|input was flagged|violates usage guidelines/i
 const unfit = /no endpoints found that/i

@@ -6,7 +6,7 @@ import { UpstreamFault } from '../errors.ts'
 import { numberOf, writeJson } from '../exactJson.ts'
 import { asObject, type Json } from '../field.ts'
 import { sourceOf } from './decodeMessages.ts'
-import { faultOfFinish, inBandFaultOf } from './fault.ts'
+import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { finishOf } from './finish.ts'
 import { readDetails, weave } from './reasoningDetails.ts'
 import { choicesOf } from './reply.ts'
@@ -36,7 +36,7 @@ export class ReplyReader {
   /** One reply or chunk. Errors inside it become a `fault` event. */
   take(wire: Json): ChatEvent[] {
     if (this.#over) return []
-    if (wire.error) return this.fail(inBandFaultOf(wire, Buffer.from(JSON.stringify(wire))))
+    if (tellsError(wire)) return this.fail(inBandFaultOf(wire, Buffer.from(JSON.stringify(wire))))
     this.#start(wire)
     choicesOf(wire).forEach((choice, position) => {
       this.#choice(choice, typeof choice.index === 'number' ? choice.index : position)

@@ -5,7 +5,7 @@ import { readFrame } from '../sse.ts'
 import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
 import { withoutUsage, withToolCallsFinish } from './edit.ts'
-import { faultOfFinish, inBandFaultOf } from './fault.ts'
+import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
 
 export function tap(edits: ReplyEdits): StreamTap {
@@ -71,7 +71,7 @@ class OpenAiChatTap implements StreamTap {
       return this.#fail(new UpstreamFault('garbage', 'The upstream sent an event that is not JSON.'))
     }
     learn(this.facts, wire)
-    if (wire.error || event === 'error')
+    if (tellsError(wire) || event === 'error')
       return this.#fail(inBandFaultOf(wire, readable(wire) ? Buffer.from(data) : undefined))
     // Groq says so beside a finish reason: https://github.com/groq/groq-typescript, `XGroq.error`, "why a stream was stopped early".
     const stopped = asObject(wire.x_groq)?.error
@@ -156,7 +156,7 @@ function editData(frame: Buffer, edit: (json: Buffer) => Buffer | undefined): Bu
   const from = frame.indexOf(data)
   if (from === -1) {
     const edited = edit(Buffer.from(data))?.toString('utf8')
-    return edited && Buffer.from(`data: ${edited.replaceAll('\n', '\ndata: ')}\n\n`)
+    return edited === undefined ? undefined : Buffer.from(`data: ${edited.replaceAll('\n', '\ndata: ')}\n\n`)
   }
   const to = from + Buffer.byteLength(data)
   const edited = edit(frame.subarray(from, to))

@@ -3,7 +3,7 @@ import type { JudgedReply, ReplyEdits } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
 import { withToolCallsFinish } from './edit.ts'
-import { faultOfFinish, inBandFaultOf } from './fault.ts'
+import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
 
 export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFault {
@@ -17,7 +17,7 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   if (!wire) return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not a JSON object.')
   const choices = choicesOf(wire)
   if (choices.length === 0) {
-    if (wire.error) return inBandFaultOf(wire, body)
+    if (tellsError(wire)) return inBandFaultOf(wire, body)
     return new UpstreamFault('empty', 'The upstream answered 200 without any choice.')
   }
   const facts = noFacts()
