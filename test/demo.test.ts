@@ -1,12 +1,15 @@
 // The demo's configuration, as it is shipped, against the simulator: models of three vendors, one answer, a price on each.
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { parse } from 'yaml'
 import { type Simulator, startSimulator } from '../src/simulator/index.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { get, post } from './support/exchange.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
+import { endTurnout, said, startTurnout } from './support/turnoutProcess.ts'
 
 const file = fileURLToPath(new URL('../examples/demo.yaml', import.meta.url))
 const key = { authorization: 'Bearer tk-demo' }
@@ -53,3 +56,22 @@ it('models that the vendors have by name are answered, too', async () => {
     expect((await post(gateway.url + CHAT, ask(model), key)).status, model).toBe(200)
   }
 })
+
+it.each(['demo', 'budgets', 'cache', 'end-users'])(
+  'with examples/%s.yaml, what it prints can be pasted',
+  async (name) => {
+    const cwd = mkdtempSync(join(tmpdir(), 'turnout-demo-'))
+    onTestFinished(() => rmSync(cwd, { recursive: true, force: true }))
+    const config = fileURLToPath(new URL(`../examples/${name}.yaml`, import.meta.url))
+    const env = { END_USER_SECRET: 'sk-test-end-users-0123456789abcdef' }
+    const demo = startTurnout(['demo', '--port', '0', '--config', config], { cwd, env })
+    onTestFinished(async () => void (await endTurnout(demo)))
+    const told = await said(demo, 'stderr', /Models: curl/)
+    const [, url, bearer, body] = /curl (\S+)[\s\S]*?'Authorization: (.*?)'[\s\S]*?-d '(.*?)'\n/.exec(told)!
+    const { status, headers } = await post(url!, body!, { authorization: bearer! })
+    expect([status, headers['x-turnout-attempts']]).toEqual([200, '1'])
+    const { model } = JSON.parse(body!)
+    expect(told).toContain(`model: '${model}', stream: true`)
+    expect(told.includes("'chat-claude' and")).toBe(name === 'demo')
+  },
+)

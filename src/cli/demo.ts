@@ -31,7 +31,8 @@ export function addDemoCommand(program: Command): void {
           dataDir: data,
           env: { SIMULATOR_URL: simulator.url, TURNOUT_MASTER_KEY: demoKey },
         })
-        process.stderr.write(welcome(running.server.url, simulator.url, flags.config ?? 'examples/demo.yaml'))
+        const routes = [...running.turnout.snapshot.routes.keys()]
+        process.stderr.write(welcome(running.server.url, simulator.url, flags.config ?? 'examples/demo.yaml', routes))
         stopOnSignal(running, cleanUp)
       } catch (error) {
         await cleanUp()
@@ -40,26 +41,27 @@ export function addDemoCommand(program: Command): void {
     })
 }
 
-function welcome(url: string, simulator: string, config: string): string {
+/** What it says can be pasted, so that it names a route that there is. */
+function welcome(url: string, simulator: string, config: string, routes: readonly string[]): string {
+  const model = routes.find((name) => !name.includes('*')) ?? 'MODEL'
+  const hubs = routes.includes('chat-claude') && routes.includes('chat-gemini')
   return `
 Turnout listens on ${url} with simulated providers (${simulator}) and ${config}.
 The admin key is ${demoKey}. Ctrl-C ends both.
 
   curl ${url}/v1/chat/completions \\
     -H 'Authorization: Bearer ${demoKey}' -H 'Content-Type: application/json' \\
-    -d '{"model": "chat-default", "messages": [{"role": "user", "content": "Say hello"}]}'
+    -d '{"model": "${model}", "messages": [{"role": "user", "content": "Say hello"}]}'
 
 With the official SDK, only the base URL changes:
 
   import OpenAI from 'openai'
   const client = new OpenAI({ baseURL: '${url}/v1', apiKey: '${demoKey}' })
   const stream = await client.chat.completions.create({
-    model: 'chat-default', stream: true, messages: [{ role: 'user', content: 'Say hello' }],
+    model: '${model}', stream: true, messages: [{ role: 'user', content: 'Say hello' }],
   })
   for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.content ?? '')
-
-'chat-claude' and 'chat-gemini' are answered by simulated Anthropic and Gemini servers, in their own formats.
-
+${hubs ? "\n'chat-claude' and 'chat-gemini' are answered by simulated Anthropic and Gemini servers, in their own formats.\n" : ''}
 Models: curl ${url}/v1/models -H 'Authorization: Bearer ${demoKey}'    Status: ${url}/status    Metrics: ${url}/metrics
 
 `
