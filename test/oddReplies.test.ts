@@ -251,3 +251,58 @@ it('a byte order mark is none of the reply', async () => {
   odd = { status: 400, headers: { 'content-type': json }, body: `\ufeff${failed}` }
   await expect(ask()).rejects.toMatchObject({ status: 400, code: 'odd' })
 })
+
+const picture = `data:image/png;base64,${'iVBORw0K'.repeat(400_000)}`
+const events = { 'content-type': 'text/event-stream' }
+
+it.each([
+  [
+    'vendor',
+    sseText([
+      chunk({ role: 'assistant', content: '', images: [{ type: 'image_url', image_url: { url: picture } }] }),
+      chunk({}, 'stop'),
+    ]),
+  ],
+  [
+    'gemini',
+    sseText(
+      [
+        {
+          candidates: [
+            {
+              content: { role: 'model', parts: [{ inlineData: { mimeType: 'image/png', data: picture.slice(22) } }] },
+              finishReason: 'STOP',
+            },
+          ],
+          usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 1290, totalTokenCount: 1291 },
+        },
+      ],
+      { done: false },
+    ),
+  ],
+])('an answer that begins with a picture of megabytes in one event is no silence: %s', async (provider, text) => {
+  odd = { headers: events, body: text }
+  const read: string[] = []
+  for await (const { choices } of await client.chat.completions.create({ ...body(provider), stream: true })) {
+    const { images } = (choices[0]?.delta ?? {}) as { images?: { image_url: { url: string } }[] }
+    read.push(...(images ?? []).map(({ image_url }) => image_url.url))
+  }
+  expect(read.map((url) => url === picture)).toEqual([true])
+})
+
+it('a stream of megabytes that says nothing is given up', async () => {
+  odd = { headers: events, body: sseText(Array.from({ length: 10_000 }, () => chunk({ role: 'assistant' }))) }
+  await expect(client.chat.completions.create({ ...body(), stream: true })).rejects.toMatchObject({ code: 'garbage' })
+})
+
+it('the cost is written into usage that is spread over several lines', async () => {
+  const lines = [chunk({ role: 'assistant', content: words }), { ...chunk({}, 'stop'), usage }]
+    .map((event) => `${JSON.stringify(event, null, 1).replace(/^/gm, 'data: ')}\n\n`)
+    .join('')
+  odd = { headers: events, body: `${lines}data: [DONE]\n\n` }
+  const asked = { ...body(), stream: true as const, stream_options: { include_usage: true } }
+  const told: unknown[] = []
+  for await (const chunk of await client.chat.completions.create(asked, { headers: { 'x-turnout-usage': 'cost' } }))
+    told.push(chunk.usage)
+  expect(told).toEqual([undefined, { ...usage, cost: null, cost_details: expect.anything() }])
+})

@@ -48,6 +48,11 @@ export class FrameSplitter {
     return this.#afterCr && this.#sawCrLf
   }
 
+  /** Bytes of a frame whose end has not come. */
+  get unfinished(): number {
+    return this.#length
+  }
+
   /** What is left when the stream ended without a last blank line, if anything. */
   end(): Buffer | undefined {
     if (this.#length === 0) return undefined
@@ -116,6 +121,9 @@ export class FrameSplitter {
     this.#line -= start
   }
 }
+
+/** The bytes of a frame with this data, one line for each of its own. */
+export const writeFrame = (data: string): Buffer => Buffer.from(`data: ${data.replaceAll('\n', '\ndata: ')}\n\n`)
 
 /** One frame's fields. `data` joins its data lines with LF; a frame of comments alone has `data` undefined. */
 export interface Frame {

@@ -299,7 +299,7 @@ export class Exchange implements Caller {
     if (stream.fault) return this.fail(stream.fault)
     if (!wasCommitted) {
       this.#waiting += chunk.length
-      if (!stream.good && this.#waiting > MAX_WAITING_BYTES) {
+      if (!stream.good && this.#waiting - stream.unfinished > MAX_WAITING_BYTES) {
         return this.fail(new UpstreamFault('garbage', 'The upstream sent a megabyte without generating anything.'))
       }
     } else this.onBytes?.()

@@ -188,6 +188,10 @@ class HubStream implements LaneStream {
     return this.#reader.complete
   }
 
+  get unfinished(): number {
+    return this.#splitter.unfinished
+  }
+
   get progress(): number {
     return this.#reader.facts.contentBytes
   }

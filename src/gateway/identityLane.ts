@@ -103,6 +103,10 @@ class IdentityStream implements LaneStream {
     return this.#tap.complete && !this.#splitter.awaitsLf
   }
 
+  get unfinished(): number {
+    return this.#splitter.unfinished
+  }
+
   get progress(): number {
     return this.#tap.facts.contentBytes
   }

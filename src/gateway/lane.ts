@@ -17,6 +17,8 @@ export interface LaneStream {
   readonly good: boolean
   /** Grows whenever generated content comes: keep-alive comments do not count. */
   readonly progress: number
+  /** Bytes of an event that has come in part: an image is megabytes in one. */
+  readonly unfinished: number
   /** The finish frame has come. */
   readonly finishing: boolean
   /** Nothing more needs to come. */

@@ -1,7 +1,7 @@
 // Writes the cost into the `usage` of a reply, for clients that asked for it: `usage.cost` in USD, `usage.cost_details` beside it.
 import type { ReplyCost } from '../dialect.ts'
 import { applySplices, scanFields, setField } from '../splice.ts'
-import { FrameSplitter, readFrame } from '../sse.ts'
+import { FrameSplitter, readFrame, writeFrame } from '../sse.ts'
 
 /**
  * @param ending a whole JSON reply, or the last frames of a stream
@@ -19,7 +19,7 @@ export function addCost(ending: Buffer, stream: boolean, cost: ReplyCost): Buffe
     if (!data?.startsWith('{')) continue
     const edited = addToJson(Buffer.from(data), cost)
     if (!edited) continue
-    frames[at] = Buffer.concat([Buffer.from('data: '), edited, Buffer.from('\n\n')])
+    frames[at] = writeFrame(edited.toString('utf8'))
     break
   }
   return Buffer.concat(frames)

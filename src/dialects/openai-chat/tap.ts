@@ -1,7 +1,7 @@
 // Watches one OpenAI chat stream on the identity lane, frame by frame, parsing only frames that carry more than content.
 import type { FrameVerdict, ReplyEdits, ReplyFacts, StreamTap } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
-import { readFrame } from '../sse.ts'
+import { readFrame, writeFrame } from '../sse.ts'
 import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
 import { withoutUsage, withToolCallsFinish } from './edit.ts'
@@ -156,7 +156,7 @@ function editData(frame: Buffer, edit: (json: Buffer) => Buffer | undefined): Bu
   const from = frame.indexOf(data)
   if (from === -1) {
     const edited = edit(Buffer.from(data))?.toString('utf8')
-    return edited === undefined ? undefined : Buffer.from(`data: ${edited.replaceAll('\n', '\ndata: ')}\n\n`)
+    return edited === undefined ? undefined : writeFrame(edited)
   }
   const to = from + Buffer.byteLength(data)
   const edited = edit(frame.subarray(from, to))
