@@ -163,6 +163,24 @@ describe('a refusal', () => {
       'bad_request',
     ],
     [
+      'the parameter is one that means a failing server elsewhere',
+      400,
+      error('Unrecognized request argument supplied: request_timeout', { type: 'invalid_request_error' }),
+      'bad_request',
+    ],
+    [
+      'the picture cannot be had',
+      400,
+      error('Timeout while downloading https://example.com/a.png.', { code: 'invalid_image_url' }),
+      'bad_request',
+    ],
+    [
+      'the model takes no tools, as Ollama says it',
+      400,
+      error('llama does not support tools', { type: 'api_error' }),
+      'bad_request',
+    ],
+    [
       'the message repeats what a parameter was set to',
       400,
       error('No such voice: credit balance', { type: 'invalid_request_error', param: 'audio.voice' }),
@@ -212,6 +230,25 @@ describe('a refusal', () => {
       429,
       { code: 'Some resource has been exhausted', error: 'Your team has either used all available credits or …' },
       'quota_exhausted',
+    ],
+    [
+      'a model that Groq has no more',
+      400,
+      error('The model `m` has been decommissioned.', { type: 'invalid_request_error', code: 'model_decommissioned' }),
+      'model_not_found',
+    ],
+    [
+      'a model that DeepSeek lacks',
+      400,
+      error('Model Not Exist', { code: 'invalid_request_error' }),
+      'model_not_found',
+    ],
+    ['a model that OpenRouter lacks', 400, error('a/b is not a valid model ID', { code: 400 }), 'model_not_found'],
+    [
+      'a model that Mistral lacks',
+      400,
+      { object: 'error', message: 'Invalid model: m', type: 'invalid_model', code: '1500' },
+      'model_not_found',
     ],
     [
       'an account that Fireworks has suspended',

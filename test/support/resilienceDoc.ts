@@ -26,7 +26,7 @@ const words: Record<FaultKind, string> = {
   quota_exhausted: '402, or 400, 403, 412, 429 with words of credit or quota',
   auth_failed: '401, or a key that is called invalid',
   permission_denied: '403',
-  model_not_found: '404',
+  model_not_found: '404, or 400 that says so',
   upstream_request_timeout: '408',
   conflict: '409, 425',
   withdrawn: 'ours: a rollout was aborted while the request waited for its canary',

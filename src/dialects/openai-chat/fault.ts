@@ -140,8 +140,9 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
   if (status < 400) return 'redirect'
   const words = kindOfWords(error)
   // Account troubles hide behind 400, 402, 403 and 429; the words tell them from a user's own mistake and from mere haste.
-  if (status === 400 && words && words !== 'overloaded' && words !== 'rate_limited')
-    return words === 'quota_exhausted' || words === 'auth_failed' ? accountOr400(words, error) : words
+  if (status === 400 && (words === 'quota_exhausted' || words === 'auth_failed')) return accountOr400(words, error)
+  if (status === 400 && (words === 'context_window' || words === 'content_policy')) return words
+  if (status === 400 && isGone(error)) return 'model_not_found'
   if (words === 'quota_exhausted' && quotaStatuses.has(status)) return words
   // OpenRouter and xAI refuse what somebody wrote with the status of an account that may not.
   if (status === 403 && words === 'content_policy') return words
@@ -155,6 +156,13 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
 
 /** Statuses that stand for several things, of which a lack of money is one. 412 is Fireworks' for an account that is suspended. */
 const quotaStatuses: ReadonlySet<number> = new Set([403, 412, 429])
+
+/** Groq, Mistral, DeepSeek, OpenRouter and OpenAI say with 400 that they do not have the model, or have it no more. */
+function isGone({ code, type, message }: ErrorFields): boolean {
+  if ([code, type].some((word) => /^(?:model_not_found|model_decommissioned|invalid_model)$/.test(word ?? '')))
+    return true
+  return /^(?:model not exist|invalid model id)\.?$|is not a valid model id\.?$/i.test(message ?? '')
+}
 
 const quota =
   /insufficient_quota|billing_hard_limit|credit balance|exceeded your current quota|insufficient[ _]balance|out of credits|all available credits|have any credits|monthly spending limit/i
