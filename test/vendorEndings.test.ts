@@ -12,6 +12,8 @@ interface Answer {
   status?: number
   body?: Json
   events?: Json[]
+  /** Of a stream, as it is. */
+  text?: string
 }
 
 /** What the first target is to answer; undefined for a good answer. The spare one always gives one. */
@@ -26,7 +28,7 @@ beforeEach(async () => {
     const { stream } = JSON.parse(raw.toString()) as { stream?: boolean }
     const told = req.url!.startsWith('/spare') ? undefined : answer
     if (told?.status) return sendJson(res, told.status, told.body)
-    if (stream) return sendSse(res, sseText(told?.events ?? good.stream))
+    if (stream) return sendSse(res, told?.text ?? sseText(told?.events ?? good.stream))
     return sendJson(res, 200, told?.body ?? good.whole)
   })
   await gateway?.close()
@@ -326,6 +328,19 @@ describe('a refusal', () => {
       expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'failed', fault: 'overloaded' })
     }
     await expect(read([chunk({ content: 'half' }), told], true)).rejects.toThrow('The engine is overloaded.')
+    expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'partial', fault: 'overloaded' })
+  })
+
+  it('in a stream without the form of an event is one, too', async () => {
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    const bare = '{"error":"The model runner has stopped, overloaded."}\n'
+    const read = async (text: string): Promise<void> => {
+      answer = { text }
+      const asked = { ...ask('alone'), stream: true } as OpenAI.ChatCompletionCreateParamsStreaming
+      for await (const _ of await client.chat.completions.create(asked));
+    }
+    await expect(read(bare)).rejects.toMatchObject({ status: 503, message: expect.stringContaining('has stopped') })
+    await expect(read(sseText([chunk({ content: 'half' })], { done: false }) + bare)).rejects.toThrow('has stopped')
     expect(gateway.lines.at(-1)).toMatchObject({ outcome: 'partial', fault: 'overloaded' })
   })
 

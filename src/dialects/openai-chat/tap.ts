@@ -61,7 +61,10 @@ class OpenAiChatTap implements StreamTap {
   /** A frame that may carry anything: parsed. */
   #read(frame: Buffer): FrameVerdict {
     const { event, data } = readFrame(frame)
-    if (data === undefined || data.trim() === '') return event === 'error' ? this.#fail(inBandFaultOf({})) : 'wait'
+    if (data === undefined || data.trim() === '') {
+      const bare = event === 'error' ? {} : bareError(frame)
+      return bare ? this.#fail(inBandFaultOf(bare)) : 'wait'
+    }
     if (data.trim() === '[DONE]') {
       this.complete = true
       return 'finish'
@@ -140,6 +143,13 @@ class OpenAiChatTap implements StreamTap {
 /** Whether clients can tell what is wrong from the vendor's own frame. */
 function readable(wire: Json): boolean {
   return typeof asObject(wire.error)?.message === 'string'
+}
+
+/** An error that stands in the stream as plain JSON, without `data:`: Ollama and some proxies have nothing else left to say it with. */
+function bareError(frame: Buffer): Json | undefined {
+  const text = frame.toString('utf8').trimStart()
+  const wire = text.startsWith('{') ? parse(text) : undefined
+  return wire && tellsError(wire) ? wire : undefined
 }
 
 function parse(data: string): Json | undefined {
