@@ -280,3 +280,28 @@ it('the ledger folds in its keeper, when all that was handed over is written', a
   }
   expect(await ledger.written()).toBe(false)
 })
+
+it.each([
+  ['never folded before', []],
+  ['folded up to a later row, and further', [100, 250, 300]],
+])('rows that retention deletes go on counting: %s', async (_, folded) => {
+  const made = await make('user')
+  write(made, asks(400))
+  for (const rows of folded) foldRows(store.db, made.id, 1, firstIdOf(begun + rows * 700))
+  const all = fromAll(made)
+  const ledger = openLedger(store)
+  try {
+    expect(await ledger.keeper.retain(firstIdOf(begun + 200 * 700))).toBe(200)
+    expect([...keeper.records(made.id, 1, begun)]).toHaveLength(200)
+    expect(fromFolds(made)).toEqual(all)
+    // What is made anew where a user is erased is made of rows that are there.
+    while (eraseUser(store.db, 'n_7', 3) > 0);
+    await ledger.keeper.fold(made.id, 1, firstIdOf(begun + 400 * 700))
+    expect(keeper.rows(made.id, 1, begun).folds.reduce((sum, { rows }) => sum + rows, 0)).toBe(400)
+    // And what is deleted later.
+    expect(await ledger.keeper.retain(firstIdOf(begun + 390 * 700))).toBe(190)
+    expect(keeper.rows(made.id, 1, begun).folds.reduce((sum, { rows }) => sum + rows, 0)).toBe(400)
+  } finally {
+    await ledger.close()
+  }
+})

@@ -11,6 +11,7 @@ export type KeeperAsk = { id: number } & (
   | { verb: 'retainTraces'; before: number; limit: number }
   | { verb: 'erase'; user: string; limit: number }
   | { verb: 'fold'; rollout: number; attempt: number; before: number }
+  | { verb: 'foldBefore'; before: number }
   | { verb: 'close' }
 )
 
@@ -23,7 +24,10 @@ export interface KeeperAnswer {
 export interface Keeper {
   /** Moves the log into the file. A call while one runs shares its result. */
   checkpoint(): Promise<Checkpoint>
-  /** Deletes all requests with ids below `before`, in short steps with pauses. Returns the number deleted. */
+  /**
+   * Deletes all requests with ids below `before`, in short steps with pauses; those that are evidence of a rollout that runs are folded
+   * first. Returns the number deleted.
+   */
   retain(before: number, options?: { batch?: number; signal?: AbortSignal }): Promise<number>
   /** As `retain`, for traces alone. */
   retainTraces(before: number, signal?: AbortSignal): Promise<number>
@@ -67,8 +71,13 @@ export function makeKeeper(file: string): Keeper {
       })
       return running
     },
-    retain(before, options = {}) {
+    async retain(before, options = {}) {
       const limit = options.batch ?? stepSize
+      // What rollouts that run have learnt of these rows stays.
+      while (!(await ask({ verb: 'foldBefore', before }))) {
+        if (options.signal?.aborted) return 0
+        await pause(stepPause)
+      }
       return repeat(() => ask({ verb: 'retain', before, limit }), limit, options.signal)
     },
     retainTraces: (before, signal) =>

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { loadDriver, type Sqlite } from './driver.ts'
 import type { KeeperAnswer, KeeperAsk } from './keeper.ts'
-import { foldRows } from './rolloutFolds.ts'
+import { foldBefore, foldRows } from './rolloutFolds.ts'
 import { checkpoint, deleteBefore, deleteTraces, eraseUser } from './upkeep.ts'
 
 const port = parentPort
@@ -44,6 +44,8 @@ function act(ask: KeeperAsk): unknown {
       return deleteTraces(open(), ask.before, ask.limit)
     case 'erase':
       return eraseUser(open(), ask.user, ask.limit)
+    case 'foldBefore':
+      return foldBefore(open(), ask.before)
     case 'fold':
       return foldRows(open(), ask.rollout, ask.attempt, ask.before)
     case 'close':

@@ -4,7 +4,7 @@ import type { KeptRows } from '../config/rolloutTypes.ts'
 import { type RowFold, RowFolder } from '../rollouts/index.ts'
 import type { Sqlite } from './driver.ts'
 import { firstIdFor, readBetween, readDefinition } from './rolloutRows.ts'
-import { addRange, findEnd } from './rolloutSums.ts'
+import { addRange, findEnd, type RowRange } from './rolloutSums.ts'
 
 /** Of the form of a fold. Others are passed over: then rows are read instead. */
 const form = 2
@@ -53,15 +53,71 @@ export function foldRows(db: Sqlite, rollout: number, attempt: number, before: n
   const from = found.folded ?? firstIdFor(found.since)
   const range = { rollout, attempt, from, to: before }
   const to = findEnd(db, range, mostRows) ?? before
-  const folder = new RowFolder(readDefinition(found.definition).policy)
-  addRange(db, { ...range, to }, folder)
-  const fold = folder.rows > 0 ? serialize({ form, ...folder.fold() }) : undefined
+  const { rows, fold } = foldOf(db, found.definition, { ...range, to })
   const write = db.transaction(() => {
     if (fold) db.prepare('INSERT INTO rollout_fold VALUES (?, ?, ?, ?)').run(rollout, attempt, to, fold)
     return deleteStale(db)
   })
   const deleted = write.immediate()
-  return { rows: folder.rows, isDone: to === before && deleted < mostStale }
+  return { rows, isDone: to === before && deleted < mostStale }
+}
+
+/** Undefined where there are no rows. */
+function foldOf(db: Sqlite, definition: string, range: RowRange): { rows: number; fold: Buffer | undefined } {
+  const folder = new RowFolder(readDefinition(definition).policy)
+  addRange(db, range, folder)
+  return { rows: folder.rows, fold: folder.rows > 0 ? serialize({ form, ...folder.fold() }) : undefined }
+}
+
+/**
+ * Folds what attempts that run have below `before`, where rows are about to be deleted: they go on counting. None of these may come
+ * later. What is folded already is parted there, so that what is made anew of later rows (see `unfoldFrom`) needs none of those that are
+ * gone. Does a part of it at a time; @returns whether nothing is left to do
+ */
+export function foldBefore(db: Sqlite, before: number): boolean {
+  const running = db
+    .prepare(
+      `SELECT r.id AS rollout, r.definition, s.attempt, s.attempt_at AS since
+       FROM rollout r JOIN rollout_state s ON s.id = r.id WHERE s.phase IN ('stepping', 'paused', 'awaiting')`,
+    )
+    .all() as Running[]
+  for (const one of running) {
+    if (firstIdFor(one.since) >= before || part(db, one, before)) continue
+    if (!foldRows(db, one.rollout, one.attempt, before).isDone) return false
+  }
+  return true
+}
+
+interface Running {
+  readonly rollout: number
+  readonly definition: string
+  readonly attempt: number
+  readonly since: number
+}
+
+/** Parts what is folded at an id; false where it does not reach as far. */
+function part(db: Sqlite, { rollout, definition, attempt, since }: Running, at: number): boolean {
+  const fold = db
+    .prepare(
+      'SELECT to_id, fold FROM rollout_fold WHERE rollout = ? AND attempt = ? AND to_id >= ? ORDER BY to_id LIMIT 1',
+    )
+    .get(rollout, attempt, at) as { to_id: number; fold: Buffer } | undefined
+  if (!fold || fold.to_id === at) return fold !== undefined
+  const from = db
+    .prepare('SELECT max(to_id) FROM rollout_fold WHERE rollout = ? AND attempt = ? AND to_id < ?')
+    .pluck()
+    .get(rollout, attempt, at) as number | null
+  const early = foldOf(db, definition, { rollout, attempt, from: from ?? firstIdFor(since), to: at })
+  const late = foldOf(db, definition, { rollout, attempt, from: at, to: fold.to_id })
+  // Of one whose rows are not all there any more nothing can be made anew.
+  if (early.fold === undefined || early.rows + late.rows !== (deserialize(fold.fold) as RowFold).rows) return true
+  const write = db.transaction(() => {
+    const insert = db.prepare('INSERT OR REPLACE INTO rollout_fold VALUES (?, ?, ?, ?)')
+    insert.run(rollout, attempt, at, early.fold)
+    if (late.fold) insert.run(rollout, attempt, fold.to_id, late.fold)
+  })
+  write.immediate()
+  return true
 }
 
 /** Folds of attempts that are over: a start needs them no more. */
