@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import Database from 'better-sqlite3'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { findLedger, hashOf } from '../src/cli/ledgerFile.ts'
 import { renderTable } from '../src/cli/output.ts'
 import { startRetention } from '../src/cli/retention.ts'
@@ -25,8 +25,8 @@ import { ConfigError } from '../src/config/problem.ts'
 import { formatUsd } from '../src/pricing/decimal.ts'
 import { type Simulator, startSimulator } from '../src/simulator/server.ts'
 import { openLedger } from '../src/store/ledger.ts'
-import { attemptId, firstIdOf } from '../src/store/ledgerId.ts'
-import { openStore } from '../src/store/open.ts'
+import { attemptId, firstIdOf, firstKeptId } from '../src/store/ledgerId.ts'
+import { leapOf, openStore } from '../src/store/open.ts'
 import { lockDatabase } from './support/crash/dbLock.ts'
 import { post } from './support/exchange.ts'
 import { adminKey, appKey, bearer, billOf, simulatedPrices } from './support/ledgerGateway.ts'
@@ -364,6 +364,80 @@ describe('C57 retention', () => {
     } finally {
       await ledger.close()
       store.close()
+      rmSync(place, { recursive: true, force: true })
+    }
+  })
+
+  it('deletes nothing for a day after the clock has leapt ahead, at a start and later, and says so', async () => {
+    const [hour, day] = [3_600_000, 86_400_000]
+    const warned: unknown[] = []
+    const passes: number[] = []
+    const clock = { at: Date.UTC(2026, 5, 20, 13), up: 5000 }
+    const forward = (ms: number): void => {
+      clock.at += ms
+      clock.up += ms
+    }
+    vi.useFakeTimers()
+    try {
+      const retention = startRetention({
+        keeper: { retain: async (before) => passes.push(before) && 0 },
+        days: () => 30,
+        log: { warn: (text: string) => warned.push(text), info() {} } as never,
+        every: hour,
+        // Found by the run before this one, 20 hours ago.
+        leaptAt: clock.at - 20 * hour,
+        now: () => clock.at,
+        uptime: () => clock.up,
+      })
+      const pass = async (): Promise<number> => {
+        forward(hour)
+        const before = passes.length
+        await vi.advanceTimersByTimeAsync(hour)
+        return passes.length - before
+      }
+      expect([warned.length, passes.length]).toEqual([1, 0])
+      expect([await pass(), await pass(), await pass(), await pass()]).toEqual([0, 0, 0, 1])
+      // For an hour the clock is wrong.
+      clock.at += 400 * day
+      expect(await pass()).toBe(0)
+      clock.at -= 400 * day
+      for (let n = 1; n < 24; n++) expect(await pass()).toBe(0)
+      expect(await pass()).toBe(1)
+      expect(warned).toHaveLength(2)
+      // Where it stays as it is, it was right: whoever has slept for a week.
+      clock.at += 7 * day
+      for (let n = 0; n < 24; n++) expect(await pass()).toBe(0)
+      expect([await pass(), warned.length]).toEqual([1, 3])
+      expect(passes.at(-1)).toBe(firstKeptId(30, clock.at))
+      await retention.stop()
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('knows of a leap that any run of the last day has begun with', () => {
+    const place = mkdtempSync(join(tmpdir(), 'turnout-leap-'))
+    const file = join(place, 'turnout.db')
+    const [hour, day] = [3_600_000, 86_400_000]
+    const begun = Date.UTC(2026, 5, 20, 13)
+    const start = (at: number): number | undefined => {
+      const store = openStore({ file, now: () => at })
+      try {
+        return leapOf(store, at)
+      } finally {
+        store.close()
+      }
+    }
+    try {
+      expect(start(begun)).toBeUndefined()
+      expect(start(begun + day - 1)).toBeUndefined()
+      const leapt = begun + 300 * day
+      expect(start(leapt)).toBe(leapt)
+      expect(start(leapt + hour)).toBe(leapt)
+      // The clock was put right.
+      expect(start(begun + day + hour)).toBeUndefined()
+      expect(start(leapt + 25 * hour)).toBeUndefined()
+    } finally {
       rmSync(place, { recursive: true, force: true })
     }
   })

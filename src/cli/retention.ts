@@ -19,9 +19,13 @@ export interface RetentionOptions {
   /** Hours that traces are kept; 0 = as long as the rows. */
   traceHours?(): number
   log: Log
+  /** When this or an earlier run found that the clock had leapt ahead, Unix milliseconds; see `leapOf`. */
+  leaptAt?: number | undefined
   /** Milliseconds between passes. */
   every?: number
   now?: () => number
+  /** Milliseconds of a clock that nobody sets. */
+  uptime?: () => number
 }
 
 export function startRetention({
@@ -30,12 +34,38 @@ export function startRetention({
   traceHours,
   log,
   every = 3_600_000,
+  leaptAt,
   now = Date.now,
+  uptime = () => performance.now(),
 }: RetentionOptions): Retention {
   const stopped = new AbortController()
   let running: Promise<void> | undefined
+  /** Both clocks at the last pass. */
+  let last = { at: now(), up: uptime() }
+  let heldUntil = Number.NEGATIVE_INFINITY
+  if (leaptAt !== undefined) hold(last.up - (last.at - leaptAt))
+
+  /** A clock that is wrong for an hour must not cost ninety days of rows. One that was right has lost a day of room. */
+  function hold(since: number): void {
+    heldUntil = since + dayMs
+    if (days() > 0 || (traceHours?.() ?? 0) > 0)
+      log.warn(
+        'the clock is more than a day ahead of what it was: no old rows are deleted before it has been so for a day',
+        {
+          event: 'retention',
+        },
+      )
+  }
+
+  function isHeld(): boolean {
+    const next = { at: now(), up: uptime() }
+    if (next.at - last.at - (next.up - last.up) > dayMs) hold(next.up)
+    last = next
+    return next.up < heldUntil
+  }
 
   async function pass(): Promise<void> {
+    if (isHeld()) return
     const kept = days()
     const hours = traceHours?.() ?? 0
     try {

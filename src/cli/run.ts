@@ -16,7 +16,7 @@ import { openDeliveries } from '../store/deliveries.ts'
 import { describeDamage } from '../store/journalReplay.ts'
 import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
-import { openStore, type Store } from '../store/open.ts'
+import { leapOf, openStore, type Store } from '../store/open.ts'
 import { openReader, type Reader } from '../store/reader.ts'
 import { describeRestore } from '../store/restore.ts'
 import { openRollouts } from '../store/rollouts.ts'
@@ -235,6 +235,7 @@ export async function run(options: RunOptions): Promise<Running> {
       keeper: ledger.keeper,
       days: () => turnout.snapshot.ledger.retentionDays,
       traceHours: () => turnout.snapshot.trace.retentionHours,
+      leaptAt: leapOf(store),
       log,
     })
     log.info('listening', {

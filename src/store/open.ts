@@ -86,6 +86,21 @@ function openWriter(file: string, options: StoreOptions): Store {
   }
 }
 
+/**
+ * When a run of the last day began more than a day after all signs of life of those before it, Unix milliseconds: nobody was there, or the
+ * clock is wrong.
+ */
+export function leapOf({ db }: Store, now: number = Date.now()): number | undefined {
+  const found = db
+    .prepare(
+      `SELECT max(started_at) FROM instance i WHERE started_at > @now - @day AND started_at <= @now AND started_at - @day >
+        (SELECT max(heartbeat_at) FROM instance before WHERE before.started_at < i.started_at)`,
+    )
+    .pluck()
+    .get({ now, day: 86_400_000 }) as number | null
+  return found ?? undefined
+}
+
 function makeWriter(db: Sqlite, lock: WriterLock, facts: Omit<Store, 'db' | 'close'>, now: () => number): Store {
   return {
     ...facts,
