@@ -16,7 +16,9 @@ import { openDeliveries } from '../store/deliveries.ts'
 import { describeDamage } from '../store/journalReplay.ts'
 import { makeKeyStore } from '../store/keys.ts'
 import { type Ledger, openLedger } from '../store/ledger.ts'
+import { timeOf } from '../store/ledgerId.ts'
 import { leapOf, openStore, type Store } from '../store/open.ts'
+import { lastId } from '../store/orphans.ts'
 import { openReader, type Reader } from '../store/reader.ts'
 import { describeRestore } from '../store/restore.ts'
 import { openRollouts } from '../store/rollouts.ts'
@@ -31,6 +33,7 @@ import { createSpanExporter, type SpanExporter } from '../telemetry/trace/export
 import { createSender, type Sender } from '../telemetry/webhook/sender.ts'
 import { showWebhooks } from '../telemetry/webhook/webhookMetrics.ts'
 import { version } from '../version.ts'
+import { watchClock } from './clockWatch.ts'
 import { openLive, overridesOf, readBase, watchConfig } from './liveConfig.ts'
 import { type Retention, startRetention } from './retention.ts'
 
@@ -88,6 +91,7 @@ export async function run(options: RunOptions): Promise<Running> {
   let ledger: Ledger | undefined
   let reader: Reader | undefined
   let retention: Retention | undefined
+  let unwatchClock: (() => void) | undefined
   let watch: Watch | undefined
   let exporter: SpanExporter | undefined
   let sender: Sender | undefined
@@ -96,6 +100,7 @@ export async function run(options: RunOptions): Promise<Running> {
   const closeAll = async (): Promise<void> => {
     metrics.close()
     await watch?.stop()
+    unwatchClock?.()
     await retention?.stop()
     await sender?.stop()
     await exporter?.close()
@@ -231,6 +236,8 @@ export async function run(options: RunOptions): Promise<Running> {
     watch = await watchConfig(options, reload)
     const server = await turnout.listen()
     sender.wake()
+    const { db } = store
+    unwatchClock = watchClock({ log, newest: () => timeOf(lastId(db, Date.now())) })
     retention = startRetention({
       keeper: ledger.keeper,
       days: () => turnout.snapshot.ledger.retentionDays,
