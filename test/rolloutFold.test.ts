@@ -7,6 +7,8 @@ import { assignBy, policyFor } from '../src/config/rolloutSettings.ts'
 import type { KeptRows, NewEvent, RolloutDefinition, RolloutKeeper } from '../src/config/rolloutTypes.ts'
 import { bitOf, Evidence, formatUnit, reportOf, type UnitKind, unitIdOf } from '../src/rollouts/index.ts'
 import { draftState, type State } from '../src/rollouts/machine.ts'
+import { Folding } from '../src/state/rollouts/folding.ts'
+import type { Live } from '../src/state/rollouts/live.ts'
 import { Trial } from '../src/state/rollouts/trial.ts'
 import { type BatchWriter, makeBatchWriter } from '../src/store/batch.ts'
 import { openLedger } from '../src/store/ledger.ts'
@@ -301,6 +303,25 @@ it.each([
     // And what is deleted later.
     expect(await ledger.keeper.retain(firstIdOf(begun + 390 * 700))).toBe(190)
     expect(keeper.rows(made.id, 1, begun).folds.reduce((sum, { rows }) => sum + rows, 0)).toBe(400)
+  } finally {
+    await ledger.close()
+  }
+})
+
+it('what a start had to read row by row is folded at once, although no request comes', async () => {
+  const made = await make('user')
+  write(made, asks(2500))
+  foldRows(store.db, made.id, 1, firstIdOf(begun + 1000 * 700))
+  const trial = new Trial(made.definition, made.state)
+  trial.restore(keeper.rows(made.id, 1, begun))
+  const ledger = openLedger(store)
+  try {
+    const { written, keeper: upkeep } = ledger
+    const troubles: string[] = []
+    const folding = new Folding({ firstIdOf, written, fold: upkeep.fold }, (text) => troubles.push(text))
+    folding.tick({ ...made, name: 'move' } as unknown as Live, trial, begun + 3000 * 700)
+    await expect.poll(() => keeper.rows(made.id, 1, begun).folds.map(({ rows }) => rows)).toEqual([1000, 1500])
+    expect(troubles).toEqual([])
   } finally {
     await ledger.close()
   }

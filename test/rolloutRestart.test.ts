@@ -113,7 +113,8 @@ it.each([
     // Every reply that a client has seen is in a row; those on their way are not.
     const { assigned, evidence, folded: foldedAfter } = stored()
     expect(assigned).toBeGreaterThanOrEqual(answered)
-    expect(foldedAfter).toBe(foldedBefore)
+    // What was not folded may be by now.
+    expect(foldedAfter).toBeGreaterThanOrEqual(foldedBefore)
     const args = ['rollout', 'replay', 'move', '--db', `${gateway.folder}/data/turnout.db`]
     const { code, out, err } = await runTurnout(args, { cwd: gateway.folder })
     expect(code, out + err).toBe(0)

@@ -67,6 +67,8 @@ export class Trial {
     evidence.merge(counts)
     this.#before = before
     this.restored = rows
+    // What no fold has yet is folded soon, or each start would read it again.
+    this.begunAtFold = -folder.rows
     if (folds.length > 0) this.foldedTo = foldedTo
     return { rows, lastArrival }
   }
