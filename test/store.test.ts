@@ -1,9 +1,9 @@
 // The store: one writer per file, crash-safe lock, migrations that are applied whole or not at all.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -109,6 +109,19 @@ describe('opening', () => {
     expect(error.message).toContain(file)
     rmSync(file)
     open()
+  })
+
+  // A disk of its own takes a name space of its own, which not every machine gives.
+  const namespaced = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', '/mnt']).status === 0
+
+  it.skipIf(!namespaced)('says of a folder on a read-only disk that the disk is read-only', () => {
+    const main = fileURLToPath(new URL('../src/store/open.ts', import.meta.url))
+    const script = `import { openStore } from ${JSON.stringify(main)}; openStore({ file: ${JSON.stringify(file)} })`
+    writeFileSync(join(tmpdir(), `${basename(folder)}.mts`), script)
+    const command = `mount -t tmpfs -o ro tmpfs '${folder}' && exec '${process.execPath}' --import tsx '${join(tmpdir(), basename(folder))}.mts'`
+    const { stderr } = spawnSync('unshare', ['-rm', 'sh', '-c', command], { encoding: 'utf8' })
+    rmSync(join(tmpdir(), `${basename(folder)}.mts`))
+    expect(stderr).toContain(`The data folder ${join(folder, 'data')} cannot be made: EROFS: read-only file system`)
   })
 
   it('says to who only reads that there is nothing of Turnout in a file', () => {

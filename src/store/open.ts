@@ -57,7 +57,8 @@ function openWriter(file: string, options: StoreOptions): Store {
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   } catch (error) {
-    throw new StoreError('folder', file, `The data folder ${dirname(file)} cannot be made: ${reasonOf(error)}.`, error)
+    const reason = reasonOf(whyNotMade(dirname(file)) ?? error)
+    throw new StoreError('folder', file, `The data folder ${dirname(file)} cannot be made: ${reason}.`, error)
   }
   const instance = options.offline ? '' : randomBytes(8).toString('hex')
   const startedAt = now()
@@ -177,6 +178,18 @@ function applySettings(db: Sqlite): void {
   // The first commit after a checkpoint waits for the disk, so checkpoints are made elsewhere and never by the writer's commit.
   db.pragma('wal_autocheckpoint = 0')
   db.pragma('journal_size_limit = 67108864')
+}
+
+/** Node says ENOENT of a folder on a read-only disk that it is to make with all above it; what is wrong says the first that is missing. */
+function whyNotMade(folder: string): unknown {
+  const above = dirname(folder)
+  if (above !== folder && !existsSync(above)) return whyNotMade(above)
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+    return undefined
+  } catch (error) {
+    return error
+  }
 }
 
 function explainOpenFailure(file: string, error: unknown): StoreError {
