@@ -51,6 +51,18 @@ describe('a breaker', () => {
     expect(breaker.state).toBe('open')
   })
 
+  it('tells of no longer wait than its own, and lets a last resort through, when the clock is set back', () => {
+    const breaker = make()
+    vi.setSystemTime(Date.now() + 400 * 86_400_000)
+    fail(breaker, 5)
+    breaker.settle(breaker.lastResort()!, 'none')
+    vi.setSystemTime(Date.now() - 400 * 86_400_000)
+    expect(breaker.wait()).toBe(60_000)
+    expect(breaker.lastResort()).toBeDefined()
+    vi.advanceTimersByTime(60_000)
+    expect([breaker.state, breaker.wait()]).toEqual(['half_open', 0])
+  })
+
   it('opens on a share of calls within the window too', () => {
     const breaker = make({ failures: 100, percent: 50, volume: 20 })
     for (let n = 0; n < 10; n++) {

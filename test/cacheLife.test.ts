@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { setImmediate as turn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
@@ -42,6 +42,22 @@ describe('a hit in the books', () => {
     expect(body).toContain('turnout_cache_requests_total{route="m",status="miss"} 1')
     expect(body).toContain(`turnout_cache_saved_usd_total{route="m"} ${Number(rows[0]!.cost) / 1e9}`)
     expect(body).toContain('turnout_cache_entries{route="m"} 1')
+  })
+
+  it('is none of an answer that was bought while the clock was ahead', async () => {
+    const real = Date.now
+    let ahead = 400 * 86_400_000
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => real() + ahead)
+    onTestFinished(() => clock.mockRestore())
+    const it = await startLedgerGateway({ routes: { m: { targets: ['sim/sim-text'], cache: true } } })
+    onTestFinished(() => it.close())
+    const chat = async () => markOf(await post(it.url + CHAT, ask('m', { temperature: 0 }), bearer(appKey)))
+    expect([await chat(), await chat()]).toEqual(['miss', 'hit'])
+    ahead = 0
+    expect([await chat(), await chat()]).toEqual(['miss', 'hit'])
+    // Set back by little, as clocks are.
+    ahead = -30_000
+    expect(await chat()).toBe('hit')
   })
 
   it('of many that shared a call one carries its cost', async () => {

@@ -57,6 +57,8 @@ export interface CachingParts {
 const MAX_JOINS = 2
 /** Largest share of its life that an answer loses by chance, so that those of one moment do not all end at one moment. */
 const JITTER = 0.1
+/** Milliseconds that a clock may be set back, and answers are still good. */
+const CLOCK_STEP = 60_000
 
 export function createCaching(parts: CachingParts): Caching {
   const { cache, settle, random, now } = parts
@@ -81,6 +83,8 @@ export function createCaching(parts: CachingParts): Caching {
   function use(call: Call, plan: Plan, asked: Asked, entry: CacheEntry): boolean | Promise<boolean> {
     const { key, target, wishes } = asked
     const time = now()
+    // Bought while the clock was ahead: nobody knows when, and its time would be over only then.
+    if (entry.storedAt - time > CLOCK_STEP) return false
     if (time - entry.storedAt > wishes.maxAge) return false
     if (time < entry.expiresAt) {
       if (!call.repeat && tellsNothing(call, target))

@@ -52,6 +52,8 @@ export class Breaker {
   #lastResortAt = Number.NEGATIVE_INFINITY
   #disabled: string | undefined
   #until: number | undefined
+  /** Milliseconds that it opened for. */
+  #wait = 0
   #reason: string | undefined
   #consecutive = 0
   #lastFault: { kind: string; at: number } | undefined
@@ -94,7 +96,7 @@ export class Breaker {
   /** One probe at a time, at most one a second, although the wait is not over: for when no other target is left. */
   lastResort(): Permit | undefined {
     if (this.#disabled !== undefined || this.#probing || this.#circuit.closed) return undefined
-    if (this.#now() - this.#lastResortAt < 1000) return undefined
+    if (Math.abs(this.#now() - this.#lastResortAt) < 1000) return undefined
     this.#lastResortAt = this.#now()
     return this.#probe()
   }
@@ -125,7 +127,8 @@ export class Breaker {
   /** Milliseconds until a call may be made again; 0 when one may now. */
   wait(): number {
     if (this.#disabled !== undefined) return Number.POSITIVE_INFINITY
-    return this.#circuit.opened ? Math.max(0, (this.#until ?? 0) - this.#now()) : 0
+    // Never more than all of it, which its timer holds to: the clock may have been set back.
+    return this.#circuit.opened ? Math.min(this.#wait, Math.max(0, (this.#until ?? 0) - this.#now())) : 0
   }
 
   disable(reason: string): void {
@@ -177,7 +180,8 @@ export class Breaker {
     if (this.#circuit.opened) this.#circuit.close()
     ;(this.#circuit as unknown as { options: { resetTimeout: number } }).options.resetTimeout = Math.max(1, wait)
     this.#permits = { probe: false, generation: this.#permits.generation + 1 }
-    this.#until = this.#now() + Math.ceil(wait)
+    this.#wait = Math.ceil(wait)
+    this.#until = this.#now() + this.#wait
     this.#reason = reason
     this.#circuit.open()
     this.#tell({ from, to: 'open', reason, until: this.#until })
