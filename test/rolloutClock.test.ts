@@ -17,6 +17,7 @@ routes: { chat: up/old }
 rollouts:
   move: { route: chat, canary: up/new, steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ] }
   again: { route: chat, canary: up/newer, steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ] }
+  asks: { route: chat, canary: up/newest, steps: [ { setWeight: 50 }, { pause: { duration: 1h, minRequests: 0, approval: true } } ] }
 `,
   { env: {}, version: 1 },
 )
@@ -87,4 +88,22 @@ it('puts nothing that is completed under what was completed before', async () =>
   expect(asked()).toEqual(['up/newer', 'up/new', 'up/old'])
   open()
   expect(asked()).toEqual(['up/newer', 'up/new', 'up/old'])
+})
+
+it('waits for a step that began while the clock was ahead no longer than for others', async () => {
+  const live = await rollouts.create(snapshot.rollouts.get('asks')!, { ...by, origin: 'file' })
+  now += 400 * 24 * hour
+  await rollouts.command('asks', { ...by, verb: 'start' })
+  now -= 400 * 24 * hour
+  const phaseAfter = async (ms: number): Promise<string> => {
+    now += ms
+    rollouts.tick()
+    await rollouts.settled()
+    return live.state.phase
+  }
+  expect([await phaseAfter(0), await phaseAfter(hour - 1), await phaseAfter(1)]).toEqual([
+    'stepping',
+    'stepping',
+    'awaiting',
+  ])
 })

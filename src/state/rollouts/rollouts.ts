@@ -37,6 +37,7 @@ import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle
 import { Traffic } from './traffic.ts'
 import type { Trial } from './trial.ts'
 import { isIdle } from './view.ts'
+import { Waited } from './waited.ts'
 
 /** One change of state, for whoever tells of it. */
 export interface Transition {
@@ -92,6 +93,7 @@ export class Rollouts {
   /** One change at a time: each is made from what the one before has left. */
   #queue: Promise<unknown> = Promise.resolve()
   readonly #stepping = new Set<Live>()
+  readonly #waited = new Waited()
   readonly #closing = new AbortController()
   readonly #folding: Folding | undefined
   #timer: NodeJS.Timeout | undefined
@@ -332,7 +334,7 @@ export class Rollouts {
       command = { verb: 'hold', cause, reason }
     } else {
       const verdict = action === 'advance' ? 'advance' : cause === 'no_data' ? 'no_data' : 'inconclusive'
-      const next = due(definition.course, state, { now, verdict })
+      const next = due(definition.course, this.#waited.from(state, now), { now, verdict })
       command = next && { reason, ...next }
     }
     // What moves nothing (the bypass is on, an arm has left the configuration) is not at its step: it would come back with more.
