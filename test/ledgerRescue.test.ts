@@ -160,6 +160,53 @@ it('loses no row of a file that was moved away and comes back, before the stop o
   expect(found(file)).toBe(102)
 })
 
+it('takes its log back from where a reader has looked before it: an empty one is in the way', async () => {
+  const away = join(folder, 'elsewhere.db')
+  await rows(20)
+  renameSync(file, away)
+  await noticed()
+  const log = readdirSync(folder).find((name) => /\.log-of-[\d-]+$/.test(name))!
+  renameSync(away, file)
+  // Ours say that it is not there yet, in place of reading what has no last rows.
+  expect(() => openStore({ file, readonly: true })).toThrow(/puts back within seconds: try again/)
+  const other = spawnSync(
+    process.execPath,
+    ['-e', "new (require('better-sqlite3'))(process.argv[1], { readonly: true }).pragma('user_version')", file],
+    { encoding: 'utf8' },
+  )
+  expect([other.status, other.stderr]).toEqual([0, ''])
+  expect(readFileSync(`${file}-wal`).length).toBe(0)
+  vi.advanceTimersByTime(5000)
+  await expect.poll(() => begin().then(end, () => 'refused'), { timeout: 10_000 }).toBeUndefined()
+  expect(existsSync(join(folder, log))).toBe(false)
+  await ledger.flush()
+  expect(found(killed())).toBe(21)
+})
+
+it('is not opened with the log of another beside it, which would be undone later; the copy can be restored', async () => {
+  const away = join(folder, 'elsewhere.db')
+  await rows(20)
+  renameSync(file, away)
+  await noticed()
+  await ledger.close()
+  store.close()
+  // As another gateway leaves it that began anew in its place, and was killed.
+  const log = readFileSync(join(folder, readdirSync(folder).find((name) => /\.log-of-[\d-]+$/.test(name))!))
+  writeFileSync(`${file}-wal`, log)
+  renameSync(away, file)
+  for (const readonly of [false, true])
+    expect(() => openStore({ file, readonly })).toThrow(/^Two logs claim the database .*turnout\.db: its own waits as /)
+  expect(restoreFrom(join(folder, rescued()[0]!), file).requests).toBe(20)
+  expect(found(file)).toBe(20)
+})
+
+it('says what was taken away', async () => {
+  await rows(1)
+  rmSync(`${file}-wal`)
+  await noticed()
+  expect(troubles.at(-1)).toMatch(/^The log .*turnout\.db-wal of the database was removed or replaced /)
+})
+
 it('keeps the log of a database that cannot be saved, and says where', async () => {
   await rows(20)
   await ledger.flush()

@@ -35,6 +35,7 @@ export type StoreErrorCode =
   | 'secret'
   | 'backup_invalid'
   | 'restore'
+  | 'two_logs'
 
 const require = createRequire(import.meta.url)
 let loaded: SqliteConstructor | undefined

@@ -156,7 +156,7 @@ function endForReader(file: string, now: number): BrokenRestore | undefined {
   }
 }
 
-/** A gateway that runs does it by itself. */
+/** A gateway that runs does it by itself: until then the last rows are not there, and what SQLite makes for a reader would be in its way. */
 function takeBackForReader(file: string, now: number): void {
   let lock: WriterLock | undefined
   try {
@@ -164,6 +164,12 @@ function takeBackForReader(file: string, now: number): void {
     takeLogBack(file)
   } catch (error) {
     if (!(error instanceof StoreError && error.code === 'locked')) throw explainOpenFailure(file, error)
+    throw new StoreError(
+      'locked',
+      file,
+      `The last rows of ${file} are in a log that the gateway puts back within seconds: try again. Where it does not, it runs on another file: stop it first.`,
+      error,
+    )
   } finally {
     lock?.release()
   }

@@ -79,7 +79,8 @@ export function makeRescue(
     }
     aside ??= `${file}.rescued-${new Date(now()).toISOString().replaceAll(/[:.]/g, '-')}`
     // Refused from here on: a copy of a large database takes its time.
-    trouble ??= describe(file, `being saved to ${aside}.${stuck}`)
+    const what = isOther(is, 0) ? `The database ${file}` : `The log ${file}-wal of the database`
+    trouble ??= describe(what, `being saved to ${aside}.${stuck}`)
     if (!isLast && clock() < nextCopy) return tell(trouble)
     const begun = clock()
     try {
@@ -87,12 +88,12 @@ export function makeRescue(
       if (changes !== saved) await save(db, aside)
       saved = changes
       trouble = describe(
-        file,
+        what,
         `saved to ${aside}: stop the gateway, and put that back with \`turnout restore\`.${stuck}`,
       )
     } catch (error) {
       trouble = describe(
-        file,
+        what,
         `lost with this process, for it cannot be saved to ${aside} (${(error as Error).message}).${stuck}${hintOf(logAside)}`,
       )
     }
@@ -115,11 +116,8 @@ export function makeRescue(
   }
 }
 
-function describe(file: string, fate: string): LedgerError {
-  return new LedgerError(
-    'io',
-    `The database ${file} was removed or replaced while it is in use. What it held is ${fate}`,
-  )
+function describe(what: string, fate: string): LedgerError {
+  return new LedgerError('io', `${what} was removed or replaced while it is in use. What was recorded is ${fate}`)
 }
 
 const hintOf = (log: string | undefined): string =>

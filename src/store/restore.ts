@@ -6,7 +6,7 @@ import { StoreError } from './driver.ts'
 import { journalFile } from './journal.ts'
 import { takeLock } from './lock.ts'
 import { packageMigrations } from './migrate.ts'
-import { takeLogBack } from './strayLog.ts'
+import { isDisputed, takeLogBack } from './strayLog.ts'
 
 /*
  * The backup is copied beside the database (`FILE.restoring`), checked and synced. Then a note (`FILE.restore`) appears, whole, by a
@@ -68,7 +68,7 @@ export function restoreFrom(
     if (!existsSync(copyOf(target)) && !existsSync(target)) rmSync(noteOf(target), { force: true })
     const broken = endBrokenRestore(target)
     // What was there before is kept with all that it holds.
-    takeLogBack(target)
+    if (!isDisputed(target)) takeLogBack(target)
     const requests = takeCopy(source, target, options.migrationsDir ?? packageMigrations)
     const kept = `${basename(target)}.before-restore-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
     decide(target, { from: source, kept })

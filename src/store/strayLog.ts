@@ -1,5 +1,6 @@
 // The log of a database that was taken from its place: beside another file SQLite would play it into that one, and spoil it.
 import { type BigIntStats, existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { StoreError } from './driver.ts'
 
 /**
  * Where the log of that very file waits for it. A number of an inode is given anew to later files, the time of birth is not; where the
@@ -19,11 +20,16 @@ export function putLogAside(file: string, aside: string, isOwn: (part: string) =
   for (const [part, to] of pairs(file, aside)) if (isOwn(part)) renameSync(part, to)
 }
 
-/** Back to the file that they belong to, in the process that has them open. Never over a log that another program has made there. */
+/**
+ * Back to the file that they belong to, in the process that has them open. Never over rows that another program has written there; a log
+ * without any is what a program leaves that has only read. The log comes last: as long as it is aside, this is not done.
+ */
 export function putLogBack(file: string, aside: string): void {
-  if (pairs(file, aside).some(([part]) => existsSync(part))) return
-  for (const [part, from] of pairs(file, aside)) if (existsSync(from)) renameSync(from, part)
+  if (!existsSync(aside) || hasRows(file)) return
+  for (const [part, from] of pairs(file, aside).toReversed()) if (existsSync(from)) renameSync(from, part)
 }
+
+const hasRows = (file: string): boolean => (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
 
 /** The log that waits for the file that stands there now. */
 export function strayLogOf(file: string): string | undefined {
@@ -33,10 +39,23 @@ export function strayLogOf(file: string): string | undefined {
   return existsSync(aside) ? aside : undefined
 }
 
-/** The same by a later process, which must hold the writer's lock. A log without a row beside the file is nobody's. */
+/** Whether rows of another log lie beside a file whose own one waits for it. */
+export const isDisputed = (file: string): boolean => strayLogOf(file) !== undefined && hasRows(file)
+
+/**
+ * The same by a later process, which must hold the writer's lock. Throws `StoreError` where another log is in its place: whichever were
+ * taken, the other one would be played into the file after it, and undo what is written from now on.
+ */
 export function takeLogBack(file: string): void {
   const aside = strayLogOf(file)
-  if (aside === undefined || (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) return
+  if (aside === undefined) return
+  if (hasRows(file)) {
+    throw new StoreError(
+      'two_logs',
+      file,
+      `Two logs claim the database ${file}: its own waits as ${aside}, and ${file}-wal is of another that stood there meanwhile. Move ${file}-wal and ${file}-shm to that one, or put the copy ${file}.rescued-… in place with \`turnout restore\`.`,
+    )
+  }
   // Another index belongs to the log that was there, and is made anew.
   rmSync(`${file}-shm`, { force: true })
   renameSync(aside, `${file}-wal`)
