@@ -1,4 +1,7 @@
 // The commands that operate a gateway, as real processes: against a running one, and against its database when it is down.
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ControlGateway, document, keys, planted, startControl } from './support/control.ts'
@@ -73,6 +76,40 @@ describe('against a running gateway', () => {
       'The gateway at http://127.0.0.1:1 cannot be reached: ECONNREFUSED.\n',
     ])
     expect([noKey!.code, noKey!.err]).toEqual([1, expect.stringContaining('needs a key')])
+  })
+})
+
+describe('against a server that is not Turnout', () => {
+  const answers: [what: string, status: number, body: string][] = [
+    ['an object', 200, '{"status":"ok"}'],
+    ['a list', 200, '[]'],
+    ['nothing', 200, 'null'],
+    ['a page', 200, '<html></html>'],
+    ['an error of another shape', 404, '{"error":{"message":{}}}'],
+  ]
+
+  it.each(answers)('every command says so, and none that anything was done: %s', slow, async (_, status, body) => {
+    const server = createServer((req, res) => {
+      req.resume()
+      res.writeHead(status, { 'content-type': 'application/json' }).end(body)
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    try {
+      for (const args of [
+        ['models'],
+        ['bypass', 'on'],
+        ['keys', 'create', 'app', '--json'],
+        ['rollout', 'status', 'x'],
+      ])
+        expect(await operate([...args, '--url', url]), args.join(' ')).toEqual({
+          code: args[0] === 'rollout' ? 4 : 1,
+          out: '',
+          err: `${url} answered ${status}, which is not Turnout's admin API.\n`,
+        })
+    } finally {
+      server.close()
+    }
   })
 })
 

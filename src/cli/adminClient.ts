@@ -73,9 +73,11 @@ export async function askServer<Answer>(
       signal: AbortSignal.timeout(limit),
     })
     const answer = parsed(await reply.body.text())
-    if (reply.statusCode === 200 && answer !== undefined) return answer as Answer
-    const told = (answer as { error?: { message?: string } } | undefined)?.error?.message
-    const text = told ?? `${url} answered ${reply.statusCode}, which is not Turnout's admin API.`
+    // All answers of the admin API name what they are: another server's JSON must not pass for a thing that was done.
+    if (reply.statusCode === 200 && typeof answer?.object === 'string') return answer as Answer
+    const told = (answer?.error as { message?: unknown } | null | undefined)?.message
+    const text =
+      typeof told === 'string' ? told : `${url} answered ${reply.statusCode}, which is not Turnout's admin API.`
     throw reply.statusCode >= 500 ? new NoAnswer(text) : new Error(text)
   } catch (error) {
     const { code, name } = error as NodeJS.ErrnoException
@@ -87,7 +89,7 @@ export async function askServer<Answer>(
   }
 }
 
-function parsed(text: string): unknown {
+function parsed(text: string): Record<string, unknown> | null | undefined {
   try {
     return JSON.parse(text)
   } catch {
