@@ -4,6 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLog, type Facts, type RequestLine } from '../src/telemetry/log.ts'
 import { longestLine, writeRequest } from '../src/telemetry/requestLine.ts'
@@ -202,6 +204,21 @@ describe('log', () => {
       expect([level, time, msg]).toEqual(['info', new Date(0).toISOString(), 'request'])
       expect(told).toEqual(JSON.parse(JSON.stringify(one)))
     }
+  })
+
+  it('holds no name of megabytes that a client has sent', () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const bytes = Buffer.alloc(longestLine)
+    const held = (): number => {
+      collect()
+      return process.memoryUsage().heapUsed
+    }
+    const before = held()
+    // One for each place where a passage may be kept.
+    for (let i = 0; i < 64; i++)
+      writeRequest(bytes, 0, { ...line, model: JSON.parse(`"${'m'.repeat(2_000_000 + i)}"`) }, 0)
+    expect(held() - before).toBeLessThan(4_000_000)
   })
 
   it('tells the time to the millisecond', () => {

@@ -99,7 +99,8 @@ function putPassage(bytes: Buffer, at: number, line: RequestLine): number {
   const known = passages[place]
   if (known && isAlike(known.line, line)) return at + known.bytes.copy(bytes, at, 0, known.length)
   const end = writePassage(bytes, at, line)
-  if (end - at > longestPassage) return end
+  // A client may send a name of megabytes, which would be held for as long as the passage.
+  if (end - at > longestPassage || model.length > longestText) return end
   const made = known ?? { line, bytes: Buffer.allocUnsafeSlow(longestPassage), length: 0 }
   made.line = line
   made.length = bytes.copy(made.bytes, 0, at, end)
@@ -132,8 +133,10 @@ function writePassage(bytes: Buffer, at: number, line: RequestLine): number {
   return put(bytes, end, ',"outcome":', line.outcome)
 }
 
+const longestText = 128
+
 /** At most 128 characters of a text that others chose. */
-export const cut = (text: string): string => (text.length > 128 ? `${text.slice(0, 127)}…` : text)
+export const cut = (text: string): string => (text.length > longestText ? `${text.slice(0, longestText - 1)}…` : text)
 
 let second = -1
 let opening = ''
@@ -173,7 +176,7 @@ function putPlain(bytes: Buffer, at: number, text: string): number {
 /** As JSON. Nearly all text is plain: what is not is left to `JSON.stringify`. */
 function putText(bytes: Buffer, at: number, text: string): number {
   const { length } = text
-  if (length > 128) return putOdd(bytes, at, text)
+  if (length > longestText) return putOdd(bytes, at, text)
   let end = at
   bytes[end++] = quote
   for (let i = 0; i < length; i++) {
