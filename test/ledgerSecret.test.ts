@@ -23,6 +23,12 @@ describe('secret', () => {
     expect(readFileSync(join(folder, 'secret'), 'utf8')).toBe(`${secret.toString('hex')}\n`)
   })
 
+  it('makes the folder that it lies in: the database may be in another', () => {
+    const data = join(folder, 'new', 'data')
+    expect(loadSecret(data, {})).toHaveLength(32)
+    expect(statSync(data).mode & 0o777).toBe(0o700)
+  })
+
   it('comes from the environment where it is set, as hex or as a long text', () => {
     expect(loadSecret(folder, { TURNOUT_SECRET: 'ab'.repeat(32) }).toString('hex')).toBe('ab'.repeat(32))
     const text = loadSecret(folder, { TURNOUT_SECRET: 'a long text that is not hexadecimal' })
