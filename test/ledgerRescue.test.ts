@@ -258,6 +258,18 @@ it('is copied when that is noticed and at the end; in between rarely, and the mo
   expect(copies).toHaveBeenCalledTimes(4)
 })
 
+it('is copied again where the copy is removed as well, by whoever clears the folder twice', async () => {
+  await rows(3)
+  for (let time = 0; time < 2; time++) {
+    rmSync(folder, { recursive: true })
+    await noticed()
+  }
+  rmSync(folder, { recursive: true })
+  await ledger.close()
+  store.close()
+  expect(restoreFrom(join(folder, rescued()[0]!), file).requests).toBe(3)
+})
+
 it('is saved by a stop that comes before anybody has looked', async () => {
   await end(await begin())
   ways[0]![1]()

@@ -81,6 +81,11 @@ export function makeRescue(
     // Refused from here on: a copy of a large database takes its time.
     const what = isOther(is, 0) ? `The database ${file}` : `The log ${file}-wal of the database`
     trouble ??= describe(what, `being saved to ${aside}.${stuck}`)
+    // The copy was taken away as well.
+    if (saved >= 0 && !existsSync(aside)) {
+      saved = -1
+      nextCopy = 0
+    }
     if (!isLast && clock() < nextCopy) return tell(trouble)
     const begun = clock()
     try {
