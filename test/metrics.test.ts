@@ -1,6 +1,9 @@
 // Metrics: right numbers in Prometheus' form, bounded labels, a cheap hot path, a scrape that does not stall traffic.
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import { defaults } from '../src/config/defaults.ts'
+import { countTransition } from '../src/gateway/seen.ts'
+import { createHealth } from '../src/state/health.ts'
 import { HistogramRow } from '../src/telemetry/families.ts'
 import { showLedger } from '../src/telemetry/ledgerMetrics.ts'
 import { createMetrics, type EndedRequest, type Metrics } from '../src/telemetry/metrics.ts'
@@ -44,6 +47,20 @@ function parse(body: string): Map<string, number> {
 const scrape = async (metrics: Metrics): Promise<Map<string, number>> => parse((await metrics.expose()).body)
 
 describe('counting', () => {
+  it('takes no failed probe of the only target for a change of its breaker', async () => {
+    const metrics = make()
+    const health = createHealth({
+      settings: () => ({ ...defaults.breaker, failures: 1 }),
+      told: (target, transition) => countTransition(metrics, target, transition),
+    })
+    health.settle('t', health.admit('t')!, 'count', 'reset')
+    health.settle('t', health.lastResort(['t'])!.permit, 'count', 'reset')
+    health.close()
+    const of = async (from: string, to: string) =>
+      (await scrape(metrics)).get(`turnout_breaker_transitions_total{from="${from}",to="${to}",target="t"}`) ?? 0
+    expect([await of('closed', 'open'), await of('open', 'open')]).toEqual([1, 0])
+  })
+
   it('counts requests by route, target, status class and outcome', async () => {
     const metrics = make()
     for (let i = 0; i < 3; i++) {

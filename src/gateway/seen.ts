@@ -60,6 +60,8 @@ function connections(pools: Pools): Sample[] {
 }
 
 export function countTransition(metrics: Metrics, target: string, { from, to }: Transition): void {
+  // A probe of the only target begins its wait anew, and changes nothing.
+  if (from === to) return
   const row = metrics.counter('breakerTransitions').row(metrics.labels.target(target))
   row[breakerStates.indexOf(from) * breakerStates.length + breakerStates.indexOf(to)]!++
 }
