@@ -1,10 +1,12 @@
 // What operators mistype, on the command line and over HTTP: nothing is done, and it is told in words that say what to write instead.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { percentOf } from '../src/cli/commandFlags.ts'
 import { bodyOf } from '../src/cli/keyFlags.ts'
 import { keys } from './support/control.ts'
+import { buildTurnout } from './support/crash/build.ts'
 import { calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 import { type Ran, runTurnout } from './support/turnoutProcess.ts'
 
@@ -209,6 +211,49 @@ describe('keys and books', () => {
     expect([there.code, there.err]).toEqual([1, 'rows.csv exists: an export never overwrites a file.\n'])
     expect(readFileSync(join(gateway.folder, 'rows.csv'), 'utf8')).toBe('kept')
   }, 300_000)
+
+  it('an export that cannot be written to its end is not there, and may be asked for again', async () => {
+    const db = join(gateway.folder, 'data/turnout.db')
+    const file = join(gateway.folder, 'half.csv')
+    const limited = spawnSync(
+      'sh',
+      [
+        '-c',
+        'ulimit -f 0; exec "$0" "$@"',
+        process.execPath,
+        buildTurnout().main,
+        'ledger',
+        'export',
+        '--format',
+        'csv',
+        '--db',
+        db,
+        '-o',
+        file,
+      ],
+      { cwd: gateway.folder, encoding: 'utf8' },
+    )
+    expect([limited.status, limited.stderr]).toEqual([1, `${file} cannot be written: EFBIG.\n`])
+    expect(existsSync(file)).toBe(false)
+  }, 300_000)
+
+  it.runIf(existsSync('/dev/full'))(
+    'what cannot be printed is told in a line',
+    () => {
+      const full = openSync('/dev/full', 'w')
+      try {
+        const args = [buildTurnout().main, 'spend', '--db', join(gateway.folder, 'data/turnout.db')]
+        const { status, stderr } = spawnSync(process.execPath, args, {
+          stdio: ['ignore', full, 'pipe'],
+          encoding: 'utf8',
+        })
+        expect([status, stderr]).toEqual([1, 'Standard output cannot be written: ENOSPC.\n'])
+      } finally {
+        closeSync(full)
+      }
+    },
+    300_000,
+  )
 
   it('what is no backup is told by the name that was given', async () => {
     writeFileSync(join(gateway.folder, 'notes.txt'), 'no database')

@@ -1,7 +1,7 @@
 // The commands that operate a gateway, as real processes: against a running one, and against its database when it is down.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ControlGateway, document, keys, planted, startControl } from './support/control.ts'
@@ -113,7 +113,39 @@ describe('against a server that is not Turnout', () => {
   })
 })
 
+it('a server that speaks no HTTP is named', slow, async () => {
+  const server = createTcpServer((socket) => void socket.on('error', () => {}).end('SSH-2.0-x\r\n'))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  try {
+    const { code, err } = await operate(['models', '--url', url])
+    expect([code, err]).toEqual([1, expect.stringContaining(`The gateway at ${url} cannot be reached: `)])
+  } finally {
+    server.close()
+  }
+})
+
 describe('against the database', () => {
+  it(
+    'of the command line, whatever the environment says of a gateway: a copy is not the one that serves',
+    slow,
+    async () => {
+      const copy = join(gateway.folder, 'copy.db')
+      expect((await offline(['backup', copy])).code).toBe(0)
+      const { version } = gateway.running.live.snapshot
+      const there = ['--config', gateway.file, '--db', copy]
+      const env = { TURNOUT_URL: gateway.url, SIMULATOR_URL: gateway.simulator.url }
+      const back = await runTurnout(['config', 'rollback', '1', ...there], { cwd: gateway.folder, env })
+      expect([back.code, back.err]).toEqual([0, ''])
+      expect(gateway.running.live.snapshot.version).toBe(version)
+      const both = await operate(['config', 'history', ...there, '--url', gateway.url])
+      expect([both.code, both.err]).toEqual([
+        1,
+        '--url asks a gateway, --db looks into a database: give one of them.\n',
+      ])
+    },
+  )
+
   it('history and diff work beside the gateway, without secrets; rollback tells to ask the gateway', slow, async () => {
     const [history, diff, rollback] = await Promise.all([
       done(offline(['config', 'history', '--json'])),

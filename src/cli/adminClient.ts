@@ -58,32 +58,41 @@ export async function askServer<Answer>(
     .slice(1)
     .find((part) => /^\.{0,2}$/.test(part))
   if (odd !== undefined) throw new Error(`'${odd}' is no name.`)
+  const { status, text } = await send(
+    `${url}/admin${path}`,
+    method,
+    { ...headers, authorization: `Bearer ${key}` },
+    body,
+  ).catch((error: NodeJS.ErrnoException) => {
+    // The code of what was given up after so long is a number.
+    const reason = typeof error.code === 'string' ? error.code : error.message
+    throw new NoAnswer(`The gateway at ${url} cannot be reached: ${reason}.`)
+  })
+  const answer = parsed(text)
+  // All answers of the admin API name what they are: another server's JSON must not pass for a thing that was done.
+  if (status === 200 && typeof answer?.object === 'string') return answer as Answer
+  const told = (answer?.error as { message?: unknown } | null | undefined)?.message
+  const said = typeof told === 'string' ? told : `${url} answered ${status}, which is not Turnout's admin API.`
+  throw status >= 500 ? new NoAnswer(said) : new Error(said)
+}
+
+async function send(
+  url: string,
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+  headers: Record<string, string>,
+  body: unknown,
+): Promise<{ status: number; text: string }> {
   const { Agent, request } = await import('undici')
   const dispatcher = new Agent()
   try {
-    const reply = await request(`${url}/admin${path}`, {
+    const reply = await request(url, {
       dispatcher,
       method,
-      headers: {
-        ...headers,
-        authorization: `Bearer ${key}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
+      headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(limit),
     })
-    const answer = parsed(await reply.body.text())
-    // All answers of the admin API name what they are: another server's JSON must not pass for a thing that was done.
-    if (reply.statusCode === 200 && typeof answer?.object === 'string') return answer as Answer
-    const told = (answer?.error as { message?: unknown } | null | undefined)?.message
-    const text =
-      typeof told === 'string' ? told : `${url} answered ${reply.statusCode}, which is not Turnout's admin API.`
-    throw reply.statusCode >= 500 ? new NoAnswer(text) : new Error(text)
-  } catch (error) {
-    const { code, name } = error as NodeJS.ErrnoException
-    if (code !== undefined || name === 'TimeoutError' || name === 'TypeError')
-      throw new NoAnswer(`The gateway at ${url} cannot be reached: ${code ?? (error as Error).message}.`)
-    throw error
+    return { status: reply.statusCode, text: await reply.body.text() }
   } finally {
     await dispatcher.destroy()
   }

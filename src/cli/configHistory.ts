@@ -12,7 +12,7 @@ import { openAudit } from '../store/audit.ts'
 import { openConfigVersions } from '../store/configVersions.ts'
 import { StoreError } from '../store/driver.ts'
 import { loadSecret } from '../store/secret.ts'
-import { askServer, findServer, type ServerFlags } from './adminClient.ts'
+import { askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags, type LedgerPlace, openCommandStore } from './ledgerFile.ts'
 import { readBase } from './liveConfig.ts'
 import { print, renderTable } from './output.ts'
@@ -28,13 +28,13 @@ interface Line {
   note: string
 }
 
-/** Adds the three to `config`. With --url or TURNOUT_URL they ask the gateway there, else they look into the database. */
+/** Adds the three to `config`. With --url or TURNOUT_URL they ask the gateway there, else, and with --db, they look into the database. */
 export function addHistoryCommands(config: Command): void {
   withOptions(config.command('history').description('list versions of the configuration, newest first'))
     .option('-n, --lines <number>', 'most versions', linesOf, 20)
     .action(async (flags: Flags & { lines: number }) => {
-      const server = findServer(flags)
-      const lines: Line[] = server.named
+      const server = serverOf(flags)
+      const lines: Line[] = server
         ? (await askServer<{ data: Line[] }>(server, 'GET', `/config/versions?limit=${flags.lines}`)).data
         : fromDatabase(flags, ({ versions }) => versions.versions(flags.lines).map(lineOf))
       const rows = lines.map((line) => [line.version, line.created_at, line.hash, line.source, line.actor, line.note])
@@ -53,8 +53,8 @@ export function addHistoryCommands(config: Command): void {
   withOptions(config.command('rollback').description('serve an earlier version again, as a new version'))
     .argument('<version>', 'its number', numberOf)
     .action(async (version: number, flags: Flags) => {
-      const server = findServer(flags)
-      const result = server.named
+      const server = serverOf(flags)
+      const result = server
         ? await askServer<{ swapped: boolean; version: number }>(server, 'POST', '/config/rollback', { version })
         : await rollBack(version, flags)
       const text = result.swapped
@@ -69,15 +69,23 @@ const withOptions = (command: Command): Command => {
   return command
     .option(
       '--url <url>',
-      'ask the gateway at this address (default: $TURNOUT_URL; without either, look into the database)',
+      'ask the gateway at this address (default: $TURNOUT_URL; without either, or with --db, look into the database)',
     )
     .option('--key <key>', 'key with a role, or a signed token (default: $TURNOUT_MASTER_KEY)')
     .option('--json', 'print JSON')
 }
 
-async function differences(from: number | undefined, to: number | undefined, flags: Flags): Promise<Change[]> {
+/** The gateway to ask; undefined where it is the database: who names one on the command line does not mean $TURNOUT_URL. */
+function serverOf(flags: Flags): Server | undefined {
   const server = findServer(flags)
-  if (server.named) {
+  if (flags.db === undefined) return server.named ? server : undefined
+  if (flags.url !== undefined) throw new Error('--url asks a gateway, --db looks into a database: give one of them.')
+  return undefined
+}
+
+async function differences(from: number | undefined, to: number | undefined, flags: Flags): Promise<Change[]> {
+  const server = serverOf(flags)
+  if (server) {
     const later = to ?? (await askServer<{ version: number }>(server, 'GET', '/config')).version
     const earlier = from ?? later - 1
     return (await askServer<{ changes: Change[] }>(server, 'GET', `/config/diff?from=${earlier}&to=${later}`)).changes

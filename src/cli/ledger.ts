@@ -1,5 +1,5 @@
 // `turnout ledger`: checks the record of requests, follows it, and takes it out as CSV or JSON lines.
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, rmSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
@@ -107,13 +107,24 @@ async function exportRows(flags: ExportFlags): Promise<void> {
   try {
     const pieces = reader.export({ ...asked, format, rows, user: hash })
     // A file that is there may be somebody's books.
-    if (output !== undefined)
-      await pipeline(Readable.from(pieces), createWriteStream(output, { flags: 'wx', mode: 0o600 })).catch((error) => {
-        throw explainOutput(error, output)
-      })
+    if (output !== undefined) await writeNew(output, pieces)
     else for await (const piece of pieces) await print(piece)
   } finally {
     await reader.close()
+  }
+}
+
+/** Whole, or not there. */
+async function writeNew(file: string, pieces: AsyncIterable<string>): Promise<void> {
+  let isOurs = false
+  const stream = createWriteStream(file, { flags: 'wx', mode: 0o600 }).once('open', () => {
+    isOurs = true
+  })
+  try {
+    await pipeline(Readable.from(pieces), stream)
+  } catch (error) {
+    if (isOurs) rmSync(file, { force: true })
+    throw explainOutput(error as NodeJS.ErrnoException, file)
   }
 }
 

@@ -10,7 +10,8 @@ export async function print(text: string): Promise<void> {
     guarded = true
     process.stdout.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(0)
-      throw error
+      process.stderr.write(`Standard output cannot be written: ${error.code}.\n`)
+      process.exit(process.exitCode || 1)
     })
   }
   if (!process.stdout.write(text)) await once(process.stdout, 'drain')
