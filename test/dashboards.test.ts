@@ -177,7 +177,7 @@ describe('each panel', () => {
     }
   })
 
-  it('names its queries, and asks once where a table or a bar is shown', () => {
+  it('names its queries, and asks for the moment alone where a number, a table or a bar is shown', () => {
     for (const { panel, name } of all) {
       const ids = panel.targets.map(({ refId }) => refId)
       expect(new Set(ids).size, name).toBe(ids.length)
@@ -185,7 +185,7 @@ describe('each panel', () => {
         expect(refId).toMatch(/^[A-Z]$/)
         expect(legendFormat, name).not.toBe('')
         expect(instant, name).toBe(!range)
-        expect(instant, name).toBe(panel.type === 'table' || panel.type === 'bargauge')
+        expect(instant, name).toBe(['stat', 'table', 'bargauge'].includes(panel.type))
         expect(format, name).toBe(panel.type === 'table' ? 'table' : undefined)
       }
       // Several results of a table would be several tables, of which one is shown.

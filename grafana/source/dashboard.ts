@@ -199,7 +199,9 @@ function layOut(sections: readonly Section[]): object[] {
 
 function panelOf(panel: Panel, id: number, gridPos: object): object {
   const { type = 'timeseries', title, description, queries } = panel
-  const isInstant = type === 'table' || type === 'bargauge'
+  // A number is that of the moment: out of a time, Grafana shows the last one that there was, a share of errors from before the traffic
+  // stopped, or the load of a gateway that is gone.
+  const isInstant = type === 'table' || type === 'bargauge' || type === 'stat'
   return {
     id,
     type,
@@ -279,7 +281,7 @@ function optionsOf(type: string): object {
       return {
         reduceOptions,
         colorMode: 'value',
-        graphMode: 'area',
+        graphMode: 'none',
         textMode: 'auto',
         justifyMode: 'auto',
         orientation: 'auto',

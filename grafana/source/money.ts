@@ -97,12 +97,12 @@ export const money: Dashboard = {
         {
           title: 'Spent, held and allowed',
           description:
-            'USD, all that a budget counts by together. Much held and little spent: requests without a cap on their answers; set `max_tokens`, or `fit`.',
+            'USD, all that a budget counts by together; the limit is that of each of them. Much held and little spent: requests without a cap on their answers; set `max_tokens`, or `fit`.',
           unit: 'currencyUSD',
           queries: [
             { expr: `sum by (budget) (turnout_budget_spent_usd{${where}})`, legend: '{{budget}} spent' },
             { expr: `sum by (budget) (turnout_budget_reserved_usd{${where}})`, legend: '{{budget}} held' },
-            { expr: `max by (budget) (turnout_budget_limit_usd{${where}})`, legend: '{{budget}} limit' },
+            { expr: `max by (budget) (turnout_budget_limit_usd{${where}})`, legend: '{{budget}} limit of each' },
           ],
         },
         {
