@@ -1,14 +1,16 @@
 // What operators mistype, on the command line and over HTTP: nothing is done, and it is told in words that say what to write instead.
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { percentOf } from '../src/cli/commandFlags.ts'
 import { bodyOf } from '../src/cli/keyFlags.ts'
 import { keys } from './support/control.ts'
 import { buildTurnout } from './support/crash/build.ts'
 import { calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
-import { type Ran, runTurnout } from './support/turnoutProcess.ts'
+import { type Place, type Ran, runTurnout, startTurnout } from './support/turnoutProcess.ts'
 
 let gateway: RolloutGateway
 beforeAll(async () => {
@@ -18,8 +20,11 @@ beforeAll(async () => {
 }, 300_000)
 afterAll(() => gateway?.close())
 
-const turnout = (...args: string[]): Promise<Ran> =>
-  runTurnout(args, { cwd: gateway.folder, env: { TURNOUT_URL: gateway.url, TURNOUT_MASTER_KEY: keys.admin } })
+const place = (): Place => ({
+  cwd: gateway.folder,
+  env: { TURNOUT_URL: gateway.url, TURNOUT_MASTER_KEY: keys.admin },
+})
+const turnout = (...args: string[]): Promise<Ran> => runTurnout(args, place())
 const canary = async (route = 'chat') => (await gateway.ask('GET', `/routes/${route}/canary`)).body
 const change = (body: object) => gateway.ask('PUT', '/routes/chat/canary', body, 'admin')
 
@@ -254,6 +259,20 @@ describe('keys and books', () => {
     },
     300_000,
   )
+
+  it('what nobody reads on has its exit code all the same, and no stack', async () => {
+    for (const args of [
+      ['rollout', 'status', 'move'],
+      ['config', 'check', 'nowhere.yaml'],
+    ]) {
+      const { code } = await turnout(...args)
+      expect(code).toBeGreaterThan(0)
+      const child = startTurnout(args, place())
+      child.stdout!.destroy()
+      const [said, ended] = await Promise.all([buffer(child.stderr!), once(child, 'exit')])
+      expect([String(said), ended]).toEqual(['', [code, null]])
+    }
+  }, 300_000)
 
   it('what is no backup is told by the name that was given', async () => {
     writeFileSync(join(gateway.folder, 'notes.txt'), 'no database')

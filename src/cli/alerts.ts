@@ -58,8 +58,8 @@ export function addAlertsCommand(program: Command): void {
       '/alerts',
       body,
     )
-    await print(flags.json ? toText(answer) : renderTest(answer))
     if (answer.deliveries.some(({ state }) => state !== 'delivered')) process.exitCode = 1
+    await print(flags.json ? toText(answer) : renderTest(answer))
   })
 
   addServerOptions(

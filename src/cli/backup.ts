@@ -23,17 +23,17 @@ export function addBackupCommands(program: Command): void {
       const reader = openReader(place.file)
       try {
         const { file, bytes, requests } = await reader.backup(to)
+        if (!isWhole) {
+          // Sound, but not what was asked for: a script must not go on with it.
+          process.stderr.write(`${file} lacks the last rows: only ${journalFile(place.file)} has them.\n`)
+          process.exitCode = 1
+        }
         await print(
           flags.json
             ? `${JSON.stringify({ file, bytes, requests })}\n`
             : `${file}: ${requests} requests, ${bytes} bytes, sound\n` +
                 `Keep ${place.dataDir}/secret (or TURNOUT_SECRET) with it: without it no virtual key opens, and no user's rows can be found.\n`,
         )
-        if (!isWhole) {
-          // Sound, but not what was asked for: a script must not go on with it.
-          process.stderr.write(`${file} lacks the last rows: only ${journalFile(place.file)} has them.\n`)
-          process.exitCode = 1
-        }
       } finally {
         await reader.close()
       }

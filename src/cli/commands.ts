@@ -12,6 +12,7 @@ import { addDoctorCommand } from './doctor.ts'
 import { addKeysCommand } from './keys.ts'
 import { addLedgerCommand } from './ledger.ts'
 import { addOperateCommands } from './operate.ts'
+import { guardOutput } from './output.ts'
 import { addPricesCommand } from './prices.ts'
 import { addRolloutCommand } from './rollout.ts'
 import { addSimulateCommand } from './simulate.ts'
@@ -19,6 +20,7 @@ import { addSpendCommand } from './spend.ts'
 import { addTraceCommand } from './trace.ts'
 
 export function addOtherCommands(program: Command): void {
+  guardOutput()
   addDemoCommand(program)
   addSimulateCommand(program)
   addConfigCommand(program)

@@ -45,8 +45,8 @@ export function addLedgerCommand(program: Command): void {
       const reader = await openLedgerReader(place)
       try {
         const found = await reader.verify()
-        await print(flags.json ? `${toJson({ file: place.file, ...jsonOf(found) })}\n` : render(found))
         if (!found.ok) process.exitCode = 1
+        await print(flags.json ? `${toJson({ file: place.file, ...jsonOf(found) })}\n` : render(found))
       } finally {
         await reader.close()
       }

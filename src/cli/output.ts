@@ -3,17 +3,26 @@ import { once } from 'node:events'
 import type { z } from 'zod'
 
 let guarded = false
+let failed = 1
 
-/** Resolves when there is room for more. */
-export async function print(text: string): Promise<void> {
-  if (!guarded) {
-    guarded = true
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0)
-      process.stderr.write(`Standard output cannot be written: ${error.code}.\n`)
-      process.exit(process.exitCode || 1)
-    })
-  }
+/** For every command: where standard output cannot be written the process ends, with the exit code that was found by then. */
+export function guardOutput(): void {
+  if (guarded) return
+  guarded = true
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // Who reads no further may ask for the exit code all the same.
+    if (error.code === 'EPIPE') process.exit()
+    process.stderr.write(`Standard output cannot be written: ${error.code}.\n`)
+    process.exit(process.exitCode || failed)
+  })
+}
+
+/**
+ * Resolves when there is room for more. Set `process.exitCode` before: nothing after it is done when nobody reads.
+ * @param failure exit code for when it cannot be written, and the command has found none that says more
+ */
+export async function print(text: string, failure = 1): Promise<void> {
+  failed = failure
   if (!process.stdout.write(text)) await once(process.stdout, 'drain')
 }
 

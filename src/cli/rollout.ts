@@ -136,10 +136,11 @@ export function addRolloutCommand(program: Command): void {
       }
       const code = codes[answer.phase] ?? 3
       if (code !== 3 || Date.now() >= end) {
+        process.exitCode = code
         await print(
           flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} % (${answer.reason})\n`,
+          untold,
         )
-        process.exitCode = code
         return
       }
       await pause(Math.min(1000, Math.max(50, end - Date.now())))
@@ -159,8 +160,8 @@ export function addRolloutCommand(program: Command): void {
     )
     const isWhole = answer.chain === 'unbroken'
     const text = `${name}: ${answer.data.length} events, the chain is ${isWhole ? 'unbroken' : `broken: ${answer.chain}`}\n`
-    await print(flags.json ? toText({ events: answer.data.length, chain: answer.chain }) : text)
     if (!isWhole) process.exitCode = 1
+    await print(flags.json ? toText({ events: answer.data.length, chain: answer.chain }) : text)
   })
 
   addReplayCommand(rollout)

@@ -33,6 +33,7 @@ export function addReplayCommand(rollout: Command): void {
           .events(id)
           .findLast(({ verb, attempt, cause }) => verb === 'abort' && attempt === state.attempt && isOwn(cause))
         const agrees = sameDecision(made, again)
+        if (!agrees) process.exitCode = 1
         if (flags.json) await print(`${JSON.stringify({ ...again, decided: made?.reason ?? null, agrees })}\n`)
         else {
           const lines = [
@@ -45,7 +46,6 @@ export function addReplayCommand(rollout: Command): void {
           ]
           await print(`${lines.join('\n')}\n`)
         }
-        if (!agrees) process.exitCode = 1
       } finally {
         store.close()
       }
