@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { backupTo } from '../src/store/backup.ts'
 import { loadDriver } from '../src/store/driver.ts'
+import { journalFile } from '../src/store/journal.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
+import { catchUp } from '../src/store/leftovers.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { makeRescue } from '../src/store/rescue.ts'
 import { restoreFrom } from '../src/store/restore.ts'
@@ -198,6 +200,44 @@ it('is not opened with the log of another beside it, which would be undone later
     expect(() => openStore({ file, readonly })).toThrow(/^Two logs claim the database .*turnout\.db: its own waits as /)
   expect(restoreFrom(join(folder, rescued()[0]!), file).requests).toBe(20)
   expect(found(file)).toBe(20)
+})
+
+it('takes its journal along: its rows come into no other database, and into its own when that is back', async () => {
+  await ledger.close()
+  ledger = openLedger(store, { smallCommits: 0, onTrouble: ({ message }) => void troubles.push(message) })
+  const own = join(folder, 'own.db')
+  const other = openStore({ file: join(folder, 'other.db') })
+  other.close()
+  await end(await begin())
+  renameSync(file, own)
+  await noticed()
+  renameSync(other.file, file)
+  const log = readdirSync(folder).find((name) => /\.log-of-[\d-]+$/.test(name))!
+  expect(existsSync(journalFile(file))).toBe(false)
+  const journal = readFileSync(join(folder, `${log}.journal`))
+  expect(journal.length).toBeGreaterThan(16)
+  const reader = killed()
+  expect(await catchUp(reader)).toBe(true)
+  expect(found(reader)).toBe(0)
+
+  await ledger.close()
+  store.close()
+  for (const ending of ['', '-wal', '-shm']) rmSync(file + ending, { force: true })
+  renameSync(own, file)
+  expect(await catchUp(file)).toBe(true)
+  expect(found(file)).toBe(1)
+  expect(readdirSync(folder).filter((name) => name.includes('.log-of-'))).toEqual([])
+})
+
+it('leaves its journal where it is when its log is moved along with the file, and may come back so', async () => {
+  await end(await begin())
+  for (const ending of ['', '-wal', '-shm']) renameSync(file + ending, join(folder, `elsewhere.db${ending}`))
+  await noticed()
+  expect(existsSync(journalFile(file))).toBe(true)
+  for (const ending of ['', '-wal', '-shm']) renameSync(join(folder, `elsewhere.db${ending}`), file + ending)
+  vi.advanceTimersByTime(5000)
+  await expect.poll(() => begin().then(end, () => 'refused'), { timeout: 10_000 }).toBeUndefined()
+  expect(existsSync(journalFile(file))).toBe(true)
 })
 
 it('says what was taken away', async () => {

@@ -10,6 +10,7 @@ import { isOlder, packageMigrations, readMigrations } from './migrate.ts'
 import { openStore, type Store } from './open.ts'
 import { waitUntil } from './patience.ts'
 import { describeRestore } from './restore.ts'
+import { strayLogOf } from './strayLog.ts'
 
 /**
  * Brings the database up to what was durable at the moment of the call: who has got a reply before it finds its row. A gateway that runs
@@ -86,7 +87,8 @@ function isOfOlderProgram(file: string): boolean {
  * gateway that starts just now needs.
  */
 function endOfJournal(file: string): JournalPlace | undefined {
-  if (!hasRecords(journalFile(file))) return undefined
+  // One that was moved aside is back when the database has been opened.
+  if (!hasRecords(journalFile(file)) && strayLogOf(file) === undefined) return undefined
   const store = openStore({ file, readonly: true })
   try {
     let end: JournalPlace | undefined

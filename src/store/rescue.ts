@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { removeCopy, syncFile } from './backup.ts'
 import type { Sqlite } from './driver.ts'
+import { journalFile } from './journal.ts'
 import { LedgerError } from './ledgerRow.ts'
 import { logOf, putLogAside, putLogBack } from './strayLog.ts'
 
@@ -38,7 +39,9 @@ export function makeRescue(
   clock: () => number = () => performance.now(),
 ): Rescue {
   // At once: those that the store has just opened.
-  const stats = filesOf(file).map((part) => statSync(part, { bigint: true, throwIfNoEntry: false }))
+  const stats = [...filesOf(file), journalFile(file)].map((part) =>
+    statSync(part, { bigint: true, throwIfNoEntry: false }),
+  )
   const was = stats.map(nameOf)
   const logAside = stats[0] && logOf(file, stats[0])
   const changesOf = db.prepare('SELECT total_changes()').pluck()

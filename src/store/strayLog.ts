@@ -1,6 +1,7 @@
 // The log of a database that was taken from its place: beside another file SQLite would play it into that one, and spoil it.
 import { type BigIntStats, existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { StoreError } from './driver.ts'
+import { hasRecords, journalFile } from './journal.ts'
 
 /**
  * Where the log of that very file waits for it. A number of an inode is given anew to later files, the time of birth is not; where the
@@ -9,15 +10,23 @@ import { StoreError } from './driver.ts'
 export const logOf = (file: string, { dev, ino, birthtimeNs }: BigIntStats): string =>
   `${file}.log-of-${dev}-${ino}-${birthtimeNs}`
 
-/** Of the log; that of its index would be made anew by a next process, but the one that has it open goes on with it. */
+/**
+ * Of the log; its index would be made anew by a next process, but the one that has it open goes on with it; and of the journal, whose rows
+ * the next start would bring into whatever database it finds beside it.
+ */
 const pairs = (file: string, aside: string): [part: string, aside: string][] => [
   [`${file}-wal`, aside],
   [`${file}-shm`, `${aside}.index`],
+  [journalFile(file), `${aside}.journal`],
 ]
 
-/** Moves log and index out of the place of `file`, as far as they are those that were opened. Who has them open goes on writing to them. */
+/**
+ * Moves log, index and journal out of the place of `file`, as far as they are those that were opened. Who has them open goes on writing to them.
+ * The journal only with the log: a log that somebody else has moved comes back without us.
+ */
 export function putLogAside(file: string, aside: string, isOwn: (part: string) => boolean): void {
-  for (const [part, to] of pairs(file, aside)) if (isOwn(part)) renameSync(part, to)
+  for (const [part, to] of pairs(file, aside))
+    if (isOwn(part) && (part !== journalFile(file) || existsSync(aside))) renameSync(part, to)
 }
 
 /**
@@ -25,11 +34,14 @@ export function putLogAside(file: string, aside: string, isOwn: (part: string) =
  * without any is what a program leaves that has only read. The log comes last: as long as it is aside, this is not done.
  */
 export function putLogBack(file: string, aside: string): void {
-  if (!existsSync(aside) || hasRows(file)) return
+  if (!existsSync(aside) || hasOthers(file, aside)) return
   for (const [part, from] of pairs(file, aside).toReversed()) if (existsSync(from)) renameSync(from, part)
 }
 
-const hasRows = (file: string): boolean => (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
+/** Rows of another database than the one whose log waits: in a log, or in a journal beside the one that waits, too. */
+const hasOthers = (file: string, aside: string): boolean =>
+  (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0 ||
+  (existsSync(`${aside}.journal`) && hasRecords(journalFile(file)))
 
 /** The log that waits for the file that stands there now. */
 export function strayLogOf(file: string): string | undefined {
@@ -40,7 +52,10 @@ export function strayLogOf(file: string): string | undefined {
 }
 
 /** Whether rows of another log lie beside a file whose own one waits for it. */
-export const isDisputed = (file: string): boolean => strayLogOf(file) !== undefined && hasRows(file)
+export function isDisputed(file: string): boolean {
+  const aside = strayLogOf(file)
+  return aside !== undefined && hasOthers(file, aside)
+}
 
 /**
  * The same by a later process, which must hold the writer's lock. Throws `StoreError` where another log is in its place: whichever were
@@ -49,15 +64,16 @@ export const isDisputed = (file: string): boolean => strayLogOf(file) !== undefi
 export function takeLogBack(file: string): void {
   const aside = strayLogOf(file)
   if (aside === undefined) return
-  if (hasRows(file)) {
+  if (hasOthers(file, aside)) {
     throw new StoreError(
       'two_logs',
       file,
-      `Two logs claim the database ${file}: its own waits as ${aside}, and ${file}-wal is of another that stood there meanwhile. Move ${file}-wal and ${file}-shm to that one, or put the copy ${file}.rescued-… in place with \`turnout restore\`.`,
+      `Two logs claim the database ${file}: its own waits as ${aside}, and ${file}-wal or ${journalFile(file)} is of another that stood there meanwhile. Move these and ${file}-shm to that one, or put the copy ${file}.rescued-… in place with \`turnout restore\`.`,
     )
   }
   // Another index belongs to the log that was there, and is made anew.
   rmSync(`${file}-shm`, { force: true })
+  if (existsSync(`${aside}.journal`)) renameSync(`${aside}.journal`, journalFile(file))
   renameSync(aside, `${file}-wal`)
   rmSync(`${aside}.index`, { force: true })
 }
