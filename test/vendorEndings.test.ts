@@ -176,6 +176,25 @@ describe('a refusal', () => {
       error('Timeout while downloading https://example.com/a.png.', { code: 'invalid_image_url' }),
       'bad_request',
     ],
+    // It may speak of one of the client's own `models`.
+    [
+      'one of the models that OpenRouter lacks',
+      400,
+      error('a/b is not a valid model ID', { code: 400 }),
+      'bad_request',
+    ],
+    [
+      'a model that a tool of the request names',
+      400,
+      error('No such model', { code: 'model_not_found', param: 'tools[0].model' }),
+      'bad_request',
+    ],
+    [
+      'a parameter that speaks of the length',
+      400,
+      error("Invalid value: 'context length'. Supported values are: 'auto'", { param: 'truncation' }),
+      'bad_request',
+    ],
     [
       'the model takes no tools, as Ollama says it',
       400,
@@ -245,7 +264,6 @@ describe('a refusal', () => {
       error('Model Not Exist', { code: 'invalid_request_error' }),
       'model_not_found',
     ],
-    ['a model that OpenRouter lacks', 400, error('a/b is not a valid model ID', { code: 400 }), 'model_not_found'],
     [
       'a model that Mistral lacks',
       400,
@@ -305,14 +323,6 @@ describe('a refusal', () => {
     const { headers } = await chat('long')
     expect([headers['x-turnout-target'], headers['x-turnout-attempts']]).toEqual(['spare/m', '2'])
     expect((await chat('alone')).headers['x-turnout-error']).toBe('context_window')
-  })
-
-  it('for more tokens than the account may send in a minute goes to the next target, also as 413', async () => {
-    const said = 'Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 9000'
-    answer = { status: 413, body: error(said, { type: 'tokens', code: 'rate_limit_exceeded' }) }
-    expect((await chat('m')).headers['x-turnout-target']).toBe('spare/m')
-    const { status, headers } = await chat('alone')
-    expect([status, headers['x-turnout-error']]).toEqual([413, 'rate_limited'])
   })
 
   it('within a 200 is one in the other form of errors, too', async () => {

@@ -22,7 +22,7 @@ const words: Record<FaultKind, string> = {
   in_band: 'an error inside a 200 that says no more, or the finish reason `error` or `abort`',
   overloaded: '498, 503, 529, or an error that says so',
   server_error: '500, 502, 504 and other 5xx',
-  rate_limited: '429, or 413 for more tokens than the account may send in a minute',
+  rate_limited: '429',
   quota_exhausted: '402, or 400, 403, 412, 429 with words of credit or quota',
   auth_failed: '401, or a key that is called invalid',
   permission_denied: '403',

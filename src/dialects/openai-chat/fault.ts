@@ -141,15 +141,13 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
   const words = kindOfWords(error)
   // Account troubles hide behind 400, 402, 403 and 429; the words tell them from a user's own mistake and from mere haste.
   if (status === 400 && (words === 'quota_exhausted' || words === 'auth_failed')) return accountOr400(words, error)
-  if (status === 400 && (words === 'context_window' || words === 'content_policy')) return words
+  if (status === 400 && (words === 'content_policy' || (words === 'context_window' && isOfLength(error)))) return words
   if (status === 400 && isGone(error)) return 'model_not_found'
   if (words === 'quota_exhausted' && quotaStatuses.has(status)) return words
   // OpenRouter and xAI refuse what somebody wrote with the status of an account that may not.
   if (status === 403 && words === 'content_policy') return words
   // OpenRouter has the model, but none that takes the picture or the tools of this request.
   if (status === 404 && unfit.test(error.message ?? '')) return 'bad_request'
-  // Groq: more tokens than this account may send in a minute. Another target may take them.
-  if (status === 413 && rate.test(error.code ?? '')) return 'rate_limited'
   if (status === 413 || status === 422) return words === 'context_window' ? words : 'bad_request'
   return faultOfStatus(status)
 }
@@ -157,11 +155,21 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
 /** Statuses that stand for several things, of which a lack of money is one. 412 is Fireworks' for an account that is suspended. */
 const quotaStatuses: ReadonlySet<number> = new Set([403, 412, 429])
 
-/** Groq, Mistral, DeepSeek, OpenRouter and OpenAI say with 400 that they do not have the model, or have it no more. */
-function isGone({ code, type, message }: ErrorFields): boolean {
+/** What names a parameter that has nothing to do with the length of a prompt may only quote the words. */
+const isOfLength = (error: ErrorFields): boolean =>
+  error.param === undefined ||
+  /^(?:none|null|messages|input|prompt|max_)/i.test(error.param) ||
+  kindOfWords({ ...error, message: undefined }) === 'context_window'
+
+/**
+ * Groq, Mistral, DeepSeek and OpenAI say with 400 that they do not have the model, or have it no more. OpenRouter's "… is not a valid model
+ * ID" is not among them: it may speak of the client's own `models`, and would shut the target for everybody.
+ */
+function isGone({ code, type, message, param }: ErrorFields): boolean {
+  if (param !== undefined && !/^(?:none|null|model)$/i.test(param)) return false
   if ([code, type].some((word) => /^(?:model_not_found|model_decommissioned|invalid_model)$/.test(word ?? '')))
     return true
-  return /^(?:model not exist|invalid model id)\.?$|is not a valid model id\.?$/i.test(message ?? '')
+  return /^(?:model not exist|invalid model id)\.?$/i.test(message ?? '')
 }
 
 const quota =

@@ -163,7 +163,8 @@ function parse(data: string): Json | undefined {
 /** The frame with its JSON edited; undefined when nothing was. One whose data spans several lines, or is no UTF-8, is written anew. */
 function editData(frame: Buffer, edit: (json: Buffer) => Buffer | undefined): Buffer | undefined {
   const data = readFrame(frame).data ?? ''
-  const from = frame.indexOf(data)
+  // A comment or an id before it may say the same.
+  const from = frame.lastIndexOf(data)
   if (from === -1) {
     const edited = edit(Buffer.from(data))?.toString('utf8')
     return edited === undefined ? undefined : writeFrame(edited)
