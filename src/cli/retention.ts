@@ -1,6 +1,7 @@
 // Lets old rows of the ledger go: soon after the start and then every hour, as long as the gateway runs.
 import type { Keeper } from '../store/keeper.ts'
-import { firstIdOf } from '../store/ledgerId.ts'
+import { firstIdOf, firstKeptId } from '../store/ledgerId.ts'
+import type { Leap } from '../store/open.ts'
 import type { Log } from '../telemetry/log.ts'
 
 const dayMs = 86_400_000
@@ -19,8 +20,8 @@ export interface RetentionOptions {
   /** Hours that traces are kept; 0 = as long as the rows. */
   traceHours?(): number
   log: Log
-  /** When this or an earlier run found that the clock had leapt ahead, Unix milliseconds; see `leapOf`. */
-  leaptAt?: number | undefined
+  /** Found by this or an earlier run. */
+  leap?: Leap | undefined
   /** Milliseconds between passes. */
   every?: number
   now?: () => number
@@ -34,7 +35,7 @@ export function startRetention({
   traceHours,
   log,
   every = 3_600_000,
-  leaptAt,
+  leap: found,
   now = Date.now,
   uptime = () => performance.now(),
 }: RetentionOptions): Retention {
@@ -42,42 +43,44 @@ export function startRetention({
   let running: Promise<void> | undefined
   /** Both clocks at the last pass. */
   let last = { at: now(), up: uptime() }
-  let heldUntil = Number.NEGATIVE_INFINITY
-  if (leaptAt !== undefined) hold(last.up - (last.at - leaptAt))
+  /** What the clock is ahead of what it was, and until when, by `uptime`, that does not count. */
+  let leap = { ahead: 0, until: Number.NEGATIVE_INFINITY }
+  if (found) distrust(found.ahead, last.up - (last.at - found.at))
 
-  /** A clock that is wrong for an hour must not cost ninety days of rows. One that was right has lost a day of room. */
-  function hold(since: number): void {
-    heldUntil = since + dayMs
+  function distrust(ahead: number, since: number): void {
+    leap = { ahead, until: since + dayMs }
     if (days() > 0 || (traceHours?.() ?? 0) > 0)
       log.warn(
-        'the clock is more than a day ahead of what it was: no old rows are deleted before it has been so for a day',
-        {
-          event: 'retention',
-        },
+        'the clock is more than a day ahead of where it was: nobody was here for so long, or it is wrong; for a day old rows are deleted as if it were not',
+        { event: 'retention' },
       )
   }
 
-  function isHeld(): boolean {
+  /**
+   * The time to delete by. A clock that is wrong for an hour must not cost ninety days of rows; where it was right, as after a long stop,
+   * they go a day later.
+   */
+  function trusted(): number {
     const next = { at: now(), up: uptime() }
-    if (next.at - last.at - (next.up - last.up) > dayMs) hold(next.up)
+    const ahead = next.at - last.at - (next.up - last.up)
+    if (ahead > dayMs) distrust(ahead + (next.up < leap.until ? leap.ahead : 0), next.up)
     last = next
-    return next.up < heldUntil
+    return next.up < leap.until ? next.at - leap.ahead : next.at
   }
 
   async function pass(): Promise<void> {
-    if (isHeld()) return
+    const at = trusted()
     const kept = days()
     const hours = traceHours?.() ?? 0
     try {
       if (hours > 0) {
-        const forgotten = await keeper.retainTraces?.(firstIdOf(now() - hours * 3_600_000), stopped.signal)
+        const forgotten = await keeper.retainTraces?.(firstIdOf(at - hours * 3_600_000), stopped.signal)
         if (forgotten)
           log.info(`traces older than ${hours} hours were deleted`, { event: 'retention', count: forgotten })
       }
       if (kept === 0) return
       // Whole UTC days, as the daily sums have them: at least so many days stay.
-      const before = (Math.floor(now() / dayMs) - kept) * dayMs
-      const count = await keeper.retain(firstIdOf(before), { signal: stopped.signal })
+      const count = await keeper.retain(firstKeptId(kept, at), { signal: stopped.signal })
       if (count > 0) log.info(`requests older than ${kept} days were deleted`, { event: 'retention', count })
     } catch (error) {
       // The next pass tries again; nothing is lost but room.

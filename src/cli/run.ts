@@ -242,7 +242,7 @@ export async function run(options: RunOptions): Promise<Running> {
       keeper: ledger.keeper,
       days: () => turnout.snapshot.ledger.retentionDays,
       traceHours: () => turnout.snapshot.trace.retentionHours,
-      leaptAt: leapOf(store),
+      leap: leapOf(store),
       log,
     })
     log.info('listening', {
