@@ -1,8 +1,8 @@
 // The end of a call: those that are over in one turn of the event loop are settled together, and none answers for another.
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
 import { dialects } from '../src/dialects/index.ts'
 import { noBooks } from '../src/gateway/books.ts'
@@ -26,7 +26,8 @@ const { snapshot } = parseConfig(
 )
 
 const setUp = (more: Partial<Witnesses> = {}) => {
-  const folder = mkdtempSync(join(tmpdir(), 'settle-'))
+  const folder = mkdtempSync(join(tmpdir(), 'turnout-settle-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   const layers = loadLayers({ config: { prices: {}, version: snapshot.hash }, dataDir: folder }, () => {})
   const rates = { prices: createPriceBook(layers, () => 'openai'), tokens: createRatios() }
   const metrics = createMetrics()
