@@ -397,6 +397,9 @@ describe('C57 retention', () => {
         return days(clock.at) - days(timeOf(passes.at(-1)!)) - 30
       }
       expect([warned.length, passes.length]).toEqual([1, 0])
+      // Soon after the start, and not with the first hour alone.
+      await vi.advanceTimersByTimeAsync(5_000)
+      expect(passes).toHaveLength(1)
       expect([await pass(), await pass(), await pass(), await pass()]).toEqual([50, 50, 50, 0])
       // For an hour the clock is wrong.
       clock.at += 400 * day

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { createLog, type Log } from '../src/telemetry/log.ts'
+import { isFile, openLogFile } from '../src/telemetry/logFile.ts'
 
 const most = 300_000
 
@@ -132,4 +133,12 @@ it('is flushed as far as it can be: a gateway that stops waits for no reader', a
   log.warn('nobody is there')
   await log.flush()
   expect(log.failures).toBeGreaterThan(0)
+})
+
+it('is known for a pipe by what it is, not by where it was named: large pieces are for files', () => {
+  expect(isFile(held!)).toBe(false)
+  const fd = openLogFile(join(folder, 'file'))
+  expect(isFile(fd)).toBe(true)
+  closeSync(fd)
+  expect(isFile(fd)).toBe(false)
 })
