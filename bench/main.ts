@@ -46,12 +46,11 @@ const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: 
     measured.start.push(await measureStart(stage, contender, isPeer(contender) ? 1 : plan.starts))
   tell('start-up measured')
   if (plan.waves > 0) {
-    for (const contender of gateways) {
-      if (contender === nginx) continue
-      // Flatness is asked of ours.
-      measured.memory.push(await measureMemory(stage, contender, contender === turnout ? plan.waves : 1))
-      tell(`memory of ${contender.name} measured`)
-    }
+    const holders = gateways.filter((contender) => contender !== nginx)
+    // Flatness is asked of ours.
+    const wavesOf = (contender: Contender) => (contender === turnout ? plan.waves : 1)
+    measured.memory.push(...(await measureMemory(stage, holders, wavesOf)))
+    tell('memory measured')
   }
   const running: Running[] = []
   for (const contender of contenders) running.push((await startContender(stage, contender)).running)

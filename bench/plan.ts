@@ -14,9 +14,10 @@ export interface Plan {
   /**
    * Seconds of load for a contender before it is measured: at the first work, at each other lane, and at each of those that stream. V8
    * is done with the hot path, and the heap has its size, after some ten seconds: seen as 190 µs a request falling to 145, and of the
-   * relay as 115 falling to 80.
+   * relay as 115 falling to 80. `peer`: one that answers fewer requests in a second is compiled later: portkey was seen to triple its speed
+   * in half a minute.
    */
-  readonly warmUp: { readonly first: number; readonly later: number; readonly stream: number }
+  readonly warmUp: { readonly first: number; readonly later: number; readonly stream: number; readonly peer: number }
   /** Seconds that may go into measuring disturbed windows again. */
   readonly repeats: number
   readonly latencyWorks: readonly string[]
@@ -42,9 +43,9 @@ const kindOf = ({ kind, body, stream }: Work): Kind =>
  * longer where few replies come in one.
  */
 const windows: Readonly<Record<Kind, WindowTimes>> = {
-  small: { lead: 0.06, seconds: 0.3 },
-  large: { lead: 0.06, seconds: 0.7 },
-  stream: { lead: 0.1, seconds: 0.4 },
+  small: { lead: 0.05, seconds: 0.2 },
+  large: { lead: 0.06, seconds: 0.5 },
+  stream: { lead: 0.08, seconds: 0.3 },
   paced: { lead: 0, seconds: 1 },
 }
 
@@ -60,9 +61,9 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
   const chosen = named.length > 0 ? named : works.filter((work) => ranks[work.set] <= ranks[set])
   const quick: Omit<Plan, 'works'> = {
     passes: 1,
-    rounds: { first: 8, small: 8, large: 4, stream: 5, paced: 3 },
-    peerRounds: 2,
-    warmUp: { first: 6, later: 2, stream: 4 },
+    rounds: { first: 12, small: 8, large: 4, stream: 8, paced: 3 },
+    peerRounds: 4,
+    warmUp: { first: 6, later: 2, stream: 4, peer: 10 },
     latencyWorks: ['json'],
     latencyRounds: 1,
     latencyWindow: 1.2,
@@ -72,9 +73,9 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
   }
   const core: Omit<Plan, 'works'> = {
     passes: 2,
-    rounds: { first: 11, small: 6, large: 4, stream: 7, paced: 3 },
-    peerRounds: 4,
-    warmUp: { first: 9, later: 2, stream: 5 },
+    rounds: { first: 15, small: 9, large: 6, stream: 9, paced: 4 },
+    peerRounds: 6,
+    warmUp: { first: 9, later: 2, stream: 5, peer: 25 },
     latencyWorks: ['json'],
     latencyRounds: 2,
     latencyWindow: 1.5,
@@ -87,8 +88,8 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
     latencyWorks: ['json', 'stream'],
     passes: 4,
     rounds: { first: 20, small: 14, large: 8, stream: 14, paced: 6 },
-    peerRounds: 5,
-    warmUp: { first: 20, later: 4, stream: 8 },
+    peerRounds: 8,
+    warmUp: { first: 20, later: 4, stream: 8, peer: 60 },
     latencyRounds: 5,
     latencyWindow: 4,
     starts: 5,

@@ -7,6 +7,7 @@ import { type LastingLoad, openLoad } from '../load/lasting.ts'
 import { orientation, type Plan, roundsOf, windowOf } from '../plan.ts'
 import { type Stage, takesPart } from '../stage.ts'
 import { type Work, works } from '../work.ts'
+import { dearest, findSlowed } from './quiet.ts'
 import { median } from './statistics.ts'
 import { measureWindow, type Window } from './window.ts'
 
@@ -16,6 +17,7 @@ const twinned = 'turnout'
 /** Windows of the same round are compared with each other. */
 interface Placed extends Window {
   readonly round: number
+  readonly isSlowed?: boolean
 }
 
 /** What was measured at one work so far. */
@@ -59,11 +61,13 @@ export const measurePeaks = async (
 /** How long a contender is loaded before its first window at a work. The relay runs one code for all lanes; nginx has nothing to learn. */
 const warmSeconds = ({ works: chosen, warmUp: times }: Plan, { contender: { name } }: Running, work: Work): number => {
   if (name === 'nginx') return 0
-  if (work === chosen[0]) return times.first
+  if (work === chosen[0]) return orientation.includes(name) ? times.peer : times.first
   if (orientation.includes(name)) return 0
   const isOurs = name.startsWith('turnout')
   const before = chosen.slice(0, chosen.indexOf(work))
-  const isKnown = before.some(({ lane, stream }) => stream === work.stream && (lane === work.lane || !isOurs))
+  // Where the upstream's reply is not the client's, as with usage that the client did not ask for, other code of ours is at work.
+  const isAlike = ({ lane, reply }: Work) => lane === work.lane && reply.equals(work.reply)
+  const isKnown = before.some((other) => other.stream === work.stream && (isAlike(other) || !isOurs))
   if (isKnown) return 0
   return work.stream ? times.stream : times.later
 }
@@ -118,18 +122,30 @@ const blame = (window: Window, failures: LoadResult['failures']): void => {
 }
 
 const makeRows = ({ work, windows, twins }: Measured): PeakRow[] => {
-  const relay = [...windows.keys()].find(({ contender }) => contender.name === 'relay')
-  return [...windows].map(([{ contender }, own]) =>
-    makeRow(contender.name, work, own, (relay && windows.get(relay)) ?? [], contender.name === twinned ? twins : []),
+  const judged = new Map([...windows].map(([{ contender }, own]) => [contender.name, voidSlowed(own)]))
+  const judgedTwins = voidSlowed(twins)
+  return [...judged].map(([contender, own]) =>
+    makeRow(contender, work, own, judged.get('relay') ?? [], contender === twinned ? judgedTwins : []),
   )
+}
+
+/** The windows of a contender at a work, those void that the machine slowed down. */
+const voidSlowed = (windows: readonly Placed[]): Placed[] => {
+  const most = dearest(windows.filter(isRight).flatMap((window) => cpuOf(window) ?? []))
+  return windows.map((window) => {
+    const cpu = isRight(window) ? cpuOf(window) : undefined
+    const slowed = cpu === undefined ? undefined : findSlowed(cpu, most)
+    return slowed === undefined ? window : { ...window, void: window.void ?? slowed, isSlowed: true }
+  })
 }
 
 const rate = ({ load }: Window) => load.completed / load.seconds
 const cpuOf = ({ cpu, load }: Window) => (cpu === undefined ? undefined : cpu / load.completed)
 
-const isGood = (window: Window) => window.void === undefined
-/** The CPU of a request is not far off in a window that is void for its speed alone. */
+const isGood = (window: Placed) => window.void === undefined
 const isRight = ({ load }: Window) => load.wrong === 0 && load.completed > 0
+/** The CPU of a request is not far off in a window that is void for its speed alone. */
+const isRough = (window: Placed) => isRight(window) && !window.isSlowed
 
 const makeRow = (
   contender: string,
@@ -141,20 +157,20 @@ const makeRow = (
   const good = windows.filter(isGood)
   const bad = windows.filter((window) => !isGood(window))
   /** Windows beside those of others in the same round. */
-  const beside = (others: readonly Placed[], counts: (window: Window) => boolean) => {
+  const beside = (others: readonly Placed[], counts: (window: Placed) => boolean) => {
     const byRound = new Map(others.map((other) => [other.round, other]))
     return windows.flatMap((own) => {
       const other = byRound.get(own.round)
       return other && counts(own) && counts(other) ? [{ own, other }] : []
     })
   }
-  const pair = (counts: (window: Window) => boolean) => beside(base, counts)
+  const pair = (counts: (window: Placed) => boolean) => beside(base, counts)
   const pairs = pair(isGood)
-  const ofTwin = (counts: (window: Window) => boolean) =>
+  const ofTwin = (counts: (window: Placed) => boolean) =>
     beside(twins, counts).map(({ own, other }) => cpuOf(own)! / cpuOf(other)!)
   const roughCpu = pairs.length === 0
   const roughTwin = ofTwin(isGood).length === 0
-  const cpu = (roughCpu ? windows.filter(isRight) : good).map(cpuOf).filter((value) => value !== undefined)
+  const cpu = (roughCpu ? windows.filter(isRough) : good).map(cpuOf).filter((value) => value !== undefined)
   const firstBytes = good.filter(({ load }) => load.firstByte.length > 0)
   return {
     work: work.name,
@@ -165,14 +181,14 @@ const makeRow = (
     cpuPerRequest: cpu,
     cpuPerEvent: work.stream ? cpu.map((value) => value / work.events) : [],
     ratio: work.kind === 'peak' ? pairs.map(({ own, other }) => rate(own) / rate(other)) : [],
-    cpuRatio: (roughCpu ? pair(isRight) : pairs).flatMap(({ own, other }) =>
+    cpuRatio: (roughCpu ? pair(isRough) : pairs).flatMap(({ own, other }) =>
       own.cpu && other.cpu ? [cpuOf(other)! / cpuOf(own)!] : [],
     ),
-    twinCpuRatio: roughTwin ? ofTwin(isRight) : ofTwin(isGood),
+    twinCpuRatio: roughTwin ? ofTwin(isRough) : ofTwin(isGood),
     roughTwin,
     beyondPipe:
       work.hub && work.stream
-        ? (roughCpu ? pair(isRight) : pairs).flatMap(({ own, other }) =>
+        ? (roughCpu ? pair(isRough) : pairs).flatMap(({ own, other }) =>
             own.cpu && other.cpu && base !== windows ? [(cpuOf(own)! - cpuOf(other)!) / work.events] : [],
           )
         : [],

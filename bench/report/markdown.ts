@@ -31,7 +31,7 @@ Written by \`${figures.command}\`; how it measures and how to read it is in [doc
 ${Object.entries(figures.absent)
   .map(([name, reason]) => `* absent: ${name} (${reason})\n`)
   .join('')}
-Figures are the median of the windows, and half of the distance between their quartiles in percent (±); "x relay" is the ratio to the
+Figures are the median of the quiet windows (in others the machine was slowed down: their requests took over 1.2 times the CPU), and half of the distance between their quartiles in percent (±); "x relay" is the ratio to the
 relay in the same round: its middle (Hodges-Lehmann) with the 95 % interval (Wilcoxon). CPU is that of the whole process group, threads included; "CPU x relay" is the relay's
 divided by the contender's, so that more is better. Figures in brackets or with a ~ are from void rounds and count for nothing.
 
