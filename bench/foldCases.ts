@@ -6,6 +6,7 @@ import { draftState, type State } from '../src/rollouts/machine.ts'
 import { type Entry, makeBatchWriter } from '../src/store/batch.ts'
 import { firstIdOf } from '../src/store/ledgerId.ts'
 import { openStore } from '../src/store/open.ts'
+import { factsOf } from '../src/store/rolloutCases.ts'
 import { foldRows } from '../src/store/rolloutFolds.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
 import { benchRollout } from './benchRollout.ts'
@@ -30,23 +31,23 @@ function* entriesOf(rollout: number, { policy }: RolloutDefinition): Generator<E
     const record = evidence.recordOf(ticket)
     const request = { id: firstIdOf(at), route: 'chat', key: 'bench', team: 'bench', dialect: 'openai-chat', config: 1 }
     const times = { latencyMs: 500, firstTokenMs: 100, overheadMs: 0.2 }
-    const facts = {
+    const facts = factsOf({
       rollout: 'bench',
       revision: 2,
-      arm: record.canary ? ('canary' as const) : ('stable' as const),
+      arm: record.canary ? 'canary' : 'stable',
       propensityPpm: record.ppm,
-      assignment: 'hash' as const,
+      assignment: 'hash',
       unit: unit && formatUnit(unit),
       arrivalSeq: n + 1,
       firstAttemptClass: n % 50 === 0 ? 'server_error' : 'ok',
       badMask: record.bad,
-      servedArm: 'stable' as const,
+      servedArm: 'stable',
       rolloutId: rollout,
       attempt: 1,
       epoch: record.epoch,
       seen: record.seen,
       shares: record.shares,
-    }
+    })
     yield {
       kind: 'settle',
       request: { ...request, ...times, stream: false, status: 200, outcome: 'ok', rollout: facts },

@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process'
 import {
   appendFileSync,
   closeSync,
-  cpSync,
   existsSync,
   fstatSync,
   mkdirSync,
@@ -29,9 +28,10 @@ import { packageMigrations, readMigrations } from '../src/store/migrate.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { openReader } from '../src/store/reader.ts'
 import { restoreFrom } from '../src/store/restore.ts'
+import { readBetween } from '../src/store/rolloutRows.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow } from './support/ledgerRows.ts'
-import { leaveOlderRun } from './support/olderRun.ts'
+import { leaveOlderRun, olderFacts } from './support/olderRun.ts'
 
 let folder: string
 let file: string
@@ -278,16 +278,23 @@ it('what a dead run of an older program left waits for the start: who only reads
   const { length } = readMigrations(packageMigrations)
   expect(migrating).toEqual([length - 1, length])
   expect(ledger.stats.recovered).toBe(1)
+  const [said] = [...readBetween(store.db, olderFacts.rolloutId, olderFacts.attempt, 0, 1000)]
+  expect(said).toEqual({
+    ...{ id: 64, revision: 3, arrival: 9, unit: undefined, firstAttempt: 'ok' },
+    record: { epoch: 2_900_000, ppm: 50_000, canary: true, seen: 511, bad: 4, shares: undefined },
+  })
+  expect(store.db.prepare('SELECT rollout, served_arm FROM requests').get()).toEqual({
+    rollout: 'my move',
+    served_arm: 'canary',
+  })
   await ledger.close()
   store.close()
 })
 
 it('what a live run of an older program has not written yet is waited for', async () => {
-  const all = readMigrations(packageMigrations)
-  const older = join(folder, 'migrations')
-  cpSync(packageMigrations, older, { recursive: true })
-  rmSync(join(older, all.at(-1)!.name))
-  const store = openStore({ file, migrationsDir: older })
+  const store = openStore({ file })
+  // As far as anybody can see: the older program itself is not here to write.
+  store.db.prepare('DELETE FROM migration WHERE number = ?').run(readMigrations(packageMigrations).length)
   const ledger = openLedger(store, { smallCommits: 0 })
   const Database = loadDriver()
   const other = new Database(file)

@@ -20,6 +20,7 @@ import {
 } from '../src/store/ledgerId.ts'
 import type { AttemptRow, LedgerError } from '../src/store/ledgerRow.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { factsOf } from '../src/store/rolloutCases.ts'
 import { checkpoint } from '../src/store/upkeep.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow, tokens } from './support/ledgerRows.ts'
@@ -157,7 +158,7 @@ describe('rows', () => {
   it('keeps every fact of a request and its attempts (C27: each leg)', async () => {
     const ledger = open()
     const id = ledger.nextRequestId()
-    const rollout = {
+    const rollout = factsOf({
       rollout: 'chat-haiku',
       revision: 12,
       arm: 'canary',
@@ -167,10 +168,10 @@ describe('rows', () => {
       arrivalSeq: 77,
       firstAttemptClass: 'rate_limited',
       badMask: 5,
-      cleanSharePpm: 990_000,
+      shares: { 3: 990_000, 4: 980_000 },
       servedArm: 'stable',
       shadowOf: id - 64,
-    } as const
+    })
     await ledger.settle(
       requestRow(id, {
         user: 'u_abc',

@@ -14,6 +14,7 @@ import { type BatchWriter, makeBatchWriter } from '../src/store/batch.ts'
 import { openLedger } from '../src/store/ledger.ts'
 import { firstIdOf, idsPerRequest } from '../src/store/ledgerId.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { factsOf } from '../src/store/rolloutCases.ts'
 import { foldRows } from '../src/store/rolloutFolds.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
 import { eraseUser } from '../src/store/upkeep.ts'
@@ -112,7 +113,7 @@ function write({ id, definition }: Made, asked: readonly Asked[], from = 0): voi
       kind: 'settle',
       request: requestRow(firstIdOf(at) + idsPerRequest * (n % 3), {
         user: `n_${number}`,
-        rollout: {
+        rollout: factsOf({
           rollout: 'move',
           revision,
           arm: record.canary ? 'canary' : 'stable',
@@ -128,7 +129,7 @@ function write({ id, definition }: Made, asked: readonly Asked[], from = 0): voi
           epoch: record.epoch,
           seen: record.seen,
           shares: record.shares,
-        },
+        }),
       }),
       attempts: [],
     } as const

@@ -130,7 +130,12 @@ function stored(): { assigned: number; evidence: number; folded: number; phase: 
     const keeper = openRollouts(store)
     const { id, state } = keeper.list().find((one) => one.definition.name === 'move')!
     const count = (what: string): number =>
-      store.db.prepare(`SELECT count(${what}) FROM request_rollout WHERE rollout_id = ?`).pluck().get(id) as number
+      store.db
+        .prepare(
+          `SELECT count(${what}) FROM request_rollout x JOIN rollout_case c ON c.id = x.case_id WHERE c.rollout_id = ?`,
+        )
+        .pluck()
+        .get(id) as number
     const { folds } = keeper.rows(id, state.attempt, state.attemptAt)
     const folded = folds.reduce((sum, { rows }) => sum + rows, 0)
     return { assigned: count('*'), evidence: count('seen'), folded, phase: state.phase }
@@ -215,7 +220,7 @@ it('a decision can be recomputed from the rows', async () => {
   // Rows that were changed lead elsewhere.
   await gateway.running.stop()
   const store = openStore({ file: `${gateway.folder}/data/turnout.db` })
-  store.db.exec('UPDATE request_rollout SET bad_mask = 0')
+  store.db.exec('UPDATE rollout_case SET bad_mask = 0')
   store.close()
   const changed = await runTurnout(args, { cwd: gateway.folder })
   expect([changed.code, changed.out.split('\n').at(-2)]).toEqual([1, 'they do not agree'])

@@ -18,6 +18,7 @@ import {
 } from '../src/rollouts/index.ts'
 import { makeBatchWriter } from '../src/store/batch.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { factsOf } from '../src/store/rolloutCases.ts'
 import { readBetween } from '../src/store/rolloutRows.ts'
 import { addRange, findEnd } from '../src/store/rolloutSums.ts'
 import { requestRow } from './support/ledgerRows.ts'
@@ -92,7 +93,7 @@ function write(rows: readonly Drawn[]): void {
   const entries = rows.map(({ id, rollout, attempt, revision, arrival, unit, record, firstAttempt }) => ({
     kind: 'settle' as const,
     request: requestRow(id, {
-      rollout: {
+      rollout: factsOf({
         rollout: 'move',
         revision,
         arm: record?.canary ? 'canary' : 'stable',
@@ -108,7 +109,7 @@ function write(rows: readonly Drawn[]): void {
         epoch: record?.epoch,
         seen: record?.seen,
         shares: record?.shares,
-      },
+      }),
     }),
     attempts: [],
   }))

@@ -11,6 +11,7 @@ import { loadDriver, StoreError } from '../src/store/driver.ts'
 import { readHolder } from '../src/store/lock.ts'
 import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { readBetween } from '../src/store/rolloutRows.ts'
 
 let folder: string
 let file: string
@@ -261,6 +262,65 @@ describe('C54 migrations', () => {
       { id: 8192, cache: null, cache_age_s: null, cache_saved: null },
       { id: 12_288, cache: 'hit', cache_age_s: null, cache_saved: null },
     ])
+  })
+
+  it('C54 keeps what a rollout made of requests whose rows said all of it themselves', () => {
+    const all = readMigrations(packageMigrations)
+    const path = join(folder, 'moved.db')
+    const old = new (loadDriver())(path)
+    migrate(old, path, all, 1, 18)
+    old.exec(
+      "INSERT INTO name (id, text) VALUES (901, 'move'), (902, 'canary'), (903, 'stable'), (904, 'hash'), (905, 'ok'), (906, 'cut')",
+    )
+    const names = '901, 901, 901'
+    const request = old.prepare(
+      `INSERT INTO request VALUES (?, ${names}, NULL, NULL, 901, 0, 1, 200, 905, 0, 5, NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL)`,
+    )
+    const insert = old.prepare(
+      `INSERT INTO request_rollout VALUES (?, 901, ?, ?, 50000, 904, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)`,
+    )
+    for (const id of [4096, 8192, 12_288, 16_384, 20_480]) request.run(id)
+    //          id,  revision, arm, unit, arrival, first, bad, clean, served, rollout, attempt, epoch, seen, shares
+    insert.run(4096, 3, 902, null, 1, 905, 0, null, 902, 7, 1, 2_900_000, 511, null)
+    insert.run(8192, 3, 902, null, 2, 905, 0, null, 902, 7, 1, 2_900_001, 511, null)
+    insert.run(12_288, 3, 903, '00ff', 3, 906, 1, 47_100, 903, 7, 1, 2_900_001, 511, '{"0":47100}')
+    insert.run(16_384, 3, 903, null, 4, 905, 0, null, 0, 7, 1, null, null, null)
+    old.close()
+    const store = open({ file: path })
+    const columns =
+      'id, rollout, revision, arm, propensity_ppm, assignment, unit, arrival_seq, first_attempt_class, bad_mask, clean_share_ppm, served_arm'
+    const common = {
+      rollout: 'move',
+      revision: 3,
+      propensity_ppm: 50_000,
+      assignment: 'hash',
+      unit: null,
+      clean_share_ppm: null,
+    }
+    const canary = { ...common, arm: 'canary', first_attempt_class: 'ok', bad_mask: 0, served_arm: 'canary' }
+    const nothing = Object.fromEntries(columns.split(', ').map((column) => [column, null]))
+    expect(store.db.prepare(`SELECT ${columns} FROM requests ORDER BY id`).all()).toEqual([
+      { ...canary, id: 4096, arrival_seq: 1 },
+      { ...canary, id: 8192, arrival_seq: 2 },
+      {
+        ...{ ...common, id: 12_288, arm: 'stable', arrival_seq: 3, first_attempt_class: 'cut', bad_mask: 1 },
+        ...{ unit: '00ff', clean_share_ppm: 47_100, served_arm: 'stable' },
+      },
+      { ...common, id: 16_384, arm: 'stable', arrival_seq: 4, first_attempt_class: 'ok', bad_mask: 0, served_arm: '' },
+      { ...nothing, id: 20_480 },
+    ])
+    expect([...readBetween(store.db, 7, 1, 0, 1e6)]).toEqual([
+      ...[4096, 8192].map((id, n) => ({
+        ...{ id, revision: 3, arrival: n + 1, unit: undefined, firstAttempt: 'ok' },
+        record: { epoch: 2_900_000 + n, ppm: 50_000, canary: true, seen: 511, bad: 0, shares: undefined },
+      })),
+      {
+        ...{ id: 12_288, revision: 3, arrival: 3, unit: '00ff', firstAttempt: 'cut' },
+        record: { epoch: 2_900_001, ppm: 50_000, canary: false, seen: 511, bad: 1, shares: { 0: 47_100 } },
+      },
+    ])
+    // Those that are alike are one case.
+    expect(store.db.prepare('SELECT count(*) FROM rollout_case').pluck().get()).toBe(3)
   })
 
   it('C54 a failing file is rolled back whole, and the program refuses to start', () => {

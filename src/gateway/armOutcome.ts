@@ -38,22 +38,25 @@ export function rolloutFacts(call: Call): RolloutFacts | undefined {
   if (!assigned) return undefined
   const last = call.attempts.at(-1)
   const { record } = assigned
+  const { live, revision, attempt, arm, propensityPpm, assignment } = assigned
+  const served = last && (arm === 'canary' && isOfArm(assigned, last.target) ? 'canary' : 'stable')
   return {
-    rollout: assigned.live.name,
-    revision: assigned.revision,
-    arm: assigned.arm,
-    propensityPpm: assigned.propensityPpm,
-    assignment: assigned.assignment,
+    case: live.cases.textOf({
+      rollout: live.name,
+      rolloutId: live.id,
+      attempt,
+      revision,
+      arm,
+      propensityPpm,
+      assignment,
+      firstAttemptClass: firstAttemptOf(call),
+      servedArm: served,
+      seen: record?.seen,
+      badMask: record?.bad ?? 0,
+    }),
     unit: assigned.unit && formatUnit(assigned.unit),
     arrivalSeq: assigned.arrival,
-    firstAttemptClass: firstAttemptOf(call),
-    badMask: record?.bad ?? 0,
-    cleanSharePpm: record?.shares && Object.values(record.shares)[0],
-    servedArm: last && (assigned.arm === 'canary' && isOfArm(assigned, last.target) ? 'canary' : 'stable'),
-    rolloutId: assigned.live.id,
-    attempt: assigned.attempt,
     epoch: record?.epoch,
-    seen: record?.seen,
     shares: record?.shares,
   }
 }

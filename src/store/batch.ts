@@ -4,6 +4,7 @@ import { type JournalPlace, makePlaceWriter } from './journalPlace.ts'
 import { dayOf } from './ledgerId.ts'
 import type { AttemptRow, Intent, RequestRow, RolloutFacts, TraceRow } from './ledgerRow.ts'
 import { makeNames } from './names.ts'
+import { factsOf, makeCases, type WideFacts } from './rolloutCases.ts'
 import { makeRollup, type RollupKey } from './rollup.ts'
 
 export type Entry =
@@ -109,7 +110,9 @@ export function makeRowWriter(db: Sqlite): RowWriter {
   const { idOf } = names
   const insertIntent = prepareInsert(db, 'intent', 18)
   const insertRequest = prepareInsert(db, 'request', 23)
-  const insertRollout = prepareInsert(db, 'request_rollout', 18)
+  const cases = makeCases(db, names)
+  const insertRollout = prepareInsert(db, 'request_rollout (id, case_id, arrival_seq, epoch)', 4)
+  const insertWideRollout = prepareInsert(db, 'request_rollout', 7)
   const insertAttempt = prepareInsert(db, 'attempt', 26)
   const insertTrace = prepareInsert(db, 'trace', 6)
   const deleteIntent: Statement = db.prepare('DELETE FROM intent WHERE id = ?')
@@ -153,27 +156,23 @@ export function makeRowWriter(db: Sqlite): RowWriter {
     return changes > 0
   }
 
-  function writeRollout(id: number, facts: RolloutFacts): void {
-    insertRollout.run(
-      id,
-      idOf(facts.rollout),
-      facts.revision,
-      idOf(facts.arm),
-      facts.propensityPpm,
-      idOf(facts.assignment),
-      facts.unit ?? null,
-      facts.arrivalSeq ?? null,
-      idOf(facts.firstAttemptClass),
-      facts.badMask,
-      facts.cleanSharePpm ?? null,
-      idOf(facts.servedArm),
-      facts.shadowOf ?? null,
-      facts.rolloutId ?? null,
-      facts.attempt ?? null,
-      facts.epoch ?? null,
-      facts.seen ?? null,
-      facts.shares ? JSON.stringify(facts.shares) : null,
-    )
+  function writeRollout(id: number, facts: RolloutFacts | WideFacts): void {
+    // The journal of an earlier program.
+    if (!('case' in facts)) return writeRollout(id, factsOf(facts))
+    const { unit, arrivalSeq = null, epoch = null, shares, shadowOf } = facts
+    const one = cases.idOf(facts.case)
+    if (unit === undefined && shares === undefined && shadowOf === undefined)
+      insertRollout.run(id, one, arrivalSeq, epoch)
+    else
+      insertWideRollout.run(
+        id,
+        one,
+        arrivalSeq,
+        epoch,
+        unit ?? null,
+        shares ? JSON.stringify(shares) : null,
+        shadowOf ?? null,
+      )
   }
 
   function writeTrace(id: number, { trace, parent, sampled, bodyMs, planMs }: TraceRow): void {
@@ -285,6 +284,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
     },
     keep() {
       names.keep()
+      cases.keep()
       if (deleted) settledBefore.length = 0
       deleted = false
       for (const id of settledNow) settledBefore.push(id)
@@ -293,6 +293,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
     },
     forget() {
       names.forget()
+      cases.forget()
       rollup.clear()
       deleted = false
       settledNow.length = 0

@@ -103,27 +103,16 @@ export interface TraceRow {
 
 /** What is needed to replay the decisions of a rollout offline. */
 export interface RolloutFacts {
-  rollout: string
-  revision: number
-  arm: string
-  propensityPpm: number
-  assignment: 'hash' | 'override' | 'pinned' | 'probe'
+  /** What it has in common with many others: from `caseText` of src/rollouts/rolloutCase.ts. */
+  case: string
   unit?: string | undefined
   arrivalSeq?: number | undefined
-  firstAttemptClass?: string | undefined
-  /** A bit per guard, below 2^53. */
-  badMask: number
-  cleanSharePpm?: number | undefined
-  servedArm?: string | undefined
-  /** Request id that this one mirrors. */
-  shadowOf?: number | undefined
-  /** Which rollout of that name, and which attempt of it. */
-  rolloutId?: number | undefined
-  attempt?: number | undefined
   /** What it adds to the evidence; absent where it adds nothing. */
   epoch?: number | undefined
-  seen?: number | undefined
+  /** Parts per million by number of a guard, where a bad event was judged by another share than the arm's. */
   shares?: Readonly<Record<number, number>> | undefined
+  /** Request id that this one mirrors. */
+  shadowOf?: number | undefined
 }
 
 /** One upstream call, ended. */
@@ -227,22 +216,11 @@ export function checkIntent(intent: Intent): void {
   if (estimate.cost !== null) checkInteger('cost', estimate.cost)
 }
 
-function checkFacts(facts: RolloutFacts): void {
-  for (const name of wholeFacts) checkWhole(name, facts[name])
+function checkFacts({ arrivalSeq, epoch, shadowOf }: RolloutFacts): void {
+  checkWhole('arrivalSeq', arrivalSeq)
+  checkWhole('epoch', epoch)
+  checkWhole('shadowOf', shadowOf)
 }
-
-const wholeFacts = [
-  'revision',
-  'propensityPpm',
-  'arrivalSeq',
-  'badMask',
-  'cleanSharePpm',
-  'shadowOf',
-  'rolloutId',
-  'attempt',
-  'epoch',
-  'seen',
-] as const
 
 /** SQLite would refuse it: too late for a row that the journal holds already. */
 function checkWhole(name: string, value: number | undefined): void {

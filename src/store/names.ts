@@ -1,45 +1,40 @@
-// Turns names that come again and again (routes, models, keys) into small numbers, so that ledger rows stay narrow.
+// Turns texts that come again and again (routes, models, keys) into small numbers, so that ledger rows stay narrow.
 import type { Sqlite, Statement } from './driver.ts'
 
-/** Names kept in memory. The table holds all; a name that fell out costs one look-up. */
+/** Texts kept in memory. The table holds all; one that fell out costs one look-up. */
 const maxCached = 20_000
 const maxLength = 200
 
-export interface Names {
-  /** The number of a name, made if need be; 0 for none. Call inside a transaction. */
-  idOf(text: string | undefined): number
+export interface Numbers {
+  /** The number of a text, made if need be. Call inside a transaction. */
+  idOf(text: string): number
   /** Call after a rollback: numbers made since the last `keep` are void. */
   forget(): void
   /** Call after a commit. */
   keep(): void
 }
 
-export function makeNames(db: Sqlite): Names {
-  const find: Statement = db.prepare('SELECT id FROM name WHERE text = ?').pluck()
-  const insert: Statement = db.prepare('INSERT INTO name (text) VALUES (?)')
+/** A table that gives numbers to texts. */
+export interface Numbering {
+  find(text: string): number | undefined
+  make(text: string): number
+}
+
+export function makeNumbers({ find, make }: Numbering): Numbers {
   const cache = new Map<string, number>()
   const fresh: string[] = []
 
   function load(text: string): number {
-    const found = find.get(text) as number | undefined
+    const found = find(text)
     if (cache.size >= maxCached) cache.clear()
-    if (found !== undefined) {
-      cache.set(text, found)
-      return found
-    }
-    const made = Number(insert.run(text).lastInsertRowid)
-    cache.set(text, made)
-    fresh.push(text)
-    return made
+    const id = found ?? make(text)
+    cache.set(text, id)
+    if (found === undefined) fresh.push(text)
+    return id
   }
 
   return {
-    idOf(text) {
-      if (!text) return 0
-      const known = cache.get(text)
-      if (known !== undefined) return known
-      return load(text.length > maxLength ? text.slice(0, maxLength) : text)
-    },
+    idOf: (text) => cache.get(text) ?? load(text),
     forget() {
       for (const text of fresh) cache.delete(text)
       fresh.length = 0
@@ -47,5 +42,23 @@ export function makeNames(db: Sqlite): Names {
     keep() {
       fresh.length = 0
     },
+  }
+}
+
+export interface Names extends Omit<Numbers, 'idOf'> {
+  /** 0 for none. */
+  idOf(text: string | undefined): number
+}
+
+export function makeNames(db: Sqlite): Names {
+  const find: Statement = db.prepare('SELECT id FROM name WHERE text = ?').pluck()
+  const insert: Statement = db.prepare('INSERT INTO name (text) VALUES (?)')
+  const { idOf, ...rest } = makeNumbers({
+    find: (text) => find.get(text) as number | undefined,
+    make: (text) => Number(insert.run(text).lastInsertRowid),
+  })
+  return {
+    idOf: (text) => (!text ? 0 : idOf(text.length > maxLength ? text.slice(0, maxLength) : text)),
+    ...rest,
   }
 }

@@ -135,6 +135,6 @@ function deleteStale(db: Sqlite): number {
 export function unfoldFrom(db: Sqlite, request: number): void {
   db.prepare(
     `DELETE FROM rollout_fold WHERE to_id > @request AND (rollout, attempt) IN
-      (SELECT rollout_id, attempt FROM request_rollout WHERE id = @request)`,
+      (SELECT c.rollout_id, c.attempt FROM request_rollout x JOIN rollout_case c ON c.id = x.case_id WHERE x.id = @request)`,
   ).run({ request })
 }

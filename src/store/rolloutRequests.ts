@@ -23,12 +23,13 @@ const slowestBody = 3_600_000
 /** Newest first. `next` is undefined on the last page. */
 export function readRolloutPage(db: Sqlite, ask: RolloutPageAsk): RequestPage {
   const { since, limit, ...filter } = ask
-  const terms = ['x.id >= @from', 'x.rollout_id = @rollout']
+  const cases = ['rollout_id = @rollout']
   const nameId = (name: string): string => `coalesce((SELECT id FROM name WHERE text = @${name}), -1)`
-  if (filter.arm !== undefined) terms.push(`x.arm = ${nameId('arm')}`)
-  if (filter.assignment !== undefined) terms.push(`x.assignment = ${nameId('assignment')}`)
-  if (filter.attempt !== undefined) terms.push('x.attempt = @attempt')
-  if (filter.revision !== undefined) terms.push('x.revision = @revision')
+  if (filter.arm !== undefined) cases.push(`arm = ${nameId('arm')}`)
+  if (filter.assignment !== undefined) cases.push(`assignment = ${nameId('assignment')}`)
+  if (filter.attempt !== undefined) cases.push('attempt = @attempt')
+  if (filter.revision !== undefined) cases.push('revision = @revision')
+  const terms = ['x.id >= @from', `x.case_id IN (SELECT id FROM rollout_case WHERE ${cases.join(' AND ')})`]
   if (filter.before !== undefined) terms.push('x.id < @before')
   if (filter.outcome !== undefined)
     terms.push(`EXISTS (SELECT 1 FROM request r WHERE r.id = x.id AND r.outcome = ${nameId('outcome')})`)

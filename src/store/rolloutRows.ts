@@ -38,10 +38,11 @@ export function* readBetween(
 ): Generator<StoredRecord> {
   const rows = db
     .prepare(
-      `SELECT x.id, x.revision, a.text AS arm, x.propensity_ppm, x.unit, x.arrival_seq, f.text AS first_attempt, x.bad_mask, x.epoch,
-        x.seen, x.shares
-       FROM request_rollout x JOIN name a ON a.id = x.arm JOIN name f ON f.id = x.first_attempt_class
-       WHERE x.id >= @from AND x.id < @to AND x.rollout_id = @rollout AND x.attempt = @attempt AND x.seen IS NOT NULL ORDER BY x.id`,
+      `SELECT x.id, c.revision, a.text AS arm, c.propensity_ppm, x.unit, x.arrival_seq, f.text AS first_attempt, c.bad_mask, x.epoch,
+        c.seen, x.shares
+       FROM request_rollout x CROSS JOIN rollout_case c ON c.id = x.case_id
+       JOIN name a ON a.id = c.arm JOIN name f ON f.id = c.first_attempt_class
+       WHERE x.id >= @from AND x.id < @to AND c.rollout_id = @rollout AND c.attempt = @attempt AND c.seen IS NOT NULL ORDER BY x.id`,
     )
     .iterate({ from, to, rollout, attempt }) as IterableIterator<Row>
   for (const row of rows) {
@@ -75,8 +76,8 @@ export function readSpent(db: Sqlite, rollout: number, attempt: number, since: n
   return db
     .prepare(
       `SELECT coalesce(sum(a.cost), 0) FROM request_rollout x JOIN attempt a ON a.id > x.id AND a.id < x.id + ${idsPerRequest}
-       WHERE x.id >= @from AND x.rollout_id = @rollout AND x.attempt = @attempt
-         AND x.arm = (SELECT id FROM name WHERE text = 'canary')`,
+       WHERE x.id >= @from AND x.case_id IN (SELECT id FROM rollout_case WHERE rollout_id = @rollout AND attempt = @attempt
+         AND arm = (SELECT id FROM name WHERE text = 'canary'))`,
     )
     .pluck()
     .get({ from: firstIdOf(since - slowestBody), rollout, attempt }) as number

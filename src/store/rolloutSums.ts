@@ -11,8 +11,21 @@ export interface RowRange {
   readonly to: number
 }
 
-const ofRange =
-  'FROM request_rollout WHERE id >= @from AND id < @to AND rollout_id = @rollout AND attempt = @attempt AND seen IS NOT NULL'
+/** What of a case is counted. */
+interface Case {
+  readonly id: number
+  readonly revision: number
+  readonly canary: boolean
+  readonly ppm: number
+  readonly firstAttempt: string
+  readonly seen: number
+  readonly bad: number
+}
+
+/** Looking for a case is most of the work: last. */
+const ofCases =
+  'case_id IN (SELECT id FROM rollout_case WHERE rollout_id = @rollout AND attempt = @attempt AND seen IS NOT NULL)'
+const ofRange = `FROM request_rollout WHERE id >= @from AND id < @to AND ${ofCases}`
 
 /** The id of the row after so many; undefined when there are not as many. */
 export function findEnd(db: Sqlite, range: RowRange, rows: number): number | undefined {
@@ -22,80 +35,92 @@ export function findEnd(db: Sqlite, range: RowRange, rows: number): number | und
     .get({ ...range, rows }) as number | undefined
 }
 
-type Alike = [
-  revision: number,
-  canary: number,
-  ppm: number,
-  epoch: number,
-  seen: number,
-  bad: number,
-  shares: string | null,
-  arrival: number,
-  times: number,
-]
+function readCases(db: Sqlite, { rollout, attempt }: RowRange): Map<number, Case> {
+  const rows = db
+    .prepare(
+      `SELECT c.id, c.revision, a.text = 'canary', c.propensity_ppm, f.text, c.seen, c.bad_mask
+       FROM rollout_case c JOIN name a ON a.id = c.arm JOIN name f ON f.id = c.first_attempt_class
+       WHERE c.rollout_id = ? AND c.attempt = ? AND c.seen IS NOT NULL`,
+    )
+    .raw()
+    .all(rollout, attempt) as [number, number, number, number, string, number, number][]
+  const cases = rows.map(
+    ([id, revision, canary, ppm, firstAttempt, seen, bad]): Case => ({
+      ...{ id, revision, canary: canary === 1, ppm },
+      ...{ firstAttempt, seen, bad },
+    }),
+  )
+  return new Map(cases.map((one) => [one.id, one]))
+}
+
+type Alike = [caseId: number, epoch: number, shares: string | null, arrival: number, times: number]
 
 /**
  * Adds all rows of a range, to the same result as one by one. Takes room by their number where units stay together: keep ranges small.
  *
- * Sorting takes longer with each column, so numbers share one of 64 bits: masks take up to 28 (policies have 25 guards at most), parts
- * per million 20, epochs of a second or more 33.
+ * Sorting takes longer with each column, so two numbers share one of 64 bits: epochs of a second or more take up to 33.
  */
 export function addRange(db: Sqlite, range: RowRange, folder: RowFolder): void {
-  const named = db.prepare("SELECT id FROM name WHERE text = 'canary'").pluck().get() as number | undefined
-  // Numbers of names are above 0.
-  const bound = { ...range, canary: named ?? -1 }
+  const cases = readCases(db, range)
   const alike = db
     .prepare(
-      `SELECT revision, arm = @canary, propensity_ppm, epoch, seen, bad_mask, shares, max(arrival_seq), count(*) ${ofRange}
-       GROUP BY seen | (bad_mask << 31), propensity_ppm | (revision << 20), epoch | ((arm = @canary) << 42), shares`,
+      `SELECT case_id, epoch, shares, max(arrival_seq), count(*) ${ofRange} GROUP BY epoch | (case_id << 34), shares`,
     )
     .raw()
-    .all(bound) as Alike[]
-  for (const [revision, canary, ppm, epoch, seen, bad, shares, arrival, times] of alike) {
+    .all(range) as Alike[]
+  for (const [id, epoch, shares, arrival, times] of alike) {
+    const { revision, canary, ppm, seen, bad } = cases.get(id)!
     const judged = shares === null ? undefined : (JSON.parse(shares) as Record<number, number>)
-    const record = { epoch, ppm, canary: canary === 1, seen, bad, shares: judged }
-    folder.count({ revision, arrival, record }, times)
+    folder.count({ revision, arrival, record: { epoch, ppm, canary, seen, bad, shares: judged } }, times)
   }
-  if (named !== undefined) addHard(db, bound, folder)
-  if (folder.isSticky) addPlaces(db, bound, folder)
+  const latest = new Map<number, number>()
+  for (const [id, , , arrival] of alike) latest.set(id, Math.max(arrival, latest.get(id) ?? 0))
+  addHard(db, range, cases, latest, folder)
+  if (folder.isSticky) addPlaces(db, range, cases, folder)
 }
 
-/** What the rule of hard faults sees, from the last row on that ends every run: few, where the canary answers anybody. */
-function addHard(db: Sqlite, bound: RowRange & { canary: number }, { hard }: RowFolder): void {
+/**
+ * What the rule of hard faults sees, from the last row on that ends every run: few, where the canary answers anybody.
+ * @param latest the last arrival of each case
+ */
+function addHard(
+  db: Sqlite,
+  range: RowRange,
+  cases: ReadonlyMap<number, Case>,
+  latest: ReadonlyMap<number, number>,
+  { hard }: RowFolder,
+): void {
   const { told, slow, kinds } = hard.sight
   if (kinds.length === 0) return
-  const ofTold = `${ofRange} AND (seen & @told) <> 0 AND (seen & @slow) = 0`
-  const given = { ...bound, told, slow }
-  const passed = 'SELECT id FROM name WHERE text IN (SELECT value FROM json_each(@passed))'
-  const reset = db
-    .prepare(`SELECT max(arrival_seq) ${ofTold} AND arm = @canary AND first_attempt_class NOT IN (${passed})`)
-    .pluck()
-    .get({ ...given, passed: JSON.stringify([...kinds, unavailable]) }) as number | null
+  const passed = [...kinds, unavailable]
+  const isTold = ({ seen }: Case): boolean => (seen & told) !== 0 && (seen & slow) === 0
+  let reset = 0
+  for (const [id, arrival] of latest) {
+    const one = cases.get(id)!
+    if (one.canary && isTold(one) && !passed.includes(one.firstAttempt)) reset = Math.max(reset, arrival)
+  }
   const rows = db
     .prepare(
-      `SELECT arrival_seq, arm = @canary, (SELECT text FROM name WHERE id = first_attempt_class) ${ofTold} AND arrival_seq >= @reset`,
+      `SELECT arrival_seq, case_id FROM request_rollout
+       WHERE id >= @from AND id < @to AND arrival_seq >= @reset AND ${ofCases}`,
     )
     .raw()
-    .all({ ...given, reset: reset ?? 0 }) as [arrival: number, canary: number, firstAttempt: string][]
-  for (const [arrival, canary, firstAttempt] of rows) hard.add(arrival, canary === 1, firstAttempt)
+    .all({ ...range, reset }) as [arrival: number, caseId: number][]
+  for (const [arrival, id] of rows) {
+    const one = cases.get(id)!
+    if (isTold(one)) hard.add(arrival, one.canary, one.firstAttempt)
+  }
 }
 
 /** Two columns that are read one after the other: the driver takes twice as long for rows of both. */
-function addPlaces(db: Sqlite, bound: RowRange & { canary: number }, folder: RowFolder): void {
-  const { guards } = folder
-  const bits = { all: (1 << guards) - 1, shift: guards + 1 }
-  const units = db.prepare(`SELECT unit ${ofRange} ORDER BY id`).pluck().all(bound) as (string | null)[]
-  const marks = db
-    .prepare(`SELECT (arm = @canary) | ((seen & @all) << 1) | ((bad_mask & @all) << @shift) ${ofRange} ORDER BY id`)
-    .pluck()
-    .all({ ...bound, ...bits }) as number[]
-  // More than 32 bits, and no more than 51.
-  const stride = 2 ** bits.shift
-  for (let row = 0; row < marks.length; row++) {
+function addPlaces(db: Sqlite, range: RowRange, cases: ReadonlyMap<number, Case>, folder: RowFolder): void {
+  const pluck = (column: string) => db.prepare(`SELECT ${column} ${ofRange} ORDER BY id`).pluck().all(range)
+  const units = pluck('unit') as (string | null)[]
+  const ids = pluck('case_id') as number[]
+  const all = (1 << folder.guards) - 1
+  for (let row = 0; row < ids.length; row++) {
     const unit = units[row]!
-    const mark = marks[row]!
-    const bad = Math.floor(mark / stride)
-    const rest = mark - bad * stride
-    folder.place(unit === null ? undefined : parseUnit(unit), (rest & 1) === 1, rest >>> 1, bad)
+    const { canary, seen, bad } = cases.get(ids[row]!)!
+    folder.place(unit === null ? undefined : parseUnit(unit), canary, seen & all, bad & all)
   }
 }

@@ -5,6 +5,7 @@ import type { Route, Snapshot, Target } from '../../config/snapshot.ts'
 import { thresholdOf } from '../../rollouts/assignment.ts'
 import { UnitNames } from '../../rollouts/index.ts'
 import { isRunning, type State } from '../../rollouts/machine.ts'
+import { CaseTexts } from '../../rollouts/rolloutCase.ts'
 import { Purse } from './purse.ts'
 import { Trial } from './trial.ts'
 
@@ -39,6 +40,8 @@ export class Live {
   arrivals = 0
   /** An abort that is in force and perhaps not stored yet. */
   halted = false
+  /** What its requests have in common, for their rows. */
+  readonly cases = new CaseTexts()
   /** What the canary's requests have cost. */
   readonly purse = new Purse()
   /** The attempt that runs; the last one's, once it is over. */
