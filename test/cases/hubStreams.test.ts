@@ -192,6 +192,17 @@ describe.each(vendors)('%s', (vendor) => {
     })
   })
 
+  describe('C8 the first delta', () => {
+    it.each([
+      ['no text before a call', 'calls', { tools }, null],
+      ['no text before thoughts', 'thinking', { reasoning_effort: 'low' }, null],
+      ['an empty text before a text', 'any', {}, ''],
+    ])('has the role and %s', async (_, model, more, content) => {
+      const [first] = eventsOf(await stream(`${vendor}/${model}`, more))
+      expect(first.choices[0].delta).toEqual({ role: 'assistant', content, refusal: null })
+    })
+  })
+
   describe('C20 usage in streams', () => {
     it('not asked for: no trace of it, and the ledger has it all the same', async () => {
       const { text, headers } = await post(gateway.url + CHAT, ask(`${vendor}/any`, { stream: true }))

@@ -112,12 +112,16 @@ class ChunkWriter {
     return state
   }
 
-  /** The role stands in a delta of its own before anything else, as OpenAI sends it. */
-  #hello(choice: number, state: ChoiceState): string {
+  /**
+   * The role stands in a delta of its own before anything else, as OpenAI sends it: with an empty text where a text begins, and none before
+   * a tool call or thoughts. To the AI SDK an empty text is one: it showed an empty part of the answer before each call.
+   */
+  #hello(choice: number, state: ChoiceState, first?: BlockStart): string {
     if (this.#head === '') this.#setHead({ type: 'start' })
     if (state.spoken) return ''
     state.spoken = true
-    return this.#frame(choice, '"role":"assistant","content":"","refusal":null', 'null', 'null', '')
+    const content = first === undefined || first.type === 'text' ? '""' : 'null'
+    return this.#frame(choice, `"role":"assistant","content":${content},"refusal":null`, 'null', 'null', '')
   }
 
   /** One chunk of one choice. `delta` is the JSON text of the delta's fields, without its braces. */
@@ -142,21 +146,23 @@ class ChunkWriter {
     if (block.type === 'tool-call' && this.#legacy && state.calls > 0) return ''
     const toolIndex = block.type === 'tool-call' ? state.calls++ : -1
     state.open.set(index, { block, text: '', toolIndex })
+    const hello = this.#hello(choice, state, block)
     if (block.type === 'tool-call') {
       const { id, name } = block
-      if (this.#legacy) return this.#chunk(choice, state, `"function_call":${JSON.stringify({ name, arguments: '' })}`)
+      if (this.#legacy)
+        return hello + this.#chunk(choice, state, `"function_call":${JSON.stringify({ name, arguments: '' })}`)
       const call = block.custom
         ? { index: toolIndex, id, type: 'custom', custom: { name, input: '' } }
         : { index: toolIndex, id, type: 'function', function: { name, arguments: '' }, ...extraContent(block) }
-      return this.#chunk(choice, state, `"tool_calls":${JSON.stringify([call])}`)
+      return hello + this.#chunk(choice, state, `"tool_calls":${JSON.stringify([call])}`)
     }
-    if (block.type !== 'media') return this.#hello(choice, state)
+    if (block.type !== 'media') return hello
     if (block.kind !== 'audio' || !('base64' in block.source)) {
-      return this.#chunk(choice, state, `"images":${JSON.stringify([encodeImage(block)])}`)
+      return hello + this.#chunk(choice, state, `"images":${JSON.stringify([encodeImage(block)])}`)
     }
     const { id, transcript, expires, source } = block
     const audio = { id: id ?? 'audio', data: source.base64, transcript: transcript ?? '', expires_at: expires ?? 0 }
-    return this.#chunk(choice, state, `"audio":${JSON.stringify(audio)}`)
+    return hello + this.#chunk(choice, state, `"audio":${JSON.stringify(audio)}`)
   }
 
   #delta(choice: number, index: number, text: string): string {
