@@ -291,6 +291,7 @@ const rows: [string, string, Json][] = [
   // Answer formats.
   ['response_format', 'text', { response_format: { type: 'text' } }],
   ['response_format', 'json_object', { response_format: { type: 'json_object' } }],
+  ['response_format', 'json_object with a schema', { response_format: { type: 'json_object', schema: person } }],
   ['response_format', 'json_schema', schema(person)],
   ['response_format', 'json_schema that is open', schema({ type: 'object', properties: { a: { type: 'string' } } })],
   [

@@ -149,8 +149,11 @@ function decodeFormat(wire: Json): ResponseFormat | undefined {
   switch (format.type) {
     case 'text':
       return { type: 'text' }
-    case 'json_object':
-      return { type: 'json' }
+    case 'json_object': {
+      // The schema beside it is how Together, Fireworks and llama.cpp take one, and how clients written for these send it (`instructor`).
+      const schema = readObject(format, 'schema', path)
+      return schema ? { type: 'schema', name: 'response', schema } : { type: 'json' }
+    }
     case 'json_schema': {
       const spec = need(readObject(format, 'json_schema', path), `${path}json_schema`)
       const place = `${path}json_schema.`
