@@ -49,6 +49,8 @@ export interface RequestEdits {
   askUsage: boolean
   /** Top-level fields that were meant for us. */
   drop?: readonly string[]
+  /** Top-level fields that the provider knows by another name, with that name. */
+  rename?: Readonly<Record<string, string>> | undefined
   /** Parameters that the target forces, by wire name. */
   params?: Readonly<Record<string, unknown>> | undefined
   /** System text that the target puts before the client's messages. */

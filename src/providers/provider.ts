@@ -36,6 +36,8 @@ export interface ProviderKind {
   /** Headers always sent. */
   readonly headers?: Readonly<Record<string, string>>
   readonly quirks?: readonly Quirk[]
+  /** Models that refuse `max_tokens` and know `max_completion_tokens` alone, by their names. */
+  readonly refusesMaxTokens?: (model: string) => boolean
   /** Prefixes of bare model names that belong to it without doubt, for clients that send `gpt-…` with no provider. */
   readonly modelPrefixes?: readonly string[]
   /** Path of an OpenAI-chat call where it is not `/chat/completions`. `model` is already URL-encoded. */
@@ -49,6 +51,12 @@ export interface ProviderKind {
   /** Models with a published retirement date, ISO `YYYY-MM-DD`. */
   readonly sunsets?: Readonly<Record<string, string>>
 }
+
+/**
+ * The o-series and GPT-5 answer 400 to `max_tokens` (https://platform.openai.com/docs/guides/reasoning), fine-tuned or not. Not Azure's
+ * usual `gpt-35-turbo`, nor a name that only begins so.
+ */
+export const isReasoningModel = (model: string): boolean => /^(ft:)?(o[1-9]|gpt-[5-9])(?!\d)/.test(model)
 
 /** Client headers that no provider may ever be sent: they carry credentials, or decide who pays. Lower case. */
 export const neverPassed: readonly string[] = [

@@ -11,6 +11,11 @@ export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
   if (edits.askUsage) splices.push(askUsage(inspected))
   for (const [name, value] of Object.entries(edits.params ?? {}))
     splices.push(setField(fields, name, JSON.stringify(value)))
+  for (const [name, to] of Object.entries(edits.rename ?? {})) {
+    const field = fields.byName.get(name)
+    if (field)
+      splices.push({ start: field.keyStart, end: field.valueStart, bytes: Buffer.from(`${JSON.stringify(to)}:`) })
+  }
   const prefix = edits.systemPrefix === undefined ? undefined : prefixMessages(inspected, edits.systemPrefix)
   if (prefix) splices.push(prefix)
   if (edits.drop) {

@@ -1,0 +1,90 @@
+// Models that refuse `max_tokens`, and clients that call the cap so because a route's name says nothing of the model behind it.
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
+import { ChatOpenAI } from '@langchain/openai'
+import { generateText } from 'ai'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { ask, CHAT, reply } from './support/chatBodies.ts'
+import { post } from './support/exchange.ts'
+import { type FakeUpstream, sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+
+let upstream: FakeUpstream
+let gateway: TestGateway
+let baseURL: string
+
+/** As OpenAI answers for GPT-5. */
+beforeAll(async () => {
+  upstream = await startFakeUpstream((_, res, raw) => {
+    const { model, max_tokens: cap } = JSON.parse(raw.toString())
+    if (model.startsWith('gpt-5') && cap > 0)
+      return sendJson(res, 400, {
+        error: {
+          message:
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+          type: 'invalid_request_error',
+          param: 'max_tokens',
+          code: 'unsupported_parameter',
+        },
+      })
+    return sendJson(res, 200, reply('hi'))
+  })
+  const provider = (kind: string) => ({ kind, baseUrl: `${upstream.url}/v1`, apiKey: 'sk-test-01234' })
+  gateway = await startGateway({
+    providers: { openai: provider('openai'), azure: provider('azure'), vllm: provider('vllm') },
+    targets: { capped: { provider: 'openai', model: 'gpt-5-mini', params: { max_completion_tokens: 50 } } },
+    routes: { chat: 'openai/gpt-5', capped: 'capped' },
+    directModels: true,
+  })
+  baseURL = `${gateway.url}/v1`
+})
+afterAll(async () => {
+  await gateway?.close()
+  await upstream?.close()
+})
+
+const arrived = (): string => upstream.requests.at(-1)!.body.toString()
+
+it.each(['gpt-5', 'gpt-5.2-pro', 'o1', 'o4-mini', 'ft:o4-mini-2025-04-16:org::x', 'gpt-6'])(
+  '%s is told in the name that it takes, and nothing else is touched',
+  async (model) => {
+    for (const provider of ['openai', 'azure']) {
+      const body = `{"model":"${provider}/${model}", "max_tokens" : 1e2 ,"seed":12345678901234567890,"messages":[{"role":"user","content":"hi"}]}`
+      expect((await post(gateway.url + CHAT, body)).status).toBe(200)
+      expect(arrived()).toBe(
+        body.replace(`${provider}/`, '').replace('"max_tokens" : 1e2', '"max_completion_tokens":1e2'),
+      )
+    }
+  },
+)
+
+it.each([
+  ['openai/gpt-4.1', { max_tokens: 9 }],
+  ['openai/gpt-35-turbo', { max_tokens: 9 }],
+  ['openai/o365', { max_tokens: 9 }],
+  ['vllm/gpt-5', { max_tokens: null }],
+  ['vllm/o3-tuned', { max_tokens: 9 }],
+  ['openai/o3', { max_tokens: 9, max_completion_tokens: 8 }],
+  ['openai/gpt-5', { max_tokens: null }],
+  ['openai/gpt-5', { max_tokens: 0 }],
+])('%s with %j: as the client wrote it', async (model, caps) => {
+  const body = ask(model, caps)
+  expect((await post(gateway.url + CHAT, body)).status).toBe(200)
+  expect(JSON.parse(arrived())).toEqual({ ...(body as object), model: model.split('/')[1] })
+})
+
+it("leaves the operator's own cap alone in the request", async () => {
+  expect((await post(gateway.url + CHAT, ask('capped', { max_tokens: 9000 }))).status).toBe(200)
+  expect(JSON.parse(arrived())).toMatchObject({ max_completion_tokens: 50 })
+  expect(JSON.parse(arrived())).not.toHaveProperty('max_tokens')
+})
+
+it('the AI SDK and LangChain set a cap on a route that leads to GPT-5', async () => {
+  const provider = createOpenAICompatible({ name: 't', baseURL })
+  expect((await generateText({ model: provider('chat'), prompt: 'x', maxOutputTokens: 70, maxRetries: 0 })).text).toBe(
+    'hi',
+  )
+  expect(JSON.parse(arrived())).toMatchObject({ model: 'gpt-5', max_completion_tokens: 70 })
+  const llm = new ChatOpenAI({ model: 'chat', apiKey: 'any', maxTokens: 80, maxRetries: 0, configuration: { baseURL } })
+  expect((await llm.invoke('x')).content).toBe('hi')
+  expect(JSON.parse(arrived())).toMatchObject({ model: 'gpt-5', max_completion_tokens: 80 })
+})
