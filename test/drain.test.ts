@@ -32,6 +32,22 @@ it('lets a reply under way come to its end, then closes the connection although 
   expect(await timed(drained)).toEqual({ value: 0, soon: true })
 })
 
+it('tells a client whose reply has not begun not to send its next request on this connection', async () => {
+  let arrived: (reply: ServerResponse) => void
+  const asked = new Promise<ServerResponse>((resolve) => {
+    arrived = resolve
+  })
+  server = await listen((_req, res) => arrived(res), settings)
+  const response = get()
+  const reply = await asked
+  const drained = server.drain(bound)
+  reply.end('done')
+  const { headers } = await response
+  expect(headers.connection).toBe('close')
+  expect(String(await buffer(await response))).toBe('done')
+  expect(await timed(drained)).toEqual({ value: 0, soon: true })
+})
+
 it('waits for a client that reads slowly', async () => {
   // More than the buffers of both sockets hold.
   const size = 24 * 1024 * 1024
@@ -42,6 +58,27 @@ it('waits for a client that reads slowly', async () => {
   const response = await get()
   const drained = server.drain(bound)
   expect((await buffer(response)).length).toBe(size)
+  expect(await timed(drained)).toEqual({ value: 0, soon: true })
+})
+
+it('answers what has come before it and was not read yet, on a kept connection and on a new one', async () => {
+  server = await listen((req, res) => void res.end(req.url), settings)
+  const head = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+  const kept = connect(server.port, '127.0.0.1')
+  kept.write(head('/first'))
+  await once(kept, 'data')
+  const fresh = connect(server.port, '127.0.0.1')
+  await once(fresh, 'connect')
+  const answers = [kept, fresh].map((socket) => buffer(socket))
+  // In the hands of the system when the drain begins.
+  kept.write(head('/second'))
+  fresh.write(head('/third'))
+  const drained = server.drain(bound)
+  const [second, third] = await Promise.all(answers)
+  expect([String(second), String(third)]).toEqual([
+    expect.stringMatching(/^HTTP\/1\.1 200 .*\/second/s),
+    expect.stringMatching(/^HTTP\/1\.1 200 .*\/third/s),
+  ])
   expect(await timed(drained)).toEqual({ value: 0, soon: true })
 })
 

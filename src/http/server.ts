@@ -65,7 +65,12 @@ function endStalled(socket: Socket): void {
   if (socket.writableLength > 0 || !replyOn(socket)) socket.destroy()
 }
 
-function drain(server: Server, sockets: Iterable<Socket>, ms: number): Promise<number> {
+async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Promise<number> {
+  letGo(sockets)
+  // Requests that have come and were not read yet look like connections that are idle or were never made: one turn takes a new
+  // connection in, the next reads its request, the third comes after both.
+  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve))
+  letGo(sockets)
   return new Promise((resolve) => {
     let cut = 0
     const timer = setTimeout(() => {
@@ -81,11 +86,19 @@ function drain(server: Server, sockets: Iterable<Socket>, ms: number): Promise<n
     })
     for (const socket of sockets) {
       const reply = replyOn(socket)
-      // A reply under way has promised to keep its connection open: it would hold the drain up until it idles out.
+      // A reply that has begun has promised to keep its connection open: it would hold the drain up until it idles out.
       if (reply) reply.once('close', () => socket.destroySoon())
       else socket.destroySoon()
     }
   })
+}
+
+/** Replies that have not begun can still say that their connection ends: a client that was promised it loses what it sends there next. */
+function letGo(sockets: Iterable<Socket>): void {
+  for (const socket of sockets) {
+    const reply = replyOn(socket)
+    if (reply && !reply.headersSent) reply.shouldKeepAlive = false
+  }
 }
 
 /** The reply that a connection is busy with. Node has no public name for it; to note each request would cost every one of them. */
