@@ -1,6 +1,8 @@
 // What it may cost to try a canary: used up, it is taken back, whatever the guards say, and it may start again.
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
+import { makeKeeper } from '../src/store/keeper.ts'
+import { firstIdOf } from '../src/store/ledgerId.ts'
 import { document } from './support/control.ts'
 import { armOf, calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 
@@ -49,6 +51,25 @@ describe('a budget', () => {
       expect.stringContaining('budget: '),
       expect.stringContaining('budget: '),
     ])
+  }, 300_000)
+
+  it('of money is that of the whole attempt, also of requests that retention has deleted', async () => {
+    gateway = await startRollout(steps('request', '{ canaryUsd: 0.5 }'), prices)
+    await gateway.verb('start')
+    await gateway.drive((all) => all.filter((reply) => armOf(reply) === 'canary').length >= 4, { clients: 1 })
+    const keeper = makeKeeper(`${gateway.folder}/data/turnout.db`)
+    try {
+      // A few at a time, as old ones go; those of the other side count nothing.
+      expect(await keeper.retain(firstIdOf(Date.now() + 1), { batch: 3 })).toBeGreaterThanOrEqual(4)
+    } finally {
+      await keeper.close()
+    }
+    await gateway.restart()
+    expect((await gateway.get('/rollouts/move')).budget.spent_usd).toBe('0.2')
+    const rest = await gateway.drive(isOver, { clients: 1 })
+    expect(rest.filter((reply) => armOf(reply) === 'canary')).toHaveLength(6)
+    // The next attempt has its own.
+    expect((await gateway.verb('retry')).budget.spent_usd).toBe('0')
   }, 300_000)
 
   it('of units counts each once, however often it comes', async () => {

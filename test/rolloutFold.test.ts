@@ -15,9 +15,9 @@ import { openLedger } from '../src/store/ledger.ts'
 import { firstIdOf, idsPerRequest } from '../src/store/ledgerId.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { factsOf } from '../src/store/rolloutCases.ts'
-import { foldRows } from '../src/store/rolloutFolds.ts'
+import { foldBefore, foldRows } from '../src/store/rolloutFolds.ts'
 import { openRollouts } from '../src/store/rollouts.ts'
-import { eraseUser } from '../src/store/upkeep.ts'
+import { deleteBefore, eraseUser } from '../src/store/upkeep.ts'
 import { requestRow } from './support/ledgerRows.ts'
 import fc from './support/seededCheck.ts'
 
@@ -307,6 +307,26 @@ it.each([
   } finally {
     await ledger.close()
   }
+})
+
+it('rows that retention is deleting go on counting where a user of theirs is erased meanwhile', async () => {
+  const made = await make('user')
+  write(made, asks(400))
+  const line = firstIdOf(begun + 200 * 700)
+  const counted = (): number => keeper.rows(made.id, 1, begun).folds.reduce((sum, { rows }) => sum + rows, 0)
+  foldRows(store.db, made.id, 1, firstIdOf(begun + 300 * 700))
+  // Folded for good, and nothing is deleted yet; then half of it is; then all.
+  while (!foldBefore(store.db, line));
+  for (const user of ['n_7', 'n_8', 'n_9']) {
+    while (eraseUser(store.db, user, 3) > 0);
+    while (!foldRows(store.db, made.id, 1, firstIdOf(begun + 400 * 700)).isDone);
+    expect(counted()).toBe(400)
+    deleteBefore(store.db, line, 100)
+  }
+  expect([...keeper.records(made.id, 1, begun)]).toHaveLength(200)
+  // Of the rows that are there nothing tells of them any more.
+  const named = store.db.prepare("SELECT count(*) FROM request WHERE user IN ('n_7', 'n_8', 'n_9')").pluck()
+  expect(named.get()).toBe(0)
 })
 
 it('what a start had to read row by row is folded at once, although no request comes', async () => {

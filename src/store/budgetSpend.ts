@@ -1,5 +1,6 @@
 // Reads what was spent since a moment, by the names that budgets count by: how their state comes back after a restart.
 import type { Sqlite } from './driver.ts'
+import { firstKept } from './firstKept.ts'
 import { dayOf, firstIdOf, timeOf } from './ledgerId.ts'
 
 /** What the ledger can tell spending apart by. `user` is the stored hash. */
@@ -36,7 +37,7 @@ export function readBudgetSpend(db: Sqlite, ask: BudgetSpendAsk): BudgetSpend[] 
   const needsRows = ask.by.includes('user') || ask.by.includes('target') || (ask.slice ?? day) < day
   if (needsRows) return readRows(db, ask, firstIdOf(from), Number.MAX_SAFE_INTEGER)
   const midnight = Math.ceil(from / day) * day
-  if (from === midnight || firstIdOf(from) < keptFrom(db)) return readSums(db, ask, dayOf(firstIdOf(from)))
+  if (from === midnight || firstIdOf(from) < firstKept(db)) return readSums(db, ask, dayOf(firstIdOf(from)))
   const partial = readRows(db, ask, firstIdOf(from), firstIdOf(midnight))
   return [...partial, ...readSums(db, ask, dayOf(firstIdOf(midnight)))]
 }
@@ -92,11 +93,6 @@ function toSpend(at: number, { nano, ...names }: Raw): BudgetSpend {
 
 /** Ids of a stretch of time, so that ids divided by it are its number. */
 const sliceIds = (ms: number): number => Math.max(1, Math.floor(ms)) * 4096
-
-function keptFrom(db: Sqlite): number {
-  const mark = db.prepare("SELECT value FROM ledger_mark WHERE mark = 'rows_from_id'").pluck().get()
-  return (mark as number | undefined) ?? 0
-}
 
 function endOfDay(date: number): number {
   return Date.UTC(Math.floor(date / 10_000), (Math.floor(date / 100) % 100) - 1, date % 100) + day - 1

@@ -3,6 +3,7 @@ import { deserialize, serialize } from 'node:v8'
 import type { KeptRows } from '../config/rolloutTypes.ts'
 import { type RowFold, RowFolder } from '../rollouts/index.ts'
 import type { Sqlite } from './driver.ts'
+import { markFirstKept } from './firstKept.ts'
 import { firstIdFor, readBetween, readDefinition } from './rolloutRows.ts'
 import { addRange, findEnd, type RowRange } from './rolloutSums.ts'
 
@@ -72,7 +73,7 @@ function foldOf(db: Sqlite, definition: string, range: RowRange): { rows: number
 /**
  * Folds what attempts that run have below `before`, where rows are about to be deleted: they go on counting. None of these may come
  * later. What is folded already is parted there, so that what is made anew of later rows (see `unfoldFrom`) needs none of those that are
- * gone. Does a part of it at a time; @returns whether nothing is left to do
+ * gone. Does a part of it at a time; @returns whether nothing is left to do: from then on `firstKept` is there, so that nothing undoes it.
  */
 export function foldBefore(db: Sqlite, before: number): boolean {
   const running = db
@@ -85,6 +86,7 @@ export function foldBefore(db: Sqlite, before: number): boolean {
     if (firstIdFor(one.since) >= before || part(db, one, before)) continue
     if (!foldRows(db, one.rollout, one.attempt, before).isDone) return false
   }
+  markFirstKept(db, before)
   return true
 }
 

@@ -2,7 +2,7 @@
 import { policyFor } from '../config/rolloutSettings.ts'
 import type { RolloutDefinition, StoredRecord } from '../config/rolloutTypes.ts'
 import type { Sqlite } from './driver.ts'
-import { firstIdOf, idsPerRequest } from './ledgerId.ts'
+import { firstIdOf } from './ledgerId.ts'
 
 /** Requests are given their ids at the door, and their place in the rollout when their body is there: not later than this, in milliseconds. */
 const slowestBody = 3_600_000
@@ -69,16 +69,4 @@ export function readDefinition(text: string): RolloutDefinition {
   const stored = JSON.parse(text) as RolloutDefinition
   const lacked = { policy: policyFor(stored.assign.unit), excludeKeys: [], inFlight: 'redispatch', notify: [] } as const
   return 'policy' in stored ? stored : { ...(stored as RolloutDefinition), ...lacked }
-}
-
-/** Nano-USD of the requests that were assigned to the canary in one attempt; calls without a known price count nothing. */
-export function readSpent(db: Sqlite, rollout: number, attempt: number, since: number): number {
-  return db
-    .prepare(
-      `SELECT coalesce(sum(a.cost), 0) FROM request_rollout x JOIN attempt a ON a.id > x.id AND a.id < x.id + ${idsPerRequest}
-       WHERE x.id >= @from AND x.case_id IN (SELECT id FROM rollout_case WHERE rollout_id = @rollout AND attempt = @attempt
-         AND arm = (SELECT id FROM name WHERE text = 'canary'))`,
-    )
-    .pluck()
-    .get({ from: firstIdOf(since - slowestBody), rollout, attempt }) as number
 }

@@ -14,7 +14,8 @@ import type { Sqlite } from './driver.ts'
 import type { Store } from './open.ts'
 import { answerCommand, findCommand, rememberCommand } from './rolloutCommands.ts'
 import { readFolded } from './rolloutFolds.ts'
-import { readDefinition, readRecords, readSpent } from './rolloutRows.ts'
+import { readDefinition, readRecords } from './rolloutRows.ts'
+import { readSpent } from './rolloutSpent.ts'
 import { writeSteadily } from './steady.ts'
 
 export function openRollouts(store: Store): RolloutKeeper {

@@ -1,6 +1,8 @@
 // What the keeper does to the database: checkpoints, deletion of old rows, erasure of a user, each in one short transaction.
 import type { Sqlite } from './driver.ts'
+import { firstKept, markFirstKept } from './firstKept.ts'
 import { unfoldFrom } from './rolloutFolds.ts'
+import { keepSpent } from './rolloutSpent.ts'
 
 export interface Checkpoint {
   /** Frames in the log, and those of them that are in the database file now. */
@@ -40,15 +42,14 @@ function run(db: Sqlite, mode: 'PASSIVE' | 'RESTART'): { frames: number; moved: 
  */
 export function deleteBefore(db: Sqlite, before: number, limit: number): number {
   const deleteAll = db.transaction(() => {
-    db.prepare(
-      "INSERT INTO ledger_mark (mark, value) VALUES ('rows_from_id', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
-    ).run(before)
+    markFirstKept(db, before)
     const last = db
       .prepare('SELECT max(id) FROM (SELECT id FROM request WHERE id < ? ORDER BY id LIMIT ?)')
       .pluck()
       .get(before, limit) as number | null
     // Attempts lie between their request's id and the next one's.
     const end = last === null ? before : last + 64
+    keepSpent(db, end)
     const attempts = db.prepare('DELETE FROM attempt WHERE id < ?')
     const { changes } = db.prepare('DELETE FROM request WHERE id < ?').run(end)
     db.prepare('DELETE FROM request_rollout WHERE id < ?').run(end)
@@ -74,10 +75,12 @@ export function eraseUser(db: Sqlite, user: string, limit: number): number {
     const ids = db.prepare('SELECT id FROM request WHERE user = ? LIMIT ?').pluck().all(user, limit) as number[]
     const request = db.prepare('UPDATE request SET user = NULL, tags = NULL WHERE id = ?')
     const rollout = db.prepare('UPDATE request_rollout SET unit = NULL WHERE id = ?')
+    const kept = firstKept(db)
     for (const id of ids) {
       request.run(id)
       rollout.run(id)
-      unfoldFrom(db, id)
+      // Those that retention is deleting were folded for good: what is gone already could not be folded anew.
+      if (id >= kept) unfoldFrom(db, id)
     }
     // Those of requests that run, or whose rows have just been written.
     db.prepare('UPDATE intent SET user = NULL WHERE user = ?').run(user)
