@@ -9,6 +9,7 @@ import { loadDriver } from '../src/store/driver.ts'
 import { journalFile } from '../src/store/journal.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
 import { catchUp } from '../src/store/leftovers.ts'
+import { readHolder } from '../src/store/lock.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { makeRescue } from '../src/store/rescue.ts'
 import { restoreFrom } from '../src/store/restore.ts'
@@ -238,6 +239,29 @@ it('leaves its journal where it is when its log is moved along with the file, an
   vi.advanceTimersByTime(5000)
   await expect.poll(() => begin().then(end, () => 'refused'), { timeout: 10_000 }).toBeUndefined()
   expect(existsSync(journalFile(file))).toBe(true)
+})
+
+it('takes nothing from a second gateway that has begun anew where its folder was removed', async () => {
+  await rows(3)
+  rmSync(folder, { recursive: true })
+  const next = openStore({ file })
+  const second = openLedger(next, { smallCommits: 0 })
+  try {
+    await ledger.close()
+    store.close()
+    expect(readHolder(file)?.instance).toBe(next.instance)
+    const id = second.nextRequestId()
+    await second.intend(intentOf(id))
+    await second.settle(requestRow(id), [attemptRow(id)])
+    // Only the journal has it, which a kill must not take.
+    const dead = killed()
+    expect(await catchUp(dead)).toBe(true)
+    expect(found(dead)).toBe(1)
+  } finally {
+    await second.close()
+    next.close()
+  }
+  expect([existsSync(journalFile(file)), readHolder(file)]).toEqual([false, undefined])
 })
 
 it('says what was taken away', async () => {

@@ -1,5 +1,16 @@
 // The ledger's journal: a file that rows are appended to before SQLite takes them, so that no death of the process loses one.
-import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Entry } from './batch.ts'
 import type { JournalPlace } from './journalPlace.ts'
@@ -64,11 +75,15 @@ export function openJournal(file: string, last: number): Journal {
     },
     restart,
     close(remove) {
+      // One that another gateway has begun in its place is that one's.
+      const isOwn = isSameFile(fstatSync(fd), statSync(file, { throwIfNoEntry: false }))
       closeSync(fd)
-      if (remove) rmSync(file, { force: true })
+      if (remove && isOwn) rmSync(file, { force: true })
     },
   }
 }
+
+const isSameFile = (one: Stats, other: Stats | undefined): boolean => one.ino === other?.ino && one.dev === other.dev
 
 /** What could not be read of a journal although it was written whole. */
 export interface Damage {

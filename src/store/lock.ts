@@ -43,7 +43,9 @@ export function takeLock(file: string, instance: string, now: number): WriterLoc
     holder,
     release() {
       if (!db.open) return
-      rmSync(`${file}.holder`, { force: true })
+      // Where the folder was taken away another process may hold what stands there now.
+      const named = readHolder(file)
+      if (named?.pid === holder.pid && named.instance === instance) rmSync(`${file}.holder`, { force: true })
       db.close()
     },
   }
