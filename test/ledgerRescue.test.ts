@@ -1,6 +1,6 @@
 // A database that is taken away under a running ledger: no row is lost in silence, and no call is made that nobody could record.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
@@ -262,6 +262,18 @@ it('takes nothing from a second gateway that has begun anew where its folder was
     next.close()
   }
   expect([existsSync(journalFile(file)), readHolder(file)]).toEqual([false, undefined])
+})
+
+it('has its index back, too, where file and log were moved away without it', async () => {
+  await rows(3)
+  const inode = statSync(`${file}-shm`).ino
+  for (const ending of ['', '-wal']) renameSync(file + ending, join(folder, `elsewhere.db${ending}`))
+  await noticed()
+  for (const ending of ['', '-wal']) renameSync(join(folder, `elsewhere.db${ending}`), file + ending)
+  vi.advanceTimersByTime(5000)
+  await expect.poll(() => begin().then(end, () => 'refused'), { timeout: 10_000 }).toBeUndefined()
+  // Another process that reads has to meet the marks of this one there: what it reads is written over otherwise.
+  expect(statSync(`${file}-shm`).ino).toBe(inode)
 })
 
 it('says what was taken away', async () => {

@@ -64,7 +64,7 @@ export function makeRescue(
     if (logAside === undefined) return ''
     try {
       if (isElsewhere) putLogAside(file, logAside, isOwn)
-      else if (trouble) putLogBack(file, logAside)
+      else if (trouble) putLogBack(file, logAside, isOwn)
       return ''
     } catch (error) {
       return ` ${file}-wal belongs to it, and cannot be moved (${(error as Error).message}): it spoils any other file there.`

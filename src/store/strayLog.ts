@@ -33,8 +33,13 @@ export function putLogAside(file: string, aside: string, isOwn: (part: string) =
  * Back to the file that they belong to, in the process that has them open. Never over rows that another program has written there; a log
  * without any is what a program leaves that has only read. The log comes last: as long as it is aside, this is not done.
  */
-export function putLogBack(file: string, aside: string): void {
-  if (!existsSync(aside) || hasOthers(file, aside)) return
+export function putLogBack(file: string, aside: string, isOwn: (part: string) => boolean): void {
+  if (!existsSync(aside)) {
+    // Somebody else had the log, and has brought it back: a process that reads has to find the index that is in use.
+    if (existsSync(`${aside}.index`) && isOwn(`${file}-wal`)) renameSync(`${aside}.index`, `${file}-shm`)
+    return
+  }
+  if (hasOthers(file, aside)) return
   for (const [part, from] of pairs(file, aside).toReversed()) if (existsSync(from)) renameSync(from, part)
 }
 
