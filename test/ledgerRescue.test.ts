@@ -1,6 +1,16 @@
 // A database that is taken away under a running ledger: no row is lost in silence, and no call is made that nobody could record.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
@@ -201,6 +211,28 @@ it('is not opened with the log of another beside it, which would be undone later
     expect(() => openStore({ file, readonly })).toThrow(/^Two logs claim the database .*turnout\.db: its own waits as /)
   expect(restoreFrom(join(folder, rescued()[0]!), file).requests).toBe(20)
   expect(found(file)).toBe(20)
+})
+
+it('keeps its own log with it when a copy is restored over it, and that of the other apart', async () => {
+  const away = join(folder, 'elsewhere.db')
+  await rows(20)
+  renameSync(file, away)
+  await noticed()
+  await ledger.close()
+  store.close()
+  // Another gateway begins anew in its place, and is killed.
+  const other = openStore({ file: join(folder, 'other.db') })
+  for (let n = 0; n < 500; n++) other.db.exec(`CREATE TABLE t${n} (x)`)
+  copyFileSync(`${other.file}-wal`, `${file}-wal`)
+  const log = readFileSync(`${file}-wal`)
+  other.close()
+  renameSync(away, file)
+  const { kept } = restoreFrom(join(folder, rescued()[0]!), file)
+  expect(found(file)).toBe(20)
+  expect(found(kept!)).toBe(20)
+  const others = readdirSync(folder).filter((name) => name.includes('.log-of-'))
+  expect(others).toEqual([expect.stringMatching(/^turnout\.db\.log-of-another-/)])
+  expect(readFileSync(join(folder, others[0]!)).equals(log)).toBe(true)
 })
 
 it('takes its journal along: its rows come into no other database, and into its own when that is back', async () => {

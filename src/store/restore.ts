@@ -6,7 +6,7 @@ import { StoreError } from './driver.ts'
 import { journalFile } from './journal.ts'
 import { takeLock } from './lock.ts'
 import { packageMigrations } from './migrate.ts'
-import { isDisputed, takeLogBack } from './strayLog.ts'
+import { putOthersAside, takeLogBack } from './strayLog.ts'
 
 /*
  * The backup is copied beside the database (`FILE.restoring`), checked and synced. Then a note (`FILE.restore`) appears, whole, by a
@@ -68,7 +68,8 @@ export function restoreFrom(
     if (!existsSync(copyOf(target)) && !existsSync(target)) rmSync(noteOf(target), { force: true })
     const broken = endBrokenRestore(target)
     // What was there before is kept with all that it holds.
-    if (!isDisputed(target)) takeLogBack(target)
+    putOthersAside(target, now)
+    takeLogBack(target)
     const requests = takeCopy(source, target, options.migrationsDir ?? packageMigrations)
     const kept = `${basename(target)}.before-restore-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
     decide(target, { from: source, kept })

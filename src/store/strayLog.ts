@@ -56,14 +56,21 @@ export function strayLogOf(file: string): string | undefined {
   return existsSync(aside) ? aside : undefined
 }
 
-/** Whether rows of another log lie beside a file whose own one waits for it. */
-export function isDisputed(file: string): boolean {
+/**
+ * Moves what is of another database out of the way of the log that waits: whoever puts a copy in place has decided which is whose. Only for who
+ * holds the writer's lock.
+ */
+export function putOthersAside(file: string, now: number): void {
   const aside = strayLogOf(file)
-  return aside !== undefined && hasOthers(file, aside)
+  if (aside === undefined || !hasOthers(file, aside)) return
+  const to = `${file}.log-of-another-${new Date(now).toISOString().replaceAll(/[:.]/g, '-')}`
+  // Where ours has none waiting it stands there itself.
+  if (existsSync(`${aside}.journal`) && existsSync(journalFile(file))) renameSync(journalFile(file), `${to}.journal`)
+  if (existsSync(`${file}-wal`)) renameSync(`${file}-wal`, to)
 }
 
 /**
- * The same by a later process, which must hold the writer's lock. Throws `StoreError` where another log is in its place: whichever were
+ * What `putLogBack` does, by a later process, which must hold the writer's lock. Throws `StoreError` where another log is in its place: whichever were
  * taken, the other one would be played into the file after it, and undo what is written from now on.
  */
 export function takeLogBack(file: string): void {
