@@ -17,10 +17,13 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { backupTo } from '../src/store/backup.ts'
 import { loadDriver } from '../src/store/driver.ts'
 import { journalFile } from '../src/store/journal.ts'
+import { makeKeeper } from '../src/store/keeper.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
+import { firstIdOf } from '../src/store/ledgerId.ts'
 import { catchUp } from '../src/store/leftovers.ts'
 import { readHolder } from '../src/store/lock.ts'
 import { openStore, type Store } from '../src/store/open.ts'
+import { openReader } from '../src/store/reader.ts'
 import { makeRescue } from '../src/store/rescue.ts'
 import { restoreFrom } from '../src/store/restore.ts'
 import { verifyLedger } from '../src/store/verify.ts'
@@ -306,6 +309,34 @@ it('has its index back, too, where file and log were moved away without it', asy
   await expect.poll(() => begin().then(end, () => 'refused'), { timeout: 10_000 }).toBeUndefined()
   // Another process that reads has to meet the marks of this one there: what it reads is written over otherwise.
   expect(statSync(`${file}-shm`).ino).toBe(inode)
+})
+
+it('is not mistaken for another that stands in its place when reading and upkeep begin', async () => {
+  await rows(3)
+  await ledger.flush()
+  const reader = openReader(file)
+  const upkeep = makeKeeper(file)
+  const own = join(folder, 'own.db')
+  const backup = join(folder, 'backup.db')
+  await backupTo(store.db, backup)
+  await rows(2)
+  renameSync(file, own)
+  renameSync(backup, file)
+  try {
+    await noticed()
+    const replaced = /turnout\.db was removed or replaced while it is in use/
+    await expect(reader.requests()).rejects.toThrow(replaced)
+    await expect(upkeep.retain(firstIdOf(Date.now() + 1000))).rejects.toThrow(replaced)
+    expect(found(killed())).toBe(3)
+    renameSync(own, file)
+    vi.advanceTimersByTime(5000)
+    await expect.poll(() => begin().then(end, () => 'refused'), { timeout: 10_000 }).toBeUndefined()
+    expect((await reader.requests()).rows).toHaveLength(6)
+    expect(await upkeep.retain(firstIdOf(Date.now() + 1000))).toBe(6)
+  } finally {
+    await reader.close()
+    await upkeep.close()
+  }
 })
 
 it('says what was taken away', async () => {

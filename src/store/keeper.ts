@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { startThread } from '../thread.ts'
 import { makeRemote, type Remote } from './remote.ts'
 import type { Folded } from './rolloutFolds.ts'
+import { nameOfFile } from './sameFile.ts'
 import type { Checkpoint } from './upkeep.ts'
 
 export type KeeperAsk = { id: number } & (
@@ -47,9 +48,10 @@ const stepPause = 10
 
 /** The thread starts with the first thing to do. */
 export function makeKeeper(file: string): Keeper {
+  const name = nameOfFile(file)
   let remote: Remote | undefined
   const ask = (question: Record<string, unknown>): Promise<unknown> => {
-    if (!remote || remote.ended) remote = makeRemote(startThread('store/keeperWorker', { workerData: { file } }))
+    if (!remote || remote.ended) remote = makeRemote(startThread('store/keeperWorker', { workerData: { file, name } }))
     return remote.ask(question)
   }
   let running: Promise<Checkpoint> | undefined

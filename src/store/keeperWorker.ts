@@ -1,21 +1,21 @@
 // The thread that keeps the database small: moves the write-ahead log into the file, and deletes old rows, in short steps.
 import { parentPort, workerData } from 'node:worker_threads'
-import { loadDriver, type Sqlite } from './driver.ts'
+import type { Sqlite } from './driver.ts'
 import type { KeeperAnswer, KeeperAsk } from './keeper.ts'
 import { foldBefore, foldRows } from './rolloutFolds.ts'
+import { openSame } from './sameFile.ts'
 import { checkpoint, deleteBefore, deleteTraces, eraseUser } from './upkeep.ts'
 
 const port = parentPort
 if (!port) throw new Error('keeperWorker runs as a worker thread')
-const { file } = workerData as { file: string }
+const { file, name } = workerData as { file: string; name: string }
 let opened: Sqlite | undefined
 
 /** Opened with the first thing to do, so that a failure is an answer to it. */
 function open(): Sqlite {
   if (opened) return opened
-  const Database = loadDriver()
   // This thread may sleep while the writer holds the lock; the writer itself never waits in its event loop.
-  opened = new Database(file, { timeout: 2000, fileMustExist: true })
+  opened = openSame(file, name, { timeout: 2000 })
   opened.pragma('synchronous = NORMAL')
   opened.pragma('wal_autocheckpoint = 0')
   return opened

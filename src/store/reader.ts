@@ -8,6 +8,7 @@ import type { ExportAsk } from './export.ts'
 import { makeRemote, type Remote } from './remote.ts'
 import type { PageAsk, RequestPage, StoredAttempt, StoredRequest } from './requestRead.ts'
 import type { RolloutPageAsk } from './rolloutRequests.ts'
+import { nameOfFile } from './sameFile.ts'
 import type { SpendAsk, SpendReport } from './spend.ts'
 import type { TraceAsk, TracedRequest } from './traceRead.ts'
 import type { Verification } from './verify.ts'
@@ -73,10 +74,11 @@ const longest = 600_000
  * what is read: shown as it is, but no budget begins with less than was spent.
  */
 export function openReader(file: string, before: () => true | Promise<boolean> = () => true): Reader {
+  const name = nameOfFile(file)
   let remote: Remote | undefined
   let closings = 0
   const send = (question: Record<string, unknown>): Promise<unknown> => {
-    if (!remote || remote.ended) remote = makeRemote(startThread('store/readerWorker', { workerData: { file } }))
+    if (!remote || remote.ended) remote = makeRemote(startThread('store/readerWorker', { workerData: { file, name } }))
     return remote.ask(question)
   }
   const ask = (question: Record<string, unknown>): Promise<unknown> => {

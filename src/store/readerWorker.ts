@@ -3,24 +3,24 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { readAlertSpend, readFirstRecord } from './alertSpend.ts'
 import { backupTo } from './backup.ts'
 import { readBudgetSpend } from './budgetSpend.ts'
-import { loadDriver, type Sqlite } from './driver.ts'
+import type { Sqlite } from './driver.ts'
 import { exportPiece } from './export.ts'
 import type { ReaderAnswer, ReaderAsk } from './reader.ts'
 import { readPage, readRequest, readSettled } from './requestRead.ts'
 import { readRolloutPage } from './rolloutRequests.ts'
+import { openSame } from './sameFile.ts'
 import { readSpend } from './spend.ts'
 import { readTrace, readTraces } from './traceRead.ts'
 import { verifyLedger } from './verify.ts'
 
 const port = parentPort
 if (!port) throw new Error('readerWorker runs as a worker thread')
-const { file } = workerData as { file: string }
+const { file, name } = workerData as { file: string; name: string }
 let opened: Sqlite | undefined
 
 /** Opened with the first question, so that a failure is an answer to it. */
 function open(): Sqlite {
-  const Database = loadDriver()
-  opened ??= new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
+  opened ??= openSame(file, name, { readonly: true, timeout: 5000 })
   return opened
 }
 

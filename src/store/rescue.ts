@@ -1,11 +1,12 @@
 // Notices that the database's files are taken away or replaced under the open ledger, and saves what is in it beside where they were.
-import { type BigIntStats, existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { removeCopy, syncFile } from './backup.ts'
 import type { Sqlite } from './driver.ts'
 import { journalFile } from './journal.ts'
 import { LedgerError } from './ledgerRow.ts'
+import { nameOf, nameOfFile } from './sameFile.ts'
 import { logOf, putLogAside, putLogBack } from './strayLog.ts'
 
 export interface Rescue {
@@ -55,7 +56,7 @@ export function makeRescue(
   const isOther = (is: readonly string[], place: number): boolean =>
     was[place] !== '' && is[place] !== unknown && was[place] !== is[place]
   const isOwn = (part: string): boolean => {
-    const name = nameOf(statSync(part, { bigint: true, throwIfNoEntry: false }))
+    const name = nameOfFile(part)
     return name !== '' && was.includes(name)
   }
 
@@ -147,9 +148,6 @@ async function save(db: Sqlite, target: string): Promise<void> {
 }
 
 const filesOf = (file: string): string[] => [file, `${file}-wal`, `${file}-shm`]
-
-/** Which file it is; empty for one that is not there. */
-const nameOf = (stat: BigIntStats | undefined): string => (stat ? `${stat.dev}:${stat.ino}` : '')
 
 /** Which files the database, its log and the log's index are now. */
 const identify = (file: string): Promise<string[]> =>
