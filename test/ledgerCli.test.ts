@@ -24,9 +24,10 @@ import { loadConfig } from '../src/config/load.ts'
 import { ConfigError } from '../src/config/problem.ts'
 import { formatUsd } from '../src/pricing/decimal.ts'
 import { type Simulator, startSimulator } from '../src/simulator/server.ts'
+import { type Leap, leapOf } from '../src/store/leap.ts'
 import { openLedger } from '../src/store/ledger.ts'
 import { attemptId, firstIdOf, firstKeptId, timeOf } from '../src/store/ledgerId.ts'
-import { type Leap, leapOf, openStore } from '../src/store/open.ts'
+import { openStore } from '../src/store/open.ts'
 import { lockDatabase } from './support/crash/dbLock.ts'
 import { post } from './support/exchange.ts'
 import { adminKey, appKey, bearer, billOf, simulatedPrices } from './support/ledgerGateway.ts'
@@ -372,6 +373,7 @@ describe('C57 retention', () => {
     const [hour, day] = [3_600_000, 86_400_000]
     const warned: unknown[] = []
     const passes: number[] = []
+    const noted: Leap[] = []
     const clock = { at: Date.UTC(2026, 5, 20, 13), up: 5000 }
     const forward = (ms: number): void => {
       clock.at += ms
@@ -380,7 +382,10 @@ describe('C57 retention', () => {
     vi.useFakeTimers()
     try {
       const retention = startRetention({
-        keeper: { retain: async (before) => passes.push(before) && 0 },
+        keeper: {
+          retain: async (before) => passes.push(before) && 0,
+          noteLeap: async (leap) => void noted.push(leap),
+        },
         days: () => 30,
         log: { warn: (text: string) => warned.push(text), info() {} } as never,
         every: hour,
@@ -403,9 +408,12 @@ describe('C57 retention', () => {
       expect([await pass(), await pass(), await pass(), await pass()]).toEqual([50, 50, 50, 0])
       // For an hour the clock is wrong.
       clock.at += 400 * day
+      expect(noted).toEqual([])
+      await vi.advanceTimersByTimeAsync(60_000)
+      expect(noted).toEqual([{ at: clock.at, ahead: 400 * day }])
       expect(await pass()).toBe(400)
       clock.at -= 400 * day
-      for (let n = 1; n < 24; n++) expect(await pass()).toBe(400)
+      for (let n = 1; n < 23; n++) expect(await pass()).toBe(400)
       expect(await pass()).toBe(0)
       expect(warned).toHaveLength(2)
       // Where it stays as it is, it was right: whoever has slept for a week.
@@ -442,6 +450,54 @@ describe('C57 retention', () => {
       // The clock was put right.
       expect(start(begun + day + hour)).toBeUndefined()
       expect(start(leapt + 25 * hour)).toBeUndefined()
+    } finally {
+      rmSync(place, { recursive: true, force: true })
+    }
+  })
+
+  it('knows at the next start of a clock that has leapt while a gateway ran, although its signs of life are dated by it', async () => {
+    const place = mkdtempSync(join(tmpdir(), 'turnout-leap-'))
+    const file = join(place, 'turnout.db')
+    const day = 86_400_000
+    const clock = { at: Date.now(), up: 5000 }
+    const now = (): number => clock.at
+    /** A gateway's run: what its clock does once it has begun, and whether the row is there after a pass. */
+    const run = async (ahead: number): Promise<number> => {
+      const store = openStore({ file, now })
+      const ledger = openLedger(store, { now })
+      if (ahead > 0) await ledger.settle(requestRow(ledger.nextRequestId()), [])
+      let passed = (): void => {}
+      const retain = (before: number): Promise<number> => ledger.keeper.retain(before).finally(() => passed())
+      const retention = startRetention({
+        keeper: { ...ledger.keeper, retain },
+        days: () => 30,
+        log: { warn() {}, info() {} } as never,
+        leap: leapOf(store, clock.at),
+        every: 5,
+        now,
+        uptime: () => clock.up,
+      })
+      clock.at += ahead
+      await new Promise<void>((resolve) => {
+        passed = resolve
+      })
+      await retention.stop()
+      await ledger.close()
+      const rows = store.db.prepare('SELECT count(*) FROM request').pluck().get() as number
+      store.close()
+      return rows
+    }
+    try {
+      expect(await run(400 * day)).toBe(1)
+      // Started again, with the clock as it is.
+      clock.at += 3_600_000
+      expect(await run(0)).toBe(1)
+      // It is right again; or it was right, and a day is over.
+      const store = openStore({ file, readonly: true })
+      expect([leapOf(store, clock.at)?.ahead, leapOf(store, clock.at - 400 * day)]).toEqual([400 * day, undefined])
+      store.close()
+      clock.at += day
+      expect(await run(0)).toBe(0)
     } finally {
       rmSync(place, { recursive: true, force: true })
     }

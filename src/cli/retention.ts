@@ -1,12 +1,14 @@
 // Lets old rows of the ledger go: soon after the start and then every hour, as long as the gateway runs.
 import type { Keeper } from '../store/keeper.ts'
+import type { Leap } from '../store/leap.ts'
 import { firstIdOf, firstKeptId } from '../store/ledgerId.ts'
-import type { Leap } from '../store/open.ts'
 import type { Log } from '../telemetry/log.ts'
 
 const dayMs = 86_400_000
 /** Milliseconds until the first pass: starting its thread takes a fifth of what a start takes, and the first answers go first. */
 const startAfter = 5_000
+/** Milliseconds between looks at the clock: until then a start does not know that it has leapt. */
+const lookEvery = 60_000
 
 export interface Retention {
   /** Stops after the batch that is being deleted. Before the keeper is closed. */
@@ -14,7 +16,7 @@ export interface Retention {
 }
 
 export interface RetentionOptions {
-  keeper: Pick<Keeper, 'retain'> & Partial<Pick<Keeper, 'retainTraces'>>
+  keeper: Pick<Keeper, 'retain'> & Partial<Pick<Keeper, 'retainTraces' | 'noteLeap'>>
   /** Days that rows are kept; 0 = for ever. Asked before each pass, so that a reload counts. */
   days(): number
   /** Hours that traces are kept; 0 = as long as the rows. */
@@ -41,7 +43,7 @@ export function startRetention({
 }: RetentionOptions): Retention {
   const stopped = new AbortController()
   let running: Promise<void> | undefined
-  /** Both clocks at the last pass. */
+  /** Both clocks at the last look. */
   let last = { at: now(), up: uptime() }
   /** What the clock is ahead of what it was, and until when, by `uptime`, that does not count. */
   let leap = { ahead: 0, until: Number.NEGATIVE_INFINITY }
@@ -63,7 +65,12 @@ export function startRetention({
   function trusted(): number {
     const next = { at: now(), up: uptime() }
     const ahead = next.at - last.at - (next.up - last.up)
-    if (ahead > dayMs) distrust(ahead + (next.up < leap.until ? leap.ahead : 0), next.up)
+    if (ahead > dayMs) {
+      distrust(ahead + (next.up < leap.until ? leap.ahead : 0), next.up)
+      keeper
+        .noteLeap?.({ at: next.at, ahead: leap.ahead })
+        .catch((error) => log.warn('a leap of the clock could not be noted', { event: 'retention', error }))
+    }
     last = next
     return next.up < leap.until ? next.at - leap.ahead : next.at
   }
@@ -95,12 +102,15 @@ export function startRetention({
   }
   const first = setTimeout(run, Math.min(every, startAfter))
   const timer = setInterval(run, every)
+  const look = setInterval(trusted, lookEvery)
   first.unref()
   timer.unref()
+  look.unref()
   return {
     async stop() {
       clearTimeout(first)
       clearInterval(timer)
+      clearInterval(look)
       stopped.abort()
       await running
     },

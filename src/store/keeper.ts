@@ -1,6 +1,7 @@
 // Hands upkeep to a thread of its own, so that neither checkpoints nor deletions ever run in the event loop.
 import { setTimeout as pause } from 'node:timers/promises'
 import { startThread } from '../thread.ts'
+import type { Leap } from './leap.ts'
 import { makeRemote, type Remote } from './remote.ts'
 import type { Folded } from './rolloutFolds.ts'
 import { nameOfFile } from './sameFile.ts'
@@ -13,6 +14,7 @@ export type KeeperAsk = { id: number } & (
   | { verb: 'erase'; user: string; limit: number }
   | { verb: 'fold'; rollout: number; attempt: number; before: number }
   | { verb: 'foldBefore'; before: number }
+  | { verb: 'noteLeap'; leap: Leap }
   | { verb: 'close' }
 )
 
@@ -32,6 +34,8 @@ export interface Keeper {
   retain(before: number, options?: { batch?: number; signal?: AbortSignal }): Promise<number>
   /** As `retain`, for traces alone. */
   retainTraces(before: number, signal?: AbortSignal): Promise<number>
+  /** See `leapOf`. */
+  noteLeap(leap: Leap): Promise<void>
   /** Takes a user's hash out of all rows. Returns the number of requests changed. */
   erase(user: string): Promise<number>
   /**
@@ -84,6 +88,7 @@ export function makeKeeper(file: string): Keeper {
     },
     retainTraces: (before, signal) =>
       repeat(() => ask({ verb: 'retainTraces', before, limit: stepSize }), stepSize, signal),
+    noteLeap: (leap) => ask({ verb: 'noteLeap', leap }) as Promise<void>,
     erase: (user) => repeat(() => ask({ verb: 'erase', user, limit: stepSize }), stepSize),
     async fold(rollout, attempt, before) {
       let total = 0

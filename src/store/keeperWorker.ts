@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Sqlite } from './driver.ts'
 import type { KeeperAnswer, KeeperAsk } from './keeper.ts'
+import { noteLeap } from './leap.ts'
 import { foldBefore, foldRows } from './rolloutFolds.ts'
 import { openSame } from './sameFile.ts'
 import { checkpoint, deleteBefore, deleteTraces, eraseUser } from './upkeep.ts'
@@ -46,6 +47,8 @@ function act(ask: KeeperAsk): unknown {
       return eraseUser(open(), ask.user, ask.limit)
     case 'foldBefore':
       return foldBefore(open(), ask.before)
+    case 'noteLeap':
+      return noteLeap(open(), ask.leap)
     case 'fold':
       return foldRows(open(), ask.rollout, ask.attempt, ask.before)
     case 'close':

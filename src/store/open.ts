@@ -87,24 +87,6 @@ function openWriter(file: string, options: StoreOptions): Store {
   }
 }
 
-/** Milliseconds, the first one since 1970: when a run began, and how long after the last sign of life of those before it. */
-export interface Leap {
-  readonly at: number
-  readonly ahead: number
-}
-
-/** Where a run of the last day began more than a day after all before it: nobody was there, or the clock is wrong. */
-export function leapOf({ db }: Store, now: number = Date.now()): Leap | undefined {
-  return db
-    .prepare(
-      `SELECT started_at AS at, started_at - seen AS ahead FROM (
-         SELECT started_at, (SELECT max(heartbeat_at) FROM instance before WHERE before.started_at < i.started_at) AS seen
-         FROM instance i WHERE started_at > @now - @day AND started_at <= @now)
-       WHERE started_at - seen > @day ORDER BY started_at DESC LIMIT 1`,
-    )
-    .get({ now, day: 86_400_000 }) as Leap | undefined
-}
-
 function makeWriter(db: Sqlite, lock: WriterLock, facts: Omit<Store, 'db' | 'close'>, now: () => number): Store {
   return {
     ...facts,
