@@ -1,14 +1,29 @@
 // What operators mistype, on the command line and over HTTP: nothing is done, and it is told in words that say what to write instead.
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { percentOf } from '../src/cli/commandFlags.ts'
 import { bodyOf } from '../src/cli/keyFlags.ts'
+import { makeBatchWriter } from '../src/store/batch.ts'
+import { firstIdOf, idsPerRequest } from '../src/store/ledgerId.ts'
+import { openStore } from '../src/store/open.ts'
 import { keys } from './support/control.ts'
 import { buildTurnout } from './support/crash/build.ts'
+import { requestRow } from './support/ledgerRows.ts'
 import { calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 import { type Place, type Ran, runTurnout, startTurnout } from './support/turnoutProcess.ts'
 
@@ -240,6 +255,35 @@ describe('keys and books', () => {
     )
     expect([limited.status, limited.stderr]).toEqual([1, `${file} cannot be written: EFBIG.\n`])
     expect(existsSync(file)).toBe(false)
+  }, 300_000)
+
+  it('an export that is ended in the middle has not the name that was asked for', async () => {
+    const rows = 40_000
+    const many = mkdtempSync(join(tmpdir(), 'turnout-export-'))
+    try {
+      const store = openStore({ file: join(many, 'turnout.db') })
+      const writer = makeBatchWriter(store.db, store.instance)
+      const first = firstIdOf(Date.now() - 3_600_000)
+      const settled = Array.from({ length: rows }, (_, n) => requestRow(first + n * idsPerRequest))
+      writer.write(settled.map((request) => ({ kind: 'settle', request, attempts: [] })))
+      store.close()
+      const child = startTurnout(['ledger', 'export', '--db', store.file, '-o', join(many, 'rows.csv')], place())
+      const ended = once(child, 'exit')
+      const written = (): number =>
+        Math.max(
+          ...readdirSync(many)
+            .filter((name) => name.startsWith('rows.csv'))
+            .map((name) => statSync(join(many, name)).size),
+        )
+      await expect.poll(written, { timeout: 60_000, interval: 2 }).toBeGreaterThan(0)
+      child.kill('SIGINT')
+      await ended
+      const lines =
+        existsSync(join(many, 'rows.csv')) && readFileSync(join(many, 'rows.csv'), 'utf8').split('\n').length
+      expect([false, rows + 2]).toContain(lines)
+    } finally {
+      rmSync(many, { recursive: true })
+    }
   }, 300_000)
 
   it.runIf(existsSync('/dev/full'))(

@@ -1,5 +1,5 @@
 // `turnout ledger`: checks the record of requests, follows it, and takes it out as CSV or JSON lines.
-import { createWriteStream, rmSync } from 'node:fs'
+import { createWriteStream, existsSync, linkSync, renameSync, rmSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
@@ -8,6 +8,7 @@ import { toJson } from '../http/admin/answer.ts'
 import { presentRequest } from '../http/admin/present.ts'
 import { filterShape, inOrder, outOfOrder } from '../http/admin/requests.ts'
 import { formatUsd } from '../pricing/decimal.ts'
+import { syncFile } from '../store/backup.ts'
 import { printId } from '../store/ledgerId.ts'
 import type { StoredRequest } from '../store/requestRead.ts'
 import type { Verification } from '../store/verify.ts'
@@ -114,17 +115,28 @@ async function exportRows(flags: ExportFlags): Promise<void> {
   }
 }
 
-/** Whole, or not there. */
+/** Whole, or not there: until its end it has another name, for a death in the middle leaves what is written. */
 async function writeNew(file: string, pieces: AsyncIterable<string>): Promise<void> {
-  let isOurs = false
-  const stream = createWriteStream(file, { flags: 'wx', mode: 0o600 }).once('open', () => {
-    isOurs = true
-  })
+  const part = `${file}.part-${process.pid}`
   try {
-    await pipeline(Readable.from(pieces), stream)
+    if (existsSync(file)) throw Object.assign(new Error(), { code: 'EEXIST' })
+    await pipeline(Readable.from(pieces), createWriteStream(part, { mode: 0o600 }))
+    syncFile(part)
+    giveName(part, file)
   } catch (error) {
-    if (isOurs) rmSync(file, { force: true })
     throw explainOutput(error as NodeJS.ErrnoException, file)
+  } finally {
+    rmSync(part, { force: true })
+  }
+}
+
+/** Never over a file that has come meanwhile, where the file system has links. */
+function giveName(part: string, file: string): void {
+  try {
+    linkSync(part, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' || existsSync(file)) throw error
+    renameSync(part, file)
   }
 }
 
