@@ -339,6 +339,41 @@ it('is not mistaken for another that stands in its place when reading and upkeep
   }
 })
 
+it.each([
+  ['removed', () => rmSync(journalFile(file))],
+  [
+    'replaced by another',
+    () => {
+      writeFileSync(`${file}.new`, 'what nobody knows anything about')
+      renameSync(`${file}.new`, journalFile(file))
+    },
+  ],
+])('begins its journal anew when that is %s: a kill loses no row that waits for the database', async (_, take) => {
+  await ledger.close()
+  ledger = openLedger(store, { smallCommits: 0, onTrouble: ({ message }) => void troubles.push(message) })
+  await end(await begin())
+  take()
+  const lock = loadDriver()
+  const held = new lock(file)
+  // Nothing comes into the database, but what the journal has is kept.
+  held.exec('BEGIN IMMEDIATE')
+  await end(await begin())
+  vi.advanceTimersByTime(5000)
+  await expect
+    .poll(() => troubles.filter((text) => /^The journal .*turnout\.db\.journal was removed or replaced /.test(text)))
+    .toHaveLength(1)
+  await end(await begin())
+  const dead = killed()
+  held.exec('ROLLBACK')
+  held.close()
+  expect(await catchUp(dead)).toBe(true)
+  expect(found(dead)).toBe(3)
+  // It is moved aside with the log as before.
+  renameSync(file, join(folder, 'elsewhere.db'))
+  await noticed()
+  expect(existsSync(journalFile(file))).toBe(false)
+})
+
 it('says what was taken away', async () => {
   await rows(1)
   rmSync(`${file}-wal`)

@@ -24,6 +24,8 @@ export interface Backlog {
   bringIn(): void
   /** Brings in what waits, and leaves none of it in the journal's file. Rejects with why SQLite does not take it. */
   wipe(): Promise<void>
+  /** Where the journal's file was taken away: begins it anew with what waits. False where it is there. Throws what `fs` throws. */
+  renew(): boolean
   /** Tries until all is in or `trouble` says why not; what could not be brought in stays in the file for the next start. */
   close(): Promise<void>
 }
@@ -201,6 +203,23 @@ export function makeBacklog(
         await new Promise((resolve) => setTimeout(resolve, lockRetry))
       }
       if (!closed) restart()
+    },
+    renew() {
+      if (closed || journal.isThere()) return false
+      journal.renew()
+      let failure: unknown
+      records = []
+      for (let at = 0; at < waiting.length; at += maxShare) {
+        const share = waiting.slice(at, at + maxShare)
+        try {
+          if (failure === undefined) journal.append(share)
+        } catch (error) {
+          failure = error
+        }
+        records.push({ entries: share.length, place: journal.place })
+      }
+      if (failure !== undefined) throw failure
+      return true
     },
     async close() {
       while (waiting.length > 0 && !trouble) {

@@ -6,6 +6,7 @@ import {
   ftruncateSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   type Stats,
   statSync,
@@ -22,6 +23,10 @@ export interface Journal {
   append(entries: readonly Entry[]): void
   /** Forgets all records. Only when the database has them. */
   restart(): void
+  /** Whether it is still the file of its name: else no start finds what is appended. */
+  isThere(): boolean
+  /** Begins a new file of that name, in the next epoch, without any record. Another that stands there is kept. Throws what `fs` throws. */
+  renew(): void
   /** `remove`: the database has all records. */
   close(remove: boolean): void
 }
@@ -40,7 +45,7 @@ const recordHead = 8
 
 /** Opens the journal for appending, empty, in an epoch after `last`. Whatever it held must be in the database already. */
 export function openJournal(file: string, last: number): Journal {
-  const fd = openSync(file, 'w', 0o600)
+  let fd = openSync(file, 'w', 0o600)
   let epoch = last
   let offset = 0
   const write = (bytes: Buffer, at: number): void => {
@@ -56,6 +61,21 @@ export function openJournal(file: string, last: number): Journal {
     } catch {
       // Records of another epoch fail their sums: they only take room.
     }
+  }
+  const isThere = (): boolean => isSameFile(fstatSync(fd), statSync(file, { throwIfNoEntry: false }))
+  function renew(): void {
+    if (existsSync(file)) renameSync(file, `${file}.found-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`)
+    const before = fd
+    fd = openSync(file, 'wx', 0o600)
+    try {
+      restart()
+    } catch (error) {
+      closeSync(fd)
+      fd = before
+      rmSync(file, { force: true })
+      throw error
+    }
+    closeSync(before)
   }
   try {
     restart()
@@ -74,9 +94,11 @@ export function openJournal(file: string, last: number): Journal {
       offset += record.length
     },
     restart,
+    isThere,
+    renew,
     close(remove) {
       // One that another gateway has begun in its place is that one's.
-      const isOwn = isSameFile(fstatSync(fd), statSync(file, { throwIfNoEntry: false }))
+      const isOwn = isThere()
       closeSync(fd)
       if (remove && isOwn) rmSync(file, { force: true })
     },

@@ -3,6 +3,7 @@ import { type Backlog, makeBacklog } from './backlog.ts'
 import { type BatchWriter, type Entry, makeBatchWriter } from './batch.ts'
 import { makeDiskSync } from './diskSync.ts'
 import { classifyFailure, isRowFault } from './failure.ts'
+import { journalFile } from './journal.ts'
 import { takeUpJournal } from './journalReplay.ts'
 import { type Keeper, makeKeeper } from './keeper.ts'
 import { keepRows } from './keptRows.ts'
@@ -134,12 +135,27 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
   })
 
   function beat(): void {
-    if (!closed) void rescue.look()
+    if (!closed) void rescue.look().then(lookForJournal)
     if (rescue.trouble) return
     // Never behind the ids: when the clock goes back before the next start, ids must go on from here.
     if (waiting.length < maxPending)
       push({ kind: 'heartbeat', at: Math.max(now(), timeOf(ids.last) + 1) }, ignore, ignore)
     if (logGrown > 0 && !closed) checkpointDue()
+  }
+
+  function lookForJournal(): void {
+    // With the database it was moved aside, and comes back.
+    if (closed || rescue.trouble) return
+    try {
+      if (!backlog?.renew()) return
+      rescue.followJournal()
+      const file = journalFile(store.file)
+      stats.fail(
+        new LedgerError('io', `The journal ${file} was removed or replaced while it is in use: it is begun anew.`),
+      )
+    } catch (error) {
+      stats.fail(classifyFailure(error))
+    }
   }
 
   function push(entry: Entry, resolve: () => void, reject: (error: LedgerError) => void): void {

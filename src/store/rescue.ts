@@ -16,6 +16,8 @@ export interface Rescue {
    * where SQLite would play it into whatever file is put there, and back when its own is. Never rejects.
    */
   look(): Promise<void>
+  /** Another journal has been begun in the place of the one that was taken away. */
+  followJournal(): void
   /** The last look: what came since the last copy is in it. */
   close(): Promise<void>
   readonly trouble: LedgerError | undefined
@@ -114,6 +116,9 @@ export function makeRescue(
     look() {
       looking = looking.then(() => look(false))
       return looking
+    },
+    followJournal() {
+      was[3] = nameOfFile(journalFile(file))
     },
     close() {
       looking = looking.then(() => look(true))
