@@ -325,6 +325,30 @@ describe('a refusal', () => {
     expect((await chat('alone')).headers['x-turnout-error']).toBe('context_window')
   })
 
+  it.each<[string, Json]>([
+    [
+      'Groq quotes the tool that the model called',
+      error(
+        "tool call validation failed: attempted to call tool 'insufficient_balance' which was not in request.tools",
+        {
+          type: 'invalid_request_error',
+          code: 'tool_use_failed',
+        },
+      ),
+    ],
+    [
+      'what a parameter was set to',
+      error('No such voice: credit balance', { type: 'invalid_request_error', param: 'audio.voice' }),
+    ],
+  ])('within a 200 that only quotes what means a bad account shuts the target for nobody: %s', async (_, told) => {
+    for (const stream of [true, false]) {
+      answer = { body: told, events: [told] }
+      expect((await chat('m', { stream, seed: 1 })).headers['x-turnout-target']).toBe('spare/m')
+      answer = undefined
+      expect((await chat('m', { stream, seed: 2 })).headers['x-turnout-target']).toBe('vendor/m')
+    }
+  })
+
   it('within a 200 is one in the other form of errors, too', async () => {
     const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
     const told = { object: 'error', message: 'The engine is overloaded.', type: 'ServiceUnavailable', code: 503 }

@@ -51,7 +51,7 @@ export const tellsError = (wire: Json): boolean => Boolean(wire.error) || wire.o
 export function inBandFaultOf(wire: unknown, body?: Buffer): UpstreamFault {
   const error = errorFieldsOf(wire)
   const status = Number(error.code ?? error.status)
-  const kind = Number.isInteger(status) && status >= 400 && status < 600 ? kindOf(status, error) : kindOfWords(error)
+  const kind = Number.isInteger(status) && status >= 400 && status < 600 ? kindOf(status, error) : ownKindOf(error)
   return new UpstreamFault(kind ?? 'in_band', error.message ?? 'The upstream reported an error inside its reply.', {
     ...(body ? { body } : {}),
     param: error.param,
@@ -197,6 +197,13 @@ function kindOfWords(error: ErrorFields): FaultKind | undefined {
   if (rate.test(words)) return 'rate_limited'
   if (server.test(words)) return 'in_band'
   return undefined
+}
+
+/** What the words say where there is no status, but for an account that only a quotation speaks of: see `accountOr400`. */
+function ownKindOf(error: ErrorFields): FaultKind | undefined {
+  const kind = kindOfWords(error)
+  if (kind !== 'quota_exhausted' && kind !== 'auth_failed') return kind
+  return accountOr400(kind, error) === kind ? kind : undefined
 }
 
 /**
