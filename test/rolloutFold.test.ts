@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { assignBy, policyFor } from '../src/config/rolloutSettings.ts'
 import type { KeptRows, NewEvent, RolloutDefinition, RolloutKeeper } from '../src/config/rolloutTypes.ts'
 import { bitOf, Evidence, formatUnit, reportOf, type UnitKind, unitIdOf } from '../src/rollouts/index.ts'
@@ -306,6 +306,25 @@ it.each([
     expect(keeper.rows(made.id, 1, begun).folds.reduce((sum, { rows }) => sum + rows, 0)).toBe(400)
   } finally {
     await ledger.close()
+  }
+})
+
+it('what a canary has cost is added up from its own rows alone, however many others there are', async () => {
+  const made = await make('user')
+  const asked: string[] = []
+  const { prepare } = store.db
+  vi.spyOn(store.db, 'prepare').mockImplementation((sql: string) => {
+    asked.push(sql)
+    return prepare.call(store.db, sql)
+  })
+  keeper.spent(made.id, 1, begun)
+  deleteBefore(store.db, firstIdOf(begun), 100)
+  const sums = asked.filter((sql) => sql.includes('sum(a.cost)'))
+  expect(sums).toHaveLength(2)
+  for (const sql of sums) {
+    const given = sql.includes('@') ? { from: 0, rollout: 1, attempt: 1 } : 0
+    const plan = prepare.call(store.db, `EXPLAIN QUERY PLAN ${sql}`).all(given) as { detail: string }[]
+    expect(plan.map(({ detail }) => detail).filter((detail) => /SCAN|AUTOMATIC/.test(detail))).toEqual([])
   }
 })
 
