@@ -62,7 +62,10 @@ export function openJournal(file: string, last: number): Journal {
       // Records of another epoch fail their sums: they only take room.
     }
   }
-  const isThere = (): boolean => isSameFile(fstatSync(fd), statSync(file, { throwIfNoEntry: false }))
+  const isSame = (): boolean => isSameFile(fstatSync(fd), statSync(file, { throwIfNoEntry: false }))
+  // Some file systems, of networks and of layers, number an open file otherwise than its name: there it is believed to be there.
+  const isTold = isSame()
+  const isThere = (): boolean => !isTold || isSame()
   function renew(): void {
     if (existsSync(file)) renameSync(file, `${file}.found-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`)
     const before = fd
