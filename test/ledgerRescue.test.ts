@@ -374,6 +374,28 @@ it.each([
   expect(existsSync(journalFile(file))).toBe(false)
 })
 
+it('takes its lock again where somebody has removed it, and makes no more calls where another writer was faster', async () => {
+  await rows(1)
+  rmSync(`${file}.lock`)
+  vi.advanceTimersByTime(5000)
+  await expect.poll(() => existsSync(`${file}.lock`)).toBe(true)
+  await end(await begin())
+  expect(troubles).toEqual([])
+  expect(() => openStore({ file })).toThrow(/already in use by process/)
+
+  rmSync(`${file}.lock`)
+  const other = openStore({ file })
+  vi.advanceTimersByTime(5000)
+  await expect
+    .poll(() => troubles.at(-1))
+    .toMatch(/^The lock of .*turnout\.db was removed while it is in use\. .* in use by/)
+  await expect(begin()).rejects.toMatchObject({ code: 'io' })
+  other.close()
+  vi.advanceTimersByTime(5000)
+  await expect.poll(() => begin().then(end, () => 'refused')).toBeUndefined()
+  expect(rescued()).toEqual([])
+})
+
 it('says what was taken away', async () => {
   await rows(1)
   rmSync(`${file}-wal`)

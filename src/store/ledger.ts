@@ -113,7 +113,7 @@ export function openLedger(store: Store, options: LedgerOptions = {}): Ledger {
     journal && makeBacklog(journal, writer, stats, { lockTimeout, committed: written })
   const takesSmall = makeAllowance(options.smallCommits ?? smallCommits, smallCommitsPerSecond)
   const disk = mode === 'power' ? makeDiskSync(store.file) : undefined
-  const rescue = makeRescue(store.db, store.file, now, (error) => stats.fail(error))
+  const rescue = makeRescue(store.db, store.file, now, (error) => stats.fail(error), undefined, store.keepLock)
 
   let waiting: Waiting[] = []
   let isDue = false

@@ -1,7 +1,8 @@
 // Lets one process at a time write a database file, and tells the others who holds it.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { loadDriver, StoreError } from './driver.ts'
+import { loadDriver, type Sqlite, StoreError } from './driver.ts'
+import { nameOfFile } from './sameFile.ts'
 
 /** Who holds a database. `startedAt` is Unix milliseconds. */
 export interface Holder {
@@ -13,6 +14,8 @@ export interface Holder {
 
 export interface WriterLock {
   readonly holder: Holder
+  /** Takes it again where its file was removed. Throws `StoreError` `locked` where another process was faster. */
+  keep(): void
   /** Frees the file. Safe to call twice. */
   release(): void
 }
@@ -26,21 +29,21 @@ export interface WriterLock {
  * in another file, `FILE.holder`, which is only information.
  */
 export function takeLock(file: string, instance: string, now: number): WriterLock {
-  const Database = loadDriver()
   const holder: Holder = { pid: process.pid, host: hostname(), startedAt: now, instance }
-  const db = new Database(`${file}.lock`, { timeout: 0 })
-  try {
-    db.exec('BEGIN EXCLUSIVE')
-  } catch (error) {
-    db.close()
-    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
-    throw new StoreError('locked', file, describeHolder(file, readHolder(file)), error)
-  }
+  let db = lockFile(file)
+  let name = nameOfFile(`${file}.lock`)
   // Written aside and renamed, so that a reader never sees half of it.
   writeFileSync(`${file}.holder.new`, `${JSON.stringify(holder)}\n`, { mode: 0o600 })
   renameSync(`${file}.holder.new`, `${file}.holder`)
   return {
     holder,
+    keep() {
+      if (!db.open || nameOfFile(`${file}.lock`) === name) return
+      const again = lockFile(file)
+      db.close()
+      db = again
+      name = nameOfFile(`${file}.lock`)
+    },
     release() {
       if (!db.open) return
       // Where the folder was taken away another process may hold what stands there now.
@@ -48,6 +51,19 @@ export function takeLock(file: string, instance: string, now: number): WriterLoc
       if (named?.pid === holder.pid && named.instance === instance) rmSync(`${file}.holder`, { force: true })
       db.close()
     },
+  }
+}
+
+function lockFile(file: string): Sqlite {
+  const Database = loadDriver()
+  const db = new Database(`${file}.lock`, { timeout: 0 })
+  try {
+    db.exec('BEGIN EXCLUSIVE')
+    return db
+  } catch (error) {
+    db.close()
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
+    throw new StoreError('locked', file, describeHolder(file, readHolder(file)), error)
   }
 }
 

@@ -37,6 +37,8 @@ export interface Store {
   readonly brokenRestore: BrokenRestore | undefined
   /** Numbers of the migrations applied while opening. */
   readonly migrated: readonly number[]
+  /** Sees to it that no other process can become the writer, also where somebody removed the lock's file. Throws `StoreError` where one has. */
+  keepLock(): void
   /** Marks the run as stopped cleanly and frees the file. Safe to call twice. */
   close(): void
 }
@@ -87,10 +89,16 @@ function openWriter(file: string, options: StoreOptions): Store {
   }
 }
 
-function makeWriter(db: Sqlite, lock: WriterLock, facts: Omit<Store, 'db' | 'close'>, now: () => number): Store {
+function makeWriter(
+  db: Sqlite,
+  lock: WriterLock,
+  facts: Omit<Store, 'db' | 'keepLock' | 'close'>,
+  now: () => number,
+): Store {
   return {
     ...facts,
     db,
+    keepLock: () => lock.keep(),
     close() {
       if (!db.open) return
       try {
@@ -124,7 +132,7 @@ function openReader(file: string, options: StoreOptions): Store {
   }
   const opened = db
   const facts = { file, readonly: true, instance: '', migrated: [], brokenRestore }
-  return { ...facts, db: opened, close: () => void opened.close() }
+  return { ...facts, db: opened, keepLock() {}, close: () => void opened.close() }
 }
 
 /** Who only reads ends a restore, too: half of it is nothing to read. */

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { removeCopy, syncFile } from './backup.ts'
-import type { Sqlite } from './driver.ts'
+import { type Sqlite, StoreError } from './driver.ts'
 import { journalFile } from './journal.ts'
 import { LedgerError } from './ledgerRow.ts'
 import { nameOf, nameOfFile } from './sameFile.ts'
@@ -32,6 +32,7 @@ const restOfCopies = 20
 
 /**
  * @param now Unix milliseconds
+ * @param keepLock throws where another process has become the writer
  * @param clock milliseconds, never set back
  */
 export function makeRescue(
@@ -40,6 +41,7 @@ export function makeRescue(
   now: () => number,
   tell: (error: LedgerError) => void,
   clock: () => number = () => performance.now(),
+  keepLock: () => void = () => {},
 ): Rescue {
   // At once: those that the store has just opened.
   const stats = [...filesOf(file), journalFile(file)].map((part) =>
@@ -74,12 +76,25 @@ export function makeRescue(
     }
   }
 
+  /** Two writers would spend a budget twice: who has not the lock makes no more calls. */
+  function lockTrouble(): LedgerError | undefined {
+    try {
+      keepLock()
+      return undefined
+    } catch (error) {
+      // Where nobody can look nobody can tell.
+      if (!(error instanceof StoreError)) return undefined
+      return new LedgerError('io', `The lock of ${file} was removed while it is in use. ${error.message}`)
+    }
+  }
+
   async function look(isLast: boolean): Promise<void> {
     let is = await identify(file)
     const stuck = moveLog(isOther(is, 0))
     if (!isOther(is, 0)) is = await identify(file)
     if (!isOther(is, 0) && !isOther(is, 1)) {
-      trouble = undefined
+      trouble = lockTrouble()
+      if (trouble) tell(trouble)
       nextCopy = 0
       return
     }
