@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { takeLock, type WriterLock } from './lock.ts'
 import { checkApplied, migrate, packageMigrations, readMigrations } from './migrate.ts'
+import { readOlderRows } from './olderRows.ts'
 import { type BrokenRestore, endBrokenRestore, isRestoring } from './restore.ts'
 import { strayLogOf, takeLogBack } from './strayLog.ts'
 
@@ -126,6 +127,7 @@ function openReader(file: string, options: StoreOptions): Store {
     if (!db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration'").get())
       throw new StoreError('not_a_database', file, `The file ${file} is empty, or the database of another program.`)
     checkApplied(db, file, readMigrations(options.migrationsDir ?? packageMigrations))
+    readOlderRows(db)
   } catch (error) {
     db?.close()
     throw explainOpenFailure(file, error)

@@ -5,6 +5,7 @@ import { backupTo } from './backup.ts'
 import { readBudgetSpend } from './budgetSpend.ts'
 import type { Sqlite } from './driver.ts'
 import { exportPiece } from './export.ts'
+import { readOlderRows } from './olderRows.ts'
 import type { ReaderAnswer, ReaderAsk } from './reader.ts'
 import { readPage, readRequest, readSettled } from './requestRead.ts'
 import { readRolloutPage } from './rolloutRequests.ts'
@@ -22,6 +23,16 @@ let opened: Sqlite | undefined
 function open(): Sqlite {
   opened ??= openSame(file, name, { readonly: true, timeout: 5000 })
   return opened
+}
+
+let hasRows = false
+
+/** For questions about rollouts. Others go without: a damaged file has to be verified, and backed up, as far as it can be read. */
+function openRows(): Sqlite {
+  const db = open()
+  if (!hasRows) readOlderRows(db)
+  hasRows = true
+  return db
 }
 
 port.on('message', async (ask: ReaderAsk) => {
@@ -43,15 +54,15 @@ function act(ask: ReaderAsk): unknown {
     case 'budgetSpend':
       return readBudgetSpend(open(), ask.ask)
     case 'page':
-      return readPage(open(), ask.ask)
+      return readPage(openRows(), ask.ask)
     case 'rolloutPage':
-      return readRolloutPage(open(), ask.ask)
+      return readRolloutPage(openRows(), ask.ask)
     case 'request':
       return readRequest(open(), ask.request)
     case 'settled':
       return readSettled(open(), ask.since, ask.window, ask.limit)
     case 'export':
-      return exportPiece(open(), ask.ask)
+      return exportPiece(openRows(), ask.ask)
     case 'alertSpend':
       return readAlertSpend(open(), ask.ask)
     case 'firstRecord':
