@@ -179,7 +179,7 @@ export function filterTerms(filter: RequestFilter): { terms: string[]; values: R
   if (filter.rollout !== undefined) {
     add(
       'rollout',
-      `EXISTS (SELECT 1 FROM request_rollout x JOIN rollout_case c ON c.id = x.case_id WHERE x.id = r.id AND c.rollout = ${nameId('rollout')})`,
+      `EXISTS (SELECT 1 FROM request_rollout x WHERE x.id = r.id AND x.case_id IN (SELECT id FROM rollout_case WHERE rollout = ${nameId('rollout')}))`,
       filter.rollout,
     )
   }

@@ -42,7 +42,8 @@ export function* readBetween(
         c.seen, x.shares
        FROM request_rollout x CROSS JOIN rollout_case c ON c.id = x.case_id
        JOIN name a ON a.id = c.arm JOIN name f ON f.id = c.first_attempt_class
-       WHERE x.id >= @from AND x.id < @to AND c.rollout_id = @rollout AND c.attempt = @attempt AND c.seen IS NOT NULL ORDER BY x.id`,
+       WHERE x.id >= @from AND x.id < @to AND x.case_id IN
+         (SELECT id FROM rollout_case WHERE rollout_id = @rollout AND attempt = @attempt AND seen IS NOT NULL) ORDER BY x.id`,
     )
     .iterate({ from, to, rollout, attempt }) as IterableIterator<Row>
   for (const row of rows) {
