@@ -148,6 +148,40 @@ describe('sums of rows', () => {
     fc.assert(check, { numRuns: 150 })
   })
 
+  it('read the cases of their rows alone, of the very many that a long attempt has', () => {
+    const policy = policyFor('user')
+    const record = { epoch: 2_900_000, ppm: 50_000, canary: true, seen: 1023, bad: 0, shares: undefined }
+    const common = { rollout: 3, attempt: 1, unit: [1, 2] as const, record, firstAttempt: 'ok' }
+    write([1, 2, 3].map((n) => ({ ...common, id: 1000 + n * 64, arrival: n, revision: 2 })))
+    store.db.exec(
+      `INSERT INTO rollout_case SELECT value + 100, rollout, rollout_id, attempt, revision + value, arm, propensity_ppm, assignment,
+         first_attempt_class, served_arm, seen, bad_mask FROM rollout_case, (WITH RECURSIVE n(value) AS
+           (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 5000) SELECT value FROM n)`,
+    )
+    let looked = 0
+    // Rows that SQLite hands out.
+    const counted = new Proxy(store.db, {
+      get(db, name) {
+        if (name !== 'prepare') return Reflect.get(db, name) as unknown
+        return (sql: string) => {
+          const statement = db.prepare(sql)
+          const all = statement.all.bind(statement)
+          statement.all = (...values: unknown[]) => {
+            const rows = all(...values)
+            looked += rows.length
+            return rows
+          }
+          return statement
+        }
+      },
+    })
+    const summed = new RowFolder(policy)
+    addRange(counted, { rollout: 3, attempt: 1, from: 0, to: 2 ** 40 }, summed)
+    expect(summed.fold().rows).toBe(3)
+    // A group, its case, and the three rows three times: for the rule of hard faults, their units and their cases.
+    expect(looked).toBe(11)
+  })
+
   it('are nothing where no canary was ever asked', () => {
     const summed = new RowFolder(policyFor('user'))
     addRange(store.db, { rollout: 3, attempt: 1, from: 0, to: 2 ** 50 }, summed)

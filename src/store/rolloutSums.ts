@@ -35,15 +35,16 @@ export function findEnd(db: Sqlite, range: RowRange, rows: number): number | und
     .get({ ...range, rows }) as number | undefined
 }
 
-function readCases(db: Sqlite, { rollout, attempt }: RowRange): Map<number, Case> {
+/** Those that rows name: an attempt whose share is changed every hour has a hundred thousand others after some months. */
+function readCases(db: Sqlite, named: string): Map<number, Case> {
   const rows = db
     .prepare(
       `SELECT c.id, c.revision, a.text = 'canary', c.propensity_ppm, f.text, c.seen, c.bad_mask
        FROM rollout_case c JOIN name a ON a.id = c.arm JOIN name f ON f.id = c.first_attempt_class
-       WHERE c.rollout_id = ? AND c.attempt = ? AND c.seen IS NOT NULL`,
+       WHERE c.id IN (SELECT value FROM json_each(?))`,
     )
     .raw()
-    .all(rollout, attempt) as [number, number, number, number, string, number, number][]
+    .all(named) as [number, number, number, number, string, number, number][]
   const cases = rows.map(
     ([id, revision, canary, ppm, firstAttempt, seen, bad]): Case => ({
       ...{ id, revision, canary: canary === 1, ppm },
@@ -51,6 +52,15 @@ function readCases(db: Sqlite, { rollout, attempt }: RowRange): Map<number, Case
     }),
   )
   return new Map(cases.map((one) => [one.id, one]))
+}
+
+/** As `ofRange`, where the cases are known. */
+const ofNamed =
+  'FROM request_rollout WHERE id >= @from AND id < @to AND case_id IN (SELECT value FROM json_each(@named))'
+
+interface NamedRange extends RowRange {
+  /** Numbers of cases, as JSON. */
+  readonly named: string
 }
 
 type Alike = [caseId: number, epoch: number, shares: string | null, arrival: number, times: number]
@@ -61,22 +71,23 @@ type Alike = [caseId: number, epoch: number, shares: string | null, arrival: num
  * Sorting takes longer with each column, so two numbers share one of 64 bits: epochs of a second or more take up to 33.
  */
 export function addRange(db: Sqlite, range: RowRange, folder: RowFolder): void {
-  const cases = readCases(db, range)
   const alike = db
     .prepare(
       `SELECT case_id, epoch, shares, max(arrival_seq), count(*) ${ofRange} GROUP BY epoch | (case_id << 34), shares`,
     )
     .raw()
     .all(range) as Alike[]
+  const latest = new Map<number, number>()
+  for (const [id, , , arrival] of alike) latest.set(id, Math.max(arrival, latest.get(id) ?? 0))
+  const named = JSON.stringify([...latest.keys()])
+  const cases = readCases(db, named)
   for (const [id, epoch, shares, arrival, times] of alike) {
     const { revision, canary, ppm, seen, bad } = cases.get(id)!
     const judged = shares === null ? undefined : (JSON.parse(shares) as Record<number, number>)
     folder.count({ revision, arrival, record: { epoch, ppm, canary, seen, bad, shares: judged } }, times)
   }
-  const latest = new Map<number, number>()
-  for (const [id, , , arrival] of alike) latest.set(id, Math.max(arrival, latest.get(id) ?? 0))
-  addHard(db, range, cases, latest, folder)
-  if (folder.isSticky) addPlaces(db, range, cases, folder)
+  addHard(db, { ...range, named }, cases, latest, folder)
+  if (folder.isSticky) addPlaces(db, { ...range, named }, cases, folder)
 }
 
 /**
@@ -85,7 +96,7 @@ export function addRange(db: Sqlite, range: RowRange, folder: RowFolder): void {
  */
 function addHard(
   db: Sqlite,
-  range: RowRange,
+  range: NamedRange,
   cases: ReadonlyMap<number, Case>,
   latest: ReadonlyMap<number, number>,
   { hard }: RowFolder,
@@ -100,10 +111,7 @@ function addHard(
     if (one.canary && isTold(one) && !passed.includes(one.firstAttempt)) reset = Math.max(reset, arrival)
   }
   const rows = db
-    .prepare(
-      `SELECT arrival_seq, case_id FROM request_rollout
-       WHERE id >= @from AND id < @to AND arrival_seq >= @reset AND ${ofCases}`,
-    )
+    .prepare(`SELECT arrival_seq, case_id ${ofNamed} AND arrival_seq >= @reset`)
     .raw()
     .all({ ...range, reset }) as [arrival: number, caseId: number][]
   for (const [arrival, id] of rows) {
@@ -113,8 +121,8 @@ function addHard(
 }
 
 /** Two columns that are read one after the other: the driver takes twice as long for rows of both. */
-function addPlaces(db: Sqlite, range: RowRange, cases: ReadonlyMap<number, Case>, folder: RowFolder): void {
-  const pluck = (column: string) => db.prepare(`SELECT ${column} ${ofRange} ORDER BY id`).pluck().all(range)
+function addPlaces(db: Sqlite, range: NamedRange, cases: ReadonlyMap<number, Case>, folder: RowFolder): void {
+  const pluck = (column: string) => db.prepare(`SELECT ${column} ${ofNamed} ORDER BY id`).pluck().all(range)
   const units = pluck('unit') as (string | null)[]
   const ids = pluck('case_id') as number[]
   const all = (1 << folder.guards) - 1
