@@ -4,6 +4,8 @@ import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openConfigVersions } from '../src/store/configVersions.ts'
+import { openStore } from '../src/store/open.ts'
 import { type ControlGateway, document, keys, planted, startControl } from './support/control.ts'
 import { type Ran, runTurnout } from './support/turnoutProcess.ts'
 
@@ -157,6 +159,17 @@ describe('against the database', () => {
     for (const secret of planted) expect(history! + diff!).not.toContain(secret)
     expect(rollback!.code).toBe(1)
     expect(rollback!.err).toContain('--url')
+  })
+
+  it('diff says so where there is nothing to compare with', slow, async () => {
+    const file = join(gateway.folder, 'young.db')
+    const store = openStore({ file })
+    const diff = () => runTurnout(['config', 'diff', '--db', file], { cwd: gateway.folder })
+    expect(await diff()).toMatchObject({ code: 1, err: 'There is no version yet.\n' })
+    const line = { at: 1, hash: 'x', source: 'file', actor: 'start', note: '' } as const
+    await openConfigVersions(store).save({ ...line, number: 1, document: '{}' }, undefined)
+    store.close()
+    expect(await diff()).toMatchObject({ code: 1, err: 'There is one version so far: no other to compare it with.\n' })
   })
 
   it('rollback without a gateway: the next one serves that version', slow, async () => {

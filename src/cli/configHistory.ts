@@ -87,7 +87,7 @@ async function differences(from: number | undefined, to: number | undefined, fla
   const server = serverOf(flags)
   if (server) {
     const later = to ?? (await askServer<{ version: number }>(server, 'GET', '/config')).version
-    const earlier = from ?? later - 1
+    const earlier = from ?? before(later)
     return (await askServer<{ changes: Change[] }>(server, 'GET', `/config/diff?from=${earlier}&to=${later}`)).changes
   }
   return fromDatabase(flags, ({ versions, place }) => {
@@ -98,8 +98,15 @@ async function differences(from: number | undefined, to: number | undefined, fla
       if (!found) throw new Error(`There is no version ${number}: \`turnout config history\` lists them.`)
       return redact(found.document)
     }
-    return changesBetween(documentOf(from ?? later - 1), documentOf(later))
+    return changesBetween(documentOf(from ?? before(later)), documentOf(later))
   })
+}
+
+function before(version: number): number {
+  if (version > 1) return version - 1
+  throw new Error(
+    version === 1 ? 'There is one version so far: no other to compare it with.' : 'There is no version yet.',
+  )
 }
 
 function fromDatabase<Result>(
