@@ -156,12 +156,13 @@ const makeRow = (
 ): PeakRow => {
   const good = windows.filter(isGood)
   const bad = windows.filter((window) => !isGood(window))
-  /** Windows beside those of others in the same round. */
+  /** Windows beside those of others in the same round; of a paced work, where few are quiet in the same one, the first beside the first, and so on. */
   const beside = (others: readonly Placed[], counts: (window: Placed) => boolean) => {
-    const byRound = new Map(others.map((other) => [other.round, other]))
-    return windows.flatMap((own) => {
-      const other = byRound.get(own.round)
-      return other && counts(own) && counts(other) ? [{ own, other }] : []
+    const theirs = others.filter(counts)
+    const byRound = new Map(theirs.map((other) => [other.round, other]))
+    return windows.filter(counts).flatMap((own, n) => {
+      const other = work.kind === 'paced' ? theirs[n] : byRound.get(own.round)
+      return other ? [{ own, other }] : []
     })
   }
   const pair = (counts: (window: Placed) => boolean) => beside(base, counts)
