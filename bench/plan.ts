@@ -73,9 +73,9 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
   }
   const core: Omit<Plan, 'works'> = {
     passes: 2,
-    rounds: { first: 13, small: 7, large: 5, stream: 8, paced: 8 },
-    peerRounds: 8,
-    warmUp: { first: 8, later: 2, stream: 5, peer: 20 },
+    rounds: { first: 15, small: 9, large: 6, stream: 9, paced: 4 },
+    peerRounds: 6,
+    warmUp: { first: 9, later: 2, stream: 5, peer: 25 },
     latencyWorks: ['json'],
     latencyRounds: 2,
     latencyWindow: 1.5,
