@@ -1,6 +1,13 @@
 // What requests of a rollout have in common, as a text: made once for many, and read back in full.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { CaseTexts, caseText, type RolloutCase, readCase } from '../src/rollouts/rolloutCase.ts'
+import { makeBatchWriter } from '../src/store/batch.ts'
+import { openStore } from '../src/store/open.ts'
+import { factsOf } from '../src/store/rolloutCases.ts'
+import { requestRow } from './support/ledgerRows.ts'
 
 const one: RolloutCase = {
   rollout: 'to haiku  now',
@@ -70,4 +77,32 @@ describe('the text of a case', () => {
       Number.isSafeInteger = isSafeInteger
     }
   })
+})
+
+it('a case whose transaction was rolled back is made anew for the next row', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'turnout-case-'))
+  const store = openStore({ file: join(folder, 'turnout.db') })
+  try {
+    const writer = makeBatchWriter(store.db, store.instance)
+    const settle = (id: number, more: object = {}) =>
+      ({
+        kind: 'settle',
+        request: requestRow(id, { rollout: factsOf({ ...one, arrivalSeq: id }), ...more }),
+        attempts: [],
+      }) as const
+    // SQLite takes no text for a number: nothing of the two is written.
+    expect(() => writer.write([settle(64), settle(128, { status: 'none' })])).toThrow('status')
+    expect(store.db.prepare('SELECT count(*) FROM rollout_case').pluck().get()).toBe(0)
+    // Of another case first, so that its number is not the void one's by chance.
+    writer.write([settle(192, { rollout: factsOf({ ...one, arm: 'stable' }) }), settle(64)])
+    const read = store.db.prepare('SELECT id, rollout, arm, revision FROM requests ORDER BY id').all()
+    const common = { rollout: 'to haiku  now', revision: 12 }
+    expect(read).toEqual([
+      { ...common, id: 64, arm: 'canary' },
+      { ...common, id: 192, arm: 'stable' },
+    ])
+  } finally {
+    store.close()
+    rmSync(folder, { recursive: true })
+  }
 })

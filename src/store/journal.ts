@@ -8,13 +8,12 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  type Stats,
-  statSync,
   writeSync,
 } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Entry } from './batch.ts'
 import type { JournalPlace } from './journalPlace.ts'
+import { nameOf, nameOfFile } from './sameFile.ts'
 
 export interface Journal {
   /** Behind the last record. */
@@ -62,7 +61,7 @@ export function openJournal(file: string, last: number): Journal {
       // Records of another epoch fail their sums: they only take room.
     }
   }
-  const isSame = (): boolean => isSameFile(fstatSync(fd), statSync(file, { throwIfNoEntry: false }))
+  const isSame = (): boolean => nameOf(fstatSync(fd, { bigint: true })) === nameOfFile(file)
   // Some file systems, of networks and of layers, number an open file otherwise than its name: there it is believed to be there.
   const isTold = isSame()
   const isThere = (): boolean => !isTold || isSame()
@@ -107,8 +106,6 @@ export function openJournal(file: string, last: number): Journal {
     },
   }
 }
-
-const isSameFile = (one: Stats, other: Stats | undefined): boolean => one.ino === other?.ino && one.dev === other.dev
 
 /** What could not be read of a journal although it was written whole. */
 export interface Damage {
