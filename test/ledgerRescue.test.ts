@@ -86,6 +86,18 @@ const ways: [how: string, take: () => void][] = [
   ['robbed of its log', () => rmSync(`${file}-wal`)],
 ]
 
+/** Twenty rows, and their file under another name, which it returns; the gateway knows of it. */
+async function movedAway(): Promise<string> {
+  const away = join(folder, 'elsewhere.db')
+  await rows(20)
+  renameSync(file, away)
+  await noticed()
+  return away
+}
+
+/** Name of the log that was moved aside. */
+const waitingLog = (): string => readdirSync(folder).find((name) => /\.log-of-[\d-]+$/.test(name))!
+
 it.each(ways)('is noticed when it is %s: new calls are refused, and what it holds is saved', async (_, take) => {
   await end(await begin())
   const running = await begin()
@@ -177,11 +189,8 @@ it('loses no row of a file that was moved away and comes back, before the stop o
 })
 
 it('takes its log back from where a reader has looked before it: an empty one is in the way', async () => {
-  const away = join(folder, 'elsewhere.db')
-  await rows(20)
-  renameSync(file, away)
-  await noticed()
-  const log = readdirSync(folder).find((name) => /\.log-of-[\d-]+$/.test(name))!
+  const away = await movedAway()
+  const log = waitingLog()
   renameSync(away, file)
   // Ours say that it is not there yet, in place of reading what has no last rows.
   expect(() => openStore({ file, readonly: true })).toThrow(/puts back within seconds: try again/)
@@ -200,14 +209,11 @@ it('takes its log back from where a reader has looked before it: an empty one is
 })
 
 it('is not opened with the log of another beside it, which would be undone later; the copy can be restored', async () => {
-  const away = join(folder, 'elsewhere.db')
-  await rows(20)
-  renameSync(file, away)
-  await noticed()
+  const away = await movedAway()
   await ledger.close()
   store.close()
   // As another gateway leaves it that began anew in its place, and was killed.
-  const log = readFileSync(join(folder, readdirSync(folder).find((name) => /\.log-of-[\d-]+$/.test(name))!))
+  const log = readFileSync(join(folder, waitingLog()))
   writeFileSync(`${file}-wal`, log)
   renameSync(away, file)
   for (const readonly of [false, true])
@@ -217,10 +223,7 @@ it('is not opened with the log of another beside it, which would be undone later
 })
 
 it('keeps its own log with it when a copy is restored over it, and that of the other apart', async () => {
-  const away = join(folder, 'elsewhere.db')
-  await rows(20)
-  renameSync(file, away)
-  await noticed()
+  const away = await movedAway()
   await ledger.close()
   store.close()
   // Another gateway begins anew in its place, and is killed.
@@ -248,7 +251,7 @@ it('takes its journal along: its rows come into no other database, and into its 
   renameSync(file, own)
   await noticed()
   renameSync(other.file, file)
-  const log = readdirSync(folder).find((name) => /\.log-of-[\d-]+$/.test(name))!
+  const log = waitingLog()
   expect(existsSync(journalFile(file))).toBe(false)
   const journal = readFileSync(join(folder, `${log}.journal`))
   expect(journal.length).toBeGreaterThan(16)

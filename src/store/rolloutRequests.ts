@@ -1,7 +1,7 @@
 // Reads the requests of one rollout out of the ledger, in pages.
 import type { Sqlite } from './driver.ts'
-import { firstIdOf } from './ledgerId.ts'
 import { type RequestPage, readRequests } from './requestRead.ts'
+import { firstIdFor } from './rolloutRows.ts'
 
 export interface RolloutPageAsk {
   /** The rollout, and when it was made (Unix milliseconds): it has no requests that are older. */
@@ -16,9 +16,6 @@ export interface RolloutPageAsk {
   readonly before?: number | undefined
   readonly limit: number
 }
-
-/** A request's id is given at the door, before its body is there: a rollout may be made meanwhile. */
-const slowestBody = 3_600_000
 
 /** Newest first. `next` is undefined on the last page. */
 export function readRolloutPage(db: Sqlite, ask: RolloutPageAsk): RequestPage {
@@ -37,7 +34,7 @@ export function readRolloutPage(db: Sqlite, ask: RolloutPageAsk): RequestPage {
   const ids = db
     .prepare(`SELECT x.id FROM request_rollout x WHERE ${terms.join(' AND ')} ORDER BY x.id DESC LIMIT @most`)
     .pluck()
-    .all({ ...values, from: firstIdOf(since - slowestBody), most: limit + 1 }) as number[]
+    .all({ ...values, from: firstIdFor(since), most: limit + 1 }) as number[]
   const shown = ids.slice(0, limit)
   return { rows: readRequests(db, shown), next: ids.length > limit ? shown.at(-1) : undefined }
 }
