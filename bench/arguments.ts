@@ -13,7 +13,7 @@ export interface Arguments {
   readonly build: boolean
   /** How many times the works are gone through; undefined = the plan's. */
   readonly passes: number | undefined
-  /** Seconds that may be spent on waiting for a quiet machine and on measuring disturbed windows again; undefined = the plan's. */
+  /** Seconds that may be spent on measuring again what the machine has spoilt; undefined = the plan's. */
   readonly patience: number | undefined
 }
 
@@ -27,7 +27,7 @@ export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--js
   --json FILE   also write all figures as JSON
   --no-results  leave bench/RESULTS.md alone (also so with --quick and --only)
   --no-build    measure dist/ as it is
-  --patient MIN wait for quiet moments on a machine that others use too, for so many minutes in all at most`
+  --patient MIN on a machine that others use too: more rounds where too few windows were quiet, for so many minutes in all at most`
 
 /** Reads the arguments after the script's name. Throws with a text for the user. */
 export const readArguments = (argv: readonly string[]): Arguments | 'help' => {

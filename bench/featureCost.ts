@@ -134,7 +134,7 @@ const main = async () => {
   await buildChildren()
   const machine = readMachine()
   pinSelf(machine)
-  const stage = await openStage(machine, { seconds: 60, waits: false })
+  const stage = await openStage(machine, { seconds: 60 })
   try {
     for (const name of values.work) {
       const work = works.find((one) => one.name === name)

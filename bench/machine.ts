@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
+import { canStayAwake } from './awake.ts'
 
 export interface Machine {
   readonly cpu: string
@@ -15,6 +16,8 @@ export interface Machine {
   /** `setpriv --pdeathsig` ends children even when this process is killed without a chance to clean up. */
   readonly setpriv: boolean
   /** Undefined where processes cannot be pinned: figures are then only a rough guide, and the report says so. */
+  /** Cores can be kept awake where the load does not fill them. */
+  readonly staysAwake: boolean
   readonly gatewayCore: number | undefined
   readonly loadCore: number | undefined
 }
@@ -69,6 +72,7 @@ export const readMachine = (): Machine => {
     nginx: has('nginx', '-v'),
     taskset,
     setpriv: has('setpriv', '--version'),
+    staysAwake: canStayAwake(),
     gatewayCore: pin ? cores[1] : undefined,
     loadCore: pin ? cores[0] : undefined,
   }

@@ -90,10 +90,8 @@ const main = async (): Promise<void> => {
   pinSelf(machine)
   const { chosen, absent } = chooseContenders(machine, options)
   const plan = makePlan(options.set, options.only, options.passes)
-  const stage = await openStage(machine, {
-    seconds: options.patience ?? plan.repeats,
-    waits: options.patience !== undefined,
-  })
+  const patience = { seconds: options.patience ?? plan.repeats }
+  const stage = await openStage(machine, patience)
   const measured: Measured = { start: [], memory: [], peak: [], latency: [] }
   const report = (): Figures => ({
     machine,

@@ -9,7 +9,7 @@ export interface Plan {
   readonly passes: number
   /** Rounds of windows in each pass: of the first work, which is the one that others are quoted by, and of the others by their kind. */
   readonly rounds: Readonly<Record<'first' | Kind, number>>
-  /** Rounds of the first work, in each pass, that the peers take part in. */
+  /** Rounds of the first work that the peers take part in, in the last pass: by then they are as warm as they get. */
   readonly peerRounds: number
   /**
    * Seconds of load for a contender before it is measured: at the first work, at each other lane, and at each of those that stream. V8
@@ -35,6 +35,9 @@ const ranks = { quick: 0, core: 1, full: 2 }
 
 type Kind = 'small' | 'large' | 'stream' | 'paced'
 
+/** Answers a hundred requests while others answer thousands: it gets longer windows, or a handful more or less would be a tenth. */
+const slow = 'portkey'
+
 const kindOf = ({ kind, body, stream }: Work): Kind =>
   kind === 'paced' ? 'paced' : stream ? 'stream' : body.length > 10_000 ? 'large' : 'small'
 
@@ -42,14 +45,16 @@ const kindOf = ({ kind, body, stream }: Work): Kind =>
  * What disturbs a machine comes and goes within seconds: many short windows in turn tell more than few long ones of the same sum. They are
  * longer where few replies come in one.
  */
-const windows: Readonly<Record<Kind, WindowTimes>> = {
+const windows: Readonly<Record<Kind | 'slow', WindowTimes>> = {
   small: { lead: 0.05, seconds: 0.2 },
   large: { lead: 0.06, seconds: 0.5 },
   stream: { lead: 0.08, seconds: 0.3 },
   paced: { lead: 0, seconds: 1 },
+  slow: { lead: 0.2, seconds: 1 },
 }
 
-export const windowOf = (work: Work): WindowTimes => windows[kindOf(work)]
+export const windowOf = (work: Work, contender: string): WindowTimes =>
+  windows[contender === slow && kindOf(work) === 'small' ? 'slow' : kindOf(work)]
 
 /** Windows of a contender at one work in each pass. */
 export const roundsOf = ({ rounds, works: chosen }: Plan, work: Work): number =>
@@ -73,7 +78,7 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
   }
   const core: Omit<Plan, 'works'> = {
     passes: 2,
-    rounds: { first: 15, small: 9, large: 6, stream: 9, paced: 4 },
+    rounds: { first: 15, small: 9, large: 6, stream: 9, paced: 3 },
     peerRounds: 6,
     warmUp: { first: 9, later: 2, stream: 5, peer: 25 },
     latencyWorks: ['json'],

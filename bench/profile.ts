@@ -54,7 +54,7 @@ const main = async () => {
   const contender = values.relay
     ? profiledRelay
     : makeTurnout('profiled', '', values.bare ? [] : features, flags, unbundled)
-  const stage = await openStage(machine, { seconds: 60, waits: false })
+  const stage = await openStage(machine, { seconds: 60 })
   try {
     const { running } = await startContender(stage, contender)
     await checkWork(stage, running, work)

@@ -25,10 +25,8 @@ export interface Stage {
 
 /** What may be spent on a machine that others use too: a busy one must not make a run endless. */
 export interface Patience {
-  /** Seconds left, for waiting and for measuring again. */
+  /** Seconds left, for measuring again. */
   seconds: number
-  /** Wait for a quiet moment before each window. */
-  readonly waits: boolean
 }
 
 /** A port that was free a moment ago on loopback. */

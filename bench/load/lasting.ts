@@ -37,8 +37,10 @@ export const openLoad = async (
   work: Work,
   times: WindowTimes,
 ): Promise<LastingLoad> => {
+  const isPartial = work.kind === 'paced' || work.connections === 1
   if (!isForWrk(stage, work))
     return {
+      isPartial,
       run: () => driveOwn(stage, running, work, { mode: 'closed', seconds: times.seconds }),
       close: async () => ({}),
     }
@@ -59,6 +61,7 @@ export const openLoad = async (
   }
   return {
     pid: child.pid,
+    isPartial,
     begin: async () => {
       signal('SIGCONT')
       await pause(times.lead * 1000)

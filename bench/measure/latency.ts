@@ -28,7 +28,7 @@ export const measureLatency = async (
   const rateOf = (running: Running) => Math.max(1, peaks.get(running.contender.name)! / 2)
   const measure = async (running: Running, rate: number): Promise<Window> => {
     const drive = { mode: 'open', seconds: plan.latencyWindow, rate, connections: 128 } as const
-    return measureWindow(stage, running, { run: () => driveOwn(stage, running, work, drive) })
+    return measureWindow(stage, running, { isPartial: true, run: () => driveOwn(stage, running, work, drive) })
   }
   for (let round = 0; round < plan.latencyRounds; round++) {
     for (const running of others) {

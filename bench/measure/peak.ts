@@ -9,7 +9,7 @@ import { type Stage, takesPart } from '../stage.ts'
 import { type Work, works } from '../work.ts'
 import { dearest, findSlowed } from './quiet.ts'
 import { median } from './statistics.ts'
-import { measureWindow, type Window } from './window.ts'
+import { measureWindow, spend, type Window } from './window.ts'
 
 /** Whose identity lane is measured beside its hub lane, round by round. */
 const twinned = 'turnout'
@@ -32,7 +32,7 @@ interface Measured {
  * Measures all works of a plan. `tell` is called with a line of progress, `show` with the rows as they stand after each work.
  *
  * The works are gone through several times, so that each is measured at several moments of the run: what a machine does for minutes
- * falls on all of them.
+ * falls on all of them. Those of which too little was quiet are gone through again, as long as there is patience.
  */
 export const measurePeaks = async (
   stage: Stage,
@@ -49,13 +49,36 @@ export const measurePeaks = async (
   }
   tell('all contenders are warm')
   const measured = plan.works.map((work): Measured => ({ work, windows: new Map(), twins: [] }))
-  for (let pass = 0; pass < plan.passes; pass++) {
-    for (const one of measured) {
-      await measureBlock(stage, all, one, plan, pass)
-      tell(`${one.work.name}: ${pass + 1} of ${plan.passes}`)
-      show(measured.filter(({ windows }) => windows.size > 0).flatMap(makeRows))
-    }
+  const measure = async (one: Measured, pass: number, said: string): Promise<void> => {
+    await measureBlock(stage, all, one, plan, pass)
+    tell(`${one.work.name}: ${said}`)
+    show(measured.filter(({ windows }) => windows.size > 0).flatMap(makeRows))
   }
+  for (let pass = 0; pass < plan.passes; pass++)
+    for (const one of measured) await measure(one, pass, `${pass + 1} of ${plan.passes}`)
+  const { patience } = stage
+  for (let pass = plan.passes; patience.seconds > leastPatience; pass++) {
+    const poor = measured.filter((one) => isPoor(one, plan))
+    if (poor.length === 0) return
+    for (const one of poor)
+      if (patience.seconds > leastPatience) await spend(patience, () => measure(one, pass, `again, ${pass + 1}`))
+  }
+}
+
+/** Seconds that a work takes to be gone through. */
+const leastPatience = 20
+/** Of the pairs that a work was to have. */
+const enough = 0.6
+
+/** Whether too few windows of ours have a quiet one beside them. A peer is for orientation. */
+const isPoor = (one: Measured, plan: Plan): boolean => {
+  const wanted = Math.floor(plan.passes * roundsOf(plan, one.work) * enough)
+  const isFew = (pairs: readonly number[], rough: boolean): boolean => rough || pairs.length < wanted
+  return makeRows(one).some(
+    ({ contender, cpuRatio, roughCpu, twinCpuRatio, roughTwin }) =>
+      contender.startsWith('turnout') &&
+      (isFew(cpuRatio, roughCpu) || (contender === twinned && one.work.hub && isFew(twinCpuRatio, roughTwin))),
+  )
 }
 
 /** How long a contender is loaded before its first window at a work. The relay runs one code for all lanes; nginx has nothing to learn. */
@@ -81,17 +104,18 @@ const measureBlock = async (
   pass: number,
 ): Promise<void> => {
   const isFirst = work === plan.works[0]
-  const times = windowOf(work)
   const isPeer = ({ contender: { name } }: Running) => orientation.includes(name)
+  const peerPass = plan.passes - 1
   const contenders = all.filter(
-    (running) => takesPart(running.contender, work) && !(isPeer(running) && pass > 0 && !isFirst),
+    (running) => takesPart(running.contender, work) && !(isPeer(running) && (isFirst ? pass < peerPass : pass > 0)),
   )
   const twin = works.find(({ name }) => name === work.hub?.twin)
   const own = contenders.find(({ contender }) => contender.name === twinned)
   const rounds = roundsOf(plan, work)
-  const twinLoad = twin && own && (await openLoad(stage, own, twin, times))
+  const twinLoad = twin && own && (await openLoad(stage, own, twin, windowOf(work, own.contender.name)))
   const loads = new Map<Running, LastingLoad>()
-  for (const running of contenders) loads.set(running, await openLoad(stage, running, work, times))
+  for (const running of contenders)
+    loads.set(running, await openLoad(stage, running, work, windowOf(work, running.contender.name)))
   for (let n = 0; n < rounds; n++) {
     const round = pass * rounds + n
     // Each round begins with another contender, so that no one always follows the same neighbour.

@@ -1,7 +1,8 @@
 // One measured window: a load on one contender, its CPU, and how far the window may be trusted.
+import { keepAwake } from '../awake.ts'
 import type { Running } from '../contenders/contender.ts'
 import type { LoadResult } from '../load/job.ts'
-import type { Stage } from '../stage.ts'
+import type { Patience, Stage } from '../stage.ts'
 import { type CoreReading, compareCore, readCore, readCpu, readOwnCpu } from './processes.ts'
 
 /** Above this the load's core, not the contender, sets the speed. */
@@ -26,6 +27,8 @@ export interface Window {
 export interface Load {
   /** Process group of what makes it, where that lives for longer than the window. */
   readonly pid?: number
+  /** It does not fill the contender's core. */
+  readonly isPartial?: boolean
   /** Brings it to where it can be measured: not part of the window. */
   begin?(): Promise<void>
   /** The window. */
@@ -55,19 +58,11 @@ const read = (stage: Stage, running: Running, load: Load): Reading => ({
 
 /** Runs `load` between two readings; again, while other programs or the host spoil it and there is patience left. */
 export const measureWindow = async (stage: Stage, running: Running, load: Load): Promise<Window> => {
-  const { patience } = stage
-  const spend = async <T>(work: () => Promise<T>): Promise<T> => {
-    const begun = performance.now()
-    const result = await work()
-    patience.seconds -= (performance.now() - begun) / 1000
-    return result
-  }
-  const wait = () => spend(() => waitForQuiet(stage))
-  if (patience.waits) await wait()
-  let best = await measureOnce(stage, running, load)
-  for (let i = 0; i < (patience.waits ? 8 : 2) && isDisturbed(best) && patience.seconds > 0; i++) {
-    if (patience.waits) await wait()
-    const again = await spend(() => measureOnce(stage, running, load))
+  const measure = () =>
+    load.isPartial ? keepAwake(() => measureOnce(stage, running, load)) : measureOnce(stage, running, load)
+  let best = await measure()
+  for (let i = 0; i < 2 && isDisturbed(best) && stage.patience.seconds > 0; i++) {
+    const again = await spend(stage.patience, measure)
     if (disturbance(again) < disturbance(best)) best = again
   }
   return best
@@ -95,16 +90,12 @@ const measureOnce = async (stage: Stage, running: Running, load: Load): Promise<
   return { ...window, void: findFault(window) }
 }
 
-/** Until both cores were nearly idle for a third of a second, since the contenders have nothing to do now. */
-const waitForQuiet = async ({ machine, patience }: Stage): Promise<void> => {
-  const end = performance.now() + patience.seconds * 1000
-  const cores = [machine.gatewayCore, machine.loadCore]
-  while (performance.now() < end) {
-    const before = cores.map(readCore)
-    await new Promise((resolve) => setTimeout(resolve, 350))
-    const busy = cores.map((core, i) => compareCore(before[i]!, readCore(core)).busy)
-    if (Math.max(...busy) < foreignLimit) return
-  }
+/** Takes the time of `work` from a patience. */
+export const spend = async <T>(patience: Patience, work: () => Promise<T>): Promise<T> => {
+  const begun = performance.now()
+  const result = await work()
+  patience.seconds -= (performance.now() - begun) / 1000
+  return result
 }
 
 const disturbance = ({ foreign, foreignLoad, stolen }: Omit<Window, 'void'>) => foreign + foreignLoad / 2 + stolen

@@ -17,7 +17,9 @@ export const writeMarkdown = (figures: Figures): string => {
   const pinned =
     machine.gatewayCore === undefined
       ? 'Nothing was pinned (no `taskset`, or one core): read these figures as a rough guide only.'
-      : `The contender ran on core ${machine.gatewayCore}, load and upstream on core ${machine.loadCore}.`
+      : `The contender ran on core ${machine.gatewayCore}, load and upstream on core ${machine.loadCore}${
+          machine.staysAwake ? '; neither slept at paced streams and at fixed rates, which do not fill them' : ''
+        }.`
   const goals = goalSection(figures)
   return `# Results
 
