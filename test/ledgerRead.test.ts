@@ -14,6 +14,7 @@ import type { AttemptRow, RequestRow } from '../src/store/ledgerRow.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { openReader, type Reader } from '../src/store/reader.ts'
 import { restoreFrom } from '../src/store/restore.ts'
+import { factsOf } from '../src/store/rolloutCases.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow, tokens } from './support/ledgerRows.ts'
 
@@ -303,6 +304,32 @@ describe('verify', () => {
     expect((await damage('DELETE FROM attempt; DELETE FROM rollup')).kinds).toEqual([])
     await settle()
     expect((await damage('DELETE FROM rollup')).kinds).toEqual(['rollup'])
+  })
+
+  it('finds rows of a rollout without their request, and such as say nothing of it', async () => {
+    const facts = factsOf({
+      rollout: 'swap',
+      rolloutId: 1,
+      attempt: 1,
+      revision: 2,
+      arm: 'canary',
+      propensityPpm: 50_000,
+      assignment: 'hash',
+      firstAttemptClass: 'ok',
+      servedArm: 'canary',
+      badMask: 0,
+      seen: 1,
+      arrivalSeq: 1,
+      epoch: 7,
+    })
+    const id = await settle({ rollout: facts })
+    expect((await damage('SELECT 1')).kinds).toEqual([])
+    const caseless = await damage('UPDATE request_rollout SET case_id = 77')
+    expect(caseless.kinds).toEqual(['stray'])
+    expect(caseless.text).toBe(`the rollout's row of ${printId(id)} names case 77, which is not there`)
+    const lost = await damage('DELETE FROM attempt; DELETE FROM rollup; DELETE FROM request')
+    expect(lost.kinds).toEqual(['stray'])
+    expect(lost.text).toBe(`the rollout's row of ${printId(id)} has no request`)
   })
 
   it('finds a call that was never settled by a run before', async () => {

@@ -50,7 +50,7 @@ interface AttemptSum {
 
 /**
  * Reads everything in one snapshot. `sum`: a request's attempts, tokens or cost are not those of its attempts. `gap`: attempt numbers with a
- * hole. `stray`: an attempt without its request. `open`: a call whose run is dead and that was not settled. `rollup`: a day's sum
+ * hole. `stray`: an attempt, or what a rollout made of a request, without its request; or without the case that its rollout's row names. `open`: a call whose run is dead and that was not settled. `rollup`: a day's sum
  * is not that of its rows. `file`: SQLite's own check, which also finds doubles, or a part of the file that cannot be read.
  */
 export function verifyLedger(db: Sqlite): Verification {
@@ -93,6 +93,7 @@ class Verifier {
     // Of the day in which retention stopped only a part may be left. Sums are held against all rows, or none.
     if (hasMark && this.#canRead('rows', () => this.#checkRows(from)))
       this.#canRead('daily sums', () => this.#checkRollup(from === 0 ? 0 : dayOf(from - 1)))
+    if (hasMark) this.#canRead('rows of rollouts', () => this.#checkRollouts(from))
     this.#canRead('calls in flight', () => this.#checkOpen())
     this.#canRead('file', () => {
       for (const line of this.#db.pragma('integrity_check(20)') as { integrity_check: string }[]) {
@@ -216,6 +217,21 @@ class Verifier {
       'rollup',
       `daily sum of day,route,key,team,… = ${name} is ${stored.join(' ')}, its rows make ${sums.join(' ')}`,
     )
+  }
+
+  /** A decision of a rollout is recomputed from these rows: one that says nothing would be missing in it. */
+  #checkRollouts(from: number): void {
+    if (!this.#db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'request_rollout'").get()) return
+    const strays = this.#db
+      .prepare(
+        `SELECT x.id, r.id AS request, x.case_id AS named FROM request_rollout x LEFT JOIN request r ON r.id = x.id
+         LEFT JOIN rollout_case c ON c.id = x.case_id WHERE x.id >= ? AND (r.id IS NULL OR c.id IS NULL) ORDER BY x.id`,
+      )
+      .iterate(from) as IterableIterator<{ id: number; request: number | null; named: number }>
+    for (const { id, request, named } of strays) {
+      const what = request === null ? 'has no request' : `names case ${named}, which is not there`
+      this.#report('stray', `the rollout's row of ${printId(id)} ${what}`)
+    }
   }
 
   #checkOpen(): void {
