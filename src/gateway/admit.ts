@@ -57,6 +57,7 @@ export function createGatekeeper(parts: GatekeeperParts): Gatekeeper {
   const seen = {
     authorization: createFreshMap<FoundKey>(remembered, forgetAfter, now),
     'x-api-key': createFreshMap<FoundKey>(remembered, forgetAfter, now),
+    'api-key': createFreshMap<FoundKey>(remembered, forgetAfter, now),
   }
   let seenIn: Snapshot | undefined
   let seenAt = 0
@@ -65,13 +66,12 @@ export function createGatekeeper(parts: GatekeeperParts): Gatekeeper {
   const find = (req: IncomingMessage, snapshot: Snapshot): FoundKey | undefined => {
     const revision = keyring?.revision ?? 0
     if (seenIn !== snapshot || seenAt !== revision) {
-      seen.authorization.clear()
-      seen['x-api-key'].clear()
+      for (const known of Object.values(seen)) known.clear()
       seenIn = snapshot
       seenAt = revision
     }
     const { headers } = req
-    const name = headers.authorization === undefined ? 'x-api-key' : 'authorization'
+    const name = headers.authorization === undefined ? keyHeaderOf(req) : 'authorization'
     const header = headers[name] as string | undefined
     const known = header === undefined ? undefined : seen[name].get(header)
     if (known) return known.until === undefined || known.until > now() ? known : undefined
@@ -80,7 +80,7 @@ export function createGatekeeper(parts: GatekeeperParts): Gatekeeper {
     const own = snapshot.keys.get(createHash('sha256').update(shown).digest('hex'))
     const found = own ? { key: own, until: undefined } : keyring?.find(shown)
     // Not where the key stood in the other header, beside an `authorization` that is none.
-    if (found && (name === 'x-api-key' || bearerOf(header!) !== undefined)) seen[name].set(header!, found)
+    if (found && (name !== 'authorization' || bearerOf(header!) !== undefined)) seen[name].set(header!, found)
     return found
   }
 
@@ -149,12 +149,16 @@ function bearerOf(authorization: string): string | undefined {
     : undefined
 }
 
+/** Anthropic's clients say `x-api-key`, Azure's `api-key`. */
+const keyHeaderOf = ({ headers }: IncomingMessage): 'x-api-key' | 'api-key' =>
+  headers['x-api-key'] === undefined && headers['api-key'] !== undefined ? 'api-key' : 'x-api-key'
+
 /** The credential of a request, whatever it may hold. */
 function credentialOf(req: IncomingMessage): string | undefined {
   const { authorization } = req.headers
   const bearer = authorization === undefined ? undefined : bearerOf(authorization)
   if (bearer !== undefined) return bearer
-  const header = req.headers['x-api-key']
+  const header = req.headers[keyHeaderOf(req)]
   return typeof header === 'string' && header !== '' ? header : undefined
 }
 

@@ -10,6 +10,7 @@ import { createRetryBudget } from '../state/retryBudget.ts'
 import { createSignatures } from '../state/signatures.ts'
 import type { Turn } from '../state/turn.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
+import { withModel } from './addressed.ts'
 import type { Gatekeeper } from './admit.ts'
 import { requireRoute } from './allow.ts'
 import type { Assigning } from './arm.ts'
@@ -63,6 +64,8 @@ export type Handle = (
   res: ServerResponse,
   dialect: Dialect,
   doorHeaders: readonly string[],
+  /** The model that the address names: it goes before the body's. */
+  model?: string,
 ) => Promise<void>
 
 export function createHandle(gateway: Gateway): Handle {
@@ -115,7 +118,7 @@ export function createHandle(gateway: Gateway): Handle {
       }
     },
   })
-  return async (req, res, dialect, doorHeaders) => {
+  return async (req, res, dialect, doorHeaders, model) => {
     const call = openCall(req, res, {
       number: gateway.books.nextId(),
       now: performance.now(),
@@ -130,7 +133,9 @@ export function createHandle(gateway: Gateway): Handle {
       call.admitted = true
       call.signatures = signatures.of(call.key?.name ?? '')
       gateway.limits.screen(call)
-      const body = await readBody(req, call.snapshot.server.maxBodyBytes)
+      const { maxBodyBytes, maxJsonDepth } = call.snapshot.server
+      const read = await readBody(req, maxBodyBytes)
+      const body = model === undefined ? read : withModel(read, model, maxJsonDepth)
       call.bodyAt = performance.now()
       await gateway.turn.reached('opening')
       if (call.gone) throw new ClientGone()

@@ -54,7 +54,7 @@ type Serve = (...args: [...Parameters<Open>, key: ApiKey | undefined]) => void |
  */
 export type Admission = 'journey' | 'caller' | 'account' | 'page' | 'probe'
 
-/** A path of the data plane; one that ends with a star stands for all that begin like it. */
+/** A path of the data plane; a star in it stands for any text. */
 export interface DataRoute {
   readonly methods: readonly string[]
   readonly admission: Admission
@@ -63,7 +63,8 @@ export interface DataRoute {
 
 /** All routes but those of the control plane, by path. What is not in it does not exist. */
 export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
-  const chat = journey((req, res, _rest, headers) => plane.handle(req, res, dialects.get('openai-chat')!, headers))
+  const openai = dialects.get('openai-chat')!
+  const chat = journey((req, res, _rest, headers) => plane.handle(req, res, openai, headers))
   const models = caller(plane, ['GET', 'HEAD'], (req, res, _rest, headers, key) =>
     listModels(plane.snapshot(), key, req, res, headers),
   )
@@ -71,8 +72,16 @@ export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
   return new Map<string, DataRoute>([
     ['/v1/chat/completions', chat],
     ['/chat/completions', chat],
+    ['/openai/v1/chat/completions', chat],
+    [
+      // Where Azure's clients ask (`AzureOpenAI`, `AzureChatOpenAI`): a deployment there is a route or a model here.
+      '/openai/deployments/*/chat/completions',
+      journey((req, res, rest, headers) => plane.handle(req, res, openai, headers, decoded(req, rest))),
+    ],
     ['/v1/models', models],
     ['/models', models],
+    ['/openai/models', models],
+    ['/openai/v1/models', models],
     [
       '/v1/models/*',
       caller(plane, ['GET', 'HEAD'], (req, res, rest, headers, key) =>
@@ -100,24 +109,53 @@ export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
   ])
 }
 
-const oneModel = '/v1/models/'
+/** A part of a path. @throws Refusal `invalid_url` where a percent sign stands for nothing */
+function decoded(req: IncomingMessage, part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw unknownUrl(req)
+  }
+}
+
+/** Finds routes whose path has a star, and what stands in its place. */
+function makeFinder(
+  routes: ReadonlyMap<string, DataRoute>,
+): (path: string) => { route: DataRoute; rest: string } | undefined {
+  const open = [...routes].flatMap(([pattern, route]) => {
+    const star = pattern.indexOf('*')
+    return star === -1 ? [] : [{ start: pattern.slice(0, star), end: pattern.slice(star + 1), route }]
+  })
+  return (path) => {
+    const found = open.find(
+      ({ start, end }) => path.length > start.length + end.length && path.startsWith(start) && path.endsWith(end),
+    )
+    return found && { route: found.route, rest: path.slice(found.start.length, path.length - found.end.length) }
+  }
+}
+
+const unknownUrl = (req: IncomingMessage): Refusal =>
+  new Refusal('invalid_url', `Unknown request URL: ${req.method} ${(req.url ?? '').split('?', 1)[0]!.slice(0, 256)}`)
 
 /** The listener for `http.createServer`. Paths that are nobody's get OpenAI's 404. */
 export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: ServerResponse) => void {
   const routes = dataRoutes(plane)
+  const find = makeFinder(routes)
   return (req, res) => {
     if (plane.draining()) res.shouldKeepAlive = false
     const url = req.url ?? '/'
     const query = url.indexOf('?')
     const path = query === -1 ? url : url.slice(0, query)
-    let route = routes.get(path) ?? (path.startsWith(oneModel) ? routes.get(`${oneModel}*`) : undefined)
+    const known = routes.get(path)
+    const found = known ? undefined : find(path)
+    let route = known ?? found?.route
     if (path === '/metrics' && plane.snapshot().metrics.port !== undefined) route = undefined
     if (route?.admission !== 'probe') {
       const refusal = plane.door.stop(req)
       if (refusal) return sendRefusal(req, res, refusal)
     }
     if (!route && isAdminPath(path)) return plane.admin(req, res)
-    enter(plane, req, res, route, path.slice(oneModel.length))
+    enter(plane, req, res, route, found?.rest ?? '')
   }
 }
 
@@ -130,11 +168,7 @@ function enter(
 ): void {
   const headers = req.headers.origin === undefined ? [] : corsHeaders(req, plane.snapshot())
   try {
-    if (!entry)
-      throw new Refusal(
-        'invalid_url',
-        `Unknown request URL: ${req.method} ${(req.url ?? '').split('?', 1)[0]!.slice(0, 256)}`,
-      )
+    if (!entry) throw unknownUrl(req)
     if (req.method === 'OPTIONS' && headers.length > 0) {
       res.writeHead(204, [...headers, ...preflightHeaders(req)])
       res.end()
