@@ -1,7 +1,8 @@
-// Models that refuse `max_tokens`, and clients that call the cap so because a route's name says nothing of the model behind it.
+// Models that take the cap of an answer under one of its names alone, and clients that say the other, because a route's name says nothing of the model behind it.
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { ChatOpenAI } from '@langchain/openai'
 import { generateText } from 'ai'
+import OpenAI from 'openai'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
@@ -11,6 +12,8 @@ import { startGateway, type TestGateway } from './support/gateway.ts'
 let upstream: FakeUpstream
 let gateway: TestGateway
 let baseURL: string
+
+const older = ['mistral', 'deepseek', 'together', 'fireworks', 'ollama'] as const
 
 /** As OpenAI answers for GPT-5. */
 beforeAll(async () => {
@@ -30,9 +33,20 @@ beforeAll(async () => {
   })
   const provider = (kind: string) => ({ kind, baseUrl: `${upstream.url}/v1`, apiKey: 'sk-test-01234' })
   gateway = await startGateway({
-    providers: { openai: provider('openai'), azure: provider('azure'), vllm: provider('vllm') },
-    targets: { capped: { provider: 'openai', model: 'gpt-5-mini', params: { max_completion_tokens: 50 } } },
-    routes: { chat: 'openai/gpt-5', capped: 'capped' },
+    providers: {
+      openai: provider('openai'),
+      azure: provider('azure'),
+      vllm: provider('vllm'),
+      'openai-compatible': provider('openai-compatible'),
+      mine: { ...provider('openai-compatible'), capName: 'max_tokens' },
+      proxy: { ...provider('openai-compatible'), capName: 'max_completion_tokens' },
+      ...Object.fromEntries(older.map((kind) => [kind, provider(kind)])),
+    },
+    targets: {
+      capped: { provider: 'openai', model: 'gpt-5-mini', params: { max_completion_tokens: 50 } },
+      'capped-older': { provider: 'mistral', model: 'mistral-small', params: { max_tokens: 50 } },
+    },
+    routes: { chat: 'openai/gpt-5', capped: 'capped', 'capped-older': 'capped-older', old: 'mistral/mistral-small' },
     directModels: true,
   })
   baseURL = `${gateway.url}/v1`
@@ -57,8 +71,27 @@ it.each(['gpt-5', 'gpt-5.2-pro', 'o1', 'o4-mini', 'ft:o4-mini-2025-04-16:org::x'
   },
 )
 
+it.each([...older, 'mine'])('%s is told in the older name, the only one it takes', async (provider) => {
+  const body = `{"model":"${provider}/m", "max_completion_tokens" : 1e2 ,"seed":12345678901234567890,"messages":[{"role":"user","content":"hi"}]}`
+  expect((await post(gateway.url + CHAT, body)).status).toBe(200)
+  expect(arrived()).toBe(body.replace(`${provider}/`, '').replace('"max_completion_tokens" : 1e2', '"max_tokens":1e2'))
+})
+
+it('a server of which the configuration says so is told in the newer name', async () => {
+  expect((await post(gateway.url + CHAT, ask('proxy/any', { max_tokens: 9 }))).status).toBe(200)
+  expect(JSON.parse(arrived())).toMatchObject({ max_completion_tokens: 9 })
+  expect(JSON.parse(arrived())).not.toHaveProperty('max_tokens')
+})
+
 it.each([
   ['openai/gpt-4.1', { max_tokens: 9 }],
+  ['openai/gpt-4.1', { max_completion_tokens: 9 }],
+  ['openai-compatible/m', { max_completion_tokens: 9 }],
+  ['openai-compatible/m', { max_tokens: 9 }],
+  ['vllm/m', { max_completion_tokens: 9 }],
+  ['mistral/m', { max_tokens: 9 }],
+  ['mistral/m', { max_completion_tokens: 0 }],
+  ['mistral/m', { max_tokens: 9, max_completion_tokens: 8 }],
   ['openai/gpt-35-turbo', { max_tokens: 9 }],
   ['openai/o365', { max_tokens: 9 }],
   ['vllm/gpt-5', { max_tokens: null }],
@@ -76,6 +109,20 @@ it("leaves the operator's own cap alone in the request", async () => {
   expect((await post(gateway.url + CHAT, ask('capped', { max_tokens: 9000 }))).status).toBe(200)
   expect(JSON.parse(arrived())).toMatchObject({ max_completion_tokens: 50 })
   expect(JSON.parse(arrived())).not.toHaveProperty('max_tokens')
+})
+
+it("leaves the operator's own cap alone under the older name, too", async () => {
+  expect((await post(gateway.url + CHAT, ask('capped-older', { max_completion_tokens: 9000 }))).status).toBe(200)
+  expect(JSON.parse(arrived())).toMatchObject({ max_tokens: 50 })
+  expect(JSON.parse(arrived())).not.toHaveProperty('max_completion_tokens')
+})
+
+it("the official SDK's own name for a cap reaches a model that does not know it", async () => {
+  const openai = new OpenAI({ baseURL, apiKey: 'any', maxRetries: 0 })
+  const messages = [{ role: 'user', content: 'x' }] as const
+  await openai.chat.completions.create({ model: 'old', max_completion_tokens: 60, messages: [...messages] })
+  expect(JSON.parse(arrived())).toMatchObject({ model: 'mistral-small', max_tokens: 60 })
+  expect(JSON.parse(arrived())).not.toHaveProperty('max_completion_tokens')
 })
 
 it('the AI SDK and LangChain set a cap on a route that leads to GPT-5', async () => {

@@ -71,6 +71,7 @@ export function buildProvider(
     headers,
     passHeaders: settings?.passHeaders ?? kind.passHeaders ?? [],
     streamUsage: settings?.streamUsage ?? kind.streamUsageFor?.({ apiVersion }) ?? kind.streamUsage,
+    capName: settings?.capName,
     quirks: kind.quirks ?? [],
     fallback: settings?.fallback ?? true,
   }

@@ -2,7 +2,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import { z } from 'zod'
 import { pricesSchema } from '../pricing/priceSchema.ts'
-import { neverPassed } from '../providers/provider.ts'
+import { capNames, neverPassed } from '../providers/provider.ts'
 import { alertSections } from './alertSchema.ts'
 import { auth } from './authSchema.ts'
 import { cacheSection } from './cacheSchema.ts'
@@ -45,6 +45,12 @@ const provider = block({
     .enum(['ask', 'always', 'never'])
     .optional()
     .describe('How token usage comes in streams: `ask` by `stream_options`, `always` unasked, `never`.'),
+  capName: z
+    .enum(capNames)
+    .optional()
+    .describe(
+      'The only name under which its models take the cap of an answer: a client that says the other is understood.',
+    ),
   fallback: z
     .boolean()
     .optional()

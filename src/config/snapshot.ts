@@ -1,7 +1,7 @@
 // The frozen form of a configuration that requests run on: everything resolved, nothing left to look up.
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
 import type { Prices } from '../pricing/priceSchema.ts'
-import type { ProviderKind, StreamUsage } from '../providers/provider.ts'
+import type { CapName, ProviderKind, StreamUsage } from '../providers/provider.ts'
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { CacheSettings, RouteCache } from './cacheSettings.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
@@ -25,6 +25,8 @@ export interface Provider {
   readonly headers: Readonly<Record<string, string>>
   readonly passHeaders: readonly string[]
   readonly streamUsage: StreamUsage
+  /** The only name that its models take for the cap of an answer; undefined = what is known of the kind. */
+  readonly capName: CapName | undefined
   readonly quirks: readonly Quirk[]
   /** Whether another target may be tried when one of this provider fails. */
   readonly fallback: boolean

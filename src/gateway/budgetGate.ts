@@ -5,6 +5,7 @@ import type { CostBounds } from '../dialects/dialect.ts'
 import { Refusal } from '../dialects/errors.ts'
 import type { PriceBook } from '../pricing/book.ts'
 import { createWorstCases, type WorstCase, type WorstCaseFacts, type WorstCases } from '../pricing/worstCase.ts'
+import { capNames } from '../providers/provider.ts'
 import {
   type AppliedBudget,
   type BudgetRefusal,
@@ -204,10 +205,10 @@ function heldOf(reservation: Reservation, worst: WorstCase, cap: number | undefi
   return { reservation, promptTokens, outputTokens, cap }
 }
 
-const capNames = ['max_tokens', 'max_completion_tokens', 'generationConfig']
+const caps = [...capNames, 'generationConfig']
 
 /** The client, or the operator for this target, has said how long an answer may be. */
 function isCapped(call: Call, { params }: Target): boolean {
   if (call.inspected!.ask.maxTokens !== undefined) return true
-  return params !== undefined && capNames.some((name) => name in params)
+  return params !== undefined && caps.some((name) => name in params)
 }

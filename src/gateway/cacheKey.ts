@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 import type { ApiKey, Target } from '../config/snapshot.ts'
 import type { Inspected } from '../dialects/dialect.ts'
 import { CanonicalDigest, ignoreNames } from '../state/cache/canonical.ts'
+import { onlyCapName } from './capName.ts'
 
 /** What of a request does not change its answer: framing, whose request it is, notes for others. All that is not named here counts. */
 const ignored = ignoreNames({
@@ -75,6 +76,8 @@ function printOf(target: Target): string {
     const { name, kind, dialect, origin, basePath, apiVersion, headers, quirks } = provider
     const told = [id, model, params, name, kind.name, dialect, origin, basePath, apiVersion, headers, quirks]
     if (systemPrefix !== undefined) told.push({ systemPrefix })
+    const capName = onlyCapName(provider, model)
+    if (capName !== undefined) told.push({ capName })
     print = hash('sha256', JSON.stringify(told), 'base64url')
     prints.set(target, print)
   }

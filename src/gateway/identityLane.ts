@@ -12,6 +12,7 @@ import type {
 } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { FrameSplitter } from '../dialects/sse.ts'
+import { capEdit } from './capName.ts'
 import { type Replying, restream } from './hubLane.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
@@ -34,7 +35,7 @@ export function identityLane(
   }
   const refused = ask.stream ? refusedOptions(inspected.wire, provider) : undefined
   const cap = capEdit(inspected.wire, provider, model, params)
-  const drop = [...replying.drop, ...(refused ? ['stream_options'] : []), ...(cap === 'drop' ? ['max_tokens'] : [])]
+  const drop = [...replying.drop, ...(refused ? ['stream_options'] : []), ...(cap.drop ? [cap.drop] : [])]
   const encoded = encodeURIComponent(model)
   return {
     name: 'identity',
@@ -45,7 +46,7 @@ export function identityLane(
       params,
       systemPrefix: target.systemPrefix,
       drop,
-      rename: cap === 'rename' ? { max_tokens: 'max_completion_tokens' } : undefined,
+      rename: cap.rename,
     }),
     bounds: () => outbound.bounds(editedWire(inspected.wire, params, drop)),
     stream: () => new IdentityStream(outbound.tap(edits)),
@@ -68,23 +69,6 @@ function refusedOptions(wire: unknown, { streamUsage, quirks }: Provider): Loss[
     ([name, value]) => value !== null && value !== false && (name !== 'include_usage' || streamUsage === 'never'),
   )
   return told.map(([name]) => ({ param: `stream_options.${name}`, reason: 'unsupported' as const }))
-}
-
-/**
- * What becomes of `max_tokens`, where the model refuses it. Libraries choose the name of the cap by the model's name, which behind a route
- * is not what they see: the AI SDK and LangChain then say `max_tokens`, and each request of a route that moves to GPT-5 would end in 400.
- */
-function capEdit(
-  wire: unknown,
-  { kind }: Provider,
-  model: string,
-  params: Readonly<Record<string, unknown>> | undefined,
-): 'rename' | 'drop' | undefined {
-  const { max_tokens: cap, max_completion_tokens: current } = wire as Readonly<Record<string, unknown>>
-  // What is no cap goes as it came: the vendor says what is wrong with it.
-  if (!(typeof cap === 'number' && cap > 0) || current !== undefined || !kind.refusesMaxTokens?.(model))
-    return undefined
-  return params && 'max_completion_tokens' in params ? 'drop' : 'rename'
 }
 
 /** What the upstream reads, parsed: the client's request with the parameters that are forced on it. */

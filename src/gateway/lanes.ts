@@ -5,6 +5,7 @@ import { hasHubLane, hasIdentityLane, type Outbound } from '../dialects/dialect.
 import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
 import { asksForCost, type Call } from './call.ts'
+import { capNameFor } from './capName.ts'
 import { modelFor } from './headers.ts'
 import { hubLane, type Replying } from './hubLane.ts'
 import { identityLane } from './identityLane.ts'
@@ -29,7 +30,7 @@ export function laneFor(call: Call, target: Target, cap?: number): { lane: Lane;
   }
   if (outbound && hasHubLane(outbound)) {
     if (target.provider.dialect === call.dialect.name && hasIdentityLane(outbound)) {
-      const params = cap === undefined ? target.params : { [capName(target)]: cap, ...target.params }
+      const params = cap === undefined ? target.params : { [capNameFor(target.provider, model)]: cap, ...target.params }
       const lane = identityLane(outbound, inspected, replying, target, model, params)
       if (isStrict(call)) refuseLosses(lane, target)
       return { lane, outbound }
@@ -49,10 +50,6 @@ export function laneFor(call: Call, target: Target, cap?: number): { lane: Lane;
 /** The decoded request serves all targets: it is not changed. */
 const withPrefix = (chat: Chat, { systemPrefix }: Target): Chat =>
   systemPrefix === undefined ? chat : { ...chat, systemPrefix }
-
-/** OpenAI's newer models refuse `max_tokens`; most other servers know no other name. */
-const capName = ({ provider }: Target): string =>
-  provider.kind.name === 'openai' || provider.kind.name === 'azure' ? 'max_completion_tokens' : 'max_tokens'
 
 /** The client or the route wants a 400 rather than a parameter that is silently less than it says. */
 export const isStrict = (call: Call): boolean => call.route!.strict || call.req.headers['x-turnout-strict'] === 'true'

@@ -1,5 +1,5 @@
 // Azure OpenAI: OpenAI's models behind a resource of one's own, with the deployment in the path in all but the v1 API.
-import { isReasoningModel, type ProviderKind, type ProviderOptions } from './provider.ts'
+import { capNameOfOpenAI, type ProviderKind, type ProviderOptions } from './provider.ts'
 
 /** The v1 API needs no version; `preview` opts into unreleased parts of it. Everything dated is the deployments API. */
 const isV1 = ({ apiVersion }: ProviderOptions) => !apiVersion || apiVersion === 'v1' || apiVersion === 'preview'
@@ -17,7 +17,7 @@ export const azure: ProviderKind = {
   streamUsage: 'ask',
   // `stream_options` came with 2024-09-01-preview; older versions answer 400 to it and send no usage in streams.
   streamUsageFor: (options) => (isV1(options) || options.apiVersion! >= '2024-09-01' ? 'ask' : 'never'),
-  refusesMaxTokens: isReasoningModel,
+  capName: capNameOfOpenAI,
   // A pasted call address or v1 base URL becomes the resource's address; a proxy's own path before `/openai` stays.
   normalizeBaseUrl: (url) =>
     url

@@ -1,5 +1,5 @@
 // DeepSeek: sends usage with the last chunk of every stream, asked or not.
-import type { ProviderKind } from './provider.ts'
+import { olderCapName, type ProviderKind } from './provider.ts'
 
 export const deepseek: ProviderKind = {
   name: 'deepseek',
@@ -10,6 +10,7 @@ export const deepseek: ProviderKind = {
   keyEnv: ['DEEPSEEK_API_KEY'],
   keyHeader: 'authorization',
   streamUsage: 'always',
+  capName: olderCapName,
   // Not plain `deepseek-`: distilled models of that name are served by others under it.
   modelPrefixes: ['deepseek-chat', 'deepseek-reasoner'],
   models: ['deepseek-chat', 'deepseek-reasoner'],

@@ -1,5 +1,5 @@
 // Mistral: sends usage with the last chunk of every stream, and rejects parameters it does not know, `stream_options` included.
-import { type ProviderKind, withPath } from './provider.ts'
+import { olderCapName, type ProviderKind, withPath } from './provider.ts'
 
 export const mistral: ProviderKind = {
   name: 'mistral',
@@ -10,6 +10,7 @@ export const mistral: ProviderKind = {
   keyEnv: ['MISTRAL_API_KEY'],
   keyHeader: 'authorization',
   streamUsage: 'always',
+  capName: olderCapName,
   quirks: ['no-stream-options'],
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],

@@ -1,5 +1,5 @@
 // Ollama: models on one's own machine, addressed by OLLAMA_HOST as its own tools are.
-import type { ProviderKind } from './provider.ts'
+import { olderCapName, type ProviderKind } from './provider.ts'
 
 /** Reads OLLAMA_HOST's short forms (`host`, `:port`, `0.0.0.0`) as Ollama's client does: port 11434 unless a scheme is given. */
 function readHost(host: string): string {
@@ -22,6 +22,7 @@ export const ollama: ProviderKind = {
   keyless: true,
   keyHeader: 'authorization',
   streamUsage: 'ask',
+  capName: olderCapName,
   quirks: ['stop-after-tool-call'],
   normalizeBaseUrl: readHost,
 }

@@ -1,5 +1,5 @@
 // OpenAI itself: the vendor whose chat format everyone else copies.
-import { isReasoningModel, type ProviderKind } from './provider.ts'
+import { capNameOfOpenAI, type ProviderKind } from './provider.ts'
 
 export const openai: ProviderKind = {
   name: 'openai',
@@ -11,7 +11,7 @@ export const openai: ProviderKind = {
   keyHeader: 'authorization',
   streamUsage: 'ask',
   passHeaders: ['openai-beta'],
-  refusesMaxTokens: isReasoningModel,
+  capName: capNameOfOpenAI,
   // Not plain `gpt-`: `gpt-oss-…` are open weights that OpenAI's own API does not serve.
   modelPrefixes: ['gpt-3.5-', 'gpt-4', 'gpt-5', 'gpt-6', 'chatgpt-', 'o1-', 'o3-', 'o4-', 'ft:gpt-'],
   models: [

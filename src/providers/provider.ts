@@ -8,6 +8,10 @@ export interface ProviderOptions {
 
 export type StreamUsage = 'ask' | 'always' | 'never'
 
+/** What a request calls the cap of its answer, in tokens. */
+export const capNames = ['max_tokens', 'max_completion_tokens'] as const
+export type CapName = (typeof capNames)[number]
+
 /** One vendor or kind of server. A file in this folder holds one; `index.ts` lists them. */
 export interface ProviderKind {
   /** The name used in `provider/model` and as `kind:` in the configuration. */
@@ -36,8 +40,8 @@ export interface ProviderKind {
   /** Headers always sent. */
   readonly headers?: Readonly<Record<string, string>>
   readonly quirks?: readonly Quirk[]
-  /** Models that refuse `max_tokens` and know `max_completion_tokens` alone, by their names. */
-  readonly refusesMaxTokens?: (model: string) => boolean
+  /** The only name under which a model takes the cap of its answer; undefined = it takes both. The other is an error to it, or passed over. */
+  readonly capName?: (model: string) => CapName | undefined
   /** Prefixes of bare model names that belong to it without doubt, for clients that send `gpt-…` with no provider. */
   readonly modelPrefixes?: readonly string[]
   /** Path of an OpenAI-chat call where it is not `/chat/completions`. `model` is already URL-encoded. */
@@ -56,7 +60,11 @@ export interface ProviderKind {
  * The o-series and GPT-5 answer 400 to `max_tokens` (https://platform.openai.com/docs/guides/reasoning), fine-tuned or not. Not Azure's
  * usual `gpt-35-turbo`, nor a name that only begins so.
  */
-export const isReasoningModel = (model: string): boolean => /^(ft:)?(o[1-9]|gpt-[5-9])(?!\d)/.test(model)
+export const capNameOfOpenAI = (model: string): CapName | undefined =>
+  /^(ft:)?(o[1-9]|gpt-[5-9])(?!\d)/.test(model) ? 'max_completion_tokens' : undefined
+
+/** OpenAI's older name, where the newer one is not among the parameters that the vendor's documentation lists. */
+export const olderCapName = (): CapName => 'max_tokens'
 
 /** Client headers that no provider may ever be sent: they carry credentials, or decide who pays. Lower case. */
 export const neverPassed: readonly string[] = [

@@ -1,5 +1,5 @@
 // Together AI: open models under their publishers' names (`meta-llama/…`).
-import { type ProviderKind, withPath } from './provider.ts'
+import { olderCapName, type ProviderKind, withPath } from './provider.ts'
 
 export const together: ProviderKind = {
   name: 'together',
@@ -10,6 +10,7 @@ export const together: ProviderKind = {
   keyEnv: ['TOGETHER_API_KEY'],
   keyHeader: 'authorization',
   streamUsage: 'ask',
+  capName: olderCapName,
   normalizeBaseUrl: withPath('/v1'),
   models: ['meta-llama/Llama-3.3-70B-Instruct-Turbo', 'openai/gpt-oss-120b', 'deepseek-ai/DeepSeek-V3'],
 }
