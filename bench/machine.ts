@@ -15,9 +15,9 @@ export interface Machine {
   readonly taskset: boolean
   /** `setpriv --pdeathsig` ends children even when this process is killed without a chance to clean up. */
   readonly setpriv: boolean
-  /** Undefined where processes cannot be pinned: figures are then only a rough guide, and the report says so. */
   /** Cores can be kept awake where the load does not fill them. */
   readonly staysAwake: boolean
+  /** Undefined where processes cannot be pinned: figures are then only a rough guide, and the report says so. */
   readonly gatewayCore: number | undefined
   readonly loadCore: number | undefined
 }

@@ -90,11 +90,12 @@ const measureOnce = async (stage: Stage, running: Running, load: Load): Promise<
   return { ...window, void: findFault(window) }
 }
 
-/** Takes the time of `work` from a patience. */
+/** Takes the time of `work` from a patience, once also where `work` has spent some of it by itself. */
 export const spend = async <T>(patience: Patience, work: () => Promise<T>): Promise<T> => {
+  const { seconds } = patience
   const begun = performance.now()
   const result = await work()
-  patience.seconds -= (performance.now() - begun) / 1000
+  patience.seconds = seconds - (performance.now() - begun) / 1000
   return result
 }
 
