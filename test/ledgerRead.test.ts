@@ -17,6 +17,7 @@ import { restoreFrom } from '../src/store/restore.ts'
 import { factsOf } from '../src/store/rolloutCases.ts'
 import { verifyLedger } from '../src/store/verify.ts'
 import { attemptRow, intentOf, requestRow, tokens } from './support/ledgerRows.ts'
+import { leaveOlderRun } from './support/olderRun.ts'
 
 let folder: string
 let store: Store
@@ -330,6 +331,16 @@ describe('verify', () => {
     const lost = await damage('DELETE FROM attempt; DELETE FROM rollup; DELETE FROM request')
     expect(lost.kinds).toEqual(['stray'])
     expect(lost.text).toBe(`the rollout's row of ${printId(id)} has no request`)
+    const kept = await damage(`INSERT OR REPLACE INTO ledger_mark (mark, value) VALUES ('rows_from_id', ${id + 1})`)
+    expect(kept.kinds).toEqual([])
+  })
+
+  it('finds nothing in the sound ledger of an older program', () => {
+    const file = join(folder, 'older.db')
+    leaveOlderRun(file)
+    const older = new (loadDriver())(file, { readonly: true })
+    expect(verifyLedger(older).problems).toEqual([])
+    older.close()
   })
 
   it('finds a call that was never settled by a run before', async () => {

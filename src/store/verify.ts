@@ -221,7 +221,8 @@ class Verifier {
 
   /** A decision of a rollout is recomputed from these rows: one that says nothing would be missing in it. */
   #checkRollouts(from: number): void {
-    if (!this.#db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'request_rollout'").get()) return
+    // Rows of an older program say all themselves.
+    if (!this.#db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'rollout_case'").get()) return
     const strays = this.#db
       .prepare(
         `SELECT x.id, r.id AS request, x.case_id AS named FROM request_rollout x LEFT JOIN request r ON r.id = x.id
