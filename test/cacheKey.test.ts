@@ -201,6 +201,8 @@ describe('two requests have two keys', () => {
       { target: targetOf({}, { baseUrl: 'http://127.0.0.1:1/v2' }) },
       { target: targetOf({}, { apiKey: 'sk-test-another-0123456789' }) },
       { target: targetOf({}, { kind: 'vllm' }) },
+      { target: targetOf({}, { capName: 'max_tokens' }) },
+      { target: targetOf({}, { capName: 'max_completion_tokens' }) },
     ]
     const keys = others.map((over) => keyOfBody({ model: 'm', messages: [] }, over))
     expect(new Set(keys).size).toBe(others.length)

@@ -4,6 +4,8 @@ import { ChatOpenAI } from '@langchain/openai'
 import { generateText } from 'ai'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { parseConfig } from '../src/config/load.ts'
+import { capNameFor } from '../src/gateway/capName.ts'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
 import { type FakeUpstream, sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
@@ -84,6 +86,21 @@ it('a server of which the configuration says so is told in the newer name', asyn
 })
 
 it.each([
+  ['deepseek/m', { max_tokens: null, max_completion_tokens: 9 }, { max_tokens: 9 }],
+  ['deepseek/m', { max_completion_tokens: 9, max_tokens: null }, { max_tokens: 9 }],
+  ['openai/gpt-5', { max_tokens: 9, max_completion_tokens: null }, { max_completion_tokens: 9 }],
+])('%s with %j: null in the name that it takes is no cap, and gives place', async (model, caps, told) => {
+  expect((await post(gateway.url + CHAT, ask(model, caps))).status).toBe(200)
+  expect(JSON.parse(arrived())).toEqual({ ...(ask('m') as object), model: model.split('/')[1], ...told })
+})
+
+it('a key of the client that is written with escapes is renamed, too', async () => {
+  const body = '{"model":"deepseek/m","max_completion_tok\\u0065ns":9,"messages":[{"role":"user","content":"hi"}]}'
+  expect((await post(gateway.url + CHAT, body)).status).toBe(200)
+  expect(arrived()).toBe('{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}')
+})
+
+it.each([
   ['openai/gpt-4.1', { max_tokens: 9 }],
   ['openai/gpt-4.1', { max_completion_tokens: 9 }],
   ['openai-compatible/m', { max_completion_tokens: 9 }],
@@ -103,6 +120,23 @@ it.each([
   const body = ask(model, caps)
   expect((await post(gateway.url + CHAT, body)).status).toBe(200)
   expect(JSON.parse(arrived())).toEqual({ ...(body as object), model: model.split('/')[1] })
+})
+
+it.each([
+  ['openai', {}, 'gpt-4.1', 'max_completion_tokens'],
+  ['openai', { capName: 'max_tokens' }, 'gpt-5', 'max_tokens'],
+  ['mistral', {}, 'm', 'max_tokens'],
+  ['vllm', {}, 'gpt-5', 'max_tokens'],
+  ['vllm', { capName: 'max_completion_tokens' }, 'm', 'max_completion_tokens'],
+])('a cap that a budget sets at %s with %j for %s is its %s', (kind, settings, model, name) => {
+  const provider = { kind, baseUrl: 'http://127.0.0.1:1/v1', apiKey: 'sk-test-01234', ...settings }
+  const document = JSON.stringify({
+    providers: { p: provider },
+    targets: { t: { provider: 'p', model } },
+    routes: { r: 't' },
+  })
+  const target = parseConfig(document, { env: {}, version: 1 }).snapshot.targets.get('t')!
+  expect(capNameFor(target.provider, model)).toBe(name)
 })
 
 it("leaves the operator's own cap alone in the request", async () => {

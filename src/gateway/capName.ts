@@ -40,6 +40,7 @@ export function capEdit(
   const given = other[wanted]
   const { [given]: cap, [wanted]: current } = wire as Readonly<Record<CapName, unknown>>
   // What is no cap goes as it came: the vendor says what is wrong with it.
-  if (!(typeof cap === 'number' && cap > 0) || current !== undefined) return none
-  return params && wanted in params ? { drop: given } : { rename: { [given]: wanted } }
+  if (!(typeof cap === 'number' && cap > 0) || (current !== undefined && current !== null)) return none
+  if (params && wanted in params) return { drop: given }
+  return { rename: { [given]: wanted }, ...(current === null ? { drop: wanted } : {}) }
 }
