@@ -49,6 +49,7 @@ describe("Azure's clients", () => {
     expect(arrived().model).toBe('small')
     const models = await client.models.list()
     expect(models.data.map(({ id }) => id)).toContain('chat')
+    expect((await client.models.retrieve('chat')).id).toBe('chat')
   })
 
   it('AzureOpenAI with a deployment of its own: it goes before the model of the request', async () => {
@@ -80,6 +81,7 @@ describe("Azure's clients", () => {
     const answer = await client.chat.completions.create({ model: 'chat', messages })
     expect(answer.choices[0]!.message.content).toBe('hi')
     expect((await client.models.list()).data.length).toBeGreaterThan(0)
+    expect((await client.models.retrieve('up/any')).owned_by).toBe('up')
   })
 })
 
@@ -135,6 +137,23 @@ describe('addresses of deployments', () => {
     expect(answer.status).toBe(400)
     if (code !== 'too_deep') expect(JSON.parse(answer.text).error.code).toBe(code)
     expect(JSON.parse(answer.text).error.code).toBe(JSON.parse(usual.text).error.code)
+  })
+
+  it.each([
+    `{,"messages":[{"role":"user","content":"x"}]}`,
+    `{"model":,"messages":[{"role":"user","content":"x"}]}`,
+    `{"model":nope,"messages":[{"role":"user","content":"x"}]}`,
+    `{"model":"a" "messages":[{"role":"user","content":"x"}]}`,
+  ])('what is no JSON but for the model is none: %s', async (sent) => {
+    const { status, text } = await post(at('chat'), sent, shown)
+    expect(status).toBe(400)
+    expect(text).toBe((await post(`${gateway.url}/v1/chat/completions`, sent, shown)).text)
+  })
+
+  it.each(['5', 'null', '["a",{"b":"}"}]', '"\\ud83d"'])('a model %s in the body gives place', async (said) => {
+    const body = `{"model":${said},"messages":[{"role":"user","content":"x"}]}`
+    expect((await post(at('chat'), body, shown)).status).toBe(200)
+    expect(arrived().model).toBe('small')
   })
 
   it.each(['/openai/deployments/chat/embeddings', '/openai/deployments//chat/completions', '/openai/deployments/chat'])(

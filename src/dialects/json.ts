@@ -98,3 +98,12 @@ function isCutShort(text: string, at: number): boolean {
   const rest = text.slice(at, at + 8)
   return text.length - at < 5 && ['true', 'false', 'null', '-'].some((word) => word.startsWith(rest))
 }
+
+export function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

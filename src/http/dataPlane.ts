@@ -68,6 +68,9 @@ export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
   const models = caller(plane, ['GET', 'HEAD'], (req, res, _rest, headers, key) =>
     listModels(plane.snapshot(), key, req, res, headers),
   )
+  const model = caller(plane, ['GET', 'HEAD'], (req, res, rest, headers, key) =>
+    showModel(plane.snapshot(), key, rest, req, res, headers),
+  )
   const live = probe((req, res) => plane.status.live(req, res))
   return new Map<string, DataRoute>([
     ['/v1/chat/completions', chat],
@@ -82,12 +85,9 @@ export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
     ['/models', models],
     ['/openai/models', models],
     ['/openai/v1/models', models],
-    [
-      '/v1/models/*',
-      caller(plane, ['GET', 'HEAD'], (req, res, rest, headers, key) =>
-        showModel(plane.snapshot(), key, rest, req, res, headers),
-      ),
-    ],
+    ['/v1/models/*', model],
+    ['/openai/models/*', model],
+    ['/openai/v1/models/*', model],
     [
       '/v1/tokens/count',
       caller(plane, ['POST'], (req, res, _rest, headers, key) =>

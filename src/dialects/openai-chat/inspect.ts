@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Ask, Inspected, InspectLimits } from '../dialect.ts'
 import { Refusal } from '../errors.ts'
-import { syntaxErrorOf } from '../json.ts'
+import { isJson, syntaxErrorOf } from '../json.ts'
 import { type Fields, foldName, scanFields } from '../splice.ts'
 
 type Json = Record<string, unknown>
@@ -177,15 +177,6 @@ export function checkToolArguments(wire: unknown): void {
       const param = `messages[${index}].tool_calls[${at}].function.arguments`
       throw new Refusal('invalid_tool_arguments', `Invalid '${param}': expected a string that holds valid JSON.`, param)
     }
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
   }
 }
 
