@@ -63,11 +63,12 @@ const chat = async (secret: string, model = 'chat'): Promise<[number, string | u
 }
 
 describe('a virtual key', () => {
-  it('opens the door from the moment it is made, with either header, and is shown once', async () => {
+  it('opens the door from the moment it is made, with any of the headers, and is shown once', async () => {
     const key = await make({ name: 'app-1', team: 'search', tags: { env: 'test' } })
     expect(key.secret).toMatch(/^tk-[\w-]{43}$/)
     expect(await chat(key.secret)).toEqual([200, 'up/a'])
-    expect((await post(`${gateway.url}${CHAT}`, ask('chat'), { 'x-api-key': key.secret })).status).toBe(200)
+    for (const header of ['x-api-key', 'api-key'])
+      expect((await post(`${gateway.url}${CHAT}`, ask('chat'), { [header]: key.secret })).status).toBe(200)
     const shown = await get(`${gateway.url}/admin/keys/${key.id}`, admin)
     expect(JSON.parse(shown.text)).toMatchObject({ name: 'app-1', team: 'search', hint: `tk-…${key.secret.slice(-4)}` })
     const listed = await get(`${gateway.url}/admin/keys`, admin)
@@ -96,8 +97,15 @@ describe('a virtual key', () => {
     expect(await chat(secret)).toEqual([401, 'key_expired'])
     await change(id, { expires_at: null })
     expect(await chat(secret)).toEqual([200, 'up/a'])
+    const headers = ['x-api-key', 'api-key']
+    const statuses = () =>
+      Promise.all(
+        headers.map(async (name) => (await post(`${gateway.url}${CHAT}`, ask('chat'), { [name]: secret })).status),
+      )
+    expect(await statuses()).toEqual([200, 200])
     expect((await send('DELETE', `${gateway.url}/admin/keys/${id}`, undefined, admin).done).status).toBe(200)
     expect(await chat(secret)).toEqual([401, 'invalid_api_key'])
+    expect(await statuses()).toEqual([401, 401])
     expect((await get(`${gateway.url}/admin/keys/${id}`, admin)).status).toBe(404)
   })
 

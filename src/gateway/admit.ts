@@ -137,7 +137,7 @@ const missing = (): Denied =>
   new Denied(
     'missing',
     'invalid_api_key',
-    "You didn't provide an API key. Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.",
+    "You didn't provide an API key. Send it as 'Authorization: Bearer KEY', 'x-api-key: KEY' or 'api-key: KEY'.",
   )
 
 const unknown = (): Denied => new Denied('unknown', 'invalid_api_key', 'Incorrect API key provided.')
