@@ -60,6 +60,23 @@ describe('a signed token', () => {
     expect(others.body.data).toEqual([])
   })
 
+  it('counts for the team that it names, and its key for the one that it is moved to', async () => {
+    const { body } = await gateway.ask('POST', '/keys', { name: 'shared', team: 'before' })
+    const of = async (team: string): Promise<number> => {
+      const { text } = await get(`${gateway.url}/metrics`)
+      const line = new RegExp(`^turnout_key_requests_total{outcome="ok",key="shared",team="${team}"} (\\d+)`, 'm')
+      return Number(line.exec(text)?.[1] ?? 0)
+    }
+    for (const department of ['maths', 'arts', 'maths']) {
+      const token = await sign(key, { claims: { turnout_key: 'shared', department } })
+      expect((await chat(token)).status).toBe(200)
+    }
+    expect((await chat(body.secret)).status).toBe(200)
+    await gateway.ask('PATCH', `/keys/${body.id}`, { team: 'after' })
+    expect((await chat(body.secret)).status).toBe(200)
+    expect([await of('maths'), await of('arts'), await of('before'), await of('after')]).toEqual([2, 1, 1, 1])
+  })
+
   it('stops with its key: switched off, changed and taken away with the next request', async () => {
     const { body } = await gateway.ask('POST', '/keys', { name: 'tablet' })
     const token = await sign(key, { claims: { turnout_key: 'tablet' } })

@@ -7,6 +7,7 @@ import type { Call } from './call.ts'
 
 /** What one (route, key) pair counts into. */
 interface PayerRows {
+  team: string
   cost: Float64Array
   outcomes: Float64Array
 }
@@ -27,13 +28,15 @@ export function createTally(metrics: Metrics): (call: Call) => void {
       payers = new Map()
       version = call.snapshot.version
     }
-    const known = payers.get(route)?.get(key)
-    if (known) return known
     const team = call.key?.team ?? ''
+    const known = payers.get(route)?.get(key)
+    // A key has another team when somebody moves it, and with each signed token that names one.
+    if (known?.team === team) return known
     const routeLabel = labels.route(route)
     const keyLabel = labels.key(key)
-    const teamLabel = keyLabel === key ? team : 'other'
+    const teamLabel = keyLabel === key ? labels.team(team) : 'other'
     const rows = {
+      team,
       cost: metrics.counter('requestCost').row(routeLabel, keyLabel, teamLabel),
       outcomes: metrics.counter('keyRequests').row(keyLabel, teamLabel),
     }

@@ -68,7 +68,7 @@ export interface Metrics {
   /** Names that always keep series of their own, and have them from now on. Call at each change of the configuration. */
   setConfiguration(configuration: Configured): void
   /** Client-influenced names as labels: themselves where configured or among the first to come, else `other`. */
-  readonly labels: { route(name: string): string; target(name: string): string; key(name: string): string }
+  readonly labels: Readonly<Record<'route' | 'target' | 'key' | 'team', (name: string) => string>>
   /** Where the gaps between the pieces of a route's streams are observed. */
   tokenGaps(route: string): HistogramRow
   /** The family of a counter in the table, for features that count by themselves. Keep its rows. */
@@ -130,6 +130,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const routes = new BoundedNames(limit)
   const targets = new BoundedNames(limit)
   const keys = new BoundedNames(limit)
+  const teams = new BoundedNames(limit)
   const overhead = histogram('overhead').row()
   const loop = watchLoop()
   let inFlight = 0
@@ -219,6 +220,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       routes.setConfigured(configuration.routes)
       targets.setConfigured(configuration.targets)
       keys.setConfigured((configuration.keys ?? []).map(({ name }) => name))
+      teams.setConfigured((configuration.keys ?? []).map(({ team }) => team ?? ''))
       seedRows(configuration, { counter, histogram })
       // Dropped, so that a name that left the configuration goes through the bound again.
       pairs = new Map()
@@ -229,6 +231,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       route: (name) => routes.admit(name),
       target: (name) => targets.admit(name),
       key: (name) => keys.admit(name),
+      team: (name) => teams.admit(name),
     },
     tokenGaps(route) {
       const known = gaps.get(route)
