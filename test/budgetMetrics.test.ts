@@ -73,3 +73,46 @@ it('shows how long a window is and how much of it is over, and what is spent whe
     metrics.close()
   }
 })
+
+it('forgets the budgets of keys that are gone although the configuration stays as it is, and no other', async () => {
+  const { snapshot } = parseConfig(config, { env: {}, version: 1 })
+  const keyOf = (name: string) => {
+    const written = parseConfig(
+      JSON.stringify({ providers: { ollama: {} }, keys: [{ name, key: `tk-${name}-0123456789`, budgets: { usd: 5 } }] }),
+      { env: {}, version: 1 },
+    )
+    return [...written.snapshot.keys.values()][0]!
+  }
+  let keys = [keyOf('stays')]
+  let reads = 0
+  const keeping = createBudgetKeeping({
+    rates: () => {
+      throw new Error('nothing is called here')
+    },
+    read: async () => {
+      reads++
+      return [{ at: Date.now(), nano: 1_000_000_000, key: 'stays' }]
+    },
+    virtualKeys: () => keys,
+    told: () => {},
+    acted: () => {},
+    overran: () => {},
+    failed: (error) => {
+      throw error
+    },
+  })
+  keeping.use(snapshot)
+  await keeping.known()
+  const [stays] = keys
+  for (let number = 0; number < 2_500; number++) {
+    const key = keyOf(`job-${number}`)
+    keys = [stays!, key]
+    await keeping.gate.ready({ snapshot, key, route: undefined })
+  }
+  keys = [stays!]
+  expect(keeping.size.budgets).toBeLessThan(1_010)
+  const before = reads
+  const states = await keeping.statesOf({ snapshot, key: stays, route: undefined, user: undefined, target: undefined })
+  expect(states.find(({ name }) => name === 'key stays')).toMatchObject({ spent: 1_000_000_000 })
+  expect(reads).toBe(before)
+})

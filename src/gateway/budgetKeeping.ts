@@ -45,6 +45,9 @@ export interface BudgetRow {
   readonly elapsed: number | undefined
 }
 
+/** Budgets that requests bring along until those of keys that are gone are forgotten: the configuration may stay the same for months. */
+const PRUNE_EVERY = 1_000
+
 export interface BudgetKeepingParts {
   rates(snapshot: Snapshot): Rates
   /** Absent: raw names are used, and stay in memory. */
@@ -72,14 +75,21 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
     ...new Set([...configured, ...parts.virtualKeys().flatMap((key) => key.budgets ?? [])]),
   ]
   const learn = (): Promise<void> => restore(inUse()).catch(parts.failed)
+  let newcomers = 0
   const gate = createBudgetGate({
     budgets,
     hashUser,
-    restore: (settings) =>
-      restore(settings).catch((error) => {
+    restore(settings) {
+      newcomers += settings.length
+      if (newcomers >= PRUNE_EVERY) {
+        newcomers = 0
+        budgets.prune(inUse())
+      }
+      return restore(settings).catch((error) => {
         parts.failed(error)
         throw error
-      }),
+      })
+    },
     rates: (call) => parts.rates(call.snapshot),
     servesUnrecorded: parts.servesUnrecorded ?? false,
     acted: parts.acted,
