@@ -78,7 +78,10 @@ it('forgets the budgets of keys that are gone although the configuration stays a
   const { snapshot } = parseConfig(config, { env: {}, version: 1 })
   const keyOf = (name: string) => {
     const written = parseConfig(
-      JSON.stringify({ providers: { ollama: {} }, keys: [{ name, key: `tk-${name}-0123456789`, budgets: { usd: 5 } }] }),
+      JSON.stringify({
+        providers: { ollama: {} },
+        keys: [{ name, key: `tk-${name}-0123456789`, budgets: { usd: 5 } }],
+      }),
       { env: {}, version: 1 },
     )
     return [...written.snapshot.keys.values()][0]!

@@ -228,9 +228,32 @@ describe('C51 bounded labels', () => {
     metrics.requestEnded(ended({ route: 'x'.repeat(5000) }))
     const { body } = await metrics.expose()
     const requests = [...parse(body)].filter(([name]) => name.startsWith('turnout_requests_total'))
-    expect(requests.length).toBeLessThanOrEqual(2001)
+    // Beyond 2000 a route that has no room for its targets still has its sum.
+    expect(requests.length).toBeLessThanOrEqual(2000 + 201)
+    for (let r = 0; r < 150; r++)
+      expect(requests.reduce((sum, [name, value]) => (name.includes(`route="r${r}"`) ? sum + value : sum), 0)).toBe(150)
     expect(requests.reduce((sum, [, value]) => sum + value, 0)).toBe(150 * 150 + 1)
     expect(body).not.toContain('xxxx')
+  })
+
+  it('what is configured has series of its own after keys have come and gone for long, and a route the sum of the others', async () => {
+    const metrics = make()
+    const routes = Array.from({ length: 20 }, (_, r) => `r${r}`)
+    metrics.setConfiguration({ version: 1, routes, targets: [], keys: [{ name: 'file' }] })
+    const cost = metrics.counter('requestCost')
+    for (let k = 0; k < 300; k++)
+      for (const route of routes) cost.row(route, metrics.labels.key(`job-${k}`), '')[0]! += 1_000_000_000
+    metrics.setConfiguration({ version: 2, routes: [...routes, 'new'], targets: [], keys: [{ name: 'file' }] })
+    cost.row('new', metrics.labels.key('file'), '')[0]! += 2_000_000_000
+    cost.row('new', metrics.labels.key('job-500'), '')[0]! += 3_000_000_000
+    const { body } = await metrics.expose()
+    const counted = [...parse(body)].filter(([name]) => name.startsWith('turnout_request_cost_usd_total'))
+    const of = (part: string): number =>
+      counted.reduce((sum, [name, value]) => (name.includes(part) ? sum + value : sum), 0)
+    expect(of('route="new",key="file",team=""')).toBe(2)
+    expect(of('route="new"')).toBe(5)
+    for (const route of routes) expect(of(`route="${route}"`)).toBe(300)
+    expect(counted.length).toBeLessThan(2_000 + 50)
   })
 })
 

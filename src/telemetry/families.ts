@@ -66,7 +66,7 @@ export class CounterFamily implements Family {
 
   /** As `row`, and its cells are shown before they count: an increase from nothing to 1 is one that Prometheus does not see. */
   seed(...values: string[]): Float64Array {
-    const row = this.row(...values)
+    const row = this.#rows.find(this.spec.labels, values, () => new Float64Array(this.cells), true)
     this.#seeded.add(row)
     return row
   }
@@ -176,20 +176,21 @@ export class ReadFamily implements Family {
 
 /** A backstop against products of labels: each label is bounded by itself, their combinations here. */
 const maxRows = 2000
+/** Of all rows: what is configured, and sums of what came later, have room beyond that. */
+const maxAll = 4000
 
 class Rows<T> {
   readonly #rows = new Map<string, { labels: Record<string, string>; data: T }>()
 
-  find(names: readonly string[], values: string[], make: () => T): T {
+  /** @param kept has a row as long as there is room for any: it is configured, or stands for many */
+  find(names: readonly string[], values: readonly string[], make: () => T, kept = false): T {
     const key = values.join('\0')
     const found = this.#rows.get(key)
     if (found) return found.data
-    if (this.#rows.size >= maxRows && !values.every((value) => value === otherName)) {
-      return this.find(
-        names,
-        values.map(() => otherName),
-        make,
-      )
+    if (this.#rows.size >= (kept ? maxAll : maxRows) && values.some((value) => value !== otherName)) {
+      // Without room for each of its keys a route still has its sum.
+      const first = kept || values.length === 1 ? otherName : values[0]!
+      return this.find(names, [first, ...values.slice(1).map(() => otherName)], make, true)
     }
     const labels: Record<string, string> = {}
     names.forEach((name, index) => {
