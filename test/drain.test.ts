@@ -32,6 +32,42 @@ it('lets a reply under way come to its end, then closes the connection although 
   expect(await timed(drained)).toEqual({ value: 0, soon: true })
 })
 
+it('answers what a client sends next on a connection that a reply has promised to keep, and says that it is the last', async () => {
+  const replies: ServerResponse[] = []
+  server = await listen((req, res) => {
+    if (req.url === '/next') return void res.end('after')
+    replies.push(res)
+    res.write('first, ')
+  }, settings)
+  const socket = connect(server.port, '127.0.0.1')
+  let text = ''
+  const asks = (path: string) => socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  const seen = (part: string) =>
+    new Promise<void>((resolve) => {
+      const look = () => text.includes(part) && resolve()
+      socket.on('data', look)
+      look()
+    })
+  socket.on('data', (piece) => {
+    text += piece
+  })
+  socket.on('error', () => {})
+  const closed = once(socket, 'close')
+  asks('/')
+  await seen('first, ')
+  const drained = server.drain(bound)
+  // The drain takes three turns before it looks at its connections for good.
+  for (let turns = 0; turns < 6; turns++) await new Promise((resolve) => setImmediate(resolve))
+  replies[0]!.end('last')
+  await seen('0\r\n\r\n')
+  asks('/next')
+  await closed
+  const [first, next] = text.split(/(?=HTTP\/1\.1 200)/)
+  expect(first).toMatch(/connection: keep-alive/i)
+  expect(next).toMatch(/connection: close.*after$/is)
+  expect(await timed(drained)).toEqual({ value: 0, soon: true })
+})
+
 it('tells a client whose reply has not begun not to send its next request on this connection', async () => {
   let arrived: (reply: ServerResponse) => void
   const asked = new Promise<ServerResponse>((resolve) => {

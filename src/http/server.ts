@@ -84,13 +84,29 @@ async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Pro
       clearTimeout(timer)
       resolve(cut)
     })
+    server.prependListener('request', (_req, res) => {
+      res.shouldKeepAlive = false
+    })
     for (const socket of sockets) {
       const reply = replyOn(socket)
-      // A reply that has begun has promised to keep its connection open: it would hold the drain up until it idles out.
-      if (reply) reply.once('close', () => socket.destroySoon())
+      if (reply) reply.once('close', () => endPromised(socket))
       else socket.destroySoon()
     }
   })
+}
+
+/** Milliseconds. */
+const LAST_ASK = 250
+
+/**
+ * A reply that has begun has promised to keep its connection open, which would hold the drain up until it idles out. But a client that asks
+ * again at once, as one under load does, would lose what it sends: so there is a moment for that, and that reply says that it is the last.
+ */
+function endPromised(socket: Socket): void {
+  const timer = setTimeout(() => {
+    if (!replyOn(socket)) socket.destroySoon()
+  }, LAST_ASK)
+  socket.once('close', () => clearTimeout(timer))
 }
 
 /** Replies that have not begun can still say that their connection ends: a client that was promised it loses what it sends there next. */
