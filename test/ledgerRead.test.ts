@@ -1,6 +1,6 @@
 // Reading the ledger: reports, pages, export, verification, backup and restore, all beside a running writer.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -50,6 +50,8 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   for await (const item of items) found.push(item)
   return found
 }
+
+const modeOf = (file: string): number => statSync(file).mode & 0o777
 
 const at = (day: string, hour = 12): number => firstIdOf(Date.parse(`${day}T${String(hour).padStart(2, '0')}:00:00Z`))
 
@@ -477,8 +479,12 @@ describe('backup and restore', () => {
     const id = await settle()
     const copy = join(folder, 'copy.db')
     await reader.backup(copy)
+    expect(modeOf(copy)).toBe(0o600)
     const elsewhere = join(folder, 'new', 'turnout.db')
+    // As other programs copy it.
+    chmodSync(copy, 0o644)
     expect(restoreFrom(copy, elsewhere)).toEqual({ requests: 1, kept: undefined })
+    expect(modeOf(elsewhere)).toBe(0o600)
     const restored = openStore({ file: elsewhere })
     expect(restored.db.prepare('SELECT id FROM request').pluck().all()).toEqual([id])
     const second = openLedger(restored)

@@ -62,6 +62,8 @@ describe('opening', () => {
   it('makes a private folder, sets WAL, and marks the run', () => {
     const store = open({ version: '9.8.7', now: () => 1_700_000_000_000 })
     expect(statSync(join(folder, 'data')).mode & 0o777).toBe(0o700)
+    // The folder may be one that was there, and that others may look into.
+    for (const part of ['', '-wal', '-shm']) expect(statSync(store.file + part).mode & 0o777).toBe(0o600)
     expect(store.db.pragma('journal_mode', { simple: true })).toBe('wal')
     expect(store.db.pragma('synchronous', { simple: true })).toBe(1)
     expect(store.db.pragma('foreign_keys', { simple: true })).toBe(1)

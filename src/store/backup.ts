@@ -3,6 +3,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSy
 import { dirname, resolve } from 'node:path'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { checkApplied, packageMigrations, readMigrations } from './migrate.ts'
+import { makePrivate } from './privateFile.ts'
 
 export interface BackupResult {
   file: string
@@ -22,6 +23,7 @@ export async function backupTo(db: Sqlite, to: string): Promise<BackupResult> {
   const aside = `${target}.part`
   removeCopy(aside)
   try {
+    makePrivate(aside)
     await db.backup(aside, { progress: () => 0x7fffffff })
     const { bytes, requests } = checkCopy(aside, packageMigrations)
     syncFile(aside)

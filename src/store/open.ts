@@ -6,6 +6,7 @@ import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { takeLock, type WriterLock } from './lock.ts'
 import { checkApplied, migrate, packageMigrations, readMigrations } from './migrate.ts'
 import { readOlderRows } from './olderRows.ts'
+import { makePrivate } from './privateFile.ts'
 import { type BrokenRestore, endBrokenRestore, isRestoring } from './restore.ts'
 import { strayLogOf, takeLogBack } from './strayLog.ts'
 
@@ -71,6 +72,7 @@ function openWriter(file: string, options: StoreOptions): Store {
     lock = takeLock(file, instance || 'command line', startedAt)
     const brokenRestore = endBrokenRestore(file)
     takeLogBack(file)
+    makePrivate(file)
     // Busy wait 0: the driver's wait would sleep in the event loop. Writers retry by themselves.
     db = new Database(file, { timeout: 0 })
     applySettings(db)

@@ -6,6 +6,7 @@ import { removeCopy, syncFile } from './backup.ts'
 import { type Sqlite, StoreError } from './driver.ts'
 import { journalFile } from './journal.ts'
 import { LedgerError } from './ledgerRow.ts'
+import { makePrivate } from './privateFile.ts'
 import { nameOf, nameOfFile } from './sameFile.ts'
 import { logOf, putLogAside, putLogBack } from './strayLog.ts'
 
@@ -159,6 +160,7 @@ async function save(db: Sqlite, target: string): Promise<void> {
   mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
   removeCopy(part)
   try {
+    makePrivate(part)
     await db.backup(part)
     syncFile(part)
     renameSync(part, target)

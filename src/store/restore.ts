@@ -1,5 +1,15 @@
 // Puts a backup in the place of the database so that a death at any moment leaves the one or the other, whole.
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { checkCopy, copyParts, removeCopy, syncFile } from './backup.ts'
 import { StoreError } from './driver.ts'
@@ -106,6 +116,7 @@ function takeCopy(source: string, target: string, migrationsDir: string): number
   removeCopy(copy)
   try {
     copyFileSync(source, copy)
+    chmodSync(copy, 0o600)
     const { requests } = checkCopy(copy, migrationsDir, source)
     syncFile(copy)
     return requests
