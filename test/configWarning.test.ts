@@ -52,6 +52,14 @@ describe('warnings', () => {
     expect(warningsOf(`${two}routes: { r: [openai/gpt-5, anthropic/claude-sonnet-4-5] }\n`)).toEqual([])
   })
 
+  test('nothing of a model that has the name of something that every object has', () => {
+    expect(warningsOf(`${two}routes: { r: [openai/constructor, anthropic/toString] }\n`)).toEqual(
+      warningsOf(`${two}routes: { r: [openai/unheard-of, anthropic/unheard-of] }\n`).map((line) =>
+        line.replace("'unheard-of'", "'constructor'"),
+      ),
+    )
+  })
+
   test('budgets that forget at a restart what retention has deleted', () => {
     const sound = `${two}routes: { r: { targets: [openai/gpt-5, anthropic/claude-sonnet-4-5], budgets: { per: user, usd: 1 } } }\n`
     const budgets = `budgets:

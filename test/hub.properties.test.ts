@@ -169,6 +169,45 @@ describe('requests', () => {
     })
   }
 
+  it('a name that every object has is a name that nobody knows', () => {
+    const plain = (name: string) => ({
+      model: 'm',
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'x' },
+            { type: 'input_audio', input_audio: { data: 'AAAA', format: name } },
+            { type: 'image_url', image_url: { url: `https://example.org/a.${name}` } },
+          ],
+        },
+      ],
+      max_tokens: 9000,
+    })
+    for (const [outbound, model] of [
+      [anthropicMessages.outbound!, 'claude-sonnet-4-5'],
+      [gemini.outbound!, 'gemini-2.5-pro'],
+      [gemini.outbound!, 'gemini-3-flash-preview'],
+    ] as const)
+      for (const more of [
+        (name: string) => ({ reasoning_effort: name }),
+        (name: string) => ({ modalities: [name, 'text'] }),
+        (name: string) => ({ service_tier: name }),
+        plain,
+      ]) {
+        const said = (name: string): string => {
+          const body = { model: 'm', messages: [{ role: 'user', content: 'x' }], max_tokens: 9000, ...more(name) }
+          try {
+            return JSON.stringify(outbound.encode!(decodeRequest(body), model)).replaceAll(name, 'NAME')
+          } catch (error) {
+            return (error as Refusal).message.replaceAll(name, 'NAME')
+          }
+        }
+        for (const name of ['constructor', 'valueof'])
+          expect([model, name, said(name)]).toEqual([model, name, said('unheardof')])
+      }
+  })
+
   it('whatever JSON comes: a chat, or a refusal that names a field; never another error', () => {
     const noise = fc.record({
       messages: fc.array(

@@ -1,4 +1,6 @@
 // Makes targets and routes of their settings: shorthand spelled out, limits inherited, names looked up.
+
+import { ownEntry } from '../dialects/field.ts'
 import { providerKinds } from '../providers/index.ts'
 import { buildRouteCache } from './cacheSettings.ts'
 import { flattenChain, routePrefix, spellOut } from './chain.ts'
@@ -165,7 +167,7 @@ function makeTarget(
   timeouts: Timeouts,
   breaker: BreakerSettings,
 ): Target {
-  const sunset = provider.kind.sunsets?.[model]
+  const sunset = ownEntry(provider.kind.sunsets ?? {}, model)
   return {
     id,
     provider,

@@ -89,3 +89,10 @@ function read<T>(
   if (result === undefined) throw wrongType(path + name, expected)
   return result
 }
+
+/**
+ * What a table says of a name that somebody else chose. Every object also has a `constructor` and a `toString`,
+ * which no table means.
+ */
+export const ownEntry = <Value>(table: Readonly<Record<string, Value>>, name: string): Value | undefined =>
+  Object.hasOwn(table, name) ? table[name] : undefined

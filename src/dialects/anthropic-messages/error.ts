@@ -1,6 +1,6 @@
 // Classifies what Anthropic answers instead of a message: error statuses, and errors inside a 200 stream.
 import { codeOf, type FaultKind, faultOfStatus, faultRules, UpstreamFault } from '../errors.ts'
-import { asObject } from '../field.ts'
+import { asObject, ownEntry } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -48,7 +48,7 @@ const policy = /content filtering policy|blocked by .*polic/i
 /** The vendor's type first; its words tell apart what hides behind `invalid_request_error`. */
 function kindOf(type: string | undefined, message: string | undefined, status: number | undefined): FaultKind {
   if (status !== undefined && status >= 300 && status < 400) return 'redirect'
-  const told = byType[type ?? ''] ?? (status === undefined ? 'in_band' : faultOfStatus(status))
+  const told = ownEntry(byType, type ?? '') ?? (status === undefined ? 'in_band' : faultOfStatus(status))
   if (told !== 'bad_request') return told
   const words = message ?? ''
   if (quota.test(words)) return 'quota_exhausted'

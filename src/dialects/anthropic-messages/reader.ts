@@ -3,7 +3,7 @@ import type { Annotation, ChatEvent, FinishReason } from '../chat.ts'
 import { Choices, type ChoiceWriter } from '../choice.ts'
 import { UpstreamFault } from '../errors.ts'
 import { parseJson, writeJson } from '../exactJson.ts'
-import { asObject, type Json } from '../field.ts'
+import { asObject, type Json, ownEntry } from '../field.ts'
 import { decodeInBand } from './error.ts'
 import { jsonToolName, origin } from './type.ts'
 import { mergeRawUsage, readUsage } from './usage.ts'
@@ -253,7 +253,7 @@ const finishes: Readonly<Record<string, FinishReason>> = {
 }
 
 /** `tool_use` needs no entry: the writer knows whether a tool was called, and the answer tool is none. */
-const finishOf = (raw: string): FinishReason => finishes[raw] ?? 'stop'
+const finishOf = (raw: string): FinishReason => ownEntry(finishes, raw) ?? 'stop'
 
 function kindOf(raw: Json): OpenBlock['kind'] {
   if (raw.type === 'text' || raw.type === 'thinking') return raw.type

@@ -1,5 +1,6 @@
 // How much to think: OpenAI's efforts and other gateways' budgets, in the words of each Claude model family.
 import type { Chat, ReasoningWish } from '../chat.ts'
+import { ownEntry } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import { effortBudgets, effortOrder, type Family, minBudget } from './families.ts'
 import type { WireMessage, WireRequest } from './type.ts'
@@ -74,7 +75,7 @@ function encodeBudget(
   if (forced) return without('a tool call is forced')
   if (lacksThoughts(messages)) return without('the history holds tool calls without their thoughts')
   if (maxTokens <= minBudget) return without(`max_tokens leaves no room for ${minBudget} tokens of thought`)
-  const asked = wish.budgetTokens ?? effortBudgets[wish.effort ?? 'medium']
+  const asked = wish.budgetTokens ?? ownEntry(effortBudgets, wish.effort ?? 'medium')
   if (asked === undefined) return without('an effort that nobody knows')
   const room = Math.max(minBudget, Math.min(maxTokens - 1, Math.floor(maxTokens * 0.8)))
   const budget = Math.max(minBudget, Math.min(asked, room))

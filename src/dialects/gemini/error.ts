@@ -1,6 +1,6 @@
 // Classifies what Google answers instead of a reply: error statuses, and errors inside a 200 stream.
 import { codeOf, type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
-import { asObject, type Json } from '../field.ts'
+import { asObject, type Json, ownEntry } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -103,7 +103,7 @@ const money = /billing (account )?(is )?(disabled|not (active|enabled))|credits?
 function kindOf(error: GoogleError, code: number | undefined): FaultKind {
   if (code !== undefined && code >= 300 && code < 400) return 'redirect'
   const words = `${error.reason ?? ''}\n${error.message ?? ''}`
-  const kind = byStatus[error.status ?? ''] ?? (code === undefined ? 'bad_request' : faultOfStatus(code))
+  const kind = ownEntry(byStatus, error.status ?? '') ?? (code === undefined ? 'bad_request' : faultOfStatus(code))
   if (kind === 'bad_request') return auth.test(words) ? 'auth_failed' : context.test(words) ? 'context_window' : kind
   if (kind !== 'rate_limited') return kind
   // A quota by the day, or one of nothing, does not come back in seconds.

@@ -1,6 +1,7 @@
 // Images, audio, video and files as Gemini's parts: bytes inline, everything else by address.
 import type { MediaBlock, MediaKind } from '../chat.ts'
 import { Refusal } from '../errors.ts'
+import { ownEntry } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import type { Part } from './type.ts'
 
@@ -9,7 +10,8 @@ export function encodeMedia(block: MediaBlock, path: string, losses: Losses): Pa
   if (block.detail !== undefined && block.detail !== 'auto') losses.add('image_url.detail', 'unsupported')
   if (block.name !== undefined) losses.add('file.filename', 'dropped')
   const { source } = block
-  if ('base64' in source) return { inlineData: { mimeType: names[source.mime] ?? source.mime, data: source.base64 } }
+  if ('base64' in source)
+    return { inlineData: { mimeType: ownEntry(names, source.mime) ?? source.mime, data: source.base64 } }
   if ('fileId' in source) return { fileData: { fileUri: fileUriOf(source.fileId, path) } }
   if (isYouTube(source.url)) return { fileData: { fileUri: source.url, mimeType: 'video/mp4' } }
   const known = source.mime ?? byEnding(source.url)
@@ -66,7 +68,7 @@ const endings: Readonly<Record<string, string>> = {
 
 function byEnding(url: string): string | undefined {
   const path = url.split(/[?#]/, 1)[0] ?? ''
-  return endings[/\.([a-z0-9]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '']
+  return ownEntry(endings, /\.([a-z0-9]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '')
 }
 
 const isYouTube = (url: string): boolean => /^https:\/\/(www\.|m\.)?(youtube\.com\/|youtu\.be\/)/.test(url)

@@ -4,7 +4,7 @@ import { Choices, type ChoiceWriter } from '../choice.ts'
 import type { HubAids } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { numberOf, writeJson } from '../exactJson.ts'
-import { asObject, type Json } from '../field.ts'
+import { asObject, type Json, ownEntry } from '../field.ts'
 import { decodeInBand } from './error.ts'
 import { Citations } from './grounding.ts'
 import { PartialInput } from './partialInput.ts'
@@ -297,7 +297,7 @@ const broken: ReadonlySet<string> = new Set([
 ])
 
 const finishOf = ({ raw, blocked }: Candidate): FinishReason =>
-  blocked ? 'content_filter' : (finishes[raw ?? ''] ?? 'stop')
+  blocked ? 'content_filter' : (ownEntry(finishes, raw ?? '') ?? 'stop')
 
 function readLogprobs(result: Json): TokenLogprob[] {
   const chosen = Array.isArray(result.chosenCandidates) ? result.chosenCandidates : []

@@ -1,7 +1,7 @@
 // The hub's request to a Gemini generateContent request body.
 import type { Chat } from '../chat.ts'
 import type { Encoded, HubAids } from '../dialect.ts'
-import { compact } from '../field.ts'
+import { compact, ownEntry } from '../field.ts'
 import { Losses } from '../loss.ts'
 import { encodeContents } from './contents.ts'
 import { type Family, familyOf } from './families.ts'
@@ -97,7 +97,7 @@ const modalities: Readonly<Record<string, string>> = { text: 'TEXT', image: 'IMA
 function encodeModalities(chat: Chat, losses: Losses): string[] | undefined {
   const asked = chat.modalities
   if (!asked || (asked.length === 1 && asked[0] === 'text')) return undefined
-  const known = asked.flatMap((name) => modalities[name] ?? [])
+  const known = asked.flatMap((name) => ownEntry(modalities, name) ?? [])
   if (known.length < asked.length) losses.add('modalities', 'unsupported')
   return known.length > 0 ? known : undefined
 }
@@ -134,7 +134,7 @@ const tiers: Readonly<Record<string, string>> = {
 
 function encodeTier({ serviceTier }: Chat, losses: Losses): string | undefined {
   if (serviceTier === undefined || serviceTier === 'auto') return undefined
-  const tier = tiers[serviceTier]
+  const tier = ownEntry(tiers, serviceTier)
   if (tier === undefined) losses.add('service_tier', 'unsupported')
   return tier
 }

@@ -1,5 +1,6 @@
 // How much to think: OpenAI's efforts and other gateways' budgets, in the words of each Gemini model family.
 import type { Chat, ReasoningWish } from '../chat.ts'
+import { ownEntry } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import { effortBudgets, effortLevels, type Family, type Level, levelOrder, type Thinking } from './families.ts'
 
@@ -35,7 +36,7 @@ function encodeBudget(
     if (!off) losses.add(param, 'approximated', `this model always thinks: ${min} tokens`)
     return { thinkingBudget: off ? 0 : min }
   }
-  const asked = wish.budgetTokens ?? (wish.effort === undefined ? undefined : effortBudgets[wish.effort])
+  const asked = wish.budgetTokens ?? (wish.effort === undefined ? undefined : ownEntry(effortBudgets, wish.effort))
   if (asked === undefined) {
     if (wish.effort !== undefined) losses.add(param, 'unsupported', 'an effort that nobody knows')
     return {}
@@ -52,7 +53,7 @@ function encodeLevel(wish: ReasoningWish, levels: readonly Level[], param: strin
     return { thinkingLevel: lowest }
   }
   if (wish.effort === undefined) return {}
-  const asked = effortLevels[wish.effort]
+  const asked = ownEntry(effortLevels, wish.effort)
   if (asked === undefined) {
     losses.add(param, 'unsupported', 'an effort that nobody knows')
     return {}

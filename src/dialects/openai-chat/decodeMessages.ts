@@ -7,6 +7,7 @@ import {
   need,
   needObject,
   othersOf,
+  ownEntry,
   readList,
   readObject,
   readString,
@@ -224,7 +225,7 @@ function decodePart(part: Json, path: string): Block[] {
       const audio = need(readObject(part, 'input_audio', path), `${path}input_audio`)
       const base64 = need(readString(audio, 'data', `${path}input_audio.`), `${path}input_audio.data`)
       const format = need(readString(audio, 'format', `${path}input_audio.`), `${path}input_audio.format`)
-      const mime = audioMime[format] ?? `audio/${format}`
+      const mime = ownEntry(audioMime, format) ?? `audio/${format}`
       return [{ type: 'media', kind: 'audio', source: { base64, mime }, ...marked }]
     }
     case 'file':

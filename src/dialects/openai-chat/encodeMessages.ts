@@ -1,6 +1,7 @@
 // Hub messages to the messages of an OpenAI chat request, with a report of what they cannot hold.
 import type { Block, CacheMark, MediaBlock, Message, ToolCallBlock } from '../chat.ts'
 import { Refusal } from '../errors.ts'
+import { ownEntry } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import { type ReasoningDetail, writeDetail } from './reasoningDetails.ts'
 
@@ -146,7 +147,7 @@ const formats: Readonly<Record<string, string>> = { mpeg: 'mp3', mp4: 'm4a', L16
 
 function audioFormat(mime: string): string {
   const subtype = mime.split('/')[1]?.split(';')[0] ?? 'wav'
-  return formats[subtype] ?? subtype
+  return ownEntry(formats, subtype) ?? subtype
 }
 
 /** Not OpenAI's, but what its compatible gateways take. */

@@ -1,5 +1,6 @@
 // What finish reasons mean, for OpenAI's own words and those that compatible servers use in their place.
 import type { FinishReason } from '../chat.ts'
+import { ownEntry } from '../field.ts'
 
 const meanings: Record<string, FinishReason> = {
   stop: 'stop',
@@ -24,5 +25,5 @@ const meanings: Record<string, FinishReason> = {
 
 /** The meaning of a wire `finish_reason`, letter case ignored; a word that nobody documented counts as `stop`. */
 export function finishOf(raw: string): FinishReason {
-  return meanings[raw.toLowerCase()] ?? 'stop'
+  return ownEntry(meanings, raw.toLowerCase()) ?? 'stop'
 }

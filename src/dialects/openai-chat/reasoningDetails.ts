@@ -3,7 +3,7 @@
 // `text_offset` and `call_offset`, the place in `content` (UTF-16 units) and in `tool_calls` before which the item stood, and items of
 // type `vendor.block`.
 import type { Block, ReasoningBlock, TextBlock, ToolCallBlock, VendorBlock } from '../chat.ts'
-import { asObject, compact, type Json } from '../field.ts'
+import { asObject, compact, type Json, ownEntry } from '../field.ts'
 
 export interface ReasoningDetail {
   type: string
@@ -61,7 +61,7 @@ export function writeDetail(
   return compact({ ...said, signature, id, format, index, ...place })
 }
 
-const writeFormat = (origin: string | undefined): string => formatOf[origin ?? ''] ?? origin ?? 'unknown'
+const writeFormat = (origin: string | undefined): string => ownEntry(formatOf, origin ?? '') ?? origin ?? 'unknown'
 
 /** What a list of details says: blocks with their places, and signatures that belong to text and to tool calls. */
 export interface ReadDetails {
@@ -78,7 +78,7 @@ export function readDetails(list: readonly unknown[]): ReadDetails {
   const result: ReadDetails = { placed: [], textSignatures: [], callSignatures: new Map(), hasText: false }
   for (const item of joinFragments(list)) {
     const format = typeof item.format === 'string' ? item.format : 'unknown'
-    const origin = originOf[format] ?? format
+    const origin = ownEntry(originOf, format) ?? format
     const offset = typeof item.text_offset === 'number' ? item.text_offset : undefined
     const calls = typeof item.call_offset === 'number' ? item.call_offset : 0
     const id = typeof item.id === 'string' ? item.id : undefined
