@@ -36,6 +36,33 @@ function problemsOf(run: () => unknown): readonly ConfigProblem[] {
 const brief = (list: readonly ConfigProblem[]) => list.map(({ path, line, column }) => `${line}:${column} ${path}`)
 const two = 'providers:\n  openai:\n  anthropic:\n'
 
+describe('aliases and nesting', () => {
+  test('what nests too deeply for the parser is told so, in our words', () => {
+    const [problem] = problemsOf(() => load(`providers: ${'['.repeat(20_000)}`))
+    expect(problem).toMatchObject({ line: 1, message: 'YAML syntax: it nests too deeply' })
+  })
+
+  test('thousands of aliases are looked up once, not once for each', () => {
+    const links = Array.from({ length: 4000 }, (_, at) => `k${at}: &x${at + 1} [*x${at}]`).join('\n')
+    const began = performance.now()
+    const [problem] = problemsOf(() => load(`k: &x0 [1]\n${links}\n`))
+    expect(problem?.message).toContain('Excessive alias count')
+    // The parser alone takes a part of a second; with a search for each alias it took more than ten.
+    expect(performance.now() - began).toBeLessThan(5_000)
+  })
+
+  test('an alias means the last anchor of its name before it', () => {
+    const { snapshot } = load(`providers: { openai: {} }
+routes:
+  a: &chain [openai/one, openai/two]
+  b: *chain
+  c: &chain [openai/three, openai/four]
+  d: *chain
+`)
+    expect(['b', 'd'].map((name) => snapshot.routes.get(name)!.targets[0]!.id)).toEqual(['openai/one', 'openai/three'])
+  })
+})
+
 describe('a whole file', () => {
   const text = `
 server: { port: 4100, maxBody: 2MB, drainTimeout: 90s, keepAliveTimeout: 1500 }

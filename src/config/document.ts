@@ -14,6 +14,7 @@ import {
   visit as walk,
   type YAMLError,
 } from 'yaml'
+import { type Resolve, resolver } from './aliases.ts'
 import { type Env, interpolate } from './interpolation.ts'
 import { type ConfigProblem, formatPath, type Path } from './problem.ts'
 import { shield } from './shield.ts'
@@ -49,23 +50,30 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
     // `prettyErrors` would quote the lines around an error, and with them perhaps a secret.
     yaml = parseDocument(shielded, { lineCounter: lines, prettyErrors: false, merge: true })
   } catch (cause) {
-    problems.push({ path: '', line: 1, column: 1, message: `not readable as YAML: ${(cause as Error).message}` })
+    problems.push({
+      path: '',
+      line: 1,
+      column: 1,
+      message: `not readable as YAML: ${wordsOf((cause as Error).message)}`,
+    })
     return { document: emptyDocument, problems }
   }
   for (const { pos, code, message } of withoutEchoes([...yaml.errors, ...yaml.warnings])) {
-    const readable = code === 'DUPLICATE_KEY' ? `duplicate key ${keyAt(text, pos[0])}` : `YAML syntax: ${message}`
+    const readable =
+      code === 'DUPLICATE_KEY' ? `duplicate key ${keyAt(text, pos[0])}` : `YAML syntax: ${wordsOf(message)}`
     problems.push({ path: '', ...placeOf(pos[0]), message: readable })
   }
   if (yaml.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { document: emptyDocument, problems }
 
   const origins = new Map<unknown, Origin>()
+  const resolve = resolver(yaml)
   const placeOfNode = (node: unknown) => placeOf((node as Node | undefined)?.range?.[0] ?? 0)
   for (const key of unshieldKeys(yaml, unshield)) {
     // zod leaves such an entry out without a word.
     if (key.value === '__proto__')
       problems.push({ path: '', ...placeOfNode(key), message: '"__proto__" is no usable key' })
   }
-  visit(yaml, yaml.contents, [], [], (node, path) => {
+  visit(resolve, yaml.contents, [], [], (node, path) => {
     const tell = (message: string) => problems.push({ path: formatPath(path), ...placeOfNode(node), message })
     if (!isScalar(node)) {
       tell('an alias may not point at something that contains it')
@@ -84,12 +92,12 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
   })
 
   const contents = yaml.contents
-  const find = (path: Path) => findNode(yaml, contents, path)
+  const find = (path: Path) => findNode(resolve, contents, path)
   let data: unknown
   try {
     data = yaml.toJS()
   } catch (cause) {
-    problems.push({ path: '', line: 1, column: 1, message: `not usable YAML: ${(cause as Error).message}` })
+    problems.push({ path: '', line: 1, column: 1, message: `not usable YAML: ${wordsOf((cause as Error).message)}` })
   }
   return {
     problems,
@@ -119,6 +127,10 @@ function withoutEchoes(errors: readonly YAMLError[]) {
     .map(({ pos, code, message }) => ({ pos, code, message: message.replace(/: .*$/s, '') }))
 }
 
+/** The parser's words, but for those of the engine that runs it. */
+const wordsOf = (message: string): string =>
+  message.startsWith('Maximum call stack') ? 'it nests too deeply' : message
+
 /** Puts back what keys looked like, which are never interpolated, and returns them. */
 function unshieldKeys(yaml: Document, unshield: (part: string) => string): Scalar[] {
   const keys: Scalar[] = []
@@ -139,26 +151,32 @@ const emptyDocument: SourceDocument = {
 }
 
 /** Calls `each` for every scalar value, and for every alias that would make the data endless. Keys are left alone. */
-function visit(yaml: Document, node: unknown, path: Path, above: unknown[], each: (node: unknown, path: Path) => void) {
+function visit(
+  resolve: Resolve,
+  node: unknown,
+  path: Path,
+  above: unknown[],
+  each: (node: unknown, path: Path) => void,
+) {
   if (isMap(node)) {
-    for (const pair of node.items) visit(yaml, pair.value, [...path, keyText(pair)], [...above, node], each)
+    for (const pair of node.items) visit(resolve, pair.value, [...path, keyText(pair)], [...above, node], each)
   } else if (isSeq(node)) {
     node.items.forEach((item, index) => {
-      visit(yaml, item, [...path, index], [...above, node], each)
+      visit(resolve, item, [...path, index], [...above, node], each)
     })
-  } else if (isScalar(node) || (isAlias(node) && above.includes(node.resolve(yaml)))) {
+  } else if (isScalar(node) || (isAlias(node) && above.includes(resolve(node)))) {
     each(node, path)
   }
 }
 
 /** Follows a path through maps, lists, aliases and merge keys, as far as it goes. */
-function findNode(yaml: Document, root: unknown, path: Path) {
+function findNode(resolve: Resolve, root: unknown, path: Path) {
   let key: unknown
   let value: unknown = root
   for (const step of path) {
-    const holder = resolved(yaml, value)
+    const holder = resolve(value)
     if (isMap(holder)) {
-      const pair = findPair(yaml, holder.items, String(step))
+      const pair = findPair(resolve, holder.items, String(step))
       if (!pair) return { key, value, complete: false }
       key = pair.key
       value = pair.value
@@ -169,26 +187,24 @@ function findNode(yaml: Document, root: unknown, path: Path) {
       return { key, value, complete: false }
     }
   }
-  return { key, value: resolved(yaml, value), complete: true }
+  return { key, value: resolve(value), complete: true }
 }
 
 /** The last pair of that key, because the last is the one whose value counts; merged maps only where there is none. */
-function findPair(yaml: Document, items: readonly Pair[], key: string): Pair | undefined {
+function findPair(resolve: Resolve, items: readonly Pair[], key: string): Pair | undefined {
   const own = items.findLast((pair) => keyText(pair) === key)
   if (own) return own
   for (const pair of items) {
     if (keyText(pair) !== '<<') continue
-    const source = resolved(yaml, pair.value)
+    const source = resolve(pair.value)
     for (const merged of isSeq(source) ? source.items : [source]) {
-      const map = resolved(yaml, merged)
-      const found = isMap(map) ? findPair(yaml, map.items, key) : undefined
+      const map = resolve(merged)
+      const found = isMap(map) ? findPair(resolve, map.items, key) : undefined
       if (found) return found
     }
   }
   return undefined
 }
-
-const resolved = (yaml: Document, node: unknown): unknown => (isAlias(node) ? node.resolve(yaml) : node)
 
 function keyText(pair: Pair): string {
   const key: unknown = isScalar(pair.key) ? pair.key.value : pair.key

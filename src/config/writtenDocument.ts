@@ -1,5 +1,6 @@
 // A configuration as it was written, before variables are replaced: as plain data, as scalars with their places, edited, compared.
 import { type Document, isAlias, isMap, isScalar, isSeq, parseDocument, type Scalar } from 'yaml'
+import { resolver } from './aliases.ts'
 import { formatPath, type Path } from './problem.ts'
 import { shield } from './shield.ts'
 
@@ -33,6 +34,7 @@ export interface WrittenScalar {
 /** Every scalar value in the order of the text. One that stands behind an alias comes once for each path that leads to it. */
 export function scalarsOf(text: string): WrittenScalar[] {
   const { yaml, unshield } = parseWritten(text)
+  const resolve = resolver(yaml)
   const found: WrittenScalar[] = []
   const look = (node: unknown, path: Path, above: readonly unknown[]): void => {
     if (above.includes(node)) return
@@ -47,7 +49,7 @@ export function scalarsOf(text: string): WrittenScalar[] {
         look(item, [...path, index], [...above, node])
       })
     } else if (isAlias(node)) {
-      look(node.resolve(yaml), path, above)
+      look(resolve(node), path, above)
     } else if (isScalar(node)) {
       found.push(scalarAt(node, path, unshield))
     }
