@@ -91,6 +91,8 @@ describe('what is asked wrongly', () => {
       [{ user: 'x', more: 1 }, 400, 'invalid_value', 'more'],
       [[], 400, 'invalid_value', null],
       ['{"user": secret-word}', 400, 'invalid_json', null],
+      ['{"user": "x", "\\u0075ser": "y"}', 400, 'invalid_value', 'user'],
+      [`{"user": ${'['.repeat(5000)}${']'.repeat(5000)}}`, 400, 'json_too_deep', null],
       [{ user: 'x'.repeat(300_000) }, 413, 'request_too_large', null],
     ] as const) {
       const exchange = await erase(body)
@@ -99,6 +101,14 @@ describe('what is asked wrongly', () => {
       expect(exchange.text).not.toContain('secret-word')
     }
     expect((await erase('user=x', { 'content-type': 'application/x-www-form-urlencoded' })).status).toBe(415)
+  })
+
+  it('of thousands of faults in one body the first are told, and how many more there are', async () => {
+    const body = Object.fromEntries(Array.from({ length: 5000 }, (_, at) => [`odd${at}`, at]))
+    const { status, text } = await post(`${books.url}/admin/users/erase`, body, bearer(adminKey))
+    const { message } = JSON.parse(text).error
+    expect([status, message.length < 2000]).toEqual([400, true])
+    expect(message).toMatch(/^'user': .* 'odd0' is no parameter of this route\. .* And 4981 more faults\.$/)
   })
 
   it('tells unknown paths, wrong methods and odd encodings apart', async () => {

@@ -4,9 +4,14 @@ import { z } from 'zod'
 import { faultsOf, type SchemaFault } from '../../config/issue.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { syntaxErrorOf } from '../../dialects/json.ts'
+import { scanFields } from '../../dialects/splice.ts'
 import { readBody } from '../../gateway/body.ts'
 
 const maxBodyBytes = 256 * 1024
+/** Nesting of a body: what reads it further on recurses. No configuration comes near it. */
+const maxDepth = 128
+/** Faults that are told one by one: a body may hold thousands, and nobody reads them. */
+const maxFaults = 20
 
 /**
  * The query of a URL.
@@ -25,20 +30,24 @@ export function readQuery(url: string, schema: z.ZodType = z.strictObject({})): 
 
 /**
  * The JSON body; undefined where the route takes none.
- * @throws Refusal as `readQuery`; `unsupported_media_type`, `invalid_json`, `request_too_large`
+ * @throws Refusal as `readQuery`; `unsupported_media_type`, `invalid_json`, `json_too_deep`, `request_too_large`
  */
 export async function readJson(req: IncomingMessage, schema: z.ZodType | undefined): Promise<unknown> {
   if (schema === undefined) return undefined
   const type = (req.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase()
   if (type !== 'application/json')
     throw new Refusal('unsupported_media_type', "The content-type must be 'application/json'.")
-  const text = (await readBody(req, maxBodyBytes)).toString('utf8')
+  const raw = await readBody(req, maxBodyBytes)
+  const [twice] = scanFields(raw, 0, maxDepth).duplicates
+  const text = raw.toString('utf8')
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
     throw new Refusal('invalid_json', syntaxErrorOf(text))
   }
+  // Who reads the first and who reads the last would understand two different commands.
+  if (twice !== undefined) throw new Refusal('invalid_value', `'${shown(twice)}' is given twice.`, shown(twice))
   return check(schema, value)
 }
 
@@ -48,8 +57,11 @@ function check(schema: z.ZodType, value: unknown, depth = Infinity): unknown {
   if (result.success) return result.data
   // In the words of the configuration, whose blocks some of the fields are.
   const faults = faultsOf(result.error.issues)
-  const params = faults.map(({ path }) => shown(path.slice(0, depth).join('.')))
-  const message = faults.map((fault, at) => messageOf(fault, params[at]!)).join(' ')
+  const told = faults.slice(0, maxFaults)
+  const params = told.map(({ path }) => shown(path.slice(0, depth).join('.')))
+  const lines = told.map((fault, at) => messageOf(fault, params[at]!))
+  if (faults.length > told.length) lines.push(`And ${faults.length - told.length} more faults.`)
+  const message = lines.join(' ')
   const { path, atKey } = faults[0]!
   const missing = !atKey && path.length > 0 && valueAt(value, path) === undefined
   throw new Refusal(missing ? 'missing_required_parameter' : 'invalid_value', message, params[0] || null)
