@@ -121,10 +121,21 @@ describe('connections', () => {
     ] as const) {
       const { status: told, headers, body } = await rawExchange(gateway.port, bytes)
       expect(told, bytes).toBe(status)
-      if (body === '') continue // Node's own answer to a request without Host has no body.
       expect(headers['content-type'], bytes).toBe('application/json')
       expect(JSON.parse(body).error).toMatchObject({ code: 'bad_http', type: 'invalid_request_error', param: null })
     }
+  })
+
+  it('are told that this is no proxy', async () => {
+    const { status, body } = await rawExchange(
+      gateway.port,
+      'CONNECT example.org:443 HTTP/1.1\r\nhost: example.org:443\r\n\r\n',
+    )
+    expect([status, JSON.parse(body).error.code]).toEqual([405, 'method_not_allowed'])
+  })
+
+  it('may leave the Host out in HTTP/1.0, which did not know it', async () => {
+    expect((await rawExchange(gateway.port, 'GET /health HTTP/1.0\r\n\r\n')).status).toBe(200)
   })
 
   it('are told of a broken chunk in the middle of a body', async () => {

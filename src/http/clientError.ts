@@ -19,6 +19,17 @@ export function answerClientErrors(server: Server): void {
     socket.write(rawRefusal(refusal, reason))
     linger(socket)
   })
+  // Without a listener Node hangs up on such a request without a word.
+  server.on('connect', (_req, stream) => {
+    const socket = stream as Socket
+    if (!socket.writable || isAnswering(socket)) {
+      socket.destroy()
+      return
+    }
+    const refusal = new Refusal('method_not_allowed', 'Not allowed to CONNECT: this is no proxy.')
+    socket.write(rawRefusal(refusal, 'Method Not Allowed'))
+    linger(socket)
+  })
 }
 
 function refusalOf(code: string | undefined): [Refusal, string] {

@@ -2,8 +2,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import type { ServerSettings } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
 import { LinedResponse } from '../gateway/linedResponse.ts'
 import { answerClientErrors } from './clientError.ts'
+import { sendRefusal } from './reply.ts'
 
 export interface ListeningServer {
   readonly url: string
@@ -19,6 +21,11 @@ export async function listen(
   listener: (req: IncomingMessage, res: ServerResponse) => void,
   settings: ServerSettings,
 ): Promise<ListeningServer> {
+  /** HTTP/1.1 demands a `Host` (RFC 9112, 3.2), and no two of us should guess what was meant. */
+  const served = (req: IncomingMessage, res: ServerResponse): void => {
+    if (req.headers.host !== undefined || req.httpVersionMinor === 0) return listener(req, res)
+    sendRefusal(req, res, new Refusal('bad_http', 'The request has no Host header.'), ['connection', 'close'])
+  }
   const server = createServer(
     {
       ServerResponse: LinedResponse,
@@ -29,12 +36,14 @@ export async function listen(
       // Node counts a request's time from its first byte on, and refuses a limit below that of the headers.
       requestTimeout: settings.headersTimeout + settings.bodyTimeout,
       connectionsCheckingInterval: 1_000,
+      // Node's own answer to a missing one has no body: see `served`.
+      requireHostHeader: false,
     },
-    listener,
+    served,
   )
   answerClientErrors(server)
   // An `Expect` that nobody knows may be passed over (RFC 9110, 10.1.1): Node's own answer to it is an empty 417.
-  server.on('checkExpectation', listener)
+  server.on('checkExpectation', served)
   server.setTimeout(settings.sendTimeout, endStalled)
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
