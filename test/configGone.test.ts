@@ -1,12 +1,16 @@
 // A configuration file that is taken away under a running gateway: a fault, and no wish to be served by the environment alone.
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { send } from './support/exchange.ts'
 import { endTurnout, said, startTurnout } from './support/turnoutProcess.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'turnout-gone-'))
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'turnout-gone-'))
+})
 let child: ReturnType<typeof startTurnout>
 afterEach(async () => {
   await endTurnout(child, 'SIGKILL')
@@ -34,3 +38,17 @@ it('is refused, with a provider in the environment, too; what is served stays, a
   const again = await reload()
   expect([again.status, JSON.parse(again.text).swapped]).toEqual([200, false])
 }, 120_000)
+
+it('is refused where a pipe stands in its place: to read that would stop every request', async () => {
+  const file = join(folder, 'turnout.yaml')
+  writeFileSync(file, 'server: { port: 0 }\nproviders: { ollama: {} }\nroutes: { chat: [ollama/a, ollama/b] }\n')
+  child = startTurnout(['serve'], { cwd: folder })
+  const [, url] = /listens on (\S+) /.exec(await said(child, 'stderr', /listens on \S+ /))!
+  rmSync(file)
+  execFileSync('mkfifo', [file])
+  const told = said(child, 'stdout', /"event":"refused"/)
+  child.kill('SIGHUP')
+  expect(await told).toContain('turnout.yaml is a pipe or a device')
+  const status = JSON.parse((await send('GET', `${url}/status`, undefined, {}).done).text)
+  expect(status).toMatchObject({ config: { version: 1, source: 'file' }, routes: [{ name: 'chat' }] })
+}, 60_000)

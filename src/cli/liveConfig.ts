@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { checkBinding } from '../config/binding.ts'
 import { readEnv } from '../config/env.ts'
 import { type Base, type Live, type LiveEvent, type LiveOptions, startLive } from '../config/live.ts'
-import { findConfigFile, readText } from '../config/load.ts'
+import { findConfigFile, readText, requireRegular } from '../config/load.ts'
 import { createRedactor } from '../config/redaction.ts'
 import type { Snapshot } from '../config/snapshot.ts'
 import { startWatch, type Watch } from '../config/watch.ts'
@@ -22,6 +22,13 @@ export function readBase(options: RunOptions, held?: string): Base {
   const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
   const file = findConfigFile(options.config, env) ?? held
   return { file, env, text: readText(file, env) }
+}
+
+/** As `readBase`, while requests are served: a pipe may be read at the start, as of `<(…)`, and never again. */
+function readAgain(options: RunOptions, held: string | undefined): Base {
+  const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
+  requireRegular(findConfigFile(options.config, env) ?? held)
+  return readBase(options, held)
 }
 
 /** What the command line says. */
@@ -45,7 +52,7 @@ export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
   const insecure = options.insecure ?? false
   const held = first?.base.file
   return startLive({
-    read: () => readBase(options, held),
+    read: () => readAgain(options, held),
     first,
     overrides: overridesOf(options),
     memory: openConfigVersions(store),

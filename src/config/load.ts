@@ -1,6 +1,6 @@
 // Loads a configuration: text to frozen snapshot, or every problem at once.
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { buildAlerts } from './alertSettings.ts'
 import { buildCache } from './cacheSettings.ts'
@@ -71,6 +71,17 @@ export function readText(file: string | undefined, env: Env): string {
     const message = code === 'ENOENT' ? 'does not exist' : `cannot be read: ${code}`
     throw new ConfigError([{ path: '', line: 0, column: 0, message }], file)
   }
+}
+
+/**
+ * For a file that is read again while requests are served: to read a pipe that nobody writes to would stop them all.
+ * @throws ConfigError
+ */
+export function requireRegular(file: string | undefined): void {
+  const found = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })
+  if (!found || found.isFile() || found.isDirectory()) return
+  const message = 'is a pipe or a device: a gateway reads its configuration again, so it has to be a file'
+  throw new ConfigError([{ path: '', line: 0, column: 0, message }], file)
 }
 
 /** Names a document: SHA-256, first 12 hex digits. */

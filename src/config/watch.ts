@@ -106,6 +106,8 @@ async function attributesOf(file: string): Promise<string> {
 
 async function hashOf(file: string): Promise<string> {
   try {
+    // A pipe would hold one of the few threads that read files until somebody writes to it.
+    if (!(await stat(file)).isFile()) return ''
     return createHash('sha256')
       .update(await readFile(file))
       .digest('hex')
