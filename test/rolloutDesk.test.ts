@@ -325,6 +325,42 @@ describe('the stream of changes', () => {
     expect((await stream.done).complete).toBe(true)
     await gateway.restart(true)
   }, 300_000)
+
+  it('has room for more than ten at once, without a warning of the engine', async () => {
+    gateway = await startRollout(ways)
+    const warned: Error[] = []
+    const warn = (warning: Error): void => void warned.push(warning)
+    process.on('warning', warn)
+    try {
+      const streams = Array.from({ length: 12 }, () => {
+        const stream = send('GET', `${gateway.url}/admin/rollouts/stream`, undefined, {
+          authorization: `Bearer ${keys.viewer}`,
+        })
+        const [shown, told] = [/event: rollout\n/, /"verb":"start"/].map(
+          (pattern) =>
+            new Promise<void>((resolve) => {
+              let text = ''
+              stream.request.on('response', (reply) => {
+                reply.on('data', (piece: Buffer) => {
+                  text += piece
+                  if (pattern.test(text)) resolve()
+                })
+              })
+            }),
+        )
+        return { shown, told, done: stream.done }
+      })
+      await Promise.all(streams.map(({ shown }) => shown))
+      await gateway.verb('start')
+      await Promise.all(streams.map(({ told }) => told))
+      await gateway.running.stop()
+      await Promise.all(streams.map(({ done }) => done))
+      expect(warned).toEqual([])
+    } finally {
+      process.off('warning', warn)
+    }
+    await gateway.restart(true)
+  }, 300_000)
 })
 
 // biome-ignore lint/suspicious/noExplicitAny: events are looked at as they come

@@ -1,5 +1,6 @@
 // All rollouts of a gateway: made, moved by verbs, stored with an event each, and put into force in memory.
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { resolveModel } from '../../config/resolve.ts'
 import type {
@@ -103,6 +104,8 @@ export class Rollouts {
     this.#options = options
     this.#keeper = options.keeper
     this.#now = options.now ?? Date.now
+    // Each stream of the control plane listens: ten of them are no leak.
+    setMaxListeners(0, this.#closing.signal)
     if (options.folds) this.#folding = new Folding(options.folds, (text, error) => options.trouble?.(text, error))
     for (const stored of this.#keeper.list()) this.#all.set(stored.id, this.#restore(this.#watched(new Live(stored))))
     this.traffic.rebuild(this.#all.values())
