@@ -1,4 +1,5 @@
 // GET and POST /admin/alerts and `turnout alerts`: who was told of what, tries, and messages sent again.
+import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ControlGateway, document, keys, startControl } from './support/control.ts'
 import { endTurnout, runTurnout, said, startTurnout } from './support/turnoutProcess.ts'
@@ -38,6 +39,19 @@ describe('POST /admin/alerts', () => {
     expect(message.headers['webhook-id']).toBe(body.event)
     expect(message.headers['x-hook-token']).toBe('planted-hook-token')
     expect(message.body).toMatchObject({ type: 'alert.test', data: { severity: 'info' } })
+  })
+
+  it('waits for a database that another writes to, and is a 503 when that takes too long', async () => {
+    const other = new Database(`${gateway.folder}/data/turnout.db`)
+    try {
+      other.exec('BEGIN IMMEDIATE')
+      const { status, body } = await gateway.ask('POST', '/alerts', { action: 'test', webhooks: ['ops'] })
+      expect([status, body.error.code]).toEqual([503, 'ledger_unavailable'])
+      other.exec('COMMIT')
+      expect((await gateway.ask('POST', '/alerts', { action: 'test', webhooks: ['ops'] })).status).toBe(200)
+    } finally {
+      other.close()
+    }
   })
 
   it('tells what each webhook said, also when one fails: dead at once, or waiting for another try', async () => {

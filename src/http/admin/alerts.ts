@@ -1,6 +1,9 @@
 // GET and POST /admin/alerts: what was told to whom and what became of it; tries a webhook, and sends again what was given up.
 import { z } from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
+import { classifyFailure } from '../../store/failure.ts'
+import type { LedgerError } from '../../store/ledgerRow.ts'
+import { waitUntil } from '../../store/patience.ts'
 import type { Sender } from '../../telemetry/webhook/sender.ts'
 import {
   type AdminAlerts,
@@ -96,7 +99,7 @@ async function test(deps: AdminDeps, named: readonly string[] | undefined): Prom
   if (names.length === 0)
     throw new Refusal('not_found', 'No webhook is configured: see `webhooks` in the configuration.')
   const data = { summary: 'This is a test. Nothing has happened.', severity: 'info' }
-  const { event, deliveries } = sender.post({ type: 'alert.test', at: Date.now(), data }, names)
+  const { event, deliveries } = await stored(() => sender.post({ type: 'alert.test', at: Date.now(), data }, names))
   await waitFor(sender, deliveries)
   return {
     json: {
@@ -140,6 +143,26 @@ function idOf(sender: Sender, text: string): number {
   if (delivery.state === 'waiting')
     throw new Refusal('invalid_value', `The delivery '${text}' waits for its next attempt already.`, 'delivery')
   return delivery.id
+}
+
+/**
+ * Another thread of the gateway may be writing: then for a moment it is tried again.
+ * @throws Refusal `ledger_unavailable`
+ */
+async function stored<Result>(write: () => Result): Promise<Result> {
+  let result: Result | undefined
+  let failure: LedgerError | undefined
+  const attempt = (): boolean => {
+    try {
+      result = write()
+      return true
+    } catch (error) {
+      failure = classifyFailure(error)
+      return false
+    }
+  }
+  if (attempt() || (await waitUntil(attempt, () => failure?.code !== 'locked'))) return result as Result
+  throw new Refusal('ledger_unavailable', 'The message could not be stored, and was not sent.')
 }
 
 async function waitFor(sender: Sender, ids: readonly number[]): Promise<void> {
