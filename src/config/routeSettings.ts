@@ -1,5 +1,4 @@
 // Makes targets and routes of their settings: shorthand spelled out, limits inherited, names looked up.
-
 import { ownEntry } from '../dialects/field.ts'
 import { providerKinds } from '../providers/index.ts'
 import { buildRouteCache } from './cacheSettings.ts'
