@@ -67,8 +67,8 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
   const quick: Omit<Plan, 'works'> = {
     passes: 1,
     rounds: { first: 12, small: 8, large: 4, stream: 8, paced: 3 },
-    peerRounds: 4,
-    warmUp: { first: 6, later: 2, stream: 4, peer: 10 },
+    peerRounds: 3,
+    warmUp: { first: 5, later: 2, stream: 4, peer: 5 },
     latencyWorks: ['json'],
     latencyRounds: 1,
     latencyWindow: 1.2,
