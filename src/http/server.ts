@@ -93,6 +93,7 @@ async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Pro
       clearTimeout(timer)
       resolve(cut)
     })
+    // Whoever listens: the data plane says so from the moment that it is to end, which is before.
     server.prependListener('request', (_req, res) => {
       res.shouldKeepAlive = false
     })
