@@ -6,8 +6,8 @@ export interface Feature {
   readonly name: string
   readonly title: string
   readonly on: (config: Config) => void
-  /** Must switch it off where it is on by default. */
-  readonly off: (config: Config) => void
+  /** Must switch it off where it is on by default; done for all that are not on. */
+  readonly off?: (config: Config) => void
 }
 
 /** Hard budgets take no calls without a price. */
@@ -91,7 +91,6 @@ export const features: readonly Feature[] = [
           canary: { target: `${target.slice(0, target.indexOf('/'))}/bench-model-next`, percent: 5, unit: 'request' },
         }
     },
-    off: () => {},
   },
   {
     name: 'cache',
@@ -102,7 +101,6 @@ export const features: readonly Feature[] = [
       for (const [route, block] of Object.entries(config.routes as Record<string, string | { targets: string[] }>))
         config.routes[route] = { ...(typeof block === 'string' ? { targets: [block] } : block), cache }
     },
-    off: () => {},
   },
   {
     name: 'log',
@@ -126,7 +124,7 @@ export const features: readonly Feature[] = [
   },
 ]
 
-/** What is off unless somebody wants it: measured on top of everything, and no part of it. */
+/** What is off unless somebody wants it: measured on top of everything, and no part of it. None has an `off`: that would undo a feature. */
 export const extras: readonly Feature[] = [
   {
     // In place of all of them: the difference is what the rows of the other 99 % cost.
@@ -134,9 +132,6 @@ export const extras: readonly Feature[] = [
     title: 'ids for every request, one trace in a hundred kept',
     on: (config) => {
       config.trace = { sample: 0.01 }
-    },
-    off: (config) => {
-      config.trace = { enabled: false }
     },
   },
   {
@@ -146,7 +141,6 @@ export const extras: readonly Feature[] = [
     on: (config) => {
       config.ledger = { mode: 'relaxed' }
     },
-    off: () => {},
   },
   {
     name: 'ledger-power',
@@ -154,6 +148,5 @@ export const extras: readonly Feature[] = [
     on: (config) => {
       config.ledger = { mode: 'power' }
     },
-    off: () => {},
   },
 ]

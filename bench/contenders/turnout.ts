@@ -26,8 +26,11 @@ export interface Config {
   [block: string]: unknown
 }
 
+/** All that a configuration takes of its grounds. */
+type Place = Pick<Grounds, 'upstreams' | 'folder' | 'port'>
+
 /** One provider per lane, because the upstream's behaviour is in the path; one route per lane, whose name must be spliced. */
-const makeConfig = ({ upstreams, folder, port }: Grounds): Config => ({
+const makeConfig = ({ upstreams, folder, port }: Place): Config => ({
   server: { host: '127.0.0.1', port, connectionsPerOrigin: 2048 },
   log: {},
   dataDir: join(folder, 'data'),
@@ -41,11 +44,11 @@ const makeConfig = ({ upstreams, folder, port }: Grounds): Config => ({
 })
 
 /** Writes the configuration with the given features on and all others off; returns the file. */
-export const writeConfig = (grounds: Grounds, on: readonly Feature[]): string => {
+export const writeConfig = (grounds: Place, on: readonly Feature[]): string => {
   const config = makeConfig(grounds)
   for (const feature of [...features, ...extras]) {
     if (on.includes(feature)) feature.on(config)
-    else feature.off(config)
+    else feature.off?.(config)
   }
   const file = join(grounds.folder, 'turnout.yaml')
   writeFileSync(file, JSON.stringify(config, null, 2))

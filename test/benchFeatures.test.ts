@@ -1,0 +1,53 @@
+// What the bench switches on and off is what its tables say.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { extras, type Feature, features } from '../bench/contenders/features.ts'
+import { writeConfig } from '../bench/contenders/turnout.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'turnout-features-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const configOf = (on: readonly Feature[]) =>
+  JSON.parse(readFileSync(writeConfig({ upstreams: {} as never, folder, port: 1 }, on), 'utf8'))
+
+describe('a configuration of the bench', () => {
+  it('has everything on where everything is said to be on', () => {
+    const { keys, limits, alerts, budgets, prices, routes, log, trace, ledger } = configOf(features)
+    expect(keys).toHaveLength(100)
+    expect(Object.keys(limits)).toEqual(['key', 'address', 'all'])
+    expect(Object.keys(alerts)).toHaveLength(4)
+    expect(Object.keys(budgets)).toEqual(['key', 'route', 'all'])
+    expect(prices).toBeDefined()
+    expect(log.level).toBe('info')
+    expect(trace).toEqual({ sample: 1 })
+    expect(ledger).toBeUndefined()
+    for (const route of Object.values<Record<string, object>>(routes)) {
+      expect(route.canary).toMatchObject({ percent: 5 })
+      expect(route.cache).toEqual({ deterministicOnly: false, coalesce: false })
+    }
+  })
+
+  it('has nothing on where everything is said to be off', () => {
+    const { keys, limits, alerts, budgets, routes, log, trace } = configOf([])
+    expect([keys, limits, alerts, budgets]).toEqual([undefined, undefined, undefined, undefined])
+    expect(log.level).toBe('silent')
+    expect(trace).toEqual({ enabled: false })
+    for (const route of Object.values(routes)) expect(typeof route).toBe('string')
+  })
+
+  it.each([...features, ...extras])('differs by $name alone', (feature) => {
+    const others = features.filter((other) => other !== feature)
+    const on = configOf(extras.includes(feature) ? [...features, feature] : features)
+    const off = configOf(others)
+    const changed = Object.keys({ ...on, ...off }).filter(
+      (block) => JSON.stringify(on[block]) !== JSON.stringify(off[block]),
+    )
+    const blocks: Record<string, string> = {
+      ...{ rollout: 'routes', cache: 'routes' },
+      ...{ 'trace-one-percent': 'trace', 'ledger-relaxed': 'ledger', 'ledger-power': 'ledger' },
+    }
+    expect(changed).toEqual([blocks[feature.name] ?? feature.name])
+  })
+})
