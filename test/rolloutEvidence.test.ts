@@ -220,25 +220,25 @@ describe('the order of things', () => {
       return ticket
     }
     for (let i = 0; i < 100; i++) wait(false, 8000)
-    const slow = guardOf(one.evidence, 'slow_start').tally
-    const { badStable } = slow
+    const slow = () => guardOf(one.evidence, 'slow_start').tally
+    const { badStable } = slow()
     expect(badStable).toBeGreaterThan(49)
     expect(badStable).toBeLessThan(80)
     for (let i = 0; i < 20; i++) wait(i % 2 === 0, 16_000)
-    expect(slow).toMatchObject({ badCanary: 0, badStable })
-    expect(slow.seenCanary).toBe(10)
+    expect(slow()).toMatchObject({ badCanary: 0, badStable })
+    expect(slow().seenCanary).toBe(10)
     // Three times stable's, and 1.3 times that where a canary may be 1.3 times as slow.
     wait(true, 30_000)
-    expect(slow.badCanary).toBe(0)
+    expect(slow().badCanary).toBe(0)
     wait(true, 33_000)
-    expect(slow.badCanary).toBe(1)
+    expect(slow().badCanary).toBe(1)
     const hanging = one.arrive(true)
     one.wait(59_999)
     one.evidence.tick(one.now())
-    expect(slow.badCanary).toBe(1)
+    expect(slow().badCanary).toBe(1)
     one.wait(1)
     one.evidence.tick(one.now())
-    expect(slow.badCanary).toBe(2)
+    expect(slow().badCanary).toBe(2)
     one.settle(hanging)
     expect(guardOf(one.evidence, 'first_attempt_error').tally.badCanary).toBe(0)
     const again = new Evidence(one.evidence.policy, noon)

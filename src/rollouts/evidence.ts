@@ -2,6 +2,7 @@
 import { thresholdOf } from './assignment.ts'
 import { CleanWindows, shareAt } from './cleanWindows.ts'
 import { Guard, type GuardPlan, planGuards } from './guard.ts'
+import { GuardGroup } from './guardGroup.ts'
 import { recallHard } from './hardRows.ts'
 import { HardRule } from './hardRule.ts'
 import { badEvents, type Size } from './outcome.ts'
@@ -45,7 +46,6 @@ export class Evidence {
   readonly policy: RolloutPolicy
   /** Unix milliseconds. */
   readonly startedAt: number
-  readonly guards: readonly Guard[]
   readonly shareCheck: ShareCheck
   readonly rateCheck: RateCheck | undefined
   /** Units by which bad events of theirs have counted: bit 0 = seen at all, then one bit a guard. Empty where the unit is the request. */
@@ -57,11 +57,12 @@ export class Evidence {
   stable = 0
   readonly #isSticky: boolean
   readonly #plans: readonly GuardPlan[]
-  readonly #startPlans: readonly number[]
-  readonly #endPlans: readonly number[]
+  readonly #guards: readonly Guard[]
+  readonly #atStart: GuardGroup
+  readonly #atEnd: GuardGroup
   /** Of `slow_start`, and the rest of those at the start. */
-  readonly #slowPlans: readonly number[]
-  readonly #promptPlans: readonly number[]
+  readonly #ofSlow: GuardGroup
+  readonly #ofPrompt: GuardGroup
   readonly #clean: CleanWindows
   /** Guards that a window is kept for, as bits. */
   readonly #windowed: number
@@ -83,12 +84,12 @@ export class Evidence {
     this.units = units
     const startEpoch = Math.floor(startedAt / policy.epoch)
     this.#plans = planGuards(policy)
-    this.guards = this.#plans.map((plan) => new Guard(plan, startEpoch, policy.minBadEvents))
-    const numbers = (at: 'start' | 'end') => this.#plans.flatMap((plan, number) => (plan.at === at ? [number] : []))
-    this.#startPlans = numbers('start')
-    this.#endPlans = numbers('end')
-    this.#slowPlans = this.#startPlans.filter((number) => this.#plans[number]!.bit === slowStart)
-    this.#promptPlans = this.#startPlans.filter((number) => !this.#slowPlans.includes(number))
+    this.#guards = this.#plans.map((plan) => new Guard(plan, startEpoch, policy.minBadEvents))
+    const group = (isIn: (plan: GuardPlan) => boolean) => new GuardGroup(this.#guards, isIn)
+    this.#atStart = group(({ at }) => at === 'start')
+    this.#atEnd = group(({ at }) => at === 'end')
+    this.#ofSlow = group(({ at, bit }) => at === 'start' && bit === slowStart)
+    this.#ofPrompt = group(({ at, bit }) => at === 'start' && bit !== slowStart)
     this.#patience = policy.slowStart
     const times = this.#plans.filter(({ size }) => size === 'ttft' || size === 'latency')
     this.#tolerance = Math.max(1, ...times.map(({ margin }) => margin))
@@ -115,8 +116,15 @@ export class Evidence {
     )
   }
 
+  /** With all that was counted until now; ask again for what comes later. */
+  get guards(): readonly Guard[] {
+    this.#settle()
+    return this.#guards
+  }
+
   /** Set for good as soon as a guard that aborts, or the hard rule, has fired: to be looked at after each call. */
   get harm(): Harm | undefined {
+    if (this.#harm) this.#settle()
     return this.#harm
   }
 
@@ -155,7 +163,7 @@ export class Evidence {
     if (!ticket.isStarted) {
       ticket.isStarted = true
       ticket.isLearnt = true
-      this.#see(ticket, this.#startPlans, 0)
+      this.#see(ticket, this.#atStart, 0)
       if (ttft !== undefined) this.#measure(ticket, 'ttft', ttft)
     }
     this.tick(now)
@@ -172,10 +180,10 @@ export class Evidence {
       ticket.isStarted = true
       ticket.isLearnt = true
       ticket.fault = kind
-      this.#see(ticket, this.#startPlans, bits)
+      this.#see(ticket, this.#atStart, bits)
     } else if (!ticket.isEnded) {
       this.#seeLateStart(ticket, now - ticket.at >= ticket.patience)
-      this.#see(ticket, this.#endPlans, lateError, lateError)
+      this.#see(ticket, this.#atEnd, lateError, lateError)
     }
     ticket.isEnded = true
     this.tick(now)
@@ -189,7 +197,7 @@ export class Evidence {
       // It would have taken longer than this; and where that is too long already, it was.
       this.#measure(ticket, 'ttft', now - ticket.at, true)
     }
-    if (!ticket.isEnded && bits !== 0) this.#see(ticket, this.#endPlans, bits, bits)
+    if (!ticket.isEnded && bits !== 0) this.#see(ticket, this.#atEnd, bits, bits)
     if (now - ticket.at >= ticket.patience) this.#seeLateStart(ticket, true)
     ticket.isEnded = true
     this.tick(now)
@@ -202,7 +210,7 @@ export class Evidence {
     if (!ticket.isEnded) {
       ticket.isEnded = true
       const { bits } = ending
-      this.#see(ticket, this.#endPlans, bits, bits & broken ? broken : undefined)
+      this.#see(ticket, this.#atEnd, bits, bits & broken ? broken : undefined)
       if ((bits & broken) === 0) {
         this.#measure(ticket, 'latency', ending.latency)
         this.#measure(ticket, 'cost', ending.cost)
@@ -222,13 +230,13 @@ export class Evidence {
   recordOf(ticket: Ticket): EvidenceRecord {
     const { epoch, ppm, canary, seen, bad, looked } = ticket
     let marks = seen
-    if (ticket.isFirst) marks |= 1 << this.guards.length
-    if (ticket.isLearnt) marks |= 1 << (this.guards.length + 1)
-    if (ticket.isSlow) marks |= 1 << (this.guards.length + 2)
-    const faulty = ticket.fault === undefined ? bad : bad | (1 << (this.guards.length + 1))
+    if (ticket.isFirst) marks |= 1 << this.#guards.length
+    if (ticket.isLearnt) marks |= 1 << (this.#guards.length + 1)
+    if (ticket.isSlow) marks |= 1 << (this.#guards.length + 2)
+    const faulty = ticket.fault === undefined ? bad : bad | (1 << (this.#guards.length + 1))
     if (!looked || bad === 0) return { epoch, ppm, canary, seen: marks, bad: faulty }
     const judged: Record<number, number> = {}
-    for (let g = 0; g < this.guards.length; g++) if (bad & (1 << g)) judged[g] = this.#shareOf(ticket, g)
+    for (let g = 0; g < this.#guards.length; g++) if (bad & (1 << g)) judged[g] = this.#shareOf(ticket, g)
     return { epoch, ppm, canary, seen: marks, bad: faulty, shares: judged }
   }
 
@@ -266,7 +274,7 @@ export class Evidence {
 
   /** Adds what others have counted. Counts of guards that the policy does not have are passed over. */
   merge(counts: Iterable<Count>): void {
-    const byId = new Map(this.guards.map((guard) => [guard.plan.id, guard]))
+    const byId = new Map(this.#guards.map((guard) => [guard.plan.id, guard]))
     for (const count of counts) {
       if (count.guard === 'assigned') this.shareCheck.merge(count)
       else if (count.guard === 'slo') this.rateCheck?.merge(count)
@@ -275,15 +283,23 @@ export class Evidence {
         this.canary += count.seenCanary
       } else byId.get(count.guard)?.merge(count)
     }
-    for (const guard of this.guards) if (guard.isHarm()) this.#accuse(guard)
+    for (const guard of this.#guards) if (guard.isHarm()) this.#accuse(guard)
   }
 
   #shareOf({ looked, ppm }: Ticket, guard: number): number {
     return looked ? shareAt(looked, guard, ppm) : ppm
   }
 
+  #settle(): void {
+    for (const group of [this.#atStart, this.#atEnd, this.#ofSlow, this.#ofPrompt]) group.alike.settle()
+  }
+
   /** @param only metrics whose guards look at it; undefined = all of bad events */
-  #see(ticket: Ticket, numbers: readonly number[], bits: number, only?: number): void {
+  #see(ticket: Ticket, { numbers, events }: GuardGroup, bits: number, only?: number): void {
+    if (bits === 0 && only === undefined) {
+      ticket.seen |= events & ~ticket.dirty
+      return
+    }
     for (const g of numbers) {
       const { bit } = this.#plans[g]!
       if (bit === 0 || (only !== undefined && (bit & only) === 0)) continue
@@ -321,7 +337,7 @@ export class Evidence {
     ticket.isStarted = true
     ticket.isLearnt = true
     ticket.isSlow = true
-    this.#see(ticket, this.#isPatient(ticket) ? this.#promptPlans : this.#startPlans, slowStart)
+    this.#see(ticket, this.#isPatient(ticket) ? this.#ofPrompt : this.#atStart, slowStart)
     this.#measure(ticket, 'ttft', this.policy.slowStart)
   }
 
@@ -334,7 +350,7 @@ export class Evidence {
   #seeLateStart(ticket: Ticket, isBad: boolean): void {
     if (!ticket.isSlow || ticket.isStartSeen || !this.#isPatient(ticket)) return
     ticket.isStartSeen = true
-    this.#see(ticket, this.#slowPlans, isBad ? slowStart : 0)
+    this.#see(ticket, this.#ofSlow, isBad ? slowStart : 0)
   }
 
   #learnPatience(wait: number): void {
@@ -351,7 +367,7 @@ export class Evidence {
   }
 
   #releaseStart(ticket: Ticket): void {
-    this.#count(ticket, this.#isPatient(ticket) ? this.#promptPlans : this.#startPlans)
+    this.#count(ticket, this.#isPatient(ticket) ? this.#ofPrompt : this.#atStart)
     if (!ticket.isLearnt) return
     if (ticket.canary) this.canary++
     else this.stable++
@@ -363,19 +379,21 @@ export class Evidence {
   }
 
   #releaseEnd(ticket: Ticket): void {
-    this.#count(ticket, this.#endPlans)
-    if (this.#isPatient(ticket)) this.#count(ticket, this.#slowPlans)
+    this.#count(ticket, this.#atEnd)
+    if (this.#isPatient(ticket)) this.#count(ticket, this.#ofSlow)
   }
 
-  #count(ticket: Ticket, numbers: readonly number[]): void {
-    const { seen, bad, epoch, ppm, canary } = ticket
+  #count(ticket: Ticket, { numbers, all, alike }: GuardGroup): void {
+    const { epoch, ppm, canary } = ticket
+    const seen = ticket.seen & all
     if (seen === 0) return
+    alike.see(epoch, ppm, seen, canary)
+    const bad = ticket.bad & seen
+    if (bad === 0) return
     for (const g of numbers) {
-      const mark = 1 << g
-      if ((seen & mark) === 0) continue
-      const guard = this.guards[g]!
-      guard.tally.see(epoch, ppm, canary)
-      if (bad & mark && guard.addBad(epoch, this.#shareOf(ticket, g), canary)) this.#accuse(guard)
+      if ((bad & (1 << g)) === 0) continue
+      const guard = this.#guards[g]!
+      if (guard.addBad(epoch, this.#shareOf(ticket, g), canary)) this.#accuse(guard)
     }
   }
 
