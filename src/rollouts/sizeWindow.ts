@@ -4,6 +4,8 @@
 const fineness = 128
 const lowest = 7
 const steps = 4096
+/** Values that wait to be sorted in together: each of them goes somewhere else in memory, and one by one that is slow. */
+const mostFresh = 32
 
 /** Where a quantile was at the last look: it moves little from one to the next, so looking goes on from there. */
 interface Cursor {
@@ -17,6 +19,8 @@ export class SizeWindow {
   readonly #ring: Uint16Array
   readonly #counts = new Uint16Array(steps)
   readonly #cursors: Cursor[] = []
+  readonly #fresh = new Float64Array(mostFresh)
+  #unsorted = 0
   #next = 0
   #count = 0
 
@@ -25,11 +29,21 @@ export class SizeWindow {
   }
 
   get count(): number {
-    return this.#count
+    return Math.min(this.#ring.length, this.#count + this.#unsorted)
   }
 
   /** @param value above 0; outside of the range it counts as the nearest that is in it */
   push(value: number): void {
+    this.#fresh[this.#unsorted++] = value
+    if (this.#unsorted === mostFresh) this.#sortIn()
+  }
+
+  #sortIn(): void {
+    for (let at = 0; at < this.#unsorted; at++) this.#take(this.#fresh[at]!)
+    this.#unsorted = 0
+  }
+
+  #take(value: number): void {
     const step = Math.min(steps - 1, Math.max(0, Math.floor((Math.log(value) + lowest) * fineness)))
     const ring = this.#ring
     let oldest = steps
@@ -48,11 +62,13 @@ export class SizeWindow {
 
   /** The value of a rank, counted from 1, rounded up to a step. */
   ranked(rank: number): number {
+    this.#sortIn()
     return this.#seek({ p: 0, step: 0, below: 0 }, rank)
   }
 
   /** The least step that at least the share `p` of the values does not exceed. */
   quantile(p: number): number {
+    this.#sortIn()
     let cursor = this.#cursors.find((one) => one.p === p)
     if (!cursor) {
       cursor = { p, step: 0, below: 0 }
