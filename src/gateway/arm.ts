@@ -43,6 +43,8 @@ export interface Assigned {
   readonly trial: Trial
   /** Its place in the evidence; undefined for what is none. */
   readonly ticket: Ticket | undefined
+  /** When a whole reply was there, Unix milliseconds; 0 before, and for streams. */
+  beganAt: number
   /** What it has added, once it is settled. */
   record: EvidenceRecord | undefined
   /** Id of the request. */
@@ -113,6 +115,7 @@ function place(
     refusal: undefined,
     trial,
     ticket,
+    beganAt: 0,
     record: undefined,
     number: call.number,
     place: -1,

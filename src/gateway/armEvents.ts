@@ -31,9 +31,13 @@ export function armRefused(call: Call, target: Target, code: string): void {
 export function armBegan(call: Call, { target, n, startedAt, endedAt }: Attempt): void {
   const assigned = firstOf(call, target)
   if (!assigned?.ticket || n !== 1) return
-  // A whole reply has no first token: how long it takes is its latency.
-  const ttft = call.inspected!.ask.stream ? endedAt! - startedAt : undefined
-  assigned.trial.evidence.begin(assigned.ticket, Date.now(), ttft)
+  const now = Date.now()
+  // A whole reply has no first token, how long it takes is its latency; and it is over in this turn: `armEnded` tells both.
+  if (!call.inspected!.ask.stream) {
+    assigned.beganAt = now
+    return
+  }
+  assigned.trial.evidence.begin(assigned.ticket, now, endedAt! - startedAt)
   assigned.live.look()
 }
 
@@ -64,7 +68,8 @@ export function armSpent({ assigned, attempts }: Call): void {
 export function armEnded(call: Call): void {
   const { assigned } = call
   if (!assigned?.ticket) return
-  const { ticket, trial } = assigned
+  const { ticket, trial, beganAt } = assigned
+  if (beganAt > 0) trial.evidence.begin(ticket, beganAt, undefined)
   trial.evidence.end(ticket, Date.now(), endingOf(call, assigned))
   assigned.record = trial.evidence.recordOf(ticket)
   trial.underway.remove(assigned)
