@@ -116,6 +116,20 @@ describe('warnings', () => {
     expect(warningsOf(`directModels: true\n${text}`).some((line) => line.includes('uses this provider'))).toBe(false)
   })
 
+  test('settings of a provider that change nothing for its kind', () => {
+    const text = `providers:
+  openai: { capName: max_tokens, streamUsage: never, apiVersion: '1' }
+  anthropic: { capName: max_tokens, streamUsage: always }
+  azure: { baseUrl: https://a.openai.azure.com, apiKey: k, apiVersion: v1 }
+routes: { r: [openai/gpt-5, anthropic/claude-sonnet-4-5, azure/m] }
+`
+    expect(warningsOf(text)).toEqual([
+      '2 providers.openai.apiVersion: changes nothing: OpenAI is asked without one',
+      '3 providers.anthropic.capName: changes nothing: Anthropic is asked in a format of its own',
+      '3 providers.anthropic.streamUsage: changes nothing: Anthropic is asked in a format of its own',
+    ])
+  })
+
   test('secrets in the file, but neither variables nor stand-ins', () => {
     // Made here, so that no scanner finds a secret in the repository.
     const secret = createHash('sha256').update('not a secret').digest('hex').slice(0, 24)

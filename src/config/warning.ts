@@ -43,6 +43,7 @@ export function findWarnings(snapshot: Snapshot, settings: Settings, facts: Warn
   for (const route of snapshot.routes.values()) warnAboutFallbacks(route, warn)
   warnAboutSunsets(snapshot, settings, facts)
   warnAboutUnused(snapshot, settings, warn)
+  warnAboutIdle(snapshot, settings, warn)
   warnAboutSecrets(settings, facts)
   warnAboutLoops(snapshot, warn)
   warnAboutHalfSet(facts, snapshot)
@@ -98,6 +99,18 @@ function warnAboutUnused(snapshot: Snapshot, settings: Settings, warn: Report) {
   const inTargets = new Set([...snapshot.targets.values()].map(({ provider }) => provider.name))
   for (const name of Object.keys(settings.providers ?? {})) {
     if (!inTargets.has(name)) warn(['providers', name], 'no target uses this provider', 'key')
+  }
+}
+
+/** Settings that say nothing to a provider of its kind. */
+function warnAboutIdle(snapshot: Snapshot, settings: Settings, warn: Report) {
+  for (const [name, written] of Object.entries(settings.providers ?? {})) {
+    const { kind, dialect } = snapshot.providers.get(name)!
+    const ownFormat = `changes nothing: ${kind.title} is asked in a format of its own`
+    for (const key of ['capName', 'streamUsage'] as const)
+      if (written?.[key] !== undefined && dialect !== 'openai-chat') warn(['providers', name, key], ownFormat)
+    if (written?.apiVersion !== undefined && !kind.apiVersionEnv)
+      warn(['providers', name, 'apiVersion'], `changes nothing: ${kind.title} is asked without one`)
   }
 }
 
