@@ -19,7 +19,7 @@ import type { Env } from './interpolation.ts'
 import type { Legacy } from './legacyEnv.ts'
 import { likelyName } from './nearest.ts'
 import type { Path, Report } from './problem.ts'
-import type { CanaryFields, GuardFields, RolloutFields } from './rolloutSchema.ts'
+import { type CanaryFields, type GuardFields, percentShare, type RolloutFields } from './rolloutSchema.ts'
 import type { Assign, CanarySetting, RolloutBudget, RolloutDefinition } from './rolloutTypes.ts'
 
 /** How units of a kind are told. */
@@ -60,8 +60,10 @@ export function readCanaryPercent(env: Env, { models }: Legacy, report: Report):
   if (!found) return undefined
   const text = found.value.replace(/\s*%$/, '')
   const percent = Number(text)
-  if (/^\d+(\.\d+)?$/.test(text) && percent <= 100) return percent
-  report([found.name], 'expected a percentage from 0 to 100')
+  const isNumber = /^\d+(\.\d+)?$/.test(text)
+  if (isNumber && percentShare.safeParse(percent).success) return percent
+  const isTiny = isNumber && percent < 100
+  report([found.name], isTiny ? 'the smallest percentage above 0 is 0.0001' : 'expected a percentage from 0 to 100')
   return undefined
 }
 

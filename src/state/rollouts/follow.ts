@@ -1,9 +1,10 @@
 // Takes up what the file and the environment say of rollouts. Called within a turn of the rollouts.
-import type { RolloutDefinition } from '../../config/rolloutTypes.ts'
+import type { CanarySetting, RolloutDefinition } from '../../config/rolloutTypes.ts'
 import type { Route, Snapshot } from '../../config/snapshot.ts'
 import { isRunning } from '../../rollouts/machine.ts'
+import type { Live } from './live.ts'
 import type { Rollouts } from './rollouts.ts'
-import { sameArm, toggle, toggleName } from './toggle.ts'
+import { ppmOf, sameArm, toggle, toggleName } from './toggle.ts'
 
 /** One that cannot be followed keeps no other from it. */
 export async function followFile(rollouts: Rollouts, snapshot: Snapshot, told: (text: string) => void): Promise<void> {
@@ -24,7 +25,10 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
     await rollouts.change(stored, { verb: 'stop', cause: 'file', reason, actor: 'file' })
     return
   }
-  const isNews = stored === undefined || (isOurs && !sameArm(stored.definition.canary, canary.canary))
+  const isNews =
+    stored === undefined ||
+    (isOurs && !sameArm(stored.definition.canary, canary.canary)) ||
+    (isOurs && isUntouched(stored) && !says(canary, stored))
   if (!isNews || (canary.percent === 0 && stored === undefined)) return
   await toggle(rollouts, {
     route: route.name,
@@ -36,6 +40,18 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
     origin: canary.origin,
   })
 }
+
+/**
+ * Whether the file or the environment has had the last word on it: neither an operator, nor a guard, nor what took its place. Who lowers the
+ * percentage in the file must not leave the old one in force.
+ */
+function isUntouched({ state: { phase, cause } }: Live): boolean {
+  if (phase === 'draft') return true
+  return (phase === 'stepping' || phase === 'stopped') && (cause === 'file' || cause === 'environment')
+}
+
+const says = ({ percent, unit }: CanarySetting, { state, definition }: Live): boolean =>
+  ppmOf(percent) === state.weightPpm && unit === definition.assign.unit
 
 /** Its draft, where the file says something new. What runs goes on as it was begun. */
 async function followDefinition(

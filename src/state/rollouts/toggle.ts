@@ -38,7 +38,7 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
   const { percent, actor, reason, force, key } = wish
   const route = rollouts.route(wish.route)
   requireSeen(`The canary of '${route.name}'`, canaryOf(rollouts, route.name), wish.seen)
-  const ppm = Math.round(percent * 10_000)
+  const ppm = ppmOf(percent)
   const command = {
     cause: wish.origin === undefined ? 'operator' : (wish.origin as 'file'),
     reason,
@@ -86,10 +86,14 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
     inFlight: 'redispatch',
     notify: [],
   }
+  const end = async (): Promise<void> => {
+    if (running) await rollouts.change(running, { verb: 'stop', cause: 'superseded', reason: 'another canary', actor })
+  }
+  // What the file names no longer ends in any case; for an operator, nothing is ended by what cannot begin.
+  if (wish.origin !== undefined) await end()
   requireArms(rollouts, definition)
-  // Before anything is ended for it. What the file names no longer ends in any case.
   if (ppm > 0 && !force && wish.origin === undefined) rollouts.requireNotAborted(specHashOf(definition))
-  if (running) await rollouts.change(running, { verb: 'stop', cause: 'superseded', reason: 'another canary', actor })
+  if (wish.origin === undefined) await end()
   const by = { actor, origin: wish.origin ?? 'toggle', reason, key: ppm === 0 ? key : undefined } as const
   const made = await rollouts.make(definition, by)
   return ppm === 0 ? made : rollouts.change(made, { ...command, key, verb: 'start' })
@@ -113,7 +117,7 @@ export async function toggleAll(rollouts: Rollouts, wish: ToggleAllWish): Promis
   requireSeen('Everything together', { id: 0, state: { revision } }, seen)
   const running = rollouts.list().filter((one) => isRunning(one.state))
   const changed: string[] = []
-  const ppm = Math.round(percent * 10_000)
+  const ppm = ppmOf(percent)
   for (const [at, live] of running.entries()) {
     // Its traffic is back already by an abort, perhaps since the one before was set: that keeps nobody from setting the others.
     if (live.halted) continue
@@ -125,5 +129,8 @@ export async function toggleAll(rollouts: Rollouts, wish: ToggleAllWish): Promis
   }
   return changed
 }
+
+/** Parts per million of a percentage. */
+export const ppmOf = (percent: number): number => Math.round(percent * 10_000)
 
 export const sameArm = (a: ArmSpec, b: ArmSpec): boolean => JSON.stringify(a) === JSON.stringify(b)

@@ -1,0 +1,107 @@
+// `canary:` in the file while the gateway runs: what it says counts as long as nobody else has said anything, and revives nothing.
+import { writeFileSync } from 'node:fs'
+import { afterEach, expect, it } from 'vitest'
+import { type ControlGateway, document, startControl } from './support/control.ts'
+
+let gateway: ControlGateway | undefined
+afterEach(async () => {
+  await gateway?.close()
+  gateway = undefined
+})
+
+const withCanary = (canary: string): string =>
+  document().replace('  single: other/sim-text', `  single: { targets: [other/sim-text], canary: ${canary} }`)
+
+const start = async (canary: string, env: Record<string, string> = {}): Promise<void> => {
+  gateway = await startControl({ text: withCanary(canary), env })
+}
+/** Writes the file anew, has it read, and tells where the canary stands then. */
+async function reload(text: string): Promise<unknown[]> {
+  writeFileSync(gateway!.file, text)
+  await gateway!.running.reload()
+  return stand()
+}
+async function stand(): Promise<unknown[]> {
+  await gateway!.running.turnout.rollouts!.settled()
+  const { body } = await gateway!.ask('GET', '/routes/single/canary', undefined, 'viewer')
+  return [body.phase, body.percent, body.unit, body.target?.[0]]
+}
+const small = (share: string): string => withCanary(`{ target: small, ${share} }`)
+
+it('another percentage in the file is in force when it is read, 0 too, and after a restart', async () => {
+  await start('{ target: small }', { TURNOUT_CANARY_PERCENT: '100' })
+  expect(await stand()).toEqual(['stepping', 100, 'conversation', 'small'])
+  expect(await reload(small('percent: 5'))).toEqual(['stepping', 5, 'conversation', 'small'])
+  // Who takes the traffic back in the file must not find it where it was.
+  expect(await reload(small('percent: 0'))).toEqual(['stopped', 0, 'conversation', 'small'])
+  expect((await gateway!.chat('single')).headers['x-turnout-target']).toBe('other/sim-text')
+  expect(await reload(small('percent: 100'))).toEqual(['stepping', 100, 'conversation', 'small'])
+  expect(await reload(document())).toEqual(['stopped', 0, 'conversation', 'small'])
+  // Taken out and put back is said anew.
+  expect(await reload(small('percent: 100'))).toEqual(['stepping', 100, 'conversation', 'small'])
+  expect((await gateway!.chat('single')).headers['x-turnout-target']).toBe('small')
+  writeFileSync(gateway!.file, small('percent: 30'))
+  await gateway!.restart()
+  expect(await stand()).toEqual(['stepping', 30, 'conversation', 'small'])
+  const revision = async () => (await gateway!.ask('GET', '/routes/single/canary', undefined, 'viewer')).body.revision
+  const before = await revision()
+  await reload(`${small('percent: 30')}# read again\n`)
+  expect(await revision()).toBe(before)
+}, 120_000)
+
+it('a canary that began at 0, or for another unit, is that of the file too', async () => {
+  await start('{ target: small, percent: 10 }')
+  expect(await reload(withCanary('{ target: sim/sim-fast, percent: 0 }'))).toEqual([
+    'draft',
+    0,
+    'conversation',
+    'sim/sim-fast',
+  ])
+  expect(await reload(withCanary('{ target: sim/sim-fast, percent: 20 }'))).toEqual([
+    'stepping',
+    20,
+    'conversation',
+    'sim/sim-fast',
+  ])
+  expect(await reload(withCanary('{ target: sim/sim-fast, percent: 20, unit: key }'))).toEqual([
+    'stepping',
+    20,
+    'key',
+    'sim/sim-fast',
+  ])
+}, 120_000)
+
+it('never counts against an operator, nor revives what was aborted or superseded', async () => {
+  await start('{ target: small, percent: 10 }')
+  const put = (percent: number) => gateway!.ask('PUT', '/routes/single/canary', { percent })
+  await put(40)
+  expect(await reload(small('percent: 0'))).toEqual(['stepping', 40, 'conversation', 'small'])
+  await gateway!.ask('POST', '/rollouts/single/abort', { reason: 'test' })
+  expect(await reload(small('percent: 50'))).toEqual(['rolled_back', 0, 'conversation', 'small'])
+  expect((await reload(document()))[0]).toBe('rolled_back')
+  expect((await reload(small('percent: 60')))[0]).toBe('rolled_back')
+  // Another one from the file ends for a rollout: it does not come back while that runs.
+  expect((await reload(withCanary('{ target: sim/sim-fast, percent: 10 }')))[0]).toBe('stepping')
+  const steps = [{ setWeight: 50 }, { pause: { duration: '1h' } }]
+  const rollout = { route: 'single', canary: 'small', steps }
+  await gateway!.ask('POST', '/rollouts', { name: 'move', reason: 'test', rollout })
+  const begun = await gateway!.ask('POST', '/rollouts/move/start', { reason: 'test' })
+  expect(begun.body).toMatchObject({ phase: 'stepping', percent: 50 })
+  await reload(withCanary('{ target: sim/sim-fast, percent: 90 }'))
+  const { rollouts } = gateway!.running.turnout
+  expect(rollouts!.find('move')!.state).toMatchObject({ phase: 'stepping', weightPpm: 500_000 })
+  expect(rollouts!.find('canary:single')!.state).toMatchObject({ phase: 'stopped', cause: 'superseded' })
+}, 120_000)
+
+it('what the file does not name any more ends, also where what it names cannot begin', async () => {
+  await start('{ target: small, percent: 100 }')
+  // The route's own first target: there is nothing to move.
+  await reload(withCanary('{ target: other/sim-text, percent: 100 }'))
+  expect(gateway!.running.turnout.rollouts!.find('canary:single')!.state.phase).toBe('stopped')
+  expect((await gateway!.chat('single')).headers['x-turnout-target']).toBe('other/sim-text')
+}, 120_000)
+
+it('a percentage of the environment that is too small to be kept is refused: it would be none', async () => {
+  const begun = start('{ target: small }', { TURNOUT_CANARY_PERCENT: '0.00001' })
+  await expect(begun).rejects.toThrow('the smallest percentage above 0 is 0.0001')
+}, 120_000)
