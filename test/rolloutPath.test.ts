@@ -233,7 +233,18 @@ ${untimed}    steps:
     await gateway.verb('resume')
     // It would be completed, and have everything as soon as its target is there again.
     expect(await look()).toEqual(['stepping', 60, "the configuration has no target 'fresh'"])
+    // Nor by hand.
+    expect(await gateway.ask('POST', '/rollouts/move/promote', { reason: 'test', full: true })).toMatchObject({
+      status: 409,
+      body: { error: { message: "The configuration has no target 'fresh': it moves nothing." } },
+    })
+    // Taken back by hand, and gone on with: more than it ever had would be the last thing that was meant.
+    await gateway.ask('PUT', '/canary', { percent: 0, reason: 'test' })
     await read(file)
+    await gateway.verb('resume')
+    expect(await look()).toEqual(['stepping', 0, 'its percentage is 0'])
+    await gateway.verb('set-weight', { percent: 60 })
+    await gateway.verb('resume')
     expect(await look()).toEqual(['completed', 100, null])
   }, 300_000)
 

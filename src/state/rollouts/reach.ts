@@ -2,7 +2,7 @@
 import { resolveModel } from '../../config/resolve.ts'
 import type { RolloutDefinition, StoredRollout } from '../../config/rolloutTypes.ts'
 import type { Route } from '../../config/snapshot.ts'
-import { type Command, draftState, isRunning, type State } from '../../rollouts/machine.ts'
+import { type Command, draftState, isRunning, RolloutConflict, type State } from '../../rollouts/machine.ts'
 import { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
@@ -19,6 +19,18 @@ export function requireArms(rollouts: Rollouts, definition: RolloutDefinition): 
   // With those that help out behind it: a route's first target is no canary of it.
   const same = arms.canaryFirst.map(({ id }) => id).join('\n') === arms.stable.map(({ id }) => id).join('\n')
   if (same) throw new RolloutProblem('invalid', 'Both arms are the same: there is nothing to move.', 'target')
+}
+
+/**
+ * Who goes on by hand is told when that would move nothing: completed, it would have everything as soon as its target is there again.
+ * @throws RolloutConflict
+ */
+export function requireReach(rollouts: Rollouts, live: Live): void {
+  const route = routeOf(rollouts, live)
+  const missing = route && live.missing(rollouts.snapshot, route)
+  if (!route) throw new RolloutConflict(`The configuration has no route '${live.definition.route}': it moves nothing.`)
+  if (missing !== undefined)
+    throw new RolloutConflict(`The configuration has no target '${missing}': it moves nothing.`)
 }
 
 /** Which rollout of that name a wish is of, and the wish as that one is told it. @throws RolloutProblem */

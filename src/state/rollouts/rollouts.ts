@@ -31,7 +31,7 @@ import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { isOvertaken, RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
-import { aim, onTop, requireArms, routeOf } from './reach.ts'
+import { aim, onTop, requireArms, requireReach, routeOf } from './reach.ts'
 import { specHashOf } from './spec.ts'
 import { shareBefore, stageAt } from './stage.ts'
 import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
@@ -340,7 +340,7 @@ export class Rollouts {
       const next = due(definition.course, this.#waited.from(state, now), { now, verdict })
       command = next && { reason, ...next }
     }
-    // What moves nothing (the bypass is on, an arm has left the configuration) is not at its step: it would come back with more.
+    // What moves nothing (the bypass is on, an arm has left the configuration, somebody took its share away) is not at its step: it would come back with more.
     if (!command || (command.verb === 'advance' && isIdle(live, this.snapshot) !== undefined)) return
     this.#stepping.add(live)
     const evidence = evidenceOf(live)
@@ -392,6 +392,7 @@ export class Rollouts {
     if (begins && !force) this.requireNotAborted(live.specHash)
     // Before what runs on the route is ended for it.
     if (begins) requireArms(this, live.definition)
+    if (command.verb === 'promote' || command.verb === 'approve') requireReach(this, live)
     const isBare = begins && live.definition.course.open && command.ppm === undefined
     const ppm = isBare ? shareBefore(this, live) : command.ppm
     const back = toRevision === undefined ? undefined : stageAt(this, live, toRevision)

@@ -68,7 +68,8 @@ export function isIdle(live: Live, snapshot: Snapshot): string | undefined {
   if ('nearest' in route) return `the configuration has no route '${live.definition.route}'`
   if (phase === 'completed' && !live.holds(route)) return "the route's own targets have changed since it was completed"
   const missing = live.missing(snapshot, route)
-  return missing === undefined ? undefined : `the configuration has no target '${missing}'`
+  if (missing !== undefined) return `the configuration has no target '${missing}'`
+  return live.state.weightPpm === 0 ? 'its percentage is 0' : undefined
 }
 
 /** By verb, as webhooks name what has happened. */
