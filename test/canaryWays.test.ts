@@ -99,6 +99,11 @@ it('a canary that was aborted by a guard is refused before anything is ended for
   const refused = await set({ target: fast, percent: 5 })
   expect([refused.status, refused.body.error.code]).toEqual([409, 'rollout_conflict'])
   expect([live().id, ...stands()]).toEqual([id, 'stepping', 7])
+  // What has to be retried is not told to be forced, which would be refused, too.
+  await set({ target: fast, percent: 5, force: true })
+  await abortByGuard()
+  expect((await verb('start')).body.error.message).toContain("'retry' tries again")
+  await set({ target: 'sim/sim-fast', percent: 7 })
   // Nor does it take the place of the one that was aborted, whose reason somebody wants to read.
   expect((await set({ target: fast, percent: 5, force: true })).status).toBe(200)
   await abortByGuard()

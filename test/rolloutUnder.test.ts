@@ -1,7 +1,7 @@
 // What was completed lies under what comes after it: it can be undone as long as its route asks it, and is what later ones stand against.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, expect, it } from 'vitest'
-import { type ControlGateway, document, type Reply, startControl } from './support/control.ts'
+import { type ControlGateway, document, keys, type Reply, startControl } from './support/control.ts'
 
 let gateway: ControlGateway
 afterEach(() => gateway?.close())
@@ -112,4 +112,22 @@ it('what can move nothing does not begin, and ends nothing for it', async () => 
   await reload((text) => text.replace('targets:\n', `targets:\n${fresh}`))
   expect((await verb('move', 'start')).body).toMatchObject({ phase: 'stepping', percent: 50 })
   expect(rollouts().find('canary:single')!.state).toMatchObject({ phase: 'stopped', cause: 'superseded' })
+}, 120_000)
+
+it('behind a stable side of its own stands what the route asks: nobody loses a way out, nor the only model of a key', async () => {
+  const move = `  move: { route: chat, stable: other/sim-text, canary: other/sim-fast, assign: { unit: request }, ${steps} }\n`
+  await start(document(`directModels: true\nrollouts:\n${move}`))
+  const { body } = await gateway.ask('POST', '/keys', { name: 'narrow', models: ['chat', 'sim/*'] })
+  await verb('move', 'start')
+  const narrow = await gateway.chat('chat', { authorization: `Bearer ${body.secret}` })
+  expect([narrow.status, narrow.headers['x-turnout-target']]).toEqual([200, 'sim/sim-text'])
+  for (const model of ['sim-text', 'sim-fast'])
+    await gateway.ask('POST', `/targets/other/${model}/disable`, { reason: 'test' })
+  for (const arm of ['stable', 'canary']) {
+    const reply = await gateway.chat('chat', { authorization: `Bearer ${keys.operator}`, 'x-turnout-arm': arm })
+    expect([reply.status, reply.headers['x-turnout-target']], arm).toEqual([200, 'sim/sim-text'])
+  }
+  // What was completed has what its route asked before behind it, too.
+  await verb('move', 'promote', { full: true })
+  expect((await gateway.chat('chat')).headers['x-turnout-target']).toBe('sim/sim-text')
 }, 120_000)

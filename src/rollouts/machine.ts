@@ -153,6 +153,11 @@ const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
   hold: ['stepping', 'awaiting'],
 }
 
+/** @throws RolloutConflict where the phase does not allow it */
+export function requirePhase({ phase }: State, verb: Verb): void {
+  if (!allowed[verb].includes(phase)) throw new RolloutConflict(refusalOf(verb, phase))
+}
+
 /**
  * The state after a command. The same state comes back where there is nothing to do.
  * @throws RolloutConflict where the phase does not allow it
@@ -160,7 +165,7 @@ const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
 export function transit(course: Course, state: State, command: Command, now: number): State {
   const { verb, back, inForce } = command
   const isOpen = (verb === 'undo' && back && isRunning(state)) || (verb === 'abort' && inForce)
-  if (!allowed[verb].includes(state.phase) && !isOpen) throw new RolloutConflict(refusalOf(verb, state.phase))
+  if (!isOpen) requirePhase(state, verb)
   const next = (change: Partial<State>): State => ({
     ...state,
     revision: state.revision + 1,

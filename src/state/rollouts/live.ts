@@ -11,6 +11,7 @@ import { Trial } from './trial.ts'
 
 /** Whom the two arms ask, best first. */
 export interface Arms {
+  /** What the rollout names, then what the route asks without it. */
   readonly stable: readonly Target[]
   /** The canary's own targets alone. */
   readonly canary: readonly Target[]
@@ -141,8 +142,10 @@ function findArms(
   definition: RolloutDefinition,
   base: readonly Target[],
 ): Arms | Unreachable {
-  const stable = findArm(snapshot, route, definition.stable, base)
-  if ('missing' in stable) return stable
+  const named = findArm(snapshot, route, definition.stable, base)
+  if ('missing' in named) return named
+  // Also behind a stable side of its own: a rollout must not take a route's ways out away, nor the only target that a key may use.
+  const stable = named === base ? base : behind(named, base)
   const canary = findArm(snapshot, route, definition.canary, base)
   if ('missing' in canary) return canary
   return { stable, canary, canaryFirst: behind(canary, stable) }

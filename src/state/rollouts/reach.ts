@@ -2,7 +2,14 @@
 import { resolveModel } from '../../config/resolve.ts'
 import type { RolloutDefinition, StoredRollout } from '../../config/rolloutTypes.ts'
 import type { Route } from '../../config/snapshot.ts'
-import { type Command, draftState, isRunning, RolloutConflict, type State } from '../../rollouts/machine.ts'
+import {
+  type Command,
+  draftState,
+  isRunning,
+  RolloutConflict,
+  requirePhase,
+  type State,
+} from '../../rollouts/machine.ts'
 import { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
@@ -25,7 +32,8 @@ export function requireArms(rollouts: Rollouts, definition: RolloutDefinition): 
  * Who goes on by hand is told when that would move nothing: completed, it would have everything as soon as its target is there again.
  * @throws RolloutConflict
  */
-export function requireReach(rollouts: Rollouts, live: Live): void {
+export function requireReach(rollouts: Rollouts, live: Live, verb: 'promote' | 'approve'): void {
+  requirePhase(live.state, verb)
   const route = routeOf(rollouts, live)
   const missing = route && live.missing(rollouts.snapshot, route)
   if (!route) throw new RolloutConflict(`The configuration has no route '${live.definition.route}': it moves nothing.`)

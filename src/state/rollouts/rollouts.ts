@@ -21,6 +21,7 @@ import {
   due,
   isRunning,
   RolloutConflict,
+  requirePhase,
   type State,
   transit,
 } from '../../rollouts/machine.ts'
@@ -389,10 +390,12 @@ export class Rollouts {
       throw new RolloutConflict(`'${live.name}' is being aborted.`)
     requireSeen(`'${live.name}'`, live, seen)
     const begins = command.verb === 'start' || command.verb === 'retry'
+    // Who may not begin anyway is not told to use force.
+    if (begins) requirePhase(from, command.verb)
     if (begins && !force) this.requireNotAborted(live.specHash)
     // Before what runs on the route is ended for it.
     if (begins) requireArms(this, live.definition)
-    if (command.verb === 'promote' || command.verb === 'approve') requireReach(this, live)
+    if (command.verb === 'promote' || command.verb === 'approve') requireReach(this, live, command.verb)
     const isBare = begins && live.definition.course.open && command.ppm === undefined
     const ppm = isBare ? shareBefore(this, live) : command.ppm
     const back = toRevision === undefined ? undefined : stageAt(this, live, toRevision)
