@@ -93,6 +93,19 @@ it('never counts against an operator, nor revives what was aborted or superseded
   expect(rollouts!.find('canary:single')!.state).toMatchObject({ phase: 'stopped', cause: 'superseded' })
 }, 120_000)
 
+it('leaves a rollout that moves the route alone, also one to the same target, and begins when that is over', async () => {
+  const move = '  move: { route: single, canary: small, steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ] }\n'
+  gateway = await startControl({ text: document(`rollouts:\n${move}`) })
+  await gateway.ask('POST', '/rollouts/move/start', { reason: 'test' })
+  await gateway.ask('POST', '/rollouts/move/set-weight', { reason: 'test', percent: 10 })
+  const both = small('percent: 60').concat(`rollouts:\n${move}`)
+  expect(await reload(both)).toEqual(['paused', 10, 'conversation', 'small'])
+  await gateway.restart()
+  expect(await stand()).toEqual(['paused', 10, 'conversation', 'small'])
+  await gateway.ask('POST', '/rollouts/move/abort', { reason: 'test' })
+  expect(await reload(`${both}# read again\n`)).toEqual(['stepping', 60, 'conversation', 'small'])
+}, 120_000)
+
 it('what the file does not name any more ends, also where what it names cannot begin', async () => {
   await start('{ target: small, percent: 100 }')
   // The route's own first target: there is nothing to move.

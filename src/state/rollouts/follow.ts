@@ -3,6 +3,7 @@ import type { CanarySetting, RolloutDefinition } from '../../config/rolloutTypes
 import type { Route, Snapshot } from '../../config/snapshot.ts'
 import { isRunning } from '../../rollouts/machine.ts'
 import type { Live } from './live.ts'
+import { RolloutProblem } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
 import { ppmOf, sameArm, toggle, toggleName } from './toggle.ts'
 
@@ -30,6 +31,13 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
     (isOurs && !sameArm(stored.definition.canary, canary.canary)) ||
     (isOurs && isUntouched(stored) && !says(canary, stored))
   if (!isNews || (canary.percent === 0 && stored === undefined)) return
+  const running = rollouts.traffic.runningOn(route.name)
+  // Also where that moves the route to the same target: its share is not the file's to set.
+  if (running && running !== stored)
+    throw new RolloutProblem(
+      'conflict',
+      `'${running.name}' moves it: what the ${canary.origin} says counts when that is over and the file is read again`,
+    )
   await toggle(rollouts, {
     route: route.name,
     canary: canary.canary,
