@@ -1,7 +1,7 @@
 // `turnout rollout replay`: recomputes a decision from the ledger's rows, beside a running gateway or without one.
 import type { Command } from 'commander'
 import type { RolloutEvent } from '../config/rolloutTypes.ts'
-import { type Replay, replay } from '../state/rollouts/replay.ts'
+import { overBefore, type Replay, replay } from '../state/rollouts/replay.ts'
 import { toggleName } from '../state/rollouts/toggle.ts'
 import { printId } from '../store/ledgerId.ts'
 import { openRollouts } from '../store/rollouts.ts'
@@ -29,19 +29,25 @@ export function addReplayCommand(rollout: Command): void {
         if (!stored) throw new Error(`There is no rollout '${name}' in this database.`)
         const { id, state } = stored
         const again = replay(stored, keeper.records(id, state.attempt, state.attemptAt))
-        const made = keeper
-          .events(id)
-          .findLast(({ verb, attempt, cause }) => verb === 'abort' && attempt === state.attempt && isOwn(cause))
-        const agrees = sameDecision(made, again)
+        const events = keeper.events(id)
+        const made = events.findLast(
+          ({ verb, attempt, cause }) => verb === 'abort' && attempt === state.attempt && isOwn(cause),
+        )
+        const over = !made && again.found ? overBefore(events, state.attempt, again.found) : undefined
+        const agrees = over !== undefined || sameDecision(made, again)
         if (!agrees) process.exitCode = 1
-        if (flags.json) await print(`${JSON.stringify({ ...again, decided: made?.reason ?? null, agrees })}\n`)
+        if (flags.json)
+          await print(
+            `${JSON.stringify({ ...again, decided: made?.reason ?? null, over: over?.revision ?? null, agrees })}\n`,
+          )
         else {
           const lines = [
             `${stored.definition.name}, attempt ${state.attempt}: ${again.rows} rows are evidence`,
             again.found
               ? `the rows find harm with ${printId(again.found.request)}: ${again.found.reason}`
               : 'the rows find no harm',
-            made ? `the gateway aborted: ${made.reason}` : 'the gateway did not abort by itself',
+            made ? `the gateway aborted: ${made.reason}` : 'the gateway found none',
+            ...(over ? [`it was over before: ${over.verb} by ${over.actor}, with requests under way`] : []),
             agrees ? 'both agree' : 'they do not agree',
           ]
           await print(`${lines.join('\n')}\n`)

@@ -1,5 +1,5 @@
 // Recomputes the decision of an attempt from the rows of its requests alone: what the gateway has decided must follow from what it has written.
-import type { KeptRows, StoredRecord, StoredRollout } from '../../config/rolloutTypes.ts'
+import type { KeptRows, RolloutEvent, StoredRecord, StoredRollout } from '../../config/rolloutTypes.ts'
 import { hardSight, isTold, kindOf, recallHard } from '../../rollouts/hardRows.ts'
 import { HardRule } from '../../rollouts/hardRule.ts'
 import {
@@ -12,12 +12,16 @@ import {
   type RolloutPolicy,
   reportOf,
 } from '../../rollouts/index.ts'
+import { isRunning, type Phase } from '../../rollouts/machine.ts'
+import type { ShownEvidence } from './evidenceView.ts'
 
 export interface Found {
   readonly request: number
   readonly cause: Decision['cause']
   readonly guard: string | undefined
   readonly reason: string
+  /** Bad events of the canary that this guard had counted by then; undefined where it is no guard's. */
+  readonly bad: number | undefined
 }
 
 export interface Replay {
@@ -60,7 +64,25 @@ export function firstHarm(
 
 function harmAt(evidence: Evidence, request: number, weightPpm: number): Found {
   const said = judge(evidence, { weightPpm, advance: 'no_harm', minRequests: 0, canaryInStep: 0 })
-  return { request, cause: said.cause, guard: said.guard, reason: said.reason }
+  const bad = evidence.guards.find(({ plan }) => plan.id === said.guard)?.tally.badCanary
+  return { request, cause: said.cause, guard: said.guard, reason: said.reason, bad }
+}
+
+/**
+ * What had ended the attempt when harm was found: what was under way then went on, and its rows are evidence of what nobody was asked about
+ * any more. Undefined where the gateway had, or could have, known of it.
+ * @param events those of the rollout, in order
+ */
+export function overBefore(events: readonly RolloutEvent[], attempt: number, found: Found): RolloutEvent | undefined {
+  const end = events.findLast(
+    ({ from, to, ...event }) =>
+      event.attempt === attempt && isRunning({ phase: from as Phase }) && !isRunning({ phase: to }),
+  )
+  const known = end?.evidence as ShownEvidence | null | undefined
+  if (!known?.waiting || known.waiting.start + known.waiting.end === 0) return undefined
+  if (found.guard === undefined) return end
+  const guard = known.guards.find(({ id }) => id === found.guard)
+  return guard && !guard.isHarm && guard.bad.canary < found.bad! ? end : undefined
 }
 
 /** Adds rows to the evidence, in the order of arrival, and says with which one there was harm. */
@@ -84,7 +106,7 @@ function search(
     }
     // After the guards, as while they come: of one request that both act with it is the guard that did.
     const isHard = isTold(sight, record.seen) && hard.see(record.canary, kindOf(firstAttempt))
-    if (isHard && !found) found = { request: id, cause: 'hard', guard: undefined, reason: hard.reason }
+    if (isHard && !found) found = { request: id, cause: 'hard', guard: undefined, reason: hard.reason, bad: undefined }
   }
   evidence.merge(countsOf(policy, batch))
   return { rows: rows.length, found }
