@@ -126,9 +126,11 @@ it('status with a time, and who watches, wait for a gateway that restarts', asyn
   expect(await ended).toEqual([2, null])
 }, 300_000)
 
-it('a share too small to be kept is refused: it would be none', async () => {
+it('a share too near to none or to all to be kept is refused: it would be that', async () => {
   const { code, err } = await rollout('set-weight', 'move', '0.00004')
   expect([code, err]).toEqual([1, expect.stringContaining('the smallest percentage above 0 is 0.0001')])
+  const most = await rollout('set-weight', 'move', '99.99996')
+  expect([most.code, most.err]).toEqual([1, expect.stringContaining('the greatest percentage below 100 is 99.9999')])
 }, 300_000)
 
 it("a reason breaks no line of a table, and moves nobody's cursor", async () => {

@@ -8,12 +8,16 @@ import { count, duration, emptyRecord, id, strict, text } from './schemaField.ts
 const ref = text(384).describe('Id of a target, or `provider/model`, or `route:NAME` for the targets of another route.')
 const refs = z.union([ref, z.array(ref).min(1).max(16)], { error: 'expected a target, or a list of targets' })
 
-/** Shares are kept in millionths: what is less than one of them would be none, and stop what it was to begin. */
+/**
+ * Shares are kept in millionths: what is less than one of them would be none, and stop what it was to begin; what is so near to all would be
+ * all, where guards have nothing to compare with.
+ */
 export const percentShare = z
   .number({ error: 'expected a number from 0 to 100' })
   .min(0, { error: 'a percentage is from 0 to 100' })
   .max(100, { error: 'a percentage is from 0 to 100' })
   .refine((value) => value <= 0 || value >= 0.0001, { error: 'the smallest percentage above 0 is 0.0001' })
+  .refine((value) => value >= 100 || value <= 99.9999, { error: 'the greatest percentage below 100 is 99.9999' })
 
 const unit = z.enum(unitKinds, { error: 'expected request, conversation, user or key' })
 

@@ -60,10 +60,10 @@ export function readCanaryPercent(env: Env, { models }: Legacy, report: Report):
   if (!found) return undefined
   const text = found.value.replace(/\s*%$/, '')
   const percent = Number(text)
-  const isNumber = /^\d+(\.\d+)?$/.test(text)
-  if (isNumber && percentShare.safeParse(percent).success) return percent
-  const isTiny = isNumber && percent < 100
-  report([found.name], isTiny ? 'the smallest percentage above 0 is 0.0001' : 'expected a percentage from 0 to 100')
+  const isPercentage = /^\d+(\.\d+)?$/.test(text) && percent <= 100
+  const { error } = percentShare.safeParse(percent)
+  if (isPercentage && !error) return percent
+  report([found.name], isPercentage ? error!.issues[0]!.message : 'expected a percentage from 0 to 100')
   return undefined
 }
 
