@@ -98,6 +98,16 @@ describe('the unit of a request', () => {
     expect(unitOf(sources, facts({ apiKey: undefined }))).toBeUndefined()
   })
 
+  it('may stand within a block of the body', () => {
+    const sources = [parseSource('body:metadata.chat.id')!]
+    const found = (wire: unknown) => unitOf(sources, facts({ wire }))
+    expect(found({ metadata: { chat: { id: 'c-1' } } })).toBe('c-1')
+    expect(found({ 'metadata.chat.id': 'c-2', metadata: { chat: { id: 'c-1' } } })).toBe('c-2')
+    for (const metadata of [undefined, null, 'c', ['c'], { chat: 'c' }, { chat: { id: 7 } }])
+      expect(found({ metadata })).toBeUndefined()
+    expect(unitOf([parseSource('body:constructor.name')!], facts({ wire: {} }))).toBeUndefined()
+  })
+
   it('is none where the field is no word, or a novel', () => {
     const sources = [parseSource('body:user')!, parseSource('header:x-turnout-unit')!]
     expect(unitOf(sources, facts({ wire: { user: { id: 1 } } }))).toBeUndefined()

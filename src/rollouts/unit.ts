@@ -1,4 +1,5 @@
 // What stays on one arm, and by which words of a request it is known.
+import { asObject } from '../dialects/field.ts'
 import { type Opening, readOpening } from './opening.ts'
 
 /** `request`: each one is assigned by itself. With the others everything of one unit goes to one arm. */
@@ -62,6 +63,14 @@ export function unitOf(sources: readonly UnitSource[], facts: UnitFacts): string
   return undefined
 }
 
+/** A field of that name; with dots in it, also one of a block: `metadata.chat` is where apps that use OpenAI's `metadata` have their ids. */
+function fieldOf(wire: unknown, name: string): unknown {
+  const block = asObject(wire)
+  if (!block || Object.hasOwn(block, name)) return block?.[name]
+  const dot = name.indexOf('.')
+  return dot < 0 ? undefined : fieldOf(block[name.slice(0, dot)], name.slice(dot + 1))
+}
+
 /**
  * The opening of a conversation is its unit because every later turn and every call with a tool's result carries the same one, so the
  * conversation stays where it is without any change at the client. Equal openings of one key share a unit; a client that rewrites its
@@ -74,7 +83,7 @@ function look(source: UnitSource, facts: UnitFacts): string | Opening | undefine
       return typeof value === 'string' && value.length <= longest ? value.trim() : undefined
     }
     case 'body': {
-      const value = (facts.wire as Readonly<Record<string, unknown>> | null | undefined)?.[source.name]
+      const value = fieldOf(facts.wire, source.name)
       return typeof value === 'string' && value.length <= longest ? value : undefined
     }
     case 'api_key':
