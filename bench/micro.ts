@@ -109,7 +109,9 @@ const cases: Case[] = [
     },
   },
   {
-    name: 'one log line to a file',
+    // The write itself is not in it: that is made beside the event loop, for 64 lines at once.
+    name: 'one log line, up to its write',
+    rest: log.flush,
     work: () =>
       log.request({
         id: '0123456789abcdef',
@@ -145,12 +147,12 @@ const cases: Case[] = [
 ]
 
 pinSelf(readMachine())
-const rows = cases
-  .filter(({ name }) => values.only.length === 0 || values.only.some((part) => name.includes(part)))
-  .map(({ name, work, per }) => {
-    const timing = timeFunction(work, per)
-    return [name, showNumber(timing.micros), `±${Math.round(timing.spread * 100)}%`]
-  })
+const rows: string[][] = []
+for (const { name, work, per, rest } of cases) {
+  if (values.only.length > 0 && !values.only.some((part) => name.includes(part))) continue
+  const timing = await timeFunction(work, { per, rest })
+  rows.push([name, showNumber(timing.micros), `±${Math.round(timing.spread * 100)}%`])
+}
 console.log(showTable({ title: 'single functions, in process', header: ['what', 'µs', 'half range'], rows, notes: [] }))
 metrics.close()
 await log.flush()

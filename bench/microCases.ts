@@ -15,6 +15,8 @@ export interface Case {
   readonly name: string
   readonly work: () => unknown
   readonly per?: number
+  /** What it puts off, such as lines that wait to be written: without it they would be dropped, and that would be timed. */
+  readonly rest?: () => Promise<unknown>
 }
 
 const limits = { maxDepth: 128, maxMessages: 10_000 }

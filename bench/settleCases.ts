@@ -107,7 +107,7 @@ export const settleCases = (): Case[] => {
     keptTrace(call, startedAt + 3.5)
   }
   return [
-    { name: 'the end of a request: bill, counters, line', work: () => said(call) },
+    { name: 'the end of a request: bill, counters, line', work: () => said(call), rest: log.flush },
     { name: '  of it: without the line', work: () => unsaid(call) },
     { name: '  of it: learning bytes per token', work: () => ratios.learn('gpt-4.1', 1024, 200) },
     { name: 'trace of a request, sample 1: ids and headers', work: () => trace(1) },
