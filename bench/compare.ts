@@ -18,21 +18,25 @@ const usage = `npm --silent run bench -- --json run.json, then
 
 const readRun = (file: string) => flatten(JSON.parse(readFileSync(file, 'utf8')) as Figures)
 
-/** Rows out of budget; figures that a run did not measure are named, and do not count as broken. */
+/** Rows out of budget; figures that a run did not measure are named, and do not count as broken. A run that measured none of them keeps to nothing. */
 const compareBudget = (file: string): number => {
   const { limits } = JSON.parse(readFileSync(join(benchFolder, 'budget.json'), 'utf8')) as Budget
   const run = readRun(file)
   let broken = 0
+  let absent = 0
   const rows = Object.entries(limits).map(([name, { min, max }]) => {
-    const limit = min === undefined ? `≤ ${max}` : `≥ ${min}`
+    const limit = [...(min === undefined ? [] : [`≥ ${min}`]), ...(max === undefined ? [] : [`≤ ${max}`])].join(', ')
     const figure = run[name]
-    if (figure === undefined) return [name, limit, '–', 'not measured']
+    if (figure === undefined) {
+      absent++
+      return [name, limit, '–', 'not measured']
+    }
     const holds = figure >= (min ?? Number.NEGATIVE_INFINITY) && figure <= (max ?? Number.POSITIVE_INFINITY)
     if (!holds) broken++
     return [name, limit, showNumber(figure), holds ? 'holds' : 'BROKEN']
   })
   console.log(showTable({ title: 'budget', header: ['figure', 'limit', 'measured', ''], rows, notes: [] }))
-  return broken
+  return absent === rows.length ? 1 : broken
 }
 
 /**
@@ -74,10 +78,10 @@ const { positionals, values } = parseArgs({
   options: { within: { type: 'string', default: '15' } },
 })
 const [first, second] = positionals
-if (first === undefined) {
+const within = Number(values.within)
+// Nothing is further apart than what is no number.
+if (first === undefined || !(within > 0)) {
   console.log(usage)
   process.exit(2)
 }
-process.exit(
-  (second === undefined ? compareBudget(first) : compareRuns(first, second, Number(values.within))) > 0 ? 1 : 0,
-)
+process.exit((second === undefined ? compareBudget(first) : compareRuns(first, second, within)) > 0 ? 1 : 0)

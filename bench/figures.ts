@@ -1,7 +1,7 @@
 // The figures of a run as data: what the table, the results file, the JSON and the comparison are made from.
 
 import type { Machine } from './machine.ts'
-import { median, middleRatio } from './measure/statistics.ts'
+import { median, middleInterval, middleRatio } from './measure/statistics.ts'
 
 /** One contender at one work. Lists have one entry per round; a void round is absent from all but `voids`. */
 export interface PeakRow {
@@ -92,7 +92,9 @@ export interface Figures {
 export const flatten = (figures: Figures): Record<string, number> => {
   const flat: Record<string, number> = {}
   const put = (name: string, values: readonly number[]) => {
-    if (values.length > 0) flat[name] = median(values)
+    // What no window measured is NaN, and null once it was written as JSON: a null would be taken for 0, and 0 ms keeps to any limit.
+    const known = values.filter(Number.isFinite)
+    if (known.length > 0) flat[name] = median(known)
   }
   // A single pair is for orientation: nothing says how far off it may be.
   const putRatio = (name: string, pairs: readonly number[]) => {
@@ -104,7 +106,7 @@ export const flatten = (figures: Figures): Record<string, number> => {
     if (!row.roughTwin) putRatio(`${row.work}.${row.contender}.twinCpuRatio`, row.twinCpuRatio)
     if (!row.roughCpu && row.beyondPipe.length > 0) {
       put(`${row.work}.${row.contender}.cpuPerEvent`, row.cpuPerEvent)
-      put(`${row.work}.${row.contender}.beyondPipe`, row.beyondPipe)
+      put(`${row.work}.${row.contender}.beyondPipe`, [middleInterval(row.beyondPipe).middle])
     }
   }
   for (const row of figures.latency) {
