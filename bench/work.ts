@@ -95,7 +95,18 @@ const stream = (
 /** Those that translate, and the relay, which pipes the upstream's own bytes. */
 const translators = ['relay', 'turnout', 'turnout-bare', 'portkey']
 
-const hub = (name: string, title: string, lane: Lane, twin: string, reply: Buffer, set: Work['set']): Work => {
+/** portkey ends a translated Gemini stream without `[DONE]`: that is no answer of the kind that is asked for, and would end the whole run. */
+const geminiStreamers = translators.filter((name) => name !== 'portkey')
+
+const hub = (
+  name: string,
+  title: string,
+  lane: Lane,
+  twin: string,
+  reply: Buffer,
+  set: Work['set'],
+  contenders = translators,
+): Work => {
   const isStream = !jsonLanes.includes(lane)
   return {
     name,
@@ -109,7 +120,7 @@ const hub = (name: string, title: string, lane: Lane, twin: string, reply: Buffe
     kind: 'peak',
     set,
     varies: true,
-    contenders: translators,
+    contenders,
     hub: { twin },
   }
 }
@@ -156,6 +167,7 @@ export const works: readonly Work[] = [
     'stream',
     Buffer.concat(makeContentFrames(eventsPerStream)),
     'full',
+    geminiStreamers,
   ),
   stream('stream-paced', '200 events, 10 ms first, 1 ms between, 16 connections', 'paced', 16, true, 'core'),
   stream('stream-paced-64', '200 events, 10 ms first, 1 ms between, 64 connections', 'paced', 64, true, 'full'),
