@@ -1,9 +1,6 @@
 // What each feature costs: everything on against everything but one, slice by slice, as CPU µs per request with an interval.
-import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { extras, type Feature, features } from './contenders/features.ts'
 import { product, startPair } from './contenders/pair.ts'
-import { makeUncounted } from './contenders/uncounted.ts'
 import { buildChildren, buildProduct } from './folders.ts'
 import { drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
@@ -11,6 +8,7 @@ import { measureSlices, type Slices } from './measure/slices.ts'
 import { median, middleInterval } from './measure/statistics.ts'
 import { showTable } from './report/terminal.ts'
 import { checkWork, closeStage, makeGrounds, openStage, type Stage, waitForAnswer } from './stage.ts'
+import { sinceThen, type Variant, variants } from './variants.ts'
 import { type Work, works } from './work.ts'
 
 const { values } = parseArgs({
@@ -30,62 +28,8 @@ const { values } = parseArgs({
   allowNegative: true,
 })
 
-interface Variant {
-  name: string
-  title: string
-  with: readonly Feature[]
-  without: readonly Feature[]
-  /** Makes that of the side without, where it is another one. */
-  build?: () => string
-}
-
-const sinceThen = (checkout: string): Variant => ({
-  name: 'build',
-  title: `everything, as built here and in ${checkout}`,
-  with: features,
-  without: features,
-  build: () => join(resolve(checkout), 'dist'),
-})
-
-/** The first compares equals: what it shows is the noise that the others have to be read against. */
-const featureVariants: readonly Variant[] = [
-  { name: 'nothing', title: 'the same twice: the noise', with: features, without: features },
-  ...features.map((feature) => ({
-    name: feature.name,
-    title: feature.title,
-    with: features,
-    without: features.filter((other) => other !== feature),
-  })),
-  {
-    name: 'keys+limits+budgets',
-    title: 'these three together',
-    with: features,
-    without: features.filter(({ name }) => !['keys', 'limits', 'budgets'].includes(name)),
-  },
-  {
-    name: 'metrics',
-    title: 'each request and each attempt is counted; without: a build that counts neither',
-    with: features,
-    without: features,
-    build: makeUncounted,
-  },
-  {
-    name: 'metrics+log',
-    title: 'these two together',
-    with: features,
-    without: features.filter(({ name }) => name !== 'log'),
-    build: makeUncounted,
-  },
-  ...extras.map((extra) => ({
-    name: extra.name,
-    title: extra.title,
-    with: [...features, extra],
-    without: features,
-  })),
-  { name: 'all', title: 'everything against bare', with: features, without: [] },
-].filter(({ name }) => values.only.length === 0 || values.only.includes(name))
-
-const variants = values.against === undefined ? featureVariants : [sinceThen(values.against)]
+const chosen = variants.filter(({ name }) => values.only.length === 0 || values.only.includes(name))
+const asked = values.against === undefined ? chosen : [sinceThen(values.against)]
 
 /** @param first which side is started first: every second process has them the other way round, lest its place be taken for the feature */
 const measureProcess = async (
@@ -130,6 +74,9 @@ const measureVariant = async (stage: Stage, variant: Variant, work: Work): Promi
 }
 
 const main = async () => {
+  const unknown = values.only.find((name) => !variants.some((variant) => variant.name === name))
+  if (unknown !== undefined)
+    throw new Error(`--only ${unknown}: known are ${variants.map(({ name }) => name).join(', ')}`)
   if (values.build) buildProduct()
   await buildChildren()
   const machine = readMachine()
@@ -140,7 +87,7 @@ const main = async () => {
       const work = works.find((one) => one.name === name)
       if (!work) throw new Error(`--work ${name}: known are ${works.map((one) => one.name).join(', ')}`)
       const rows: string[][] = []
-      for (const variant of variants) {
+      for (const variant of asked) {
         console.error(`${work.name}: ${variant.name} …`)
         rows.push(await measureVariant(stage, variant, work))
       }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { extras, type Feature, features } from '../bench/contenders/features.ts'
 import { writeConfig } from '../bench/contenders/turnout.ts'
+import { variants } from '../bench/variants.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'turnout-features-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -49,5 +50,27 @@ describe('a configuration of the bench', () => {
       ...{ 'trace-one-percent': 'trace', 'ledger-relaxed': 'ledger', 'ledger-power': 'ledger' },
     }
     expect(changed).toEqual([blocks[feature.name] ?? feature.name])
+  })
+})
+
+describe('a pair of `bench:features`', () => {
+  const textOf = (value: unknown) => JSON.stringify(value) ?? ''
+  /** The blocks of either side. */
+  const sidesOf = (variant: (typeof variants)[number]) => [configOf(variant.with), configOf(variant.without)]
+
+  it.each(features)('measures $name and nothing else', (feature) => {
+    const [one, other] = sidesOf(variants.find(({ name }) => name === feature.name)!)
+    const changed = Object.keys({ ...one, ...other }).filter((block) => textOf(one[block]) !== textOf(other[block]))
+    expect(changed).toEqual([['rollout', 'cache'].includes(feature.name) ? 'routes' : feature.name])
+    expect(variants.find(({ name }) => name === feature.name)!.build).toBeUndefined()
+  })
+
+  it('has nothing that counts by key where one side has no keys, unless it is the feature that is measured', () => {
+    for (const variant of variants.filter(({ name }) => name !== 'all')) {
+      const [one, other] = sidesOf(variant)
+      if (one.keys && other.keys) continue
+      const others = Object.entries(one).filter(([block]) => !variant.name.split('+').includes(block))
+      for (const [block, value] of others) expect(`${block}: ${textOf(value)}`).not.toContain('"per":"key"')
+    }
   })
 })

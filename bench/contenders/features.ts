@@ -8,6 +8,8 @@ export interface Feature {
   readonly on: (config: Config) => void
   /** Must switch it off where it is on by default; done for all that are not on. */
   readonly off?: (config: Config) => void
+  /** Part of it counts by key, and does nothing where there are none. */
+  readonly countsByKey?: true
 }
 
 /** Hard budgets take no calls without a price. */
@@ -35,6 +37,7 @@ export const features: readonly Feature[] = [
   {
     name: 'limits',
     title: 'requests, tokens and slots are limited for each key and address, and for all',
+    countsByKey: true,
     on: (config) => {
       const most = 1_000_000_000
       config.limits = {
@@ -50,6 +53,7 @@ export const features: readonly Feature[] = [
   {
     name: 'alerts',
     title: 'four rules watch the spending, by key, route and target',
+    countsByKey: true,
     on: (config) => {
       config.alerts = {
         hour: { kind: 'spend', per: 'key', usd: 1_000_000 },
@@ -65,6 +69,7 @@ export const features: readonly Feature[] = [
   {
     name: 'budgets',
     title: 'each call reserves its worst case of a budget for its key, its route and all, and is settled',
+    countsByKey: true,
     on: (config) => {
       config.budgets = {
         key: { per: 'key', usd: 1_000_000, window: 'day' },
