@@ -66,6 +66,10 @@ const measureAll = async (stage: Stage, contenders: readonly Contender[], plan: 
     const rows = measured.peak.filter((row) => row.work === work.name)
     measured.latency.push(...(await measureLatency(stage, running, work, peaksOf(rows), plan, tell)))
   }
+  // A rollout that its guards have ended meanwhile, say, was not measured to the end.
+  for (const work of plan.works)
+    for (const one of running)
+      if (one.contender.detour && takesPart(one.contender, work)) await checkWork(stage, one, work)
 }
 
 /** Requests a second by contender, for those whose latency is measured: half of nginx's peak is more than the generator can send. */

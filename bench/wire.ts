@@ -149,3 +149,22 @@ export const readWords = (body: Buffer, stream: boolean): string => {
   }
   return ended ? words : `${words} (no end)`
 }
+
+/** Whether it is OpenAI's own dialect: what a contender that translates has to answer in. */
+export const isOpenAi = (body: Buffer, stream: boolean): boolean => {
+  const objectOf = (text: string): unknown => (JSON.parse(text) as { object?: unknown }).object
+  if (!stream) return objectOf(body.toString()) === 'chat.completion'
+  const data = body
+    .toString()
+    .split('\n')
+    .filter((line) => line.startsWith('data: '))
+    .map((line) => line.slice(6))
+  return data.pop() === '[DONE]' && data.every((text) => objectOf(text) === 'chat.completion.chunk')
+}
+
+/** A reply but for what a gateway makes anew each time: the id and the time of a translated one, and the id of a cached one. As in `wrk.lua`. */
+export const steady = (body: Buffer): string =>
+  body
+    .toString()
+    .replace(/"id":"[^"]*"/g, '"id":""')
+    .replace(/"created":\d+/g, '"created":0')

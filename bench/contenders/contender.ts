@@ -1,7 +1,8 @@
 // What a contender is: how it is started, and how a work is put to it.
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Child } from '../child.ts'
 import type { Machine } from '../machine.ts'
-import type { Lane } from '../work.ts'
+import type { Lane, Work } from '../work.ts'
 
 /** What a contender's start may use. Paths are absolute. */
 export interface Grounds {
@@ -20,6 +21,10 @@ export interface Contender {
   start(grounds: Grounds): Promise<Child | undefined>
   /** Where and with which headers a client puts a request of this lane. `port` overrides the contender's own. */
   target(lane: Lane, upstream: string): { path: string; headers: Record<string, string>; port?: number }
+  /** Which answers are the upstream's, byte for byte: all, or those that it does not translate. Undefined = it writes them anew. */
+  readonly passes?: 'all' | 'identity'
+  /** Why an answer did not take the way that the work is about, by its headers; `nth` counts the answers of this work from 1. */
+  detour?(work: Work, headers: IncomingHttpHeaders, nth: number): string | undefined
 }
 
 /** A contender that was started for this run. */

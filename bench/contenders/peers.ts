@@ -15,6 +15,7 @@ export const direct: Contender = {
   name: 'direct',
   title: 'client to upstream, nothing in between',
   start: async () => undefined,
+  passes: 'all',
   target: (lane, upstream) => ({ ...samePath(lane), port: Number(new URL(upstream).port) }),
 }
 
@@ -29,6 +30,7 @@ export const relay: Contender = {
       core: machine.gatewayCore,
       machine,
     }),
+  passes: 'all',
   target: samePath,
 }
 
@@ -72,5 +74,6 @@ export const nginx: Contender = {
       machine,
     })
   },
+  passes: 'all',
   target: samePath,
 }

@@ -6,6 +6,7 @@ import { rootFolder } from '../folders.ts'
 import { dialectOf, lanes } from '../work.ts'
 import { benchKey, type Contender, type Grounds } from './contender.ts'
 import { extras, type Feature, features } from './features.ts'
+import { findDetour } from './path.ts'
 
 /** The entry of the built product, as it is shipped; and compiled alone, file by file as in `src`. */
 export const entry = join(rootFolder, 'dist/bin/turnout.js')
@@ -75,6 +76,8 @@ export const makeTurnout = (
       outputFile: join(grounds.folder, 'stdout.txt'),
       env: { ...process.env, NODE_ENV: 'production' },
     }),
+  passes: 'identity',
+  detour: (work, headers, nth) => findDetour(on, work, headers, nth),
   target: (lane) => ({
     path: '/v1/chat/completions',
     // But for its own work the cache shall not answer: what is measured elsewhere is a call.

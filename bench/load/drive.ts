@@ -49,7 +49,7 @@ export const driveOwn = async (stage: Stage, running: Running, work: Work, drive
     headers,
     bodyFile: bodyFile(stage, work),
     replyFile: replyFile(stage, running.contender, work),
-    stream: work.stream,
+    varies: work.varies ?? false,
     connections: drive.connections ?? work.connections,
     seconds: drive.seconds,
     rate: drive.rate ?? 0,

@@ -10,9 +10,10 @@ export interface Job {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly bodyFile: string
-  /** The bytes that each reply must have, or no such file: then only `judge` applies. */
+  /** The bytes that each reply must have, or no such file: then only its status is looked at. */
   readonly replyFile: string | undefined
-  readonly stream: boolean
+  /** Replies have ids and times of a gateway's making. */
+  readonly varies: boolean
   readonly connections: number
   readonly seconds: number
   /** Requests per second, in mode `open`. */
