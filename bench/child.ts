@@ -21,6 +21,8 @@ export interface Launch {
   readonly core: number | undefined
   readonly machine: Machine
   readonly env?: NodeJS.ProcessEnv
+  /** Working directory; the bench's own unless given. */
+  readonly cwd?: string
   /** Called with each piece of stdout. Without it stdout only fills the tail. */
   readonly onOutput?: (text: string) => void
   /** A file that takes stdout instead: reading a gateway's log through a pipe would cost the load's core. */
@@ -50,6 +52,7 @@ export const start = async (launch: Launch): Promise<Child> => {
   const child = spawn(line[0], line.slice(1), {
     detached: true,
     env: launch.env ?? process.env,
+    cwd: launch.cwd,
     stdio: ['ignore', output ?? 'pipe', 'pipe'],
   })
   if (output !== undefined) closeSync(output)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { extras, type Feature, features } from '../bench/contenders/features.ts'
-import { writeConfig } from '../bench/contenders/turnout.ts'
+import { surroundings, writeConfig } from '../bench/contenders/turnout.ts'
 import { variants } from '../bench/variants.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'turnout-features-'))
@@ -51,6 +51,17 @@ describe('a configuration of the bench', () => {
     }
     expect(changed).toEqual([blocks[feature.name] ?? feature.name])
   })
+})
+
+it("no variable of the bench's own environment changes what Turnout is measured with", () => {
+  const env = {
+    PATH: '/bin',
+    TURNOUT_DB: '/var/lib/turnout.db',
+    TURNOUT_MASTER_KEY: 'mk',
+    LOG_LEVEL: 'debug',
+    AI_RETRY_MAX_ATTEMPTS: '9',
+  }
+  expect(surroundings({ folder }, env)).toEqual({ env: { PATH: '/bin', NODE_ENV: 'production' }, cwd: folder })
 })
 
 describe('a pair of `bench:features`', () => {

@@ -4,7 +4,7 @@ import { type Child, start } from '../child.ts'
 import { builtChild, rootFolder } from '../folders.ts'
 import type { Grounds, Running } from './contender.ts'
 import type { Feature } from './features.ts'
-import { makeTurnout, shippedFlags, writeConfig } from './turnout.ts'
+import { makeTurnout, shippedFlags, surroundings, writeConfig } from './turnout.ts'
 
 /** The build of this checkout. */
 export const product = join(rootFolder, 'dist')
@@ -45,7 +45,7 @@ export const startPair = async (
     ],
     core: machine.gatewayCore,
     machine,
-    env: { ...process.env, NODE_ENV: 'production' },
+    ...surroundings(grounds[0]),
     outputFile: join(grounds[0].folder, 'stdout.txt'),
   })
   let said = ''

@@ -17,6 +17,18 @@ export const shippedFlags = JSON.parse(readFileSync(join(rootFolder, 'package.js
   .scripts.start.split(' ')
   .filter((word: string) => word.startsWith('--'))
 
+/**
+ * Of the environment Turnout gets what any program needs, and none of its own variables: they fill what a file leaves open, with another ledger
+ * (`TURNOUT_DB`) or another key than the one that is measured. The same goes for an `.env` where the bench is started, so it runs in its own folder.
+ */
+export const surroundings = (
+  { folder }: Pick<Grounds, 'folder'>,
+  env: NodeJS.ProcessEnv = process.env,
+): { env: NodeJS.ProcessEnv; cwd: string } => {
+  const kept = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'TZ', 'LD_LIBRARY_PATH'].filter((name) => env[name] !== undefined)
+  return { env: { ...Object.fromEntries(kept.map((name) => [name, env[name]])), NODE_ENV: 'production' }, cwd: folder }
+}
+
 /** A document of turnout.yaml as plain data; JSON is YAML. */
 export interface Config {
   server: Record<string, unknown>
@@ -74,7 +86,7 @@ export const makeTurnout = (
       core: grounds.machine.gatewayCore,
       machine: grounds.machine,
       outputFile: join(grounds.folder, 'stdout.txt'),
-      env: { ...process.env, NODE_ENV: 'production' },
+      ...surroundings(grounds),
     }),
   passes: 'identity',
   detour: (work, headers, nth) => findDetour(on, work, headers, nth),
