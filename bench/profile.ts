@@ -6,7 +6,7 @@ import { start } from './child.ts'
 import type { Contender } from './contenders/contender.ts'
 import { features } from './contenders/features.ts'
 import { relay } from './contenders/peers.ts'
-import { makeTurnout, unbundled } from './contenders/turnout.ts'
+import { makeTurnout, shippedFlags, unbundled } from './contenders/turnout.ts'
 import { buildChildren, buildProduct, builtChild, makeFolder, rootFolder } from './folders.ts'
 import { driveOwn, drivePeak } from './load/drive.ts'
 import { pinSelf, readMachine } from './machine.ts'
@@ -46,7 +46,7 @@ const main = async () => {
       start({
         name: 'relay',
         command: process.execPath,
-        args: [...flags, builtChild('contenders/relay'), String(port), JSON.stringify(upstreams)],
+        args: [...shippedFlags, ...flags, builtChild('contenders/relay'), String(port), JSON.stringify(upstreams)],
         core: machine.gatewayCore,
         machine,
       }),

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { extras, type Feature, features } from '../bench/contenders/features.ts'
-import { surroundings, writeConfig } from '../bench/contenders/turnout.ts'
+import { relay } from '../bench/contenders/peers.ts'
+import { shippedFlags, surroundings, writeConfig } from '../bench/contenders/turnout.ts'
+import type { Machine } from '../bench/machine.ts'
 import { variants } from '../bench/variants.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'turnout-features-'))
@@ -51,6 +53,14 @@ describe('a configuration of the bench', () => {
     }
     expect(changed).toEqual([blocks[feature.name] ?? feature.name])
   })
+})
+
+it("the relay has the flags of node that Turnout is shipped with: else what they save would count as Turnout's", async () => {
+  expect(shippedFlags).toContain('--max-semi-space-size=64')
+  const child = (await relay.start({ machine: {} as Machine, upstreams: {} as never, folder, port: 1 }))!
+  const { spawnargs } = child.process
+  await child.stop()
+  expect(spawnargs.slice(0, 1 + shippedFlags.length)).toEqual([process.execPath, ...shippedFlags])
 })
 
 it("no variable of the bench's own environment changes what Turnout is measured with", () => {
