@@ -71,7 +71,7 @@ export const makePlan = (set: SetName, only: readonly string[], passes?: number)
     warmUp: { first: 5, later: 2, stream: 4, peer: 5 },
     latencyWorks: ['json'],
     latencyRounds: 1,
-    latencyWindow: 1.2,
+    latencyWindow: 1,
     starts: 1,
     waves: 0,
     repeats: 10,

@@ -11,7 +11,9 @@ import { type Feature, features } from '../bench/contenders/features.ts'
 import { findDetour } from '../bench/contenders/path.ts'
 import { direct } from '../bench/contenders/peers.ts'
 import { turnout, turnoutBare, writeConfig } from '../bench/contenders/turnout.ts'
-import { checkWork, type Stage } from '../bench/stage.ts'
+import { buildChildren } from '../bench/folders.ts'
+import { driveOwn } from '../bench/load/drive.ts'
+import { bodyFile, checkWork, type Stage } from '../bench/stage.ts'
 import { lanes, type Work, works } from '../bench/work.ts'
 import { run } from '../src/cli/run.ts'
 import { findQuietPort } from './support/quietPort.ts'
@@ -175,4 +177,20 @@ describe('the check before a work', () => {
     const asking = checkWork({ folder } as Stage, { contender, grounds, child: undefined }, work)
     await expect(asking).rejects.toThrow("other bytes than the upstream's")
   })
+})
+
+it('the latencies of a window are those after its lead, and all replies of it are looked at', async () => {
+  await buildChildren()
+  const port = Number(new URL(origin).port)
+  const grounds = { machine: {} as never, upstreams: {} as never, folder, port }
+  const target = () => ({ path: '/small/v1/chat/completions', headers: {} })
+  const running = { contender: { ...direct, target }, grounds, child: undefined }
+  const stage = { folder, machine: {} } as Stage
+  const work = works.find(({ name }) => name === 'json')!
+  writeFileSync(bodyFile(stage, work), work.body)
+  await checkWork(stage, running, work)
+  const drive = { mode: 'open', lead: 0.3, seconds: 0.2, rate: 100, connections: 4 } as const
+  const { completed, latency, firstByte, wrong } = await driveOwn(stage, running, work, drive)
+  expect({ completed, wrong }).toEqual({ completed: 50, wrong: 0 })
+  expect([latency.length, firstByte.length]).toEqual([20, 20])
 })

@@ -31,6 +31,7 @@ export const drivePeak = async (
 export interface Drive {
   mode: Job['mode']
   seconds: number
+  lead?: number
   rate?: number
   requests?: number
   connections?: number
@@ -52,6 +53,7 @@ export const driveOwn = async (stage: Stage, running: Running, work: Work, drive
     varies: work.varies ?? false,
     connections: drive.connections ?? work.connections,
     seconds: drive.seconds,
+    lead: drive.lead ?? 0,
     rate: drive.rate ?? 0,
     requests: drive.requests ?? 0,
   }

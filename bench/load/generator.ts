@@ -77,8 +77,10 @@ const dial = (onFree: (connection: Connection) => void): Promise<Connection> =>
         if (wrong) fail(wrong)
         else {
           result.completed++
-          result.latency.push(now - connection.intended)
-          result.firstByte.push(connection.first - connection.intended)
+          if (connection.intended >= countedFrom) {
+            result.latency.push(now - connection.intended)
+            result.firstByte.push(connection.first - connection.intended)
+          }
         }
         result.bytes += reply.bytes
         onFree(connection)
@@ -103,6 +105,8 @@ const dial = (onFree: (connection: Connection) => void): Promise<Connection> =>
   })
 
 let begun = 0
+/** The end of the lead. */
+let countedFrom = 0
 let onFirst = () => {}
 let onLost = () => {}
 
@@ -136,7 +140,7 @@ const runOpen = async (): Promise<void> => {
   // Above 4,000 ticks a second several requests share a tick and its intended time.
   const perTick = Math.ceil(job.rate / 4000)
   const gap = (perTick * 1e6) / job.rate
-  const ticks = Math.floor((job.seconds * 1e6) / gap)
+  const ticks = Math.floor(((job.lead + job.seconds) * 1e6) / gap)
   let open = ticks * perTick
   let done = () => {}
   const finished = new Promise<void>((resolve) => (done = resolve))
@@ -153,17 +157,21 @@ const runOpen = async (): Promise<void> => {
   const free = await dialAll(onFree)
   begin()
   const start = nowMicros() + 20_000
+  countedFrom = start + job.lead * 1e6
   let ticked = 0
   const metronome = startMetronome({ start, gap, ticks }, () => {
     const intended = start + ticked++ * gap
-    lags.push(nowMicros() - intended)
+    if (intended >= countedFrom) lags.push(nowMicros() - intended)
     for (let i = 0; i < perTick; i++) {
       const connection = free.pop()
       if (connection) send(connection, intended)
       else waiting.push(intended)
     }
   })
-  await Promise.race([finished, new Promise((resolve) => setTimeout(resolve, job.seconds * 1000 + 10_000))])
+  await Promise.race([
+    finished,
+    new Promise((resolve) => setTimeout(resolve, (job.lead + job.seconds) * 1000 + 10_000)),
+  ])
   if (open > 0) for (let i = 0; i < open; i++) fail('no reply in time')
   await metronome.terminate()
 }

@@ -16,6 +16,8 @@ export interface Job {
   readonly varies: boolean
   readonly connections: number
   readonly seconds: number
+  /** In mode `open`: seconds before them whose replies are judged, and no part of the latencies. */
+  readonly lead: number
   /** Requests per second, in mode `open`. */
   readonly rate: number
   /** Stop sending after so many requests in mode `closed`; 0 = by time alone. */
@@ -31,7 +33,7 @@ export interface LoadResult {
   /** From the first send to the last reply. */
   seconds: number
   bytes: number
-  /** Microseconds from the intended time of sending to the last byte, one per reply. */
+  /** Microseconds from the intended time of sending to the last byte, one per reply after the lead. */
   latency: number[]
   /** The same to the first byte of the body. */
   firstByte: number[]
