@@ -1,8 +1,8 @@
 // Requests that are alike are counted together, and each tally gets its share before it is read.
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Alike } from '../src/rollouts/alike.ts'
 import { Tally } from '../src/rollouts/tally.ts'
+import fc from './support/seededCheck.ts'
 
 describe('counting together', () => {
   it('comes to what counting one by one does, whenever somebody reads', () => {
