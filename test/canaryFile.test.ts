@@ -1,6 +1,7 @@
 // `canary:` in the file while the gateway runs: what it says counts as long as nobody else has said anything, and revives nothing.
 import { writeFileSync } from 'node:fs'
 import { afterEach, expect, it } from 'vitest'
+import { followFile } from '../src/state/rollouts/follow.ts'
 import { type ControlGateway, document, startControl } from './support/control.ts'
 
 let gateway: ControlGateway | undefined
@@ -117,4 +118,26 @@ it('what the file does not name any more ends, also where what it names cannot b
 it('a percentage of the environment that is too small to be kept is refused: it would be none', async () => {
   const begun = start('{ target: small }', { TURNOUT_CANARY_PERCENT: '0.00001' })
   await expect(begun).rejects.toThrow('the smallest percentage above 0 is 0.0001')
+}, 120_000)
+
+it('tells of a completed rollout that does not count any more because the route has other targets', async () => {
+  const told: string[] = []
+  await start('{ target: small, percent: 5 }')
+  await gateway!.ask('POST', '/rollouts/single/promote', { reason: 'test' })
+  const { rollouts } = gateway!.running.turnout
+  const read = async (text: string): Promise<string[]> => {
+    await reload(text)
+    told.length = 0
+    const { snapshot } = gateway!.running.turnout
+    await rollouts!.inTurn(() => followFile(rollouts!, snapshot, (line) => void told.push(line)))
+    return told
+  }
+  const more = (targets: string): string => small('percent: 5').replace('[other/sim-text]', targets)
+  expect(await read(small('percent: 5'))).toEqual([])
+  expect(await read(more('[other/sim-text, sim/sim-text]'))).toEqual([
+    "the route single: its own targets have changed, so that it asks these, and 'canary:single', which sent it to small, counts no more",
+  ])
+  expect((await gateway!.chat('single')).headers['x-turnout-target']).toBe('other/sim-text')
+  // Taken over into the file, as it should be.
+  expect(await read(more('[small, other/sim-text]'))).toEqual([])
 }, 120_000)

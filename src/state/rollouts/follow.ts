@@ -10,10 +10,23 @@ import { ppmOf, sameArm, toggle, toggleName } from './toggle.ts'
 /** One that cannot be followed keeps no other from it. */
 export async function followFile(rollouts: Rollouts, snapshot: Snapshot, told: (text: string) => void): Promise<void> {
   const tell = (what: string) => (error: unknown) => told(`${what}: ${(error as Error).message}`)
+  for (const route of snapshot.routes.values()) tellLapsed(rollouts, route, told)
   for (const route of snapshot.routes.values())
     await followRoute(rollouts, route).catch(tell(`the canary of the route ${route.name}`))
   for (const definition of snapshot.rollouts.values())
     await followDefinition(rollouts, definition, told).catch(tell(`the rollout ${definition.name}`))
+}
+
+/**
+ * What was completed holds as long as the route's own targets are the same. Who adds one of them takes it back with that, and has to be
+ * told, unless the file asks the same model first by now.
+ */
+function tellLapsed({ traffic }: Rollouts, route: Route, told: (text: string) => void): void {
+  const last = traffic.of(route.name)?.promoted.at(-1)
+  const canary = last?.definition.canary.targets[0]
+  if (!last || last.holds(route) || route.targets[0]?.id === canary) return
+  const text = `its own targets have changed, so that it asks these, and '${last.name}', which sent it to ${canary}, counts no more`
+  told(`the route ${route.name}: ${text}`)
 }
 
 async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
