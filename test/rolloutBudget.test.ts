@@ -83,7 +83,7 @@ describe('a budget', () => {
     expect(canaries).toBe(9)
     expect(await gateway.get('/rollouts/move')).toMatchObject({
       cause: 'budget',
-      reason: 'budget: 3 units were on the canary, of 3',
+      reason: 'budget: 3 units were assigned to the canary, of 3',
       budget: { exposed: 3, exposed_units: 3, canary_usd: '1000' },
     })
   }, 300_000)

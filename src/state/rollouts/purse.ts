@@ -33,7 +33,7 @@ export function explainUsedUp(live: Live): string | undefined {
   if (!used) return undefined
   const { canaryNanoUsd, exposedUnits, spentNanoUsd, exposed } = used
   if (exposedUnits !== undefined && exposed >= exposedUnits)
-    return `budget: ${exposed} units were on the canary, of ${exposedUnits}`
+    return `budget: ${exposed} units were assigned to the canary, of ${exposedUnits}`
   if (canaryNanoUsd === undefined || spentNanoUsd < canaryNanoUsd) return undefined
   return `budget: requests of the canary have cost $${dollars(spentNanoUsd)}, of $${dollars(canaryNanoUsd)}`
 }
