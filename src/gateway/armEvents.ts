@@ -1,6 +1,6 @@
 // Tells the evidence of a rollout what becomes of a request's first attempt on its arm. Nothing else of the request counts.
 import type { Target } from '../config/snapshot.ts'
-import { UpstreamFault } from '../dialects/errors.ts'
+import { type FaultKind, UpstreamFault } from '../dialects/errors.ts'
 import { badEvents, breakerOpen } from '../rollouts/index.ts'
 import { type Assigned, isOfArm } from './arm.ts'
 import { firstFaultOf } from './armOutcome.ts'
@@ -8,6 +8,9 @@ import type { Attempt, Call } from './call.ts'
 
 const failed = badEvents.first_attempt_error.bit
 const throttled = badEvents.rate_limited.bit
+const refused = badEvents.refused.bit
+/** A model of the other arm may take what is too long for this one, or against its vendor's policy: of equal arms both turn as much away. */
+const turnedAway: ReadonlySet<string> = new Set(['context_window', 'content_policy'] satisfies FaultKind[])
 
 /** The breaker of the arm's first target is open, or it is switched off: else a dead canary would hide behind its breaker. */
 export function armPassedOver(call: Call, target: Target): void {
@@ -47,7 +50,7 @@ export function armFailed(call: Call, target: Target, fault: UpstreamFault): voi
   if (!assigned?.ticket || call.attempts.length !== 1) return
   const kind = firstFaultOf(fault)
   if (fault.rule.bad || kind !== fault.kind) fail(assigned, kind, kind === 'rate_limited' ? throttled : 0)
-  else leave(assigned)
+  else leave(assigned, turnedAway.has(kind) ? refused : 0)
 }
 
 /** Answered without a call of its own: no exposure, and nothing to be waited for. */
@@ -99,10 +102,10 @@ function fail(assigned: Assigned, kind: string, more = 0): void {
   assigned.live.look()
 }
 
-/** Nothing is learnt of it. */
-function leave({ ticket, trial, live }: Assigned): void {
+/** Nothing is learnt of it, but for these bad events. */
+function leave({ ticket, trial, live }: Assigned, bits = 0): void {
   if (!ticket) return
-  trial.evidence.leave(ticket, Date.now())
+  trial.evidence.leave(ticket, Date.now(), bits)
   live.look()
 }
 
