@@ -1,5 +1,7 @@
 // `canary:` in the file while the gateway runs: what it says counts as long as nobody else has said anything, and revives nothing.
 import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, expect, it } from 'vitest'
 import { followFile } from '../src/state/rollouts/follow.ts'
 import { type ControlGateway, document, startControl } from './support/control.ts'
@@ -113,6 +115,21 @@ it('what the file does not name any more ends, also where what it names cannot b
   await reload(withCanary('{ target: other/sim-text, percent: 100 }'))
   expect(gateway!.running.turnout.rollouts!.find('canary:single')!.state.phase).toBe('stopped')
   expect((await gateway!.chat('single')).headers['x-turnout-target']).toBe('other/sim-text')
+  // Nothing has come in its place: put back it is said anew, and so is another unit of it.
+  expect(await reload(small('percent: 30'))).toEqual(['stepping', 30, 'conversation', 'small'])
+  await reload(withCanary('{ target: other/sim-text, percent: 100 }'))
+  expect(await reload(small('percent: 20, unit: key'))).toEqual(['stepping', 20, 'key', 'small'])
+}, 120_000)
+
+it('begins again where the database takes the end of what was, and not what comes in its place', async () => {
+  await start('{ target: small, percent: 100 }')
+  const database = new Database(join(gateway!.folder, 'data', 'turnout.db'))
+  database.exec("CREATE TRIGGER refuse BEFORE INSERT ON rollout BEGIN SELECT RAISE(ABORT, 'no room'); END")
+  expect((await reload(small('percent: 20, unit: key')))[0]).toBe('stopped')
+  database.exec('DROP TRIGGER refuse')
+  database.close()
+  await gateway!.restart()
+  expect(await stand()).toEqual(['stepping', 20, 'key', 'small'])
 }, 120_000)
 
 it('a percentage of the environment that is too small to be kept is refused: it would be none', async () => {

@@ -86,8 +86,10 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
     inFlight: 'redispatch',
     notify: [],
   }
+  // The file's own word ends it: as long as nothing came in its place, because that cannot begin or was never stored, it counts again where it is repeated.
+  const cause = wish.origin === undefined ? 'superseded' : command.cause
   const end = async (): Promise<void> => {
-    if (running) await rollouts.change(running, { verb: 'stop', cause: 'superseded', reason: 'another canary', actor })
+    if (running) await rollouts.change(running, { verb: 'stop', cause, reason: 'another canary', actor })
   }
   // What the file names no longer ends in any case; for an operator, nothing is ended by what cannot begin.
   if (wish.origin !== undefined) await end()
