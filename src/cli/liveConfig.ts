@@ -44,11 +44,12 @@ export interface LiveParts {
   /** The address that is bound, whatever later configurations say. */
   readonly host: string
   swap(next: Snapshot): void
+  again(same: Snapshot): void
 }
 
 /** @throws ConfigError */
 export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
-  const { first, store, secret, log, metrics, host, swap } = parts
+  const { first, store, secret, log, metrics, host, swap, again } = parts
   const insecure = options.insecure ?? false
   const held = first?.base.file
   return startLive({
@@ -62,6 +63,7 @@ export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
       swap(next)
       log.level = next.log.level
     },
+    again,
     refuse: (snapshot) => checkBinding({ ...snapshot, server: { ...snapshot.server, host } }, { insecure }),
     told(event) {
       if (event.kind === 'swapped' || event.kind === 'refused')

@@ -167,6 +167,7 @@ export async function run(options: RunOptions): Promise<Running> {
       metrics,
       host: snapshot.server.host,
       swap: (next) => turnout.swap(next),
+      again: (same) => void turnout.rollouts?.follow(same),
     })
     log.level = live.snapshot.log.level
     const shelf = openDeliveries(store)

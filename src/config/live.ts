@@ -29,6 +29,8 @@ export interface LiveOptions {
   readonly redactor: Redactor
   /** Makes a snapshot the current one and prunes what hangs on the old; not called for the first. */
   swap(next: Snapshot): void
+  /** File and environment were read again and say the same: what could not be followed before may be so now. */
+  again?(same: Snapshot): void
   /** Why a snapshot may not be served although it is valid, if so. */
   refuse?(snapshot: Snapshot): string | undefined
   /** Told of what happens: for the log. */
@@ -281,14 +283,16 @@ export async function startLive(options: LiveOptions): Promise<Live> {
       }
     },
     reload: (actor = nobody) =>
-      inTurn(() => {
+      inTurn(async () => {
         const base = readAgain()
         // The file wins as soon as it changes; the environment only fills gaps and takes nothing away.
         const same = base.text === served.base.text
         const sources = same ? { ...served, base } : { base, overlay: undefined, temporary: {} }
         const source = same ? 'environment' : 'file'
         const lost = same ? [] : [...(served.overlay?.changes ?? []), ...temporaryPaths()]
-        return change(sources, { source, actor, note: `${source} read again`, lost })
+        const result = await change(sources, { source, actor, note: `${source} read again`, lost })
+        if (!result.swapped) options.again?.(current)
+        return result
       }),
     write: (document, actor, ifVersion) =>
       inTurn(async () => {
