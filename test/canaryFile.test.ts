@@ -161,12 +161,27 @@ it('tells of a completed rollout that does not count any more because the route 
     await rollouts!.inTurn(() => followFile(rollouts!, snapshot, (line) => void told.push(line)))
     return told
   }
+  const asked = async () => (await gateway!.chat('single')).headers['x-turnout-target']
   const more = (targets: string): string => small('percent: 5').replace('[other/sim-text]', targets)
   expect(await read(small('percent: 5'))).toEqual([])
   expect(await read(more('[other/sim-text, sim/sim-text]'))).toEqual([
     "the route single: its own targets have changed, so that it asks these, and 'canary:single', which sent it to small, counts no more",
   ])
-  expect((await gateway!.chat('single')).headers['x-turnout-target']).toBe('other/sim-text')
+  expect(await asked()).toBe('other/sim-text')
   // Taken over into the file, as it should be.
   expect(await read(more('[small, other/sim-text]'))).toEqual([])
+  // Put back, it counts again; but not once another has followed it.
+  expect(await read(small('percent: 5'))).toEqual([])
+  expect(await asked()).toBe('small')
+  const both = '[other/sim-text, sim/sim-text]'
+  await read(more(both))
+  await gateway!.ask('PUT', '/routes/single/canary', { target: 'route:chat', percent: 5, reason: 'test' })
+  await gateway!.ask('POST', '/rollouts/single/promote', { reason: 'test' })
+  expect(await asked()).toBe('sim/sim-text')
+  expect((await read(small('percent: 5'))).join()).toContain('which sent it to route:chat, counts no more')
+  expect(await asked()).toBe('other/sim-text')
+  // The first of another route's targets, as it should be.
+  expect(await read(more('[sim/sim-text, other/sim-text]'))).toEqual([])
+  await read(more(both))
+  expect(await asked()).toBe('sim/sim-text')
 }, 120_000)

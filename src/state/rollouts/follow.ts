@@ -1,4 +1,5 @@
 // Takes up what the file and the environment say of rollouts. Called within a turn of the rollouts.
+import { findArm } from '../../config/rolloutArm.ts'
 import type { CanarySetting, RolloutDefinition } from '../../config/rolloutTypes.ts'
 import type { Route, Snapshot } from '../../config/snapshot.ts'
 import { isRunning } from '../../rollouts/machine.ts'
@@ -21,11 +22,13 @@ export async function followFile(rollouts: Rollouts, snapshot: Snapshot, told: (
  * What was completed holds as long as the route's own targets are the same. Who adds one of them takes it back with that, and has to be
  * told, unless the file asks the same model first by now.
  */
-function tellLapsed({ traffic }: Rollouts, route: Route, told: (text: string) => void): void {
+function tellLapsed({ traffic, snapshot }: Rollouts, route: Route, told: (text: string) => void): void {
   const last = traffic.of(route.name)?.promoted.at(-1)
-  const canary = last?.definition.canary.targets[0]
-  if (!last || last.holds(route) || route.targets[0]?.id === canary) return
-  const text = `its own targets have changed, so that it asks these, and '${last.name}', which sent it to ${canary}, counts no more`
+  if (!last || last.holds(route)) return
+  const { canary } = last.definition
+  const arm = findArm(snapshot, route, canary, route.targets)
+  if (!('missing' in arm) && arm[0]?.id === route.targets[0]?.id) return
+  const text = `its own targets have changed, so that it asks these, and '${last.name}', which sent it to ${canary.targets[0]}, counts no more`
   told(`the route ${route.name}: ${text}`)
 }
 

@@ -47,6 +47,8 @@ export class Live {
   readonly purse = new Purse()
   /** The attempt that runs; the last one's, once it is over. */
   trial: Trial | undefined
+  /** What was completed on its route right after it. */
+  above: Live | undefined
   #state: State
   #arms = new WeakMap<Route, Arms | Unreachable>()
   #labels: Readonly<Record<'stable' | 'canary', string>> = { stable: '', canary: '' }
@@ -108,8 +110,17 @@ export class Live {
     return thresholdOf(this.weightPpm)
   }
 
-  /** Whether a promoted canary is still what its route asks: until the route's own targets change. */
+  /**
+   * Whether a promoted canary is still what its route asks: until the route's own targets change. Put back as they were they bring none back that
+   * another one has followed since.
+   */
   holds(route: Route): boolean {
+    for (let live: Live | undefined = this; live; live = live.above) if (!live.isOn(route)) return false
+    return true
+  }
+
+  /** Whether it was completed on the targets that the route has. */
+  isOn(route: Route): boolean {
     const { phase, base } = this.#state
     return phase === 'completed' && base !== undefined && sameTargets(base, route.targets)
   }

@@ -27,7 +27,10 @@ export class Traffic {
       if (isRunning(live.state)) at(live.definition.route).running = live
       else if (live.state.phase === 'completed') at(live.definition.route).promoted.push(live)
     }
-    for (const { promoted } of routes.values()) promoted.sort((a, b) => a.state.updatedAt - b.state.updatedAt)
+    for (const { promoted } of routes.values()) {
+      promoted.sort((a, b) => a.state.updatedAt - b.state.updatedAt)
+      for (const [at, live] of promoted.entries()) live.above = promoted[at + 1]
+    }
     this.#routes = routes.size === 0 ? undefined : routes
   }
 
@@ -44,9 +47,9 @@ export class Traffic {
 /** The route's own targets, or those of what was promoted in their place. */
 export function baseOf(snapshot: Snapshot, route: Route, promoted: readonly Live[]): readonly Target[] {
   let base = route.targets
-  for (const live of promoted) {
-    if (!live.holds(route)) continue
-    const arms = live.arms(snapshot, route, base)
+  // As `holds` of each, in one go: this is done for each request.
+  for (let at = promoted.findLastIndex((live) => !live.isOn(route)) + 1; at < promoted.length; at++) {
+    const arms = promoted[at]!.arms(snapshot, route, base)
     if (!('missing' in arms)) base = arms.canaryFirst
   }
   return base
