@@ -35,17 +35,25 @@ it('agrees, and says who ended it', async () => {
 it('does not excuse what the gateway knew, or could have known', () => {
   const found: Found = { request: 1, cause: 'guard', guard: 'g', reason: 'g: harm', bad: 13 }
   const ended = (bad: number, isHarm: boolean, start: number, more: object = {}): RolloutEvent[] => {
-    const evidence = { waiting: { start, end: 0 }, guards: [{ id: 'g', isHarm, bad: { stable: 0, canary: bad } }] }
+    const evidence = {
+      arrivals: 100,
+      waiting: { start, end: 0 },
+      guards: [{ id: 'g', isHarm, bad: { stable: 0, canary: bad } }],
+    }
     return [{ attempt: 1, from: 'stepping', to: 'rolled_back', evidence, ...more } as unknown as RolloutEvent]
   }
-  expect(overBefore(ended(12, false, 1), 1, found)).toBeDefined()
+  expect(overBefore(ended(12, false, 1), 1, found, [])).toBeDefined()
   // Nothing was under way; all was counted; the guard had found it; another attempt; it went on.
-  expect(overBefore(ended(12, false, 0), 1, found)).toBeUndefined()
-  expect(overBefore(ended(13, false, 1), 1, found)).toBeUndefined()
-  expect(overBefore(ended(12, true, 1), 1, found)).toBeUndefined()
-  expect(overBefore(ended(12, false, 1), 2, found)).toBeUndefined()
-  expect(overBefore(ended(12, false, 1, { to: 'paused' }), 1, found)).toBeUndefined()
+  expect(overBefore(ended(12, false, 0), 1, found, [])).toBeUndefined()
+  expect(overBefore(ended(13, false, 1), 1, found, [])).toBeUndefined()
+  expect(overBefore(ended(12, true, 1), 1, found, [])).toBeUndefined()
+  expect(overBefore(ended(12, false, 1), 2, found, [])).toBeUndefined()
+  expect(overBefore(ended(12, false, 1, { to: 'paused' }), 1, found, [])).toBeUndefined()
   const hard: Found = { request: 1, cause: 'hard', guard: undefined, reason: 'hard', bad: undefined }
-  expect(overBefore(ended(0, false, 1), 1, hard)).toBeDefined()
-  expect(overBefore(ended(0, false, 0), 1, hard)).toBeUndefined()
+  const arrived = (...arrivals: number[]) => arrivals.map((arrival) => ({ id: arrival === 90 ? 1 : arrival, arrival }))
+  expect(overBefore(ended(0, false, 3), 1, hard, arrived(89, 90, 91, 92))).toBeDefined()
+  expect(overBefore(ended(0, false, 0), 1, hard, arrived(89, 90, 91, 92))).toBeUndefined()
+  // Those under way came later than it; of two of these four that was not known yet.
+  expect(overBefore(ended(0, false, 3), 1, hard, arrived(90, 91, 92, 93))).toBeUndefined()
+  expect(overBefore(ended(0, false, 3), 1, hard, arrived(90, 99, 100, 101, 102))).toBeDefined()
 })

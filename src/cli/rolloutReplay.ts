@@ -28,12 +28,13 @@ export function addReplayCommand(rollout: Command): void {
         const stored = named(name) ?? named(toggleName(name))
         if (!stored) throw new Error(`There is no rollout '${name}' in this database.`)
         const { id, state } = stored
-        const again = replay(stored, keeper.records(id, state.attempt, state.attemptAt))
+        const records = [...keeper.records(id, state.attempt, state.attemptAt)]
+        const again = replay(stored, records)
         const events = keeper.events(id)
         const made = events.findLast(
           ({ verb, attempt, cause }) => verb === 'abort' && attempt === state.attempt && isOwn(cause),
         )
-        const over = !made && again.found ? overBefore(events, state.attempt, again.found) : undefined
+        const over = !made && again.found ? overBefore(events, state.attempt, again.found, records) : undefined
         const agrees = over !== undefined || sameDecision(made, again)
         if (!agrees) process.exitCode = 1
         if (flags.json)

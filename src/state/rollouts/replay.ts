@@ -72,15 +72,26 @@ function harmAt(evidence: Evidence, request: number, weightPpm: number): Found {
  * What had ended the attempt when harm was found: what was under way then went on, and its rows are evidence of what nobody was asked about
  * any more. Undefined where the gateway had, or could have, known of it.
  * @param events those of the rollout, in order
+ * @param records those of the attempt
  */
-export function overBefore(events: readonly RolloutEvent[], attempt: number, found: Found): RolloutEvent | undefined {
+export function overBefore(
+  events: readonly RolloutEvent[],
+  attempt: number,
+  found: Found,
+  records: readonly Pick<StoredRecord, 'id' | 'arrival'>[],
+): RolloutEvent | undefined {
   const end = events.findLast(
     ({ from, to, ...event }) =>
       event.attempt === attempt && isRunning({ phase: from as Phase }) && !isRunning({ phase: to }),
   )
   const known = end?.evidence as ShownEvidence | null | undefined
   if (!known?.waiting || known.waiting.start + known.waiting.end === 0) return undefined
-  if (found.guard === undefined) return end
+  if (found.guard === undefined) {
+    // The rule takes requests in the order of their arrival: with so many assigned after it, that one was not waited for any more.
+    const { arrival } = records.find(({ id }) => id === found.request)!
+    const after = records.filter((record) => record.arrival > arrival && record.arrival <= known.arrivals)
+    return after.length < known.waiting.start ? end : undefined
+  }
   const guard = known.guards.find(({ id }) => id === found.guard)
   return guard && !guard.isHarm && guard.bad.canary < found.bad! ? end : undefined
 }
