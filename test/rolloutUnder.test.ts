@@ -114,6 +114,24 @@ it('what can move nothing does not begin, and ends nothing for it', async () => 
   expect(rollouts().find('canary:single')!.state).toMatchObject({ phase: 'stopped', cause: 'superseded' })
 }, 120_000)
 
+it('what moves nothing is not gone on with by hand, and a verb that its phase forbids is told of first', async () => {
+  await start()
+  const rollout = { route: 'single', canary: 'small', steps: [{ setWeight: 50 }, { pause: { duration: '1h' } }] }
+  await gateway.ask('POST', '/rollouts', { name: 'move', reason: 'test', rollout })
+  await reload((text) => text.replace('  single: other/sim-text\n', ''))
+  const early = await verb('move', 'promote', { full: true })
+  expect([early.status, early.body.error.message]).toEqual([409, expect.stringContaining('draft')])
+  await reload((text) => text.replace('routes:\n', 'routes:\n  single: other/sim-text\n'))
+  expect((await verb('move', 'start')).status).toBe(200)
+  await reload((text) => text.replace('  single: other/sim-text\n', ''))
+  const late = await verb('move', 'promote', { full: true })
+  expect([late.status, late.body.error.message]).toEqual([
+    409,
+    "The configuration has no route 'single': it moves nothing.",
+  ])
+  expect(rollouts().find('move')!.state.phase).toBe('stepping')
+}, 120_000)
+
 it('behind a stable side of its own stands what the route asks: nobody loses a way out, nor the only model of a key', async () => {
   const move = `  move: { route: chat, stable: other/sim-text, canary: other/sim-fast, assign: { unit: request }, ${steps} }\n`
   await start(document(`directModels: true\nrollouts:\n${move}`))
