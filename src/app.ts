@@ -160,7 +160,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     },
   })
   const rollouts = options.rollouts && openRollouts(options.rollouts.keeper)
-  const shown = rollouts && showRollouts(metrics, () => shownRollouts(rollouts, snapshot))
+  const shown = rollouts && showRollouts(metrics, () => shownRollouts(rollouts))
   const random = options.random ?? Math.random
   const budgets = createBudgetKeeping({
     rates,

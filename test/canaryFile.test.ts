@@ -96,6 +96,38 @@ it('never counts against an operator, nor revives what was aborted or superseded
   expect(rollouts!.find('canary:single')!.state).toMatchObject({ phase: 'stopped', cause: 'superseded' })
 }, 120_000)
 
+it('takes an operator at their word who says 0 where the file has 0 already', async () => {
+  await start('{ target: small, percent: 10 }')
+  expect((await reload(small('percent: 0')))[0]).toBe('stopped')
+  const zero = () => gateway!.ask('PUT', '/routes/single/canary', { percent: 0, reason: 'not today' })
+  expect((await zero()).body).toMatchObject({ phase: 'stopped', percent: 0, cause: 'operator', reason: 'not today' })
+  const { revision } = (await zero()).body
+  expect((await zero()).body.revision).toBe(revision)
+  expect(await reload(small('percent: 50'))).toEqual(['stopped', 0, 'conversation', 'small'])
+}, 120_000)
+
+it('takes an operator at their word about what the file began at 0', async () => {
+  await start('{ target: small, percent: 10 }')
+  expect((await reload(withCanary('{ target: sim/sim-fast, percent: 0 }')))[0]).toBe('draft')
+  await gateway!.ask('PUT', '/routes/single/canary', { percent: 0 })
+  expect((await reload(withCanary('{ target: sim/sim-fast, percent: 20 }')))[0]).toBe('stopped')
+  expect((await gateway!.ask('PUT', '/routes/single/canary', { percent: 20 })).body.phase).toBe('stepping')
+}, 120_000)
+
+it('says that both arms ask the same once the route itself asks the canary first, and goes on when it does not', async () => {
+  await start('{ target: small, percent: 10 }')
+  const idle = async () => (await gateway!.ask('GET', '/routes/single/canary', undefined, 'viewer')).body.idle
+  expect(await idle()).toBeNull()
+  await gateway!.ask('POST', '/models/set-primary', { route: 'single', model_id: 'small' })
+  expect(await idle()).toBe('both arms ask the same')
+  await gateway!.ask('POST', '/models/set-primary', { route: 'single', model_id: 'other/sim-text' })
+  expect(await idle()).toBeNull()
+  // Back to what was asked before a completed one: the route's own first target is another one then than what stable asks.
+  await gateway!.ask('POST', '/rollouts/single/promote', { reason: 'test' })
+  await gateway!.ask('PUT', '/routes/single/canary', { target: 'other/sim-text', percent: 5 })
+  expect(await idle()).toBeNull()
+}, 120_000)
+
 it('leaves a rollout that moves the route alone, also one to the same target, and begins when that is over', async () => {
   const move = '  move: { route: single, canary: small, steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ] }\n'
   gateway = await startControl({ text: document(`rollouts:\n${move}`) })

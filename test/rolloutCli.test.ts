@@ -48,6 +48,29 @@ it.each(['[{ setWeight: 5 }]', '[{ setWeight: 5 }, { pause: { duration: 1h } }, 
   300_000,
 )
 
+it.each([
+  ['[{ setWeight: 0 }, { pause: { duration: 1h } }, { setWeight: 100 }]', 1],
+  ['[{ setWeight: 5 }, { pause: {} }, { setWeight: 0 }, { pause: { approval: true, minRequests: 1 } }]', 3],
+  ['[{ setWeight: 0 }, { pause: { approval: true, advance: non_inferior } }]', 1],
+])(
+  'a pause at weight 0 that nothing could end is refused: %s',
+  async (steps, at) => {
+    const file = join(gateway.folder, 'never.yaml')
+    writeFileSync(file, `route: single\ncanary: sim/sim-fast\nsteps: ${steps}\n`)
+    const { code, err } = await rollout('create', 'never', '--from', file)
+    expect([code, err]).toEqual([1, expect.stringContaining(`steps[${at}]`)])
+    expect(err).toContain('at weight 0 the canary gets no requests')
+    writeFileSync(
+      file,
+      steps
+        .replace(/(.*)pause: {.*?}/, '$1pause: { approval: true, duration: 1h }')
+        .replace(/^/, 'route: single\ncanary: sim/sim-fast\nsteps: '),
+    )
+    expect((await rollout('create', `later-${at}-${steps.length}`, '--from', file)).code).toBe(0)
+  },
+  300_000,
+)
+
 it('verbs act once for a key, and only at the revision that is named', async () => {
   const stale = await rollout('start', 'move', '--if-revision', '7')
   expect([stale.code, stale.err]).toEqual([1, expect.stringContaining("'move' is at revision 1 now")])

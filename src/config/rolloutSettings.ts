@@ -146,6 +146,15 @@ function buildCourse(steps: RolloutFields['steps'], path: Path, report: Report):
           },
   )
   if (built[0]?.kind === 'wait') report([...path, 'steps', 0], 'the first step has to set a weight')
+  let ppm = 0
+  built.forEach((step, index) => {
+    if (step.kind === 'weight') ppm = step.ppm
+    else if (ppm === 0 && index > 0 && !passesAtZero(step))
+      report(
+        [...path, 'steps', index],
+        'at weight 0 the canary gets no requests, and this `pause` would never end: give it `approval: true` and nothing else but a duration, or set a weight before it',
+      )
+  })
   const last = built.at(-1)
   // After the last step a rollout is completed: who means to stay at 5 % would have 100 % in the same moment.
   if (last?.kind === 'weight' && last.ppm < million)
@@ -155,6 +164,9 @@ function buildCourse(steps: RolloutFields['steps'], path: Path, report: Report):
     )
   return { steps: built, open: false }
 }
+
+const passesAtZero = ({ approval, minRequests, advance }: Extract<Step, { kind: 'wait' }>): boolean =>
+  approval && minRequests === 0 && advance === 'no_harm'
 
 function buildPolicy({ guards, assign }: RolloutFields): RolloutPolicy {
   const base = policyFor(assign?.unit ?? defaults.rollouts.unit)

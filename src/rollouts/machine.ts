@@ -147,7 +147,7 @@ const allowed: Readonly<Record<Verb, readonly Phase[]>> = {
   abort: ['draft', 'stepping', 'paused', 'awaiting', 'stopped', 'rolled_back'],
   retry: ['rolled_back', 'stopped'],
   undo: ['completed'],
-  stop: ['stepping', 'paused', 'awaiting', 'stopped'],
+  stop: ['draft', 'stepping', 'paused', 'awaiting', 'stopped'],
   advance: ['stepping'],
   await: ['stepping'],
   hold: ['stepping', 'awaiting'],
@@ -202,7 +202,10 @@ export function transit(course: Course, state: State, command: Command, now: num
         ? goBack(course, state, next({}), back, now)
         : next({ phase: 'rolled_back', weightPpm: 0 })
     case 'stop':
-      return state.phase === 'stopped' ? state : next({ phase: 'stopped', weightPpm: 0 })
+      // Who says it counts: what the file stopped the file begins again, and an operator's word stays.
+      return state.phase === 'stopped' && state.cause === command.cause
+        ? state
+        : next({ phase: 'stopped', weightPpm: 0 })
   }
 }
 

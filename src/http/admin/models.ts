@@ -25,7 +25,7 @@ export const showModelConfig = defineRoute({
     const targets = [...snapshot.targets.keys()]
     const state = deps.control?.live.state()
     const moved = (name: string) => {
-      const rollouts = deps.rollouts ? inForceOn(deps.rollouts, name, snapshot) : []
+      const rollouts = deps.rollouts ? inForceOn(deps.rollouts, name) : []
       return { rollout: rollouts[0] ?? null, rollouts }
     }
     return {

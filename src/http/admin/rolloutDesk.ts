@@ -124,7 +124,7 @@ export function presentRollout(live: Live, deps: AdminDeps) {
     cause: state.cause,
     reason: state.reason,
     updated_at: new Date(state.updatedAt).toISOString(),
-    idle: isRunning(state) || state.phase === 'completed' ? (isIdle(live, snapshot) ?? null) : null,
+    idle: isRunning(state) || state.phase === 'completed' ? (isIdle(live, rolloutsOf(deps)) ?? null) : null,
   }
 }
 

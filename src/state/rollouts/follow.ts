@@ -3,7 +3,7 @@ import { findArm } from '../../config/rolloutArm.ts'
 import type { CanarySetting, RolloutDefinition } from '../../config/rolloutTypes.ts'
 import type { Route, Snapshot } from '../../config/snapshot.ts'
 import { isRunning } from '../../rollouts/machine.ts'
-import type { Live } from './live.ts'
+import { followsFile, isOfFile, type Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
 import { ppmOf, sameArm, toggle, toggleName } from './toggle.ts'
@@ -35,9 +35,9 @@ function tellLapsed({ traffic, snapshot }: Rollouts, route: Route, told: (text: 
 async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
   const stored = rollouts.find(toggleName(route.name))
   const { canary } = route
-  const isOurs = stored?.origin === 'file' || stored?.origin === 'environment'
+  const isOurs = isOfFile(stored?.origin)
   if (!canary) {
-    if (!isOurs || !isRunning(stored.state)) return
+    if (!stored || !isOurs || !isRunning(stored.state)) return
     const reason = 'the file names no canary any more'
     await rollouts.change(stored, { verb: 'stop', cause: 'file', reason, actor: 'file' })
     return
@@ -45,7 +45,7 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
   const isNews =
     stored === undefined ||
     (isOurs && !sameArm(stored.definition.canary, canary.canary)) ||
-    (isOurs && isUntouched(stored) && !says(canary, stored))
+    (followsFile(stored) && !says(canary, stored))
   if (!isNews || (canary.percent === 0 && stored === undefined)) return
   const running = rollouts.traffic.runningOn(route.name)
   // Also where that moves the route to the same target: its share is not the file's to set.
@@ -63,15 +63,6 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
     actor: canary.origin,
     origin: canary.origin,
   })
-}
-
-/**
- * Whether the file or the environment has had the last word on it: neither an operator, nor a guard, nor what took its place. Who lowers the
- * percentage in the file must not leave the old one in force.
- */
-function isUntouched({ state: { phase, cause } }: Live): boolean {
-  if (phase === 'draft') return true
-  return (phase === 'stepping' || phase === 'stopped') && (cause === 'file' || cause === 'environment')
 }
 
 const says = ({ percent, unit }: CanarySetting, { state, definition }: Live): boolean =>

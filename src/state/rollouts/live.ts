@@ -168,5 +168,16 @@ export function behind(first: readonly Target[], then: readonly Target[]): reado
   return [...first, ...then.filter(({ id }) => !ids.has(id))]
 }
 
+/**
+ * Whether it is the file's or the environment's, and these have had the last word on it: neither an operator, nor a guard, nor what took its
+ * place. Who lowers the percentage in the file must not leave the old one in force.
+ */
+export function followsFile({ origin, state: { phase, cause } }: Live): boolean {
+  if (!isOfFile(origin)) return false
+  return phase === 'draft' || ((phase === 'stepping' || phase === 'stopped') && isOfFile(cause))
+}
+
+export const isOfFile = (source: string | undefined): boolean => source === 'file' || source === 'environment'
+
 const sameTargets = (ids: readonly string[], targets: readonly Target[]): boolean =>
   ids.length === targets.length && targets.every(({ id }, at) => ids[at] === id)

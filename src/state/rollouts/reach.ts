@@ -13,7 +13,7 @@ import {
 import { Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
-import { baseOf, isReachable } from './traffic.ts'
+import { baseOf, isReachable, isSame } from './traffic.ts'
 
 /** @throws RolloutProblem when an arm names what the configuration does not have, or both arms ask the same */
 export function requireArms(rollouts: Rollouts, definition: RolloutDefinition): void {
@@ -23,9 +23,7 @@ export function requireArms(rollouts: Rollouts, definition: RolloutDefinition): 
   const arms = new Live({ definition, seed: '', state: draftState(0) } as StoredRollout).arms(snapshot, route, base)
   if (!isReachable(arms))
     throw new RolloutProblem('invalid', `There is no target '${arms.missing.slice(0, 128)}'.`, 'target')
-  // With those that help out behind it: a route's first target is no canary of it.
-  const same = arms.canaryFirst.map(({ id }) => id).join('\n') === arms.stable.map(({ id }) => id).join('\n')
-  if (same) throw new RolloutProblem('invalid', 'Both arms are the same: there is nothing to move.', 'target')
+  if (isSame(arms)) throw new RolloutProblem('invalid', 'Both arms are the same: there is nothing to move.', 'target')
 }
 
 /**

@@ -342,7 +342,7 @@ export class Rollouts {
       command = next && { reason, ...next }
     }
     // What moves nothing (the bypass is on, an arm has left the configuration, somebody took its share away) is not at its step: it would come back with more.
-    if (!command || (command.verb === 'advance' && isIdle(live, this.snapshot) !== undefined)) return
+    if (!command || (command.verb === 'advance' && isIdle(live, this) !== undefined)) return
     this.#stepping.add(live)
     const evidence = evidenceOf(live)
     this.inTurn(() => this.change(live, { ...command, actor: 'turnout', seen: state }, evidence))

@@ -4,7 +4,7 @@ import { assignBy, policyFor } from '../../config/rolloutSettings.ts'
 import type { ArmSpec, CommandKey, RolloutDefinition, RolloutOrigin } from '../../config/rolloutTypes.ts'
 import type { UnitKind } from '../../rollouts/index.ts'
 import { isRunning } from '../../rollouts/machine.ts'
-import type { Live } from './live.ts'
+import { followsFile, type Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { requireArms } from './reach.ts'
 import type { Rollouts } from './rollouts.ts'
@@ -69,6 +69,9 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
     if (phase === 'completed' && last.holds(route))
       await rollouts.change(last, { ...command, verb: 'undo', key: ppm === 0 ? key : undefined })
     if (last.state.phase !== 'completed') {
+      // Nothing moves, but from now on it is an operator who wants it so.
+      if (ppm === 0 && wish.origin === undefined && followsFile(last))
+        return rollouts.change(last, { ...command, key, verb: 'stop' })
       if (ppm === 0) return last
       return rollouts.change(last, { ...command, key, verb: last.state.phase === 'rolled_back' ? 'retry' : 'start' })
     }

@@ -56,3 +56,9 @@ export function baseOf(snapshot: Snapshot, route: Route, promoted: readonly Live
 }
 
 export const isReachable = (arms: Arms | { missing: string }): arms is Arms => !('missing' in arms)
+
+/** Whether both arms ask the same, with those that help out: then there is nothing to move. */
+export const isSame = (arms: Arms | { missing: string }): boolean =>
+  isReachable(arms) && idsOf(arms.canaryFirst) === idsOf(arms.stable)
+
+const idsOf = (targets: readonly Target[]): string => targets.map(({ id }) => id).join('\n')

@@ -1,12 +1,12 @@
 // How rollouts are told to the outside: metrics, the log, webhooks, the admin API.
 import { resolveModel } from '../../config/resolve.ts'
 import type { ArmSpec } from '../../config/rolloutTypes.ts'
-import type { Snapshot } from '../../config/snapshot.ts'
 import { million } from '../../rollouts/assignment.ts'
 import { isRunning } from '../../rollouts/machine.ts'
 import { evidenceOf } from './evidenceView.ts'
 import type { Live } from './live.ts'
 import type { Rollouts, Transition } from './rollouts.ts'
+import { baseOf, isSame } from './traffic.ts'
 
 /** Percent with up to four digits behind the point. */
 export const percentOf = (ppm: number): number => (ppm * 100) / million
@@ -15,14 +15,14 @@ export const percentOf = (ppm: number): number => (ppm * 100) / million
 export const namesOf = ({ targets }: ArmSpec): string => (targets.length === 0 ? 'the route' : targets.join(', '))
 
 /** What `turnout_rollout_info` and its like show. @param now Unix milliseconds */
-export function shownRollouts(rollouts: Rollouts, snapshot: Snapshot, now = Date.now()) {
+export function shownRollouts(rollouts: Rollouts, now = Date.now()) {
   return rollouts.list().map((live) => ({
     name: live.name,
     route: live.definition.route,
     phase: live.state.phase,
     stable: namesOf(live.definition.stable),
     canary: namesOf(live.definition.canary),
-    weightPpm: shareInForce(live, snapshot),
+    weightPpm: shareInForce(live, rollouts),
     updatedAt: live.state.updatedAt,
     ...guardsOf(live, now),
   }))
@@ -40,35 +40,38 @@ function guardsOf(live: Live, now: number) {
 }
 
 /** What stands before a route's own targets: what runs, then what was completed last, which gets all that the one before it leaves. */
-export function inForceOn(rollouts: Rollouts, route: string, snapshot: Snapshot) {
+export function inForceOn(rollouts: Rollouts, route: string) {
   const { running, promoted = [] } = rollouts.traffic.of(route) ?? {}
-  const moves = (live: Live | undefined): live is Live => live !== undefined && shareInForce(live, snapshot) > 0
+  const moves = (live: Live | undefined): live is Live => live !== undefined && shareInForce(live, rollouts) > 0
   const top = moves(running) ? running : undefined
   // One that names its stable side leaves nothing to others.
   const base = top && top.definition.stable.targets.length > 0 ? undefined : promoted.findLast(moves)
   return [top, base].filter(moves).map((live) => ({
     name: live.name,
     canary: namesOf(live.definition.canary),
-    percent: percentOf(shareInForce(live, snapshot)),
+    percent: percentOf(shareInForce(live, rollouts)),
   }))
 }
 
 /** Parts per million that the canary gets now. */
-function shareInForce(live: Live, snapshot: Snapshot): number {
-  if (live.state.phase === 'completed') return isIdle(live, snapshot) === undefined ? million : 0
-  return isIdle(live, snapshot) === undefined ? live.weightPpm : 0
+function shareInForce(live: Live, rollouts: Rollouts): number {
+  if (isIdle(live, rollouts) !== undefined) return 0
+  return live.state.phase === 'completed' ? million : live.weightPpm
 }
 
 /** Why a rollout that runs, or was completed, moves nothing at the moment; undefined when it does. */
-export function isIdle(live: Live, snapshot: Snapshot): string | undefined {
+export function isIdle(live: Live, { snapshot, traffic }: Rollouts): string | undefined {
   const { phase } = live.state
-  if (!isRunning(live.state) && phase !== 'completed') return `it is ${phase}`
+  const runs = isRunning(live.state)
+  if (!runs && phase !== 'completed') return `it is ${phase}`
   if (snapshot.bypass) return 'the bypass is on'
   const route = resolveModel(snapshot, live.definition.route)
   if ('nearest' in route) return `the configuration has no route '${live.definition.route}'`
-  if (phase === 'completed' && !live.holds(route)) return "the route's own targets have changed since it was completed"
+  if (!runs && !live.holds(route)) return "the route's own targets have changed since it was completed"
   const missing = live.missing(snapshot, route)
   if (missing !== undefined) return `the configuration has no target '${missing}'`
+  if (runs && isSame(live.arms(snapshot, route, baseOf(snapshot, route, traffic.of(route.name)?.promoted ?? []))))
+    return 'both arms ask the same'
   return live.state.weightPpm === 0 ? 'its percentage is 0' : undefined
 }
 
