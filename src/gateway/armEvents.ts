@@ -133,8 +133,8 @@ export function watchAbort(
   if (!isCanarys(call, target)) return undefined
   const { pending } = call.assigned!.trial
   const take = (): void => withdraw(new UpstreamFault('withdrawn', 'The rollout was aborted before anything came.'))
-  pending.add(take)
+  const over = pending.add(take)
   // It was aborted between the request's assignment and now.
   if (isWithdrawn(call, target)) take()
-  return () => pending.delete(take)
+  return over
 }

@@ -251,29 +251,24 @@ export const idToken = (id: string | undefined): Buffer | undefined =>
 
 /** The flights that may be joined. */
 export class Flights {
-  readonly #byKey = new Map<string, Flight | Flight[]>()
+  /** Lists, because a list can let go of what a table of the Map that is long outgrown still holds: see `Roster`. */
+  readonly #byKey = new Map<string, Flight[]>()
 
   find(key: string, framing: Framing): Flight | undefined {
-    const found = this.#byKey.get(key)
-    if (found === undefined) return undefined
-    if (!Array.isArray(found)) return found.suits(framing) ? found : undefined
-    return found.find((flight) => flight.suits(framing))
+    return this.#byKey.get(key)?.find((flight) => flight.suits(framing))
   }
 
   add(flight: Flight): void {
     const found = this.#byKey.get(flight.key)
-    if (found === undefined) this.#byKey.set(flight.key, flight)
-    else if (Array.isArray(found)) found.push(flight)
-    else this.#byKey.set(flight.key, [found, flight])
+    if (found === undefined) this.#byKey.set(flight.key, [flight])
+    else found.push(flight)
   }
 
   remove(flight: Flight): void {
     const found = this.#byKey.get(flight.key)
-    if (found === flight) this.#byKey.delete(flight.key)
-    else if (Array.isArray(found)) {
-      const at = found.indexOf(flight)
-      if (at !== -1) found.splice(at, 1)
-      if (found.length === 0) this.#byKey.delete(flight.key)
-    }
+    const at = found?.indexOf(flight) ?? -1
+    if (!found || at === -1) return
+    found.splice(at, 1)
+    if (found.length === 0) this.#byKey.delete(flight.key)
   }
 }

@@ -1,6 +1,7 @@
 // The sockets to upstreams: one undici pool per origin, kept across swaps, never destroyed with requests in flight.
 import { createRequire } from 'node:module'
 import type { Dispatcher, Pool as UndiciPool } from 'undici'
+import { Roster } from '../state/roster.ts'
 
 /** undici in whole is 110 files, of which a pool needs 22: that is an eighth of the time until the first answer. */
 const Pool = createRequire(import.meta.url)('undici/lib/dispatcher/pool.js') as typeof UndiciPool
@@ -73,7 +74,7 @@ const isMade = (): boolean => false
 class Line {
   readonly pool: UndiciPool
   readonly #most: number
-  readonly #waiting = new Set<() => void>()
+  readonly #waiting = new Roster<() => void>()
   #running = 0
 
   constructor(pool: UndiciPool, most: number) {
@@ -90,9 +91,7 @@ class Line {
       this.#make(request, caller)
       return isMade
     }
-    const make = (): void => this.#make(request, caller)
-    this.#waiting.add(make)
-    return () => this.#waiting.delete(make)
+    return this.#waiting.add(() => this.#make(request, caller))
   }
 
   #make(request: Dispatcher.DispatchOptions, caller: Caller): void {
@@ -106,10 +105,7 @@ class Line {
 
   readonly #next = (): void => {
     this.#running--
-    for (const make of this.#waiting) {
-      this.#waiting.delete(make)
-      return make()
-    }
+    this.#waiting.shift()?.()
   }
 }
 

@@ -4,6 +4,7 @@ import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import type { ServerSettings } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { LinedResponse } from '../gateway/linedResponse.ts'
+import { Roster } from '../state/roster.ts'
 import { answerClientErrors } from './clientError.ts'
 import { sendRefusal } from './reply.ts'
 
@@ -45,10 +46,9 @@ export async function listen(
   // An `Expect` that nobody knows may be passed over (RFC 9110, 10.1.1): Node's own answer to it is an empty 417.
   server.on('checkExpectation', served)
   server.setTimeout(settings.sendTimeout, endStalled)
-  const sockets = new Set<Socket>()
+  const sockets = new Roster<Socket>()
   server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
+    socket.once('close', sockets.add(socket))
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -122,7 +122,8 @@ export function makeRowWriter(db: Sqlite): RowWriter {
   /** Attempts whose intents can go: written in this transaction, and in earlier ones. */
   const settledNow: number[] = []
   const settledBefore: number[] = []
-  const passedOver = new Set<number>()
+  /** Of this transaction. */
+  let passedOver: Set<number> | undefined
   let deleted = false
 
   function writeAttempt(row: AttemptRow): boolean {
@@ -155,7 +156,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       row.cost,
       row.losses?.length ? JSON.stringify(row.losses) : null,
     )
-    if (!passedOver.delete(row.id)) settledNow.push(row.id)
+    if (!passedOver?.has(row.id)) settledNow.push(row.id)
     return changes > 0
   }
 
@@ -225,6 +226,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       return changes > 0
     },
     passOver({ id }) {
+      passedOver ??= new Set()
       passedOver.add(id)
     },
     writeSettled(request, attempts) {
@@ -285,7 +287,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       deleted = false
       for (const id of settledNow) settledBefore.push(id)
       settledNow.length = 0
-      passedOver.clear()
+      passedOver = undefined
     },
     forget() {
       names.forget()
@@ -293,7 +295,7 @@ export function makeRowWriter(db: Sqlite): RowWriter {
       rollup.clear()
       deleted = false
       settledNow.length = 0
-      passedOver.clear()
+      passedOver = undefined
     },
   }
 }

@@ -39,8 +39,11 @@ export interface Rollup {
 }
 
 interface Sum extends RollupKey {
-  values: number[]
+  readonly values: number[]
+  isPending: boolean
 }
+
+const maxKnown = 1_000
 
 export function makeRollup(db: Sqlite): Rollup {
   const marks = Array(6 + sums.length)
@@ -49,35 +52,47 @@ export function makeRollup(db: Sqlite): Rollup {
   const upsert: Statement = db.prepare(`
     INSERT INTO rollup (day, route, key, team, model, provider, ${sums.join(', ')}) VALUES (${marks})
     ON CONFLICT DO UPDATE SET ${sums.map((name) => `${name} = ${name} + excluded.${name}`).join(', ')}`)
-  const pending = new Map<string, Sum>()
+  /** Kept from one transaction to the next, which most often adds to the same ones. */
+  let known = new Map<string, Sum>()
+  /** Those that were added to. */
+  const pending: Sum[] = []
   /** The one that was added to last: most often it is the next one, too. */
   let last: Sum | undefined
 
   function find(key: RollupKey): number[] {
-    if (last && isSame(last, key)) return last.values
-    last = findByText(key)
-    return last.values
+    const sum = last && isSame(last, key) ? last : findByText(key)
+    last = sum
+    if (!sum.isPending) {
+      sum.isPending = true
+      pending.push(sum)
+    }
+    return sum.values
   }
 
   function findByText(key: RollupKey): Sum {
     const text = `${key.day},${key.route},${key.key},${key.team},${key.model},${key.provider}`
-    const known = pending.get(text)
-    if (known) return known
-    const sum = { ...key, values: new Array<number>(sums.length).fill(0) }
-    pending.set(text, sum)
+    let sum = known.get(text)
+    if (!sum) {
+      sum = { ...key, values: new Array<number>(sums.length).fill(0), isPending: false }
+      if (known.size >= maxKnown) known = new Map()
+      known.set(text, sum)
+    }
     return sum
   }
 
   function write(): void {
-    for (const { day, route, key, team, model, provider, values } of pending.values()) {
+    for (const { day, route, key, team, model, provider, values } of pending) {
       upsert.run(day, route, key, team, model, provider, ...values)
     }
     clear()
   }
 
   function clear(): void {
-    pending.clear()
-    last = undefined
+    for (const sum of pending) {
+      sum.values.fill(0)
+      sum.isPending = false
+    }
+    pending.length = 0
   }
 
   return {

@@ -2,6 +2,7 @@
 import type { KeptRows, RolloutDefinition } from '../../config/rolloutTypes.ts'
 import { type Count, type Decision, Evidence, judge, parseUnit, RowFolder } from '../../rollouts/index.ts'
 import type { State, Step } from '../../rollouts/machine.ts'
+import { Roster } from '../roster.ts'
 import { Accepted } from './accepted.ts'
 import { firstHarm } from './replay.ts'
 import { Underway } from './underway.ts'
@@ -9,7 +10,7 @@ import { Underway } from './underway.ts'
 export class Trial {
   readonly evidence: Evidence
   /** Takes a request back from the canary; kept while it waits for its first byte. */
-  readonly pending = new Set<() => void>()
+  readonly pending = new Roster<() => void>()
   /** Causes of pauses that somebody has resumed after: they do not pause again. */
   readonly accepted = new Accepted()
   readonly underway = new Underway()
