@@ -953,6 +953,7 @@ describe('C16 parameters to Anthropic', () => {
 
   it('cache_control with its TTL, at most four marks', () => {
     const mark = { type: 'ephemeral', ttl: '1h' }
+    const called = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }
     const { wire } = toAnthropic(
       request({
         messages: [{ role: 'system', content: [{ type: 'text', text: 'S', cache_control: mark }] }, user],
@@ -961,6 +962,39 @@ describe('C16 parameters to Anthropic', () => {
     )
     expect(wire.system).toEqual([{ type: 'text', text: 'S', cache_control: mark }])
     expect(wire.tools[0]?.cache_control).toEqual({ type: 'ephemeral' })
+    // On a message: on its last block, whatever that is.
+    const { wire: turns } = toAnthropic(
+      request({
+        messages: [
+          {
+            role: 'user',
+            content: [{ type: 'image_url', image_url: { url: 'https://a.b/c.png' } }],
+            cache_control: mark,
+          },
+          { role: 'assistant', content: 'Hm.', tool_calls: [called], cache_control: mark },
+          { role: 'tool', tool_call_id: 'c1', content: 'long', cache_control: mark },
+        ],
+      }),
+    )
+    expect(turns.messages.map(({ content }) => content.map((block) => [block.type, block.cache_control]))).toEqual([
+      [['image', mark]],
+      [
+        ['text', undefined],
+        ['tool_use', mark],
+      ],
+      [['tool_result', mark]],
+    ])
+    const marked = { ...called, cache_control: { type: 'ephemeral' } }
+    const { wire: onCall } = toAnthropic(
+      request({
+        messages: [
+          user,
+          { role: 'assistant', tool_calls: [marked] },
+          { role: 'tool', tool_call_id: 'c1', content: 'r' },
+        ],
+      }),
+    )
+    expect(onCall.messages[1]?.content[0]).toMatchObject({ type: 'tool_use', cache_control: { type: 'ephemeral' } })
     const many = [1, 2, 3, 4, 5, 6].map((n) => ({ type: 'text', text: `${n}`, cache_control: { type: 'ephemeral' } }))
     const { wire: cut, losses } = toAnthropic(request({ messages: [{ role: 'user', content: many }] }))
     expect(cut.messages[0]?.content.map((part) => 'cache_control' in part)).toEqual([

@@ -1,5 +1,14 @@
 // The messages of an OpenAI chat request to hub messages: every part of every role, or a refusal that names what is not known.
-import type { Block, CacheMark, MediaSource, Message, ToolCallBlock } from '../chat.ts'
+import type {
+  Block,
+  CacheMark,
+  MediaBlock,
+  MediaSource,
+  Message,
+  TextBlock,
+  ToolCallBlock,
+  ToolResultBlock,
+} from '../chat.ts'
 import { Refusal } from '../errors.ts'
 import {
   asObject,
@@ -41,8 +50,8 @@ export function decodeMessages(list: readonly unknown[]): Message[] {
     const name = readString(message, 'name', path)
     if (name !== undefined && role !== 'function' && name !== answeredBy(decoded, history)) decoded.name = name
     const mark = cacheMark(message, path)
-    const last = decoded.blocks.at(-1)
-    if (mark && last && 'text' in last && last.type === 'text') last.cache ??= mark
+    const last = mark && decoded.blocks.findLast(isMarkable)
+    if (last) last.cache ??= mark
     const extra = othersOf(message, known)
     if (extra) decoded.extra = { ...decoded.extra, ...extra }
     return decoded
@@ -61,6 +70,12 @@ interface History {
   /** Ids of those that have no answer yet, by the function's name. */
   open: Map<string, string[]>
 }
+
+/** Blocks up to which a vendor can be told to cache; empty text says nothing and is left out. */
+const isMarkable = (block: Block): block is TextBlock | MediaBlock | ToolCallBlock | ToolResultBlock =>
+  block.type === 'text'
+    ? block.text !== ''
+    : block.type === 'media' || block.type === 'tool-call' || block.type === 'tool-result'
 
 /** The function whose answer this is: clients repeat its name there (OpenAI's own examples did), which says nothing new. */
 function answeredBy({ blocks: [block] }: Message, { names }: History): string | undefined {
@@ -145,10 +160,13 @@ function decodeAssistant(message: Json, path: string, history: History): Message
 
 function decodeToolCall(call: Json, path: string): ToolCallBlock {
   const id = need(readString(call, 'id', path), `${path}id`)
+  const cache = cacheMark(call, path)
+  const marked = cache ? { cache } : {}
   if (call.type === 'custom') {
     const custom = need(readObject(call, 'custom', path), `${path}custom`)
     const name = need(readString(custom, 'name', `${path}custom.`), `${path}custom.name`)
-    return { type: 'tool-call', id, name, input: readString(custom, 'input', `${path}custom.`) ?? '', custom: true }
+    const input = readString(custom, 'input', `${path}custom.`) ?? ''
+    return { type: 'tool-call', id, name, input, custom: true, ...marked }
   }
   if (call.type !== undefined && call.type !== null && call.type !== 'function')
     throw unknownContent(`${path}type`, call.type)
@@ -159,6 +177,7 @@ function decodeToolCall(call: Json, path: string): ToolCallBlock {
     id,
     name,
     input: readString(fn, 'arguments', `${path}function.`) ?? '',
+    ...marked,
   }
   // Google's own OpenAI endpoint carries thought signatures here, and the AI SDK sends them back.
   const google = asObject(asObject(call.extra_content)?.google)

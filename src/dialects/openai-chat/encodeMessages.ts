@@ -34,8 +34,10 @@ function encodeMessage(message: Message, at: number, options: EncodeOptions, los
     }
     const said = block.blocks.filter((inner) => inner.type !== 'media')
     const content = contentOf(said, at, losses) ?? ''
-    if (options.legacy && block.name !== undefined) results.push({ role: 'function', name: block.name, content })
-    else results.push({ role: 'tool', tool_call_id: block.id, content })
+    const marked = markOf(block.cache)
+    if (options.legacy && block.name !== undefined)
+      results.push({ role: 'function', name: block.name, content, ...marked })
+    else results.push({ role: 'tool', tool_call_id: block.id, content, ...marked })
   }
   const extra = encodeExtra(message, options, losses)
   if (message.role === 'tool' && results.length > 0) {
@@ -98,8 +100,11 @@ function encodeAssistant(blocks: readonly Block[], at: number, options: EncodeOp
 }
 
 function encodeToolCall(call: ToolCallBlock): Wire {
-  if (call.custom) return { id: call.id, type: 'custom', custom: { name: call.name, input: call.input } }
-  return { id: call.id, type: 'function', function: { name: call.name, arguments: call.input } }
+  const { id, name, input } = call
+  const said = call.custom
+    ? { id, type: 'custom', custom: { name, input } }
+    : { id, type: 'function', function: { name, arguments: input } }
+  return { ...said, ...markOf(call.cache) }
 }
 
 /** A plain string where nothing but text is in it, else a list of parts; undefined for nothing. `flat` joins texts that were cut apart. */
