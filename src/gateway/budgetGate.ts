@@ -205,10 +205,9 @@ function heldOf(reservation: Reservation, worst: WorstCase, cap: number | undefi
   return { reservation, promptTokens, outputTokens, cap }
 }
 
-const caps = [...capNames, 'generationConfig']
-
-/** The client, or the operator for this target, has said how long an answer may be. */
-function isCapped(call: Call, { params }: Target): boolean {
-  if (call.inspected!.ask.maxTokens !== undefined) return true
-  return params !== undefined && caps.some((name) => name in params)
+/** The client, or the operator for this target, has said how long an answer may be. Gemini's cap is one parameter of a block. */
+function isCapped(call: Call, { params = {} }: Target): boolean {
+  if (call.inspected!.ask.maxTokens !== undefined || capNames.some((name) => name in params)) return true
+  const { generationConfig: block } = params
+  return typeof block === 'object' && block !== null && 'maxOutputTokens' in block
 }
