@@ -179,4 +179,44 @@ describe('in strict mode', () => {
     // Its own vendor takes all of it.
     expect((await client.say('anthropic')).status).toBe(200)
   })
+
+  it('an agent that takes several steps thinks on in each, by the thought before the first', async () => {
+    const question = { role: 'user', content: 'What is the weather in Paris?' }
+    const body = { model: models.anthropic, tools: [tool], reasoning_effort: 'low' }
+    const strict = { 'x-turnout-strict': 'true' }
+    const { message } = await chat(gateway.url, { ...body, messages: [question] }, strict)
+    const messages: Json[] = [question, message, ...resultsOf(message)]
+    // A Claude that thinks by budget does not think between its calls.
+    for (const id of ['call_2', 'call_3', 'call_4']) {
+      const call = { id, type: 'function', function: { name: 'get_weather', arguments: '{"city":"Oslo"}' } }
+      messages.push(
+        { role: 'assistant', content: null, tool_calls: [call] },
+        ...resultsOf({ ...message, tool_calls: [call] } as AssistantMessage),
+      )
+      simulator.reset()
+      const answer = await chat(gateway.url, { ...body, messages }, strict)
+      expect([answer.status, answer.dropped, answer.error]).toEqual([200, [], undefined])
+      expect(bodiesOf(simulator.calls)[0].thinking).toEqual({ type: 'enabled', budget_tokens: 2048 })
+    }
+    // Only the turn that is going on counts: thoughts of the one before do not open this.
+    const next = [...messages, { role: 'assistant', content: 'Rain.' }, question, ...messages.slice(-2)]
+    const refused = await chat(gateway.url, { ...body, messages: next }, strict)
+    expect([refused.status, refused.error?.param]).toEqual([400, 'reasoning_effort'])
+  })
+
+  it('an answer that is begun is gone on with without a thought, which is told', async () => {
+    const begun = { role: 'assistant', content: 'The weather is' }
+    const question = { role: 'user', content: 'What is the weather in Paris?' }
+    const body = { model: models.anthropic, tools: [tool], reasoning_effort: 'low' }
+    const { message } = await chat(gateway.url, { ...body, messages: [question] })
+    // The thought before a call of the same turn is not one before these words.
+    for (const before of [[question], [question, message, ...resultsOf(message)]]) {
+      simulator.reset()
+      const answer = await chat(gateway.url, { ...body, messages: [...before, begun] })
+      expect([answer.status, answer.dropped]).toEqual([200, ['reasoning_effort']])
+      expect(bodiesOf(simulator.calls)[0].thinking).toBeUndefined()
+      const strict = { 'x-turnout-strict': 'true' }
+      expect((await chat(gateway.url, { ...body, messages: [...before, begun] }, strict)).status).toBe(400)
+    }
+  })
 })

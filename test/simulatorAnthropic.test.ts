@@ -179,6 +179,26 @@ describe('thoughts that come back', () => {
     }
   })
 
+  it('are demanded once for all steps of a turn', async () => {
+    const given = await thought()
+    const again = { ...call, id: 't2' }
+    const step = [
+      { role: 'assistant', content: [again] },
+      { role: 'user', content: [{ ...result, tool_use_id: 't2' }] },
+    ]
+    const body = { ...base, tools: [tool], thinking: budget }
+    expect((await ask({ ...body, messages: [...loop(given, call), ...step] })).status).toBe(200)
+    expect((await ask({ ...body, messages: [...loop(call), ...step] })).text).toContain('but found `tool_use`')
+    const other = [...loop(given, call), { role: 'assistant', content: 'Done.' }, user, ...step]
+    expect((await ask({ ...body, messages: other })).text).toContain('but found `tool_use`')
+  })
+
+  it('are demanded of an answer that the client has begun, if thinking is by budget', async () => {
+    const messages = [user, { role: 'assistant', content: 'The answer is' }]
+    expect((await ask({ ...base, messages, thinking: budget })).text).toContain('but found `text`')
+    expect((await ask({ ...base, messages })).status).toBe(200)
+  })
+
   it('are demanded in a tool loop that thinks by budget', async () => {
     const body = { ...base, tools: [tool], messages: loop(call) }
     expect((await ask({ ...body, thinking: budget })).text).toContain('Expected `thinking` or `redacted_thinking`')

@@ -167,6 +167,8 @@ export interface HubAids {
   signatures?: SignatureStore | undefined
   /** Distinguishes the tool calls of this reply from all others, where the vendor gives neither call ids nor a reply id. */
   replyId?: string | undefined
+  /** What the operator forces on the target, by its name on the wire. It goes over what is encoded, which has to go together with it. */
+  forced?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** What bounds the cost of a request, as it is sent. */

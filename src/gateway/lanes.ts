@@ -25,7 +25,7 @@ export function laneFor(call: Call, target: Target, cap?: number): { lane: Lane;
     inbound,
     ask,
     context: { id: `chatcmpl-${call.id}`, created: Math.floor(Date.now() / 1000), chat: call.chat },
-    aids: { replyId: call.id, signatures: call.signatures },
+    aids: { replyId: call.id, signatures: call.signatures, forced: target.params },
     drop: call.route!.clientModels && ask.models ? ['models'] : [],
   }
   if (outbound && hasHubLane(outbound)) {

@@ -155,6 +155,11 @@ const rows: [string, string, Json][] = [
   ['reasoning_effort', 'with a small max_tokens', { reasoning_effort: 'high', max_tokens: 500 }],
   ['reasoning_effort', 'with max_tokens 2000', { reasoning_effort: 'high', max_tokens: 2000 }],
   ['reasoning_effort', 'with a forced tool', { reasoning_effort: 'low', tools: [weather], tool_choice: 'required' }],
+  [
+    'reasoning_effort',
+    'with an answer that is begun',
+    { reasoning_effort: 'low', messages: [user, { role: 'assistant', content: 'The answer is' }] },
+  ],
   ['reasoning_effort', 'an unknown word', { reasoning_effort: 'heroic' }],
   ['reasoning', 'effort', { reasoning: { effort: 'high' } }],
   ['reasoning', 'max_tokens', { reasoning: { max_tokens: 3000 } }],
@@ -444,6 +449,23 @@ const rows: [string, string, Json][] = [
   ],
   [
     'messages',
+    'cache_control on a call',
+    toolTurn({
+      tool_calls: [call('call_1', 'get_weather', '{"city":"Oslo"}', { cache_control: { type: 'ephemeral' } })],
+    }),
+  ],
+  [
+    'messages',
+    'cache_control on a tool’s answer',
+    {
+      ...toolTurn(),
+      messages: (toolTurn().messages as Json[]).map((message) =>
+        message.role === 'tool' ? { ...message, cache_control: { type: 'ephemeral', ttl: '1h' } } : message,
+      ),
+    },
+  ],
+  [
+    'messages',
     'cache_control on a part',
     { messages: [{ role: 'user', content: [{ type: 'text', text: 'Long', cache_control: { type: 'ephemeral' } }] }] },
   ],
@@ -535,6 +557,19 @@ const rows: [string, string, Json][] = [
     },
   ],
   ['reasoning_details', 'in a tool turn, thinking on', { ...toolTurn(signed(claude)), reasoning_effort: 'medium' }],
+  [
+    'reasoning_details',
+    'before the first of two steps, thinking on',
+    {
+      ...toolTurn(),
+      messages: [
+        ...(toolTurn(signed(claude)).messages as Json[]),
+        { role: 'assistant', content: null, tool_calls: [call('call_2', 'get_weather', '{"city":"Bergen"}')] },
+        { role: 'tool', tool_call_id: 'call_2', content: '9 °C' },
+      ],
+      reasoning_effort: 'medium',
+    },
+  ],
   ['reasoning_details', 'lost in a tool turn, thinking on', { ...toolTurn(), reasoning_effort: 'medium' }],
   [
     'reasoning_details',

@@ -1,7 +1,7 @@
 // The hub's request to an Anthropic Messages request body.
 import type { Chat } from '../chat.ts'
-import type { Encoded } from '../dialect.ts'
-import { compact } from '../field.ts'
+import type { Encoded, HubAids } from '../dialect.ts'
+import { asObject, compact } from '../field.ts'
 import { Losses } from '../loss.ts'
 import { type Family, familyOf } from './families.ts'
 import { encodeTurns } from './messages.ts'
@@ -14,15 +14,17 @@ import type { CacheControl, WireRequest } from './type.ts'
  * Hub to wire. Always for API version 2023-06-01: from 2026-10-21 on Anthropic's models refuse `temperature`, `top_p` and `top_k`.
  * @throws Refusal for content and tools that the API has no form for
  */
-export function encodeRequest(chat: Chat, model: string): Encoded {
+export function encodeRequest(chat: Chat, model: string, { forced = {} }: HubAids = {}): Encoded {
   const losses = new Losses()
   const family = familyOf(model)
   const { system, messages } = encodeTurns(chat, losses)
-  const maxTokens = encodeMaxTokens(chat, family, losses)
+  const maxTokens = typeof forced.max_tokens === 'number' ? forced.max_tokens : encodeMaxTokens(chat, family, losses)
   const format = encodeFormat(chat, family, losses)
   const tools = encodeTools(chat, family, format.tool, messages, losses)
-  const forced = tools.tool_choice?.type === 'any' || tools.tool_choice?.type === 'tool'
-  const thinking = encodeThinking({ chat, family, maxTokens, forced, messages }, losses)
+  const choice = asObject(forced.tool_choice)?.type ?? tools.tool_choice?.type
+  const calls = choice === 'any' || choice === 'tool'
+  const ask = { chat, family, maxTokens, calls, forced, messages }
+  const thinking = encodeThinking(ask, losses)
   const output = { ...format.output, ...thinking.output }
   const wire: WireRequest = compact({
     model,
@@ -32,7 +34,7 @@ export function encodeRequest(chat: Chat, model: string): Encoded {
     ...tools,
     stream: chat.stream,
     stop_sequences: encodeStop(chat, losses),
-    ...encodeSampling(chat, family, thinking.thinks, losses),
+    ...encodeSampling(ask, thinking.thinks, losses),
     thinking: thinking.thinking,
     output_config: Object.keys(output).length > 0 ? output : undefined,
     metadata: encodeMetadata(chat, losses),

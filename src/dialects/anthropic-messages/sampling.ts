@@ -1,7 +1,6 @@
 // Sampling parameters within what a Claude model family takes.
-import type { Chat } from '../chat.ts'
 import type { Losses } from '../loss.ts'
-import type { Family } from './families.ts'
+import type { ThinkingAsk } from './thinking.ts'
 import type { WireRequest } from './type.ts'
 
 type Sampling = Pick<WireRequest, 'temperature' | 'top_p' | 'top_k'>
@@ -10,7 +9,11 @@ type Sampling = Pick<WireRequest, 'temperature' | 'top_p' | 'top_k'>
  * Hub to wire. A value that says the default is left out without a report. Anthropic's temperatures end at 1, OpenAI's at 2. While a
  * model thinks, temperature must be 1, `top_p` at least 0.95 and `top_k` unset (Anthropic's page "Extended thinking").
  */
-export function encodeSampling(chat: Chat, family: Family, thinks: boolean, losses: Losses): Sampling {
+export function encodeSampling(
+  { chat, family, forced }: Pick<ThinkingAsk, 'chat' | 'family' | 'forced'>,
+  thinks: boolean,
+  losses: Losses,
+): Sampling {
   if (chat.frequencyPenalty) losses.add('frequency_penalty', 'unsupported')
   if (chat.presencePenalty) losses.add('presence_penalty', 'unsupported')
   const { temperature, topP, topK } = chat
@@ -37,16 +40,27 @@ export function encodeSampling(chat: Chat, family: Family, thinks: boolean, loss
     if (thinks) losses.add('top_k', 'dropped', 'not while thinking')
     else result.top_k = topK
   }
-  if (family.oneSampler && result.temperature !== undefined && result.top_p !== undefined) keepOne(result, losses)
+  if (!family.oneSampler) return result
+  const both = 'this model takes temperature or top_p, not both'
+  // The operator's goes over what is here.
+  for (const [theirs, name] of [
+    ['temperature', 'top_p'],
+    ['top_p', 'temperature'],
+  ] as const) {
+    if (!(theirs in forced) || result[name] === undefined) continue
+    if (result[name] !== 1) losses.add(name, 'dropped', both)
+    delete result[name]
+  }
+  if (result.temperature !== undefined && result.top_p !== undefined) keepOne(result, both, losses)
   return result
 }
 
 /** The one that says something stays; temperature, if both do. */
-function keepOne(result: Sampling, losses: Losses): void {
+function keepOne(result: Sampling, both: string, losses: Losses): void {
   if (result.top_p === 1) delete result.top_p
   else if (result.temperature === 1) delete result.temperature
   else {
     delete result.top_p
-    losses.add('top_p', 'dropped', 'this model takes temperature or top_p, not both')
+    losses.add('top_p', 'dropped', both)
   }
 }

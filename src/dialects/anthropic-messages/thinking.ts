@@ -1,6 +1,6 @@
 // How much to think: OpenAI's efforts and other gateways' budgets, in the words of each Claude model family.
 import type { Chat, ReasoningWish } from '../chat.ts'
-import { ownEntry } from '../field.ts'
+import { asObject, ownEntry } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import { effortBudgets, effortOrder, type Family, minBudget } from './families.ts'
 import type { WireMessage, WireRequest } from './type.ts'
@@ -10,7 +10,9 @@ export interface ThinkingAsk {
   family: Family
   maxTokens: number
   /** The request makes the model call a tool. */
-  forced: boolean
+  calls: boolean
+  /** What the operator forces on the target. */
+  forced: Readonly<Record<string, unknown>>
   messages: readonly WireMessage[]
 }
 
@@ -24,6 +26,8 @@ export interface ThinkingFields {
 /** Hub to wire. The loss is named after the field that the wish came by. */
 export function encodeThinking(ask: ThinkingAsk, losses: Losses): ThinkingFields {
   const wish = ask.chat.reasoning
+  const told = asObject(ask.forced.thinking)
+  if (told) return { output: {}, thinks: told.type === 'enabled' || told.type === 'adaptive' }
   if (!wish) return { output: {}, thinks: false }
   const param = wish.raw && wish.effort === undefined ? wish.raw.name : 'reasoning_effort'
   const { budgets, adaptive } = ask.family.thinking
@@ -32,9 +36,21 @@ export function encodeThinking(ask: ThinkingAsk, losses: Losses): ThinkingFields
     losses.add(param, 'unsupported', 'this model does not think')
     return { output: {}, thinks: false }
   }
+  const sampled = thoughtlessSampling(ask.forced)
+  if (sampled !== undefined) {
+    losses.add(param, 'dropped', `not with the ${sampled} that the target has`)
+    return { output: {}, thinks: false }
+  }
   if (wish.hide && !ask.family.hidesThoughts) losses.add(param, 'approximated', 'thoughts are shown')
   if (!adaptive || (budgets && wish.budgetTokens !== undefined)) return encodeBudget(ask, wish, param, losses)
   return encodeAdaptive(ask.family, wish, param, losses)
+}
+
+/** A sampling parameter of the operator's with which no Claude model thinks. */
+function thoughtlessSampling({ temperature, top_p: topP, top_k: topK }: ThinkingAsk['forced']): string | undefined {
+  if (typeof temperature === 'number' && temperature !== 1) return 'temperature'
+  if (typeof topP === 'number' && topP < 0.95) return 'top_p'
+  return typeof topK === 'number' ? 'top_k' : undefined
 }
 
 function encodeAdaptive(family: Family, wish: ReasoningWish, param: string, losses: Losses): ThinkingFields {
@@ -59,11 +75,11 @@ function effortOfBudget(budget: number): string {
 }
 
 /**
- * A budget must leave room for the answer, and the API refuses it together with a forced tool call and after a tool call whose
- * thoughts are missing (Anthropic's page "Extended thinking"): then there is no thinking in this turn, which is reported.
+ * A budget must leave room for the answer, and the API refuses it together with a forced tool call, after a tool call whose thoughts are
+ * missing, and for an answer that is begun (Anthropic's page "Extended thinking"): then there is no thinking in this turn, which is reported.
  */
 function encodeBudget(
-  { maxTokens, forced, messages }: ThinkingAsk,
+  { maxTokens, calls, messages }: ThinkingAsk,
   wish: ReasoningWish,
   param: string,
   losses: Losses,
@@ -72,7 +88,8 @@ function encodeBudget(
     losses.add(param, 'dropped', detail)
     return { output: {}, thinks: false }
   }
-  if (forced) return without('a tool call is forced')
+  if (calls) return without('a tool call is forced')
+  if (isBegun(messages)) return without('the answer is begun, without a thought')
   if (lacksThoughts(messages)) return without('the history holds tool calls without their thoughts')
   if (maxTokens <= minBudget) return without(`max_tokens leaves no room for ${minBudget} tokens of thought`)
   const asked = wish.budgetTokens ?? ownEntry(effortBudgets, wish.effort ?? 'medium')
@@ -83,11 +100,26 @@ function encodeBudget(
   return { thinking: { type: 'enabled', budget_tokens: budget }, output: {}, thinks: true }
 }
 
-/** Whether the turn that is going on called tools, and began without a thought. */
+/** Whether the client has written the beginning of the answer: that of a model that thinks is its thought. */
+function isBegun(messages: readonly WireMessage[]): boolean {
+  const last = messages.at(-1)
+  return last?.role === 'assistant' && !beginsWithThought(last)
+}
+
+/**
+ * Whether the turn that is going on called tools, and no message of it begins with a thought. A model that does not think between its
+ * calls has thought once, before the first of them (the same page, "Interleaved thinking").
+ */
 function lacksThoughts(messages: readonly WireMessage[]): boolean {
-  const [before, last] = messages.slice(-2)
-  if (last?.role !== 'user' || before?.role !== 'assistant') return false
-  if (!last.content.some(({ type }) => type === 'tool_result')) return false
-  const first = before.content[0]?.type
-  return first !== 'thinking' && first !== 'redacted_thinking'
+  for (let at = messages.length - 1; at >= 0; at--) {
+    const message = messages[at]!
+    if (message.role === 'assistant' && beginsWithThought(message)) return false
+    if (message.role === 'user' && !message.content.some(({ type }) => type === 'tool_result'))
+      return at < messages.length - 1
+  }
+  return false
+}
+
+function beginsWithThought({ content: [first] }: WireMessage): boolean {
+  return first?.type === 'thinking' || first?.type === 'redacted_thinking'
 }

@@ -30,8 +30,10 @@ class TurnReader {
   /** The ids of all calls. */
   readonly #ids = new Set<string>()
   #last: Side | undefined
-  /** Where the assistant's last turn begins with something else than a thought. */
+  /** Where the assistant's last message begins with something else than a thought. */
   #thoughtless: string | undefined
+  /** One of the messages of its turn begins with a thought: without interleaved thinking the first alone. Tool results go on with a turn. */
+  #thoughtful = false
 
   constructor(rules: TurnRules) {
     this.#rules = rules
@@ -67,6 +69,7 @@ class TurnReader {
     blocks.forEach((block, k) => {
       this.#takeBlock(side, block, `${path}.content.${k}`, k === 0)
     })
+    if (isLast && side === 'assistant') this.#checkThoughts('text')
     const end = blocks.at(-1)
     if (isLast && side === 'assistant' && isObject(end) && typeof end.text === 'string' && /\s$/.test(end.text)) {
       fail('messages', 'final assistant content cannot end with trailing whitespace')
@@ -86,13 +89,16 @@ class TurnReader {
     const answered = new Set(leading.map((block) => block.tool_use_id))
     const missing = [...this.#open.keys()].filter((id) => !answered.has(id))
     this.#closeCalls(i - 1, missing)
-    const goesOn = isLast && this.#open.size > 0
-    if (goesOn && this.#rules.needsThoughts && this.#thoughtless !== undefined) {
-      fail(
-        this.#thoughtless,
-        'Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.',
-      )
-    }
+    if (isLast && this.#open.size > 0 && !this.#thoughtful) this.#checkThoughts('tool_use')
+    if (leading.length === 0) this.#thoughtful = false
+  }
+
+  #checkThoughts(found: string): void {
+    if (!this.#rules.needsThoughts || this.#thoughtless === undefined) return
+    fail(
+      this.#thoughtless,
+      `Expected \`thinking\` or \`redacted_thinking\`, but found \`${found}\`. When \`thinking\` is enabled, a final \`assistant\` message must start with a thinking block.`,
+    )
   }
 
   #closeCalls(i: number, missing: readonly string[] = [...this.#open.keys()]): void {
@@ -108,8 +114,10 @@ class TurnReader {
     if (!isObject(block)) fail(path, 'Input should be a valid dictionary')
     const type = checkChoice(block.type, `${path}.type`, knownBlocks)
     const inner = `${path}.${type}`
-    if (side === 'assistant' && isFirst && type !== 'thinking' && type !== 'redacted_thinking')
-      this.#thoughtless = inner
+    if (side === 'assistant' && isFirst) {
+      if (type === 'thinking' || type === 'redacted_thinking') this.#thoughtful = true
+      else this.#thoughtless = inner
+    }
     switch (type) {
       case 'text':
         checkObject(block, inner, ['type', 'text', 'cache_control', 'citations'], ['text'])
