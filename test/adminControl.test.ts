@@ -147,6 +147,20 @@ describe('primaries', () => {
     await putBack()
   })
 
+  it('are set on what directModels accepts as on a route, by its own name', async () => {
+    await ask('PUT', '/config', { document: document('directModels: true\n') }, 'admin', { 'if-match': '*' })
+    const { body } = await ask('POST', '/models/set-primary', { route: 'sim/sim-text', model_id: 'other/sim-fast' })
+    expect(body).toMatchObject({
+      primary_model: 'other/sim-fast',
+      previous_primary_model: 'sim/sim-text',
+      fallback_models: ['sim/sim-text'],
+      swapped: true,
+    })
+    expect((await gateway.chat('sim/sim-text')).headers['x-turnout-target']).toBe('other/sim-fast')
+    expect((await gateway.chat('sim/sim-fast')).headers['x-turnout-target']).toBe('sim/sim-fast')
+    await putBack()
+  })
+
   it('nobody knows: accepted with a warning, and the first request fails over', async () => {
     const { body } = await ask('POST', '/models/set-primary', { route: 'chat', model_id: 'sim-error-404' })
     expect(body).toMatchObject({ swapped: true, primary_model: 'sim/sim-error-404' })

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { StaleVersion } from '../src/config/live.ts'
+import { readText } from '../src/config/load.ts'
 import { forgetfulMemory } from '../src/config/memory.ts'
 import { PrimaryError } from '../src/config/primary.ts'
 import { ConfigError } from '../src/config/problem.ts'
@@ -263,6 +264,34 @@ describe('set primary', () => {
     expect(chain('default')).toEqual(['ollama/new', 'ollama/env', 'openai/gpt-5'])
     await set('ollama/new')
     expect(holder!.live.snapshot.routes.get('chat')!.commitAfter).toBe(5000)
+  })
+
+  test('works on what directModels lets clients ask for, which acts like a route', async () => {
+    await hold(`${base}directModels: true\n`)
+    await set('ollama/new', 'gpt-5')
+    await set('ollama/other', 'openai/gpt-5', true)
+    expect(chain('gpt-5')).toEqual(['ollama/new', 'openai/gpt-5'])
+    expect(chain('openai/gpt-5')).toEqual(['ollama/other', 'openai/gpt-5'])
+    await set('ollama/newest', 'gpt-5')
+    expect(chain('gpt-5')).toEqual(['ollama/newest', 'openai/gpt-5'])
+    expect(chain()).toEqual(['ollama/file', 'openai/gpt-5-mini'])
+    await holder!.restart()
+    expect([...holder!.live.snapshot.routes.keys()]).toEqual(['chat', 'small', 'openai/gpt-5'])
+    expect(chain('openai/gpt-5')).toEqual(['ollama/other', 'openai/gpt-5'])
+    // Not where clients may not ask for it, nor on what would be a pattern.
+    await expect(set('ollama/new', 'openai/gpt-*')).rejects.toThrow(PrimaryError)
+    await expect(set('ollama/new', 'nobody/gpt-5')).rejects.toThrow("There is no route 'nobody/gpt-5'.")
+    holder!.close()
+    await hold(base)
+    await expect(set('ollama/new', 'gpt-5')).rejects.toThrow("There is no route 'gpt-5'.")
+  })
+
+  test('works without a file, too', async () => {
+    const env = { OPENAI_API_KEY: 'sk-test-openai-0123456789', OLLAMA_HOST: 'http://127.0.0.1:9' }
+    await hold('', { read: () => ({ file: undefined, env, text: readText(undefined, env) }) })
+    await set('ollama/new', 'gpt-5')
+    expect(chain('gpt-5')).toEqual(['ollama/new', 'openai/gpt-5'])
+    expect(holder!.live.snapshot.directModels).toBe(true)
   })
 
   test('keeps comments and variables of the document', async () => {

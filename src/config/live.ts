@@ -8,6 +8,7 @@ import type { Actor, Bypass, ConfigMemory, Overlay, Version, VersionSource } fro
 import { choosePrimary, type Primary, withPrimaries } from './primary.ts'
 import { ConfigError, formatProblem } from './problem.ts'
 import type { Redactor } from './redaction.ts'
+import { routeNamed } from './resolve.ts'
 import type { Overrides } from './serverSettings.ts'
 import type { Snapshot } from './snapshot.ts'
 import { changesBetween } from './writtenDocument.ts'
@@ -349,7 +350,7 @@ function documentOf({ base, overlay, temporary }: Sources, overrides: Overrides 
   const primaries = { ...overlay?.primaries, ...temporary }
   const chainOf = (route: string): string[] => {
     const { snapshot } = parseConfig(document, { file: base.file, env: base.env, version: 0, overrides })
-    return snapshot.routes.get(route)?.targets.map(({ id }) => id) ?? []
+    return routeNamed(snapshot, route)?.targets.map(({ id }) => id) ?? []
   }
   return withPrimaries(document, primaries, chainOf)
 }

@@ -2,7 +2,7 @@
 import { isAlias, isMap } from 'yaml'
 import { likelyName } from './nearest.ts'
 import { isPattern } from './pattern.ts'
-import { findProvider } from './resolve.ts'
+import { findProvider, routeNamed } from './resolve.ts'
 import type { Snapshot } from './snapshot.ts'
 import { parseWritten } from './writtenDocument.ts'
 
@@ -63,13 +63,15 @@ function findRoute(snapshot: Snapshot, name: string | undefined) {
     if (first) return first
     throw new PrimaryError('unknown_route', 'No route is configured whose first target could be set.')
   }
+  const unwritten = routeNamed(snapshot, name)
+  if (unwritten) return unwritten
   const meant = likelyName(name, snapshot.routes.keys())
   throw new PrimaryError('unknown_route', `There is no route '${name}'.${meant ? ` Did you mean '${meant}'?` : ''}`)
 }
 
 /**
  * The document with each route's new first target; what was first before comes next, so that there is something to fall back to.
- * `chainOf` tells the targets of a route that is not in the document, because the environment described it.
+ * `chainOf` tells the targets of a route that is not in the document, because the environment described it, or nobody did.
  */
 export function withPrimaries(
   document: string,

@@ -38,6 +38,17 @@ export function resolveModel(snapshot: Snapshot, model: string): Route | { neare
   return { nearest: nearestNames(model, namesToCompare(snapshot)) }
 }
 
+/**
+ * The route of exactly this name: a configured one, or an implicit one, which acts like it. A name with a star would be a pattern if it
+ * were written down.
+ */
+export function routeNamed(snapshot: Snapshot, name: string): Route | undefined {
+  const written = snapshot.routes.get(name)
+  if (written || isPattern(name)) return written
+  const route = resolveModel(snapshot, name)
+  return 'nearest' in route || !route.implicit ? undefined : route
+}
+
 /** What `GET /v1/models` lists: routes that are no patterns and, with `directModels`, the known models of each provider. */
 export function listModels(snapshot: Snapshot): readonly ModelEntry[] {
   const listed = listings.get(snapshot)

@@ -1,5 +1,6 @@
 // POST /admin/models/… and /admin/bypass: what operators do to traffic at once.
 import { z } from 'zod'
+import { routeNamed } from '../../config/resolve.ts'
 import { actorOf, controlOf, factsOf, withRefusals } from './control.ts'
 import { defineRoute } from './route.ts'
 
@@ -21,7 +22,7 @@ export const setPrimary = defineRoute({
     const result = await withRefusals(() =>
       live.setPrimary(body.route, body.model_id, { persist: body.update_env, actor: actorOf(key) }),
     )
-    const chainOf = (snapshot: typeof before) => snapshot.routes.get(result.route)?.targets.map(({ id }) => id) ?? []
+    const chainOf = (snapshot: typeof before) => routeNamed(snapshot, result.route)?.targets.map(({ id }) => id) ?? []
     const [previous, current] = [chainOf(before), chainOf(deps.snapshot())]
     return {
       json: {
