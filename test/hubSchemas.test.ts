@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { Refusal } from '../src/dialects/errors.ts'
 import { encodeRequest } from '../src/dialects/gemini/request.ts'
 import { cleanSchemaOf } from '../src/dialects/gemini/schema.ts'
+import { SchemaJoin } from '../src/dialects/gemini/schemaJoin.ts'
 import { decodeRequest } from '../src/dialects/openai-chat/decodeRequest.ts'
 import { deepFreeze } from './support/hubReply.ts'
 
@@ -175,5 +176,68 @@ describe('references that multiply', () => {
     const encode = () => encodeRequest(chat, 'gemini-2.5-flash')
     expect(encode).toThrow(Refusal)
     expect(encode).toThrow(/^Invalid 'tools': .* too large\.$/)
+  })
+
+  it('to a long list or a long text are a refusal before they fill the memory', () => {
+    const referring = (to: Json): Json => {
+      const places = Array.from({ length: 4_000 }, (_, at) => [`p${at}`, { $ref: '#/$defs/long' }])
+      return { type: 'object', properties: Object.fromEntries(places), $defs: { long: to } }
+    }
+    const values = Array.from({ length: 5_000 }, (_, at) => `value ${at}`)
+    for (const long of [
+      { type: 'string', enum: values },
+      { type: 'string', description: values.join() },
+      { type: 'string', default: values },
+      { type: 'object', properties: { [values.join()]: text } },
+      { type: 'object', properties: { a: text }, required: values },
+    ])
+      expect(() => clean(referring(long)), JSON.stringify(long).slice(0, 60)).toThrow(/too large\.$/)
+    // What is said once may be as long as a body.
+    const once = { type: 'object', properties: { a: { type: 'string', enum: [...values, 'x'.repeat(10_000_000)] } } }
+    expect(clean(once).removed).toEqual([])
+  })
+})
+
+describe('allOf of very many', () => {
+  const parts = (length: number, part: (at: number) => Json) => ({
+    type: 'object',
+    allOf: Array.from({ length }, (_, at) => part(at)),
+  })
+
+  it('takes steps for what each says, and none for what those before have said', () => {
+    const stepsOf = (length: number): number => {
+      const join = new SchemaJoin()
+      for (const part of parts(length, (at) => named(`p${at}`)).allOf) join.add(part)
+      expect(Object.keys(join.schema.properties as Json)).toHaveLength(length)
+      return join.steps
+    }
+    expect(stepsOf(4_000)).toBeLessThan(2.1 * stepsOf(2_000))
+  })
+
+  // With each of them as long as all before, these took minutes, in which nobody was answered.
+  it.each([
+    ['properties', (at: number) => named(`p${at}`)],
+    ['words for one property', (at: number) => ({ properties: { a: { type: 'string', description: `${at}` } } })],
+    ['names that are required', (at: number) => ({ required: [`p${at}`] })],
+    ['values', (at: number) => ({ enum: [`v${at}`] })],
+  ] as const)('%s', (_, part) => {
+    const long = { type: 'string', enum: Array.from({ length: 20_000 }, (_unused, at) => `w${at}`) }
+    const schema = {
+      properties: { first: { allOf: [long, ...parts(20_000, part).allOf] }, second: parts(20_000, part) },
+    }
+    const { properties } = clean({ type: 'object', ...schema }).schema as { properties: Json }
+    expect(Object.keys(properties)).toEqual(['first', 'second'])
+  })
+
+  it('leaves what several members share as it was for each', () => {
+    const member = (name: string) => ({ properties: { [name]: text, both: { minLength: 1 } } })
+    const { schema } = clean({
+      allOf: [named('a'), { properties: { both: text } }, { anyOf: [member('x'), member('y')] }],
+      type: 'object',
+    })
+    expect((schema.anyOf as Json[]).map(({ properties }) => Object.keys(properties as Json))).toEqual([
+      ['a', 'both', 'x'],
+      ['a', 'both', 'y'],
+    ])
   })
 })

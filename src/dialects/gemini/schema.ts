@@ -2,7 +2,7 @@
 import { Refusal } from '../errors.ts'
 import { asObject, type Json } from '../field.ts'
 import { resolvePointer } from '../jsonPointer.ts'
-import { joinSchema } from './schemaJoin.ts'
+import { lengthOf, SchemaJoin } from './schemaJoin.ts'
 
 /** A `Schema` of Gemini's API. Counts are strings, as its int64 fields are in JSON. */
 export type GeminiSchema = Record<string, unknown>
@@ -60,11 +60,22 @@ const formats: ReadonlySet<string> = new Set(['enum', 'date-time', 'int32', 'int
 
 /**
  * What all schemas of one request may come to with their references written out. A few lines whose references double at each step would
- * else keep the process busy for hours.
+ * else keep the process busy for hours, and a long list that a thousand places refer to would fill its memory.
  */
 export class SchemaRoom {
   left = 50_000
+  /** Steps of joining what several schemas say of one value. */
+  steps = 500_000
+  /** Text of names, descriptions and lists of values. As much as a body may have by default: what is not repeated always finds room. */
+  text = 20 * 1024 * 1024
+
+  get isFull(): boolean {
+    return this.left < 0 || this.steps < 0 || this.text < 0
+  }
 }
+
+/** Keywords whose values may be long, and stand anew at each place that refers to them. */
+const long = [...copied, 'format', 'enum', 'const', 'required'] as const
 
 /** References within references that are followed, and how large that may make one schema; beyond it, those that are followed even so. */
 const DEEP = { references: 64, nodes: 5_000 }
@@ -106,9 +117,13 @@ class Cleaner {
   clean(value: unknown, trail: readonly string[]): GeminiSchema {
     const found = asObject(value)
     if (!found) return {}
-    if (++this.#nodes > this.#bounds.nodes || --this.#room.left < 0) this.full = true
+    this.#room.left--
+    if (++this.#nodes > this.#bounds.nodes || this.#room.isFull) this.full = true
     if (this.full) return {}
     const { schema: from, trail: followed } = this.#open(found, trail)
+    for (const name of long) if (from[name] !== undefined) this.#room.text -= lengthOf(from[name])
+    if (this.#room.isFull) this.full = true
+    if (this.full) return {}
     for (const key of Object.keys(from)) if (!quiet.has(key)) this.removed.add(key)
     // `true` and `{}` limit nothing; that a map's values are numbers, say, nobody is told.
     if (Object.keys(asObject(from.additionalProperties) ?? {}).length > 0) this.removed.add('additionalProperties')
@@ -131,20 +146,25 @@ class Cleaner {
   /** The schema without `$ref` and `allOf` at its top: all that they say as one. */
   #open(from: Json, trail: readonly string[]): { schema: Json; trail: readonly string[] } {
     if (from.$ref === undefined && from.allOf === undefined) return { schema: from, trail }
-    const schema: Record<string, unknown> = {}
+    const join = new SchemaJoin()
     const followed = new Set<string>()
-    this.#gather(from, trail, followed, schema)
-    return { schema, trail: [...trail, ...followed] }
+    this.#gather(from, trail, followed, join)
+    return { schema: join.schema, trail: [...trail, ...followed] }
   }
 
-  #gather(from: Json, trail: readonly string[], followed: Set<string>, into: Record<string, unknown>): void {
+  #gather(from: Json, trail: readonly string[], followed: Set<string>, into: SchemaJoin): void {
     const { $ref: ref, allOf, $defs: _, definitions: __, ...own } = from
-    for (const key of joinSchema(into, own)) this.removed.add(key)
+    const before = into.steps
+    for (const key of into.add(own)) this.removed.add(key)
+    // What is referred to is joined anew at each place.
+    this.#room.steps -= 1 + into.steps - before
+    if (this.#room.isFull) this.full = true
+    if (this.full) return
     // One that was followed for this very schema has said all that it says.
     if (typeof ref === 'string' && !followed.has(ref)) {
       const isOver = trail.includes(ref) || trail.length + followed.size >= this.#bounds.references
       const target = isOver ? undefined : resolvePointer(this.#root, ref)
-      if (isOver) into.type ??= 'object'
+      if (isOver) into.schema.type ??= 'object'
       if (target === undefined) this.removed.add('$ref')
       else {
         followed.add(ref)
@@ -208,13 +228,16 @@ class Cleaner {
     // What is no object has none, whatever stands there: the API refuses them.
     if (!properties || result.anyOf || result.properties || (result.type ?? 'OBJECT') !== 'OBJECT') return
     const clean = Object.fromEntries(
-      Object.entries(properties).map(([name, inner]) => [name, this.clean(inner, trail)] as const),
+      Object.entries(properties).map(([name, inner]) => {
+        this.#room.text -= name.length
+        return [name, this.clean(inner, trail)] as const
+      }),
     )
     if (Object.keys(clean).length > 0) result.properties = clean
     if (!Array.isArray(from.required)) return
     // A name that is required and not declared is refused.
-    const required = from.required.filter((name) => typeof name === 'string' && Object.hasOwn(clean, name))
-    if (required.length > 0) result.required = required
+    const required = new Set(from.required.filter((name) => typeof name === 'string' && Object.hasOwn(clean, name)))
+    if (required.size > 0) result.required = [...required]
   }
 
   #setItems(from: Json, result: GeminiSchema, trail: readonly string[]): void {
