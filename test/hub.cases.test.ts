@@ -743,6 +743,88 @@ describe('C11 thought signatures of Gemini survive a plain OpenAI client', () =>
   })
 })
 
+describe('C12 what is null was not set, and what was not asked for is not done', () => {
+  const nulls = (...names: string[]) => Object.fromEntries(names.map((name) => [name, null]))
+  const said = (more: Json, part: Json, made: Json, tool: Json, top: Json): Json => ({
+    messages: [
+      { role: 'user', content: [{ type: 'text', text: 'a', ...part }], ...more },
+      {
+        role: 'assistant',
+        content: null,
+        ...more,
+        ...made,
+        tool_calls: [{ ...call('c', 'f', '{}'), ...part }],
+      },
+      { role: 'tool', tool_call_id: 'c', content: 'r', ...more },
+    ],
+    tools: [{ type: 'function', function: { name: 'f', ...tool }, ...part }],
+    ...top,
+  })
+  const without = said({}, {}, {}, {}, { metadata: {} })
+  const withNulls = said(
+    nulls('name', 'cache_control'),
+    nulls('cache_control', 'extra_content', 'prompt_cache_breakpoint'),
+    nulls('refusal', 'audio', 'function_call', 'annotations', 'reasoning_content', 'reasoning_details', 'images'),
+    nulls('description', 'parameters', 'strict'),
+    {
+      ...nulls('tool_choice', 'parallel_tool_calls', 'response_format', 'web_search_options', 'logit_bias', 'thinking'),
+      ...nulls(
+        'max_tokens',
+        'temperature',
+        'top_p',
+        'stop',
+        'n',
+        'seed',
+        'user',
+        'stream',
+        'stream_options',
+        'functions',
+      ),
+      metadata: { user_id: null, ticket: null },
+      reasoning: nulls('effort', 'max_tokens', 'enabled', 'exclude'),
+    },
+  )
+
+  it.each([
+    ['anthropic', toAnthropic],
+    ['gemini', toGemini],
+  ] as const)('%s: neither sent nor reported', (_, to) => {
+    expect(to(request(withNulls))).toEqual(to(request(without)))
+  })
+
+  it('who asks for no thoughts pays for none', () => {
+    for (const reasoning of [{}, { exclude: true }, { exclude: false }, { summary: 'auto' }]) {
+      const google = toGemini(request({ reasoning }))
+      expect(google.wire.generationConfig, JSON.stringify(reasoning)).toBeUndefined()
+      expect(google.losses.map(({ param }) => param)).toEqual('summary' in reasoning ? ['reasoning'] : [])
+      const { wire, losses } = toAnthropic(request({ reasoning, temperature: 0.5 }))
+      expect([wire.thinking, wire.temperature], JSON.stringify(reasoning)).toEqual([undefined, 0.5])
+      // What nobody here knows is reported.
+      expect(losses.map(({ param }) => param)).toEqual('summary' in reasoning ? ['reasoning'] : [])
+    }
+    expect(toAnthropic(request({ thinking: { type: 'else' } })).losses).toEqual([
+      { param: 'thinking', reason: 'unsupported' },
+    ])
+    expect(toAnthropic(request({ reasoning: { enabled: true } })).wire.thinking).toMatchObject({ type: 'enabled' })
+  })
+
+  it('of two efforts OpenAI’s own counts, and the other one is reported', () => {
+    for (const effort of ['none', 'low', 'high']) {
+      const { wire, losses } = toAnthropic(request({ reasoning_effort: 'high', reasoning: { effort } }))
+      expect(wire.thinking).toEqual({ type: 'enabled', budget_tokens: 16_384 })
+      expect(losses.map(({ param }) => param)).toEqual(effort === 'high' ? [] : ['reasoning'])
+    }
+  })
+
+  it('anthropic: a name of the end user that is none is reported as what it is', () => {
+    const { wire, losses } = toAnthropic(request({ metadata: { user_id: 17 } }))
+    expect([wire.metadata, losses]).toEqual([
+      undefined,
+      [{ param: 'user', reason: 'dropped', detail: 'it is no text' }],
+    ])
+  })
+})
+
 describe('C13 vendor headers go only where they belong', () => {
   it('the version header is Anthropic’s alone', () => {
     expect(toAnthropic(request()).headers).toEqual({ 'anthropic-version': '2023-06-01' })

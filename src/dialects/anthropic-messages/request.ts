@@ -74,7 +74,7 @@ function encodeMetadata(chat: Chat, losses: Losses): { user_id: string } | undef
   const user = chat.user ?? (typeof safety === 'string' ? safety : undefined) ?? inMetadata
   if (user === undefined) return undefined
   if (typeof user === 'string' && user.length <= 512) return { user_id: user }
-  losses.add('user', 'dropped', 'longer than 512 characters')
+  losses.add('user', 'dropped', typeof user === 'string' ? 'longer than 512 characters' : 'it is no text')
   return undefined
 }
 

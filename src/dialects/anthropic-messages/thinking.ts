@@ -32,6 +32,8 @@ export function encodeThinking(ask: ThinkingAsk, losses: Losses): ThinkingFields
   const param = wish.raw && wish.effort === undefined ? wish.raw.name : 'reasoning_effort'
   const { budgets, adaptive } = ask.family.thinking
   if (wish.off) return { thinking: budgets || adaptive ? { type: 'disabled' } : undefined, output: {}, thinks: false }
+  // Where it is to be hidden and nothing more, nobody has asked for any.
+  if (wish.effort === undefined && wish.budgetTokens === undefined && !wish.on) return { output: {}, thinks: false }
   if (!budgets && !adaptive) {
     losses.add(param, 'unsupported', 'this model does not think')
     return { output: {}, thinks: false }

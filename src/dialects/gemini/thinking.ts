@@ -13,7 +13,8 @@ export interface ThinkingConfig {
 /** Hub to wire; undefined leaves it to the model. The loss is named after the field that the wish came by. */
 export function encodeThinking(chat: Chat, { thinking }: Family, losses: Losses): ThinkingConfig | undefined {
   const wish = chat.reasoning
-  if (!wish) return undefined
+  // Where thoughts are to be hidden and nothing more, nobody has asked for any.
+  if (!wish || !(wish.off || wish.on || wish.effort !== undefined || wish.budgetTokens !== undefined)) return undefined
   const param = wish.raw && wish.effort === undefined ? wish.raw.name : 'reasoning_effort'
   if (thinking.by === 'none') {
     if (!wish.off) losses.add(param, 'unsupported', 'this model does not think')

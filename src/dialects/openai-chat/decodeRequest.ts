@@ -48,12 +48,14 @@ export function decodeRequest(body: unknown): Chat {
   set('n', readInteger(wire, 'n'))
   set('logprobs', readBoolean(wire, 'logprobs'))
   set('topLogprobs', readInteger(wire, 'top_logprobs'))
-  set('reasoning', decodeReasoning(wire))
+  set('reasoning', decodeReasoning(wire, extra))
   set('verbosity', readString(wire, 'verbosity'))
   set('modalities', readStrings(wire, 'modalities'))
   set('webSearch', decodeWebSearch(wire))
   set('user', readString(wire, 'user'))
-  set('metadata', readObject(wire, 'metadata'))
+  const metadata = readObject(wire, 'metadata')
+  // A field that is null is one that nobody set, as everywhere.
+  if (metadata) set('metadata', othersOf(metadata, none) ?? {})
   set('serviceTier', readString(wire, 'service_tier'))
   set('format', decodeFormat(wire))
   if (Object.keys(extra).length > 0) chat.extra = extra
@@ -105,11 +107,14 @@ function setMaxTokens(wire: Json, chat: Chat, extra: Record<string, unknown>): v
   if (current !== undefined && old !== undefined && old !== current) extra.max_tokens = old
 }
 
+const none: ReadonlySet<string> = new Set()
+
 /**
  * Three spellings: OpenAI's `reasoning_effort`; OpenRouter's `reasoning: {effort, max_tokens, enabled, exclude}`; and
- * `thinking: {type, budget_tokens}`, which Anthropic's users and Z.ai's write into OpenAI bodies.
+ * `thinking: {type, budget_tokens}`, which Anthropic's users and Z.ai's write into OpenAI bodies. One that says nothing that is known
+ * here asks for nothing; `extra` gets it, if it says something.
  */
-function decodeReasoning(wire: Json): ReasoningWish | undefined {
+function decodeReasoning(wire: Json, extra: Record<string, unknown>): ReasoningWish | undefined {
   const effort = readString(wire, 'reasoning_effort')
   const reasoning = readObject(wire, 'reasoning')
   const thinking = readObject(wire, 'thinking')
@@ -120,18 +125,24 @@ function decodeReasoning(wire: Json): ReasoningWish | undefined {
     if (type === 'disabled') wish.off = true
     if (type === 'enabled' || type === 'adaptive') wish.on = true
     if (budget !== undefined) wish.budgetTokens = budget
-    wish.raw = { name: 'thinking', value: thinking }
+    if (Object.keys(wish).length > 0) wish.raw = { name: 'thinking', value: thinking }
+    else if (othersOf(thinking, none)) extra.thinking = thinking
   }
   if (reasoning) {
     const told = readString(reasoning, 'effort', 'reasoning.')
+    const exclude = readBoolean(reasoning, 'exclude', 'reasoning.')
     const budget = readInteger(reasoning, 'max_tokens', 'reasoning.')
     const enabled = readBoolean(reasoning, 'enabled', 'reasoning.')
-    if (told !== undefined) setEffort(wish, told)
+    // OpenAI's own spelling goes before; what differs from it is reported.
+    if (told !== undefined && effort === undefined) setEffort(wish, told)
+    else if (told !== undefined && told !== effort) extra.reasoning = reasoning
     if (budget !== undefined) wish.budgetTokens = budget
     if (enabled === true) wish.on = true
     if (enabled === false) wish.off = true
-    if (readBoolean(reasoning, 'exclude', 'reasoning.')) wish.hide = true
-    wish.raw = { name: 'reasoning', value: reasoning }
+    if (exclude) wish.hide = true
+    if ([told, budget, enabled, exclude].some((value) => value !== undefined))
+      wish.raw = { name: 'reasoning', value: reasoning }
+    else if (othersOf(reasoning, none)) extra.reasoning = reasoning
   }
   if (effort !== undefined) setEffort(wish, effort)
   return Object.keys(wish).length === 0 ? undefined : wish
