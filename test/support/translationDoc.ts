@@ -32,7 +32,9 @@ How to read a cell:
 Replies come back the other way with \`finish_reason\` in OpenAI's words and the vendor's own in \`native_finish_reason\`, usage in
 OpenAI's inclusive totals, thoughts in \`reasoning_content\`, and whatever the vendor wants back verbatim (signatures, redacted
 thoughts, blocks of tools that it ran itself) in \`reasoning_details\`: send the assistant's message back as it came and multi-turn
-reasoning works. Clients that cannot do so lose nothing but the signatures; for Gemini a bounded store fills in by tool-call id.
+reasoning works. For clients that cannot do so (\`runTools\` of OpenAI's SDK for JavaScript among them, which sends OpenAI's own fields alone) a
+bounded store fills in Gemini's signatures by tool-call id; a Claude that thinks by budget answers without thinking once a turn has called tools,
+which is reported (so with \`x-turnout-strict\` such a loop is refused) and ends with the user's next message.
 A stream sends each item of that list once, when it is whole: put them one behind the other. The stream helper of OpenAI's SDK for JavaScript
 keeps the last alone; a list that has lost its head is left out and reported. Citations come in one list, at the end.
 
