@@ -14,6 +14,7 @@ import type { Assigned } from './arm.ts'
 import type { Bill } from './bill.ts'
 import type { Held } from './budgetGate.ts'
 import type { CacheTurn } from './cacheTurn.ts'
+import { says } from './switches.ts'
 
 /** How a request ended. `partial`: content was sent, then the upstream failed. */
 export type Outcome = 'ok' | 'refused' | 'failed' | 'partial' | 'client_disconnected'
@@ -192,7 +193,7 @@ export const isHeard = (call: Call): boolean => !call.gone && !call.background
 export const isAbandoned = (call: Call): boolean => call.gone && call.cache?.flight?.wanted !== true
 
 /** The client wants the cost in the reply's usage, and so the usage of a stream too. */
-export const asksForCost = (call: Call): boolean => call.req.headers['x-turnout-usage'] === 'cost'
+export const asksForCost = (call: Call): boolean => says(call.req.headers, 'x-turnout-usage', 'cost')
 
 /**
  * The end user of a request: what a signed token says of its user stands; what the body says is the client's own word. Books, budgets,

@@ -4,10 +4,11 @@ import type { Call } from './call.ts'
 import { requestHeaders, writeHead } from './headers.ts'
 import { laneFor } from './lanes.ts'
 import type { Plan } from './plan.ts'
+import { says } from './switches.ts'
 
 /** `x-turnout-echo: request`, with an admin key; without any key configured for everyone, who is on this machine then. */
 export function wantsEcho(call: Call): boolean {
-  if (call.req.headers['x-turnout-echo'] !== 'request') return false
+  if (!says(call.req.headers, 'x-turnout-echo', 'request')) return false
   return call.snapshot.keys.size === 0 || call.key?.role === 'admin'
 }
 

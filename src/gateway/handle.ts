@@ -31,6 +31,7 @@ import type { Pools } from './pools.ts'
 import { refuse } from './refuse.ts'
 import { relay } from './relay.ts'
 import { routeOf } from './route.ts'
+import { checkSwitches } from './switches.ts'
 
 export interface Gateway {
   snapshot(): Snapshot
@@ -140,6 +141,7 @@ export function createHandle(gateway: Gateway): Handle {
       await gateway.turn.reached('opening')
       if (call.gone) throw new ClientGone()
       inspect(call, body, gateway.cache.repeats)
+      checkSwitches(req.headers)
       const queued = gateway.limits.admit(call)
       if (queued) {
         await queued

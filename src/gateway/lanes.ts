@@ -10,6 +10,7 @@ import { modelFor } from './headers.ts'
 import { hubLane, type Replying } from './hubLane.ts'
 import { identityLane } from './identityLane.ts'
 import type { Lane } from './lane.ts'
+import { says } from './switches.ts'
 
 /**
  * @param cap the most output tokens of an answer, for a request that has no cap of its own
@@ -52,7 +53,8 @@ const withPrefix = (chat: Chat, { systemPrefix }: Target): Chat =>
   systemPrefix === undefined ? chat : { ...chat, systemPrefix }
 
 /** The client or the route wants a 400 rather than a parameter that is silently less than it says. */
-export const isStrict = (call: Call): boolean => call.route!.strict || call.req.headers['x-turnout-strict'] === 'true'
+export const isStrict = (call: Call): boolean =>
+  call.route!.strict || says(call.req.headers, 'x-turnout-strict', 'true')
 
 function refuseLosses(lane: Lane, target: Target): void {
   const [first] = lane.losses

@@ -9,6 +9,7 @@ import { type Assigning, assign } from './arm.ts'
 import type { Call } from './call.ts'
 import { modelFor } from './headers.ts'
 import { routeOf } from './route.ts'
+import { says } from './switches.ts'
 
 export interface Plan {
   readonly targets: readonly Target[]
@@ -64,7 +65,7 @@ function clientChain(call: Call, models: readonly string[]): Target[] {
 }
 
 /** The client wants this model or none. */
-export const refusesFallback = (call: Call): boolean => call.req.headers['x-turnout-fallback'] === 'off'
+export const refusesFallback = (call: Call): boolean => says(call.req.headers, 'x-turnout-fallback', 'off')
 
 /**
  * The targets of a chain that may be asked at all: those that the key allows, up to the first after which no other may, because the
