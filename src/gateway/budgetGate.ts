@@ -95,7 +95,7 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
     const room = budgets.room(applied)
     const most = ask.facts.maxTokens ?? (worst.nanoUsd === null ? UNKNOWN_ANSWER : undefined)
     const cap = cases.fit(target.provider.name, ask.model, ask.facts, room, { ...ask.options, most })
-    if (cap === undefined || cap < SHORTEST_ANSWER) return undefined
+    if (cap === undefined || cap < shortestAnswer(target)) return undefined
     const smaller = cases.of(target.provider.name, ask.model, { ...ask.facts, maxTokens: cap }, ask.options)
     if (smaller.nanoUsd === null) return undefined
     const verdict = budgets.reserve(applied, smaller.nanoUsd)
@@ -210,4 +210,10 @@ function isCapped(call: Call, { params = {} }: Target): boolean {
   if (call.inspected!.ask.maxTokens !== undefined || capNames.some((name) => name in params)) return true
   const { generationConfig: block } = params
   return typeof block === 'object' && block !== null && 'maxOutputTokens' in block
+}
+
+/** Anthropic refuses a cap that is not above the thinking that it is told: it counts within the cap. */
+function shortestAnswer({ params }: Target): number {
+  const { budget_tokens: thinking } = (params?.thinking ?? {}) as { budget_tokens?: unknown }
+  return typeof thinking === 'number' ? Math.max(SHORTEST_ANSWER, thinking + 1) : SHORTEST_ANSWER
 }
