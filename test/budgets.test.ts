@@ -272,6 +272,17 @@ describe('other ways', () => {
     expect(errorOf(reply).metadata).toMatchObject({ budget: 'route best' })
   })
 
+  it('takes no route of which the key may use no model', async () => {
+    const books = await open({ prices: dear, routes })
+    const { secret } = await books.keyring.create({ name: 'limited', models: ['sim/sim-dear*'], disabled: false })
+    const reply = await call(books, { model: 'good' }, bearer(secret))
+    expect([reply.status, reply.headers['x-turnout-degraded-from']]).toEqual([402, undefined])
+    expect(errorOf(reply).metadata).toMatchObject({ budget: 'route good' })
+    expect(books.gateway.lines.at(-1)).toMatchObject({ route: 'good' })
+    // The step before it is taken, and says what it costs there.
+    expect(errorOf(await call(books, { model: 'best' }, bearer(secret))).metadata).toMatchObject({ budget: 'route good' })
+  })
+
   it('caps an answer without a cap so that it fits the rest, in the words of each vendor', async () => {
     const books = await open(
       { budgets: { all: { usd: '0.001', fit: true } }, routes: { chat: 'sim/sim-endless' } },

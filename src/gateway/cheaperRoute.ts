@@ -7,14 +7,15 @@ import { costsNothing } from './bill.ts'
 import { BudgetExceeded } from './budgetRefusal.ts'
 import type { Call } from './call.ts'
 import { firstGood, type Survival } from './firstGood.ts'
-import type { Plan } from './plan.ts'
+import { type Plan, reachable } from './plan.ts'
 
 /** Routes in a row that one request may be sent down to. */
 const MAX_STEPS = 4
 
 /**
  * As `firstGood`. Where a budget refuses and names a route to take in its place, that one is tried, with its own targets and
- * budgets; each route once. The key must be allowed to ask for it. Limits were those of the route that was asked for.
+ * budgets; each route once. The key must be allowed to ask for it and to use a model of it. Limits were those of the route that was
+ * asked for.
  *
  * @param planAgain the plan for the route that the call has by then
  */
@@ -31,17 +32,22 @@ export async function firstAffordable(
       return await firstGood(call, current, survival)
     } catch (error) {
       if (call.cheaperRoute === undefined || seen.size > MAX_STEPS || !isWorthIt(call, error)) throw error
-      const asked = call.route!.name
+      const { route: asked, assigned } = call
       if (seen.has(call.cheaperRoute) || !take(call, call.cheaperRoute)) throw error
       seen.add(call.route!.name)
-      call.degradedFrom ??= asked
-      survival.budgets?.acted('degraded', error instanceof BudgetExceeded ? error.refusal.scope : '')
       // What another route answers is no evidence for a rollout of this one, and no answer for those who wait for this one's.
-      armLeft(call)
-      call.assigned = undefined
+      leaveArm(call)
+      current = planAgain(call)
+      if (!servesKey(call, current)) {
+        leaveArm(call)
+        call.assigned = assigned
+        call.route = asked
+        throw error
+      }
       call.cache?.flight?.fail()
       call.cache = undefined
-      current = planAgain(call)
+      call.degradedFrom ??= asked!.name
+      survival.budgets?.acted('degraded', error instanceof BudgetExceeded ? error.refusal.scope : '')
     }
   }
 }
@@ -55,16 +61,28 @@ function isWorthIt(call: Call, error: unknown): boolean {
   return over && !call.gone && call.attempts.every(costsNothing)
 }
 
+function leaveArm(call: Call): void {
+  armLeft(call)
+  call.assigned = undefined
+}
+
 /** False when the route is not there or not for this key. */
 function take(call: Call, name: string): boolean {
   const route = call.snapshot.routes.get(name)
-  if (!route) return false
+  if (!route || !isAllowed(() => requireRoute(call.key, name, route))) return false
+  call.route = route
+  return true
+}
+
+/** Whether the key may use any model of the route: else it was told of a route that it has not asked for, in place of its budget. */
+const servesKey = (call: Call, { targets }: Plan): boolean => isAllowed(() => reachable(call, targets))
+
+function isAllowed(check: () => unknown): boolean {
   try {
-    requireRoute(call.key, name, route)
+    check()
+    return true
   } catch (error) {
     if (error instanceof Refusal) return false
     throw error
   }
-  call.route = route
-  return true
 }
