@@ -4,7 +4,7 @@ import { addressKey, createAddressRules } from '../src/state/limits/address.ts'
 import { createBlocks } from '../src/state/limits/blocks.ts'
 import { createFamiliar } from '../src/state/limits/familiar.ts'
 import { type ControlGateway, document, keys, type Reply, startControl } from './support/control.ts'
-import { get } from './support/exchange.ts'
+import { get, send } from './support/exchange.ts'
 import { runTurnout } from './support/turnoutProcess.ts'
 
 describe('in memory', () => {
@@ -138,6 +138,37 @@ describe('of a running gateway', () => {
     expect((await get(`${gateway.url}/metrics`)).text).toMatch(/^turnout_blocks\{kind="user"\} 1$/m)
     await gateway.ask('DELETE', '/blocks', { user: 'ann' })
     expect((await chatAs('ann')).status).toBe(200)
+  })
+
+  it.each([
+    ['address', { ip: '203.0.113.30' }, 'ip'],
+    ['user', { user: 'zoe' }, 'user'],
+    ['key', { key: 'queued' }, 'key'],
+  ])('keeps out whoever waits for its turn when its %s is blocked', async (_, who, scope) => {
+    const limits = { concurrency: 1, queueMs: 60_000 }
+    const { secret } = (await gateway.ask('POST', '/keys', { name: 'queued', limits })).body
+    const ask = () =>
+      send(
+        'POST',
+        `${gateway.url}/v1/chat/completions`,
+        { model: 'chat', user: 'zoe', messages: [{ role: 'user', content: 'Hello' }] },
+        { authorization: `Bearer ${secret}`, ...from('203.0.113.30') },
+      )
+    gateway.simulator.reset()
+    gateway.simulator.script('sim-text', { fault: { kind: 'stall' } })
+    const first = ask()
+    await gateway.simulator.waitFor(({ model }) => model === 'sim-text')
+    gateway.simulator.script('sim-text', undefined)
+    const second = ask()
+    await expect.poll(() => gateway.running.turnout.limits.size.waiting).toBe(1)
+    await gateway.ask('POST', '/blocks', { ...who, seconds: 600, reason: 'floods' })
+    first.request.destroy()
+    const reply = await second.done
+    expect(reply.status, reply.text).toBe(403)
+    expect(JSON.parse(reply.text).error).toMatchObject({ code: 'blocked', metadata: { scope } })
+    expect(gateway.simulator.calls).toHaveLength(1)
+    await gateway.ask('DELETE', '/blocks', who)
+    await gateway.ask('DELETE', '/keys/queued')
   })
 
   it('leaves a row of each change', async () => {

@@ -145,8 +145,11 @@ export function createHandle(gateway: Gateway): Handle {
       const queued = gateway.limits.admit(call)
       if (queued) {
         await queued
-        // Meanwhile its key may have been revoked or changed.
+        // Meanwhile its address, its key or its user may have been kept out, or its key changed.
+        const stopped = gateway.door.stop(req)
+        if (stopped) throw stopped
         call.key = await keyOf(call)
+        gateway.limits.meet(call)
         requireRoute(call.key, call.inspected!.ask.model, call.route!)
       }
       const plan = planFor(call)

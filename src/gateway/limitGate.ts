@@ -53,6 +53,8 @@ export interface LimitGate {
    * @throws Refusal `rate_limit_exceeded`, `blocked`; ClientGone when the client did not wait
    */
   admit(call: Call): Promise<void> | undefined
+  /** Whether the user of a chat request is kept out. @throws Refusal `blocked` */
+  meet(call: Call): void
   /** The same for a request that asks no model; undefined = no limit concerns it. */
   enter(caller: Caller, res: ServerResponse): Promise<Entry> | Entry | undefined
   /** What a caller has left, without counting anything. */
@@ -89,6 +91,13 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
     return { lease: linesOnly(limits, applied), refusal: refusalOf(verdict.refusal) }
   }
 
+  function meet(call: Call): void {
+    if (!blocks.holds('user')) return
+    const user = userOf(call)
+    const block = user === undefined ? undefined : blocks.find('user', parts.hashUser(user))
+    if (block) throw parts.turnedAway(blockedBy(block))
+  }
+
   /** What was decided while the client left is given back by whoever ends the call. */
   function take(call: Call, { lease, refusal }: Entry): void {
     call.lease = lease
@@ -105,12 +114,10 @@ export function createLimitGate(parts: LimitGateParts): LimitGate {
       const lack = limits.check(applied)
       if (lack?.kind === 'requests') take(call, judged({ ok: false, refusal: lack }, applied))
     },
+    meet,
     admit(call) {
+      meet(call)
       const user = userOf(call)
-      if (user !== undefined && blocks.holds('user')) {
-        const block = blocks.find('user', parts.hashUser(user))
-        if (block) throw parts.turnedAway(blockedBy(block))
-      }
       const applied = appliedTo(call, user)
       if (applied === undefined) return undefined
       const verdict = limits.admit(applied, new CallAsk(call, applied, parts))
