@@ -280,7 +280,9 @@ describe('other ways', () => {
     expect(errorOf(reply).metadata).toMatchObject({ budget: 'route good' })
     expect(books.gateway.lines.at(-1)).toMatchObject({ route: 'good' })
     // The step before it is taken, and says what it costs there.
-    expect(errorOf(await call(books, { model: 'best' }, bearer(secret))).metadata).toMatchObject({ budget: 'route good' })
+    expect(errorOf(await call(books, { model: 'best' }, bearer(secret))).metadata).toMatchObject({
+      budget: 'route good',
+    })
   })
 
   it('caps an answer without a cap so that it fits the rest, in the words of each vendor', async () => {

@@ -48,7 +48,7 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   // Nothing was asked of anybody, or the vendor worked for nobody: that costs nothing at any price, known or not.
   if (costsNothing(attempt)) return nothing
   const told = facts?.usage && toldInFull(attempt, facts.usage, rates.tokens)
-  const usage = told ?? estimate(call, attempt, rates.tokens)
+  const usage = told ?? estimate(call, attempt, rates)
   // Only what was told of a whole reply teaches anything.
   if (told && told === facts.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
     rates.tokens.learn(attempt.model, promptBytes(call, attempt), promptTokens(usage), 'prompt')
@@ -91,18 +91,34 @@ function toldInFull({ facts, model }: Attempt, usage: Usage, tokens: Rates['toke
   return outputTokens(usage) * 2 >= output ? usage : { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
 }
 
-function estimate(call: Call, attempt: Attempt, tokens: Rates['tokens']): Usage {
+function estimate(call: Call, attempt: Attempt, rates: Rates): Usage {
   const usage = { ...noUsage(), estimated: true }
   const generated = attempt.facts?.contentBytes ?? 0
-  usage.input = tokens.estimate(attempt.model, promptBytes(call, attempt), 'prompt')
-  usage.output = generated === 0 ? 0 : tokens.estimate(attempt.model, generated, 'answer')
+  usage.input = promptEstimate(call, attempt, rates)
+  usage.output = generated === 0 ? 0 : rates.tokens.estimate(attempt.model, generated, 'answer')
   return usage
 }
 
-/** The client's body, and the text that the target puts before it. */
+/** What one image is taken for: OpenAI's and Anthropic's models count 765 to 1,600 for a photograph, however many bytes it has. */
+const IMAGE = 1_500
+/** Bytes of base64 for a token: a page of a PDF is 1,500 to 3,000, a second of compressed audio 10 to 32. */
+const FILE_BYTES = 32
+const AUDIO_BYTES = 500
+
+function promptEstimate(call: Call, attempt: Attempt, { prices, tokens }: Rates): number {
+  const text = tokens.estimate(attempt.model, promptBytes(call, attempt), 'prompt')
+  const { images, audio, files, bytes = 0 } = call.inspected!.ask.media
+  if (images + audio + files === 0) return text
+  const apart = files > 0 ? bytes / FILE_BYTES : audio > 0 ? bytes / AUDIO_BYTES : 0
+  const { contextWindow = Number.POSITIVE_INFINITY } = prices.info(attempt.target.provider.name, attempt.model)
+  return Math.min(text + images * IMAGE + Math.ceil(apart), Math.max(text, contextWindow))
+}
+
+/** The text of the client's body, and what the target puts before it. Media in base64 are text to nobody. */
 function promptBytes(call: Call, { target }: Attempt): number {
-  const { bytes } = call.inspected!.ask
-  return target.systemPrefix === undefined ? bytes : bytes + Buffer.byteLength(target.systemPrefix)
+  const { bytes, media } = call.inspected!.ask
+  const text = bytes - (media.bytes ?? 0)
+  return target.systemPrefix === undefined ? text : text + Buffer.byteLength(target.systemPrefix)
 }
 
 /** Output tokens booked for a request whose process died: nobody knows how far it came. */
@@ -112,7 +128,7 @@ const LOST_OUTPUT = 256
 export function worthOf(call: Call, attempt: Attempt, rates: Rates): Estimate {
   const { ask } = call.inspected!
   const usage = noUsage()
-  usage.input = rates.tokens.estimate(attempt.model, promptBytes(call, attempt), 'prompt')
+  usage.input = promptEstimate(call, attempt, rates)
   usage.output = Math.min(ask.maxTokens ?? LOST_OUTPUT, LOST_OUTPUT)
   const priced = rates.prices.price(attempt.target.provider.name, attempt.model, usage)
   const source = { priceSource: priced.priceSource ?? undefined, priceVersion: priced.priceVersion ?? undefined }
