@@ -207,6 +207,14 @@ describe('ratios', () => {
     expect(ratios.ratio('m')).toBe(3)
   })
 
+  it('ignore prompts of more tokens than bytes: a vendor has put something before them', () => {
+    const ratios = createRatios()
+    for (let i = 0; i < 20; i++) ratios.learn('m', 300, 700)
+    expect(ratios.ratio('m')).toBe(3.6)
+    for (let i = 0; i < 20; i++) ratios.learn('m', 300, 700, 'answer')
+    expect(ratios.ratio('m', 'answer')).toBeCloseTo(300 / 700)
+  })
+
   it('ignore nonsense and stay bounded', () => {
     const ratios = createRatios(10)
     for (const [bytes, tokens] of [

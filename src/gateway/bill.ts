@@ -85,18 +85,32 @@ export function costsNothing({ sent, facts, fault }: Attempt): boolean {
  * The provider's usage; where the reply broke off and it tells of far less output than there was, with our estimate of that. Anthropic
  * counts one token when the message begins and tells the rest at its end, which a client that leaves never lets come.
  */
-function toldInFull({ facts, model }: Attempt, usage: Usage, tokens: Rates['tokens']): Usage {
+function toldInFull(attempt: Attempt, usage: Usage, tokens: Rates['tokens']): Usage {
+  const { facts } = attempt
   if (facts!.finish !== undefined || facts!.contentBytes === 0) return usage
-  const output = tokens.estimate(model, facts!.contentBytes, 'answer')
+  const output = answerEstimate(attempt, tokens)
   return outputTokens(usage) * 2 >= output ? usage : { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
 }
 
 function estimate(call: Call, attempt: Attempt, rates: Rates): Usage {
   const usage = { ...noUsage(), estimated: true }
-  const generated = attempt.facts?.contentBytes ?? 0
   usage.input = promptEstimate(call, attempt, rates)
-  usage.output = generated === 0 ? 0 : rates.tokens.estimate(attempt.model, generated, 'answer')
+  usage.output = answerEstimate(attempt, rates.tokens)
   return usage
+}
+
+/** Bytes of text for a token: fewer in most texts. */
+const SHOWN = 4
+
+/**
+ * By what this model's answers have had for each byte that was shown, thoughts included. They are within the cap: what goes beyond it is only
+ * believed as far as it was seen.
+ */
+function answerEstimate({ model, facts, held }: Attempt, tokens: Rates['tokens']): number {
+  const shown = facts?.contentBytes ?? 0
+  if (shown === 0) return 0
+  const all = tokens.estimate(model, shown, 'answer')
+  return held && held.outputTokens > 0 ? Math.min(all, Math.max(held.outputTokens, Math.ceil(shown / SHOWN))) : all
 }
 
 /** What one image is taken for: OpenAI's and Anthropic's models count 765 to 1,600 for a photograph, however many bytes it has. */

@@ -24,7 +24,12 @@ const anyModel = 3.6
 
 const window = 31
 const smallest = { bytes: 24, tokens: 6 }
-const plausible = { low: 0.25, high: 24 }
+/**
+ * No token is less than a byte of the text that it stands for: a prompt of more has a part that no body shows (a vendor's own instructions),
+ * which does not grow with the text. An answer may have thoughts that nobody is shown.
+ */
+const lowest = { prompt: 1, answer: 0.25 }
+const highest = 24
 
 /** `capacity` models are remembered of each side; the one not learnt from for longest goes first. */
 export function createRatios(capacity = 2_000): Ratios {
@@ -34,7 +39,7 @@ export function createRatios(capacity = 2_000): Ratios {
     learn(model, bytes, tokens, side = 'prompt') {
       if (!(bytes >= smallest.bytes) || !(tokens >= smallest.tokens)) return
       const seen = bytes / tokens
-      if (seen >= plausible.low && seen <= plausible.high) sides[side].touch(model).add(seen)
+      if (seen >= lowest[side] && seen <= highest) sides[side].touch(model).add(seen)
     },
     estimate: (model, bytes, side = 'prompt') => (bytes > 0 ? Math.max(1, Math.ceil(bytes / ratio(model, side))) : 0),
     ratio,

@@ -1,0 +1,116 @@
+// What is booked where a vendor never tells: no more than text can be, base64 is text to nobody, and thoughts stay within their cap.
+import { afterAll, beforeAll, beforeEach, expect, it, onTestFinished } from 'vitest'
+import { ask, CHAT, chunk, reply } from './support/chatBodies.ts'
+import { type Exchange, get, post } from './support/exchange.ts'
+import { type FakeUpstream, sendJson, sendSse, sseText, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+
+type Json = Record<string, unknown>
+
+/** What the vendor says of a whole answer; streams say nothing of usage: what is booked of one that breaks off is the same. */
+let told: Json
+let shown: string
+let upstream: FakeUpstream
+beforeAll(async () => {
+  upstream = await startFakeUpstream((_, res, raw) =>
+    JSON.parse(raw.toString()).stream
+      ? sendSse(res, sseText([chunk({ content: shown }, 'stop')]))
+      : sendJson(res, 200, reply('It is a train, and it moves.', {}, { usage: told })),
+  )
+})
+beforeEach(() => {
+  shown = 'It is a train.'
+})
+afterAll(() => upstream?.close())
+
+const base64 = 'iVBORw0KGgoA'.repeat(80_000) // 960 KB
+const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${base64}` } }
+const file = { type: 'file', file: { filename: 'a.pdf', file_data: `data:application/pdf;base64,${base64}` } }
+const audio = { type: 'input_audio', input_audio: { data: base64, format: 'mp3' } }
+
+async function open(budgets: Json, prices: Json = { input: 1, output: 0 }): Promise<TestGateway> {
+  const gateway = await startGateway({
+    providers: { p: { kind: 'openai-compatible', baseUrl: upstream.url, streamUsage: 'never' } },
+    prices: { m: { ...prices, maxOutput: 1_000, contextWindow: 100_000 } },
+    routes: { chat: 'p/m' },
+    budgets,
+  })
+  onTestFinished(() => gateway.close())
+  return gateway
+}
+
+const send = (gateway: TestGateway, ...parts: Json[]): Promise<Exchange> =>
+  post(gateway.url + CHAT, {
+    ...ask('chat', { stream: true, max_tokens: 50 }),
+    messages: [{ role: 'user', content: [{ type: 'text', text: 'What is it?' }, ...parts] }],
+  })
+
+/** Prompt tokens that the request was booked at: one costs a millionth of a dollar. */
+async function booked(gateway: TestGateway, ...parts: Json[]): Promise<number> {
+  const { status, text } = await send(gateway, ...parts)
+  expect(status, text).toBe(200)
+  await gateway.settled(1)
+  const { body } = await gateway.metrics.expose()
+  return Math.round(Number(/^turnout_cost_usd_total\{target="p\/m"\} (\S+)$/m.exec(body)![1]) * 1e6)
+}
+
+it.each([
+  ['an image', [image], 1_500, 1_700],
+  ['two', [image, image], 3_000, 3_200],
+  ['a file', [file], 30_000, 30_300],
+  ['audio', [audio], 1_920, 2_200],
+  ['more than the window holds', [file, file, file, file], 100_000, 100_000],
+])('%s counts by what vendors count, not by its bytes', async (_, parts, least, most) => {
+  const tokens = await booked(await open({}), ...parts)
+  expect(tokens).toBeGreaterThanOrEqual(least)
+  expect(tokens).toBeLessThanOrEqual(most)
+})
+
+it('no budget is overshot by an image whose usage nobody tells', async () => {
+  const gateway = await open({ all: { usd: '0.12' } })
+  for (let n = 0; n < 3; n++) expect((await send(gateway, image)).status).toBe(200)
+  await gateway.settled(3)
+  expect(gateway.turnout.budgets.utilisation()[0]!.spent).toBeLessThan(6_000_000)
+  const metrics = await get(`${gateway.url}/metrics`)
+  expect(metrics.text).not.toMatch(/action="overrun"\} [1-9]/)
+})
+
+/** Whole answers that teach the gateway what this model's tokens are. */
+async function teach(gateway: TestGateway, usage: Json, content: string): Promise<void> {
+  told = usage
+  for (let n = 0; n < 8; n++)
+    await post(gateway.url + CHAT, { ...ask('chat', { max_tokens: 900 }), messages: [{ role: 'user', content }] })
+  await gateway.settled(8)
+}
+
+const spent = (gateway: TestGateway): number => gateway.turnout.budgets.utilisation()[0]!.spent
+
+it('what a vendor puts before each prompt by itself is not taken for the length of its tokens', async () => {
+  const gateway = await open({ all: { usd: 9 } })
+  // 700 tokens of 300 bytes: the instructions of the vendor's own are in it.
+  await teach(gateway, { prompt_tokens: 700, completion_tokens: 4, total_tokens: 704 }, 'x'.repeat(220))
+  const before = spent(gateway)
+  const text = 'word '.repeat(12_000)
+  expect((await send(gateway, { type: 'text', text })).status).toBe(200)
+  await gateway.settled(9)
+  const tokens = (spent(gateway) - before) / 1_000
+  expect(tokens).toBeGreaterThan(10_000)
+  expect(tokens).toBeLessThan(25_000)
+})
+
+it('thoughts that are not shown are estimated within the cap of the answer', async () => {
+  const gateway = await open({ all: { usd: 9 } }, { input: 0, output: 1 })
+  const usage = { prompt_tokens: 50, completion_tokens: 80, total_tokens: 130 }
+  // 80 tokens for 28 bytes that are shown.
+  await teach(gateway, { ...usage, completion_tokens_details: { reasoning_tokens: 70 } }, 'x'.repeat(100))
+  const before = spent(gateway)
+  shown = 'word '.repeat(30)
+  expect((await send(gateway)).status).toBe(200)
+  await gateway.settled(9)
+  expect((spent(gateway) - before) / 1_000).toBe(50)
+  // Of a server that passes over the cap what was shown is believed.
+  shown = 'word '.repeat(400)
+  expect((await send(gateway)).status).toBe(200)
+  await gateway.settled(10)
+  expect((spent(gateway) - before) / 1_000 - 50).toBe(500)
+})
