@@ -280,10 +280,14 @@ describe('the cost in a reply', () => {
     expect(page).toMatch(/^turnout_cost_usd_total\{target="sim\/unheard-of"\} 0$/m)
   })
 
-  it('C24 a call that was refused costs nothing, also at an unknown price', async () => {
-    books.simulator.script('unheard-of', { fault: { kind: 'status', status: 503 } })
+  // 508: a gateway behind this one found itself in a circle, and asked nobody.
+  it.each([
+    ['C24 a call that was refused costs nothing, also at an unknown price', 503],
+    ['C24 nor does one that went in a circle', 508],
+  ])('%s', async (_, status) => {
+    books.simulator.script('unheard-of', { fault: { kind: 'status', status } })
     const exchange = await chat('unpriced')
-    expect(exchange.status).toBe(503)
+    expect(exchange.status).toBe(status)
     expect(await stored(exchange, 1)).toMatchObject({ cost: 0, outcome: 'failed', estimated: 0 })
   })
 

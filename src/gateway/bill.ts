@@ -39,6 +39,7 @@ const free: ReadonlySet<FaultKind> = new Set([
   'context_window',
   'content_policy',
   'bad_request',
+  'loop',
 ])
 
 /** The bill of an ended attempt. The provider's usage always wins over an estimate; the two are never summed. */
