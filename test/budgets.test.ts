@@ -302,6 +302,20 @@ describe('other ways', () => {
     // A cap of the client's own is its own.
     expect((await call(books, { model: 'chat', max_tokens: 100_000 })).status).toBe(402)
   })
+
+  it('holds what a cap of ours adds to the body, too', async () => {
+    const books = await open(
+      { budgets: { all: { usd: '0.001', fit: true } } },
+      { simulator: { keepBodies: true, scripts: { 'sim-waits': { headersDelayMs: 2_000, tokens: 10 } } } },
+    )
+    const running = call(books, { ...ask('sim/sim-waits'), max_tokens: undefined })
+    const sent = await books.simulator.waitFor(({ model }) => model === 'sim-waits')
+    const cap = (JSON.parse(String(sent.body)) as { max_completion_tokens: number }).max_completion_tokens
+    const [held] = stateOf(books, 'all')
+    expect(held!.reserved).toBeGreaterThanOrEqual(Buffer.byteLength(String(sent.body)) * 400 + cap * 1600)
+    expect(held!.reserved).toBeLessThanOrEqual(held!.limit)
+    expect((await running).status).toBe(200)
+  })
 })
 
 describe('alerts on budgets', () => {

@@ -64,6 +64,9 @@ export interface BudgetGateParts {
 /** A shorter answer is of no use, and some vendors refuse to be asked for it. */
 const SHORTEST_ANSWER = 16
 
+/** What a cap adds to the body, in the longest words that one is told in: `,"generationConfig":{"maxOutputTokens":12345678}`. */
+const CAP_BYTES = 48
+
 /** The longest answer of a model of which nobody knows how long its answers may be: most refuse a cap beyond what they can do. */
 const UNKNOWN_ANSWER = 8_192
 
@@ -94,9 +97,10 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
       return undefined
     const room = budgets.room(applied)
     const most = ask.facts.maxTokens ?? (worst.nanoUsd === null ? UNKNOWN_ANSWER : undefined)
-    const cap = cases.fit(target.provider.name, ask.model, ask.facts, room, { ...ask.options, most })
+    const facts = { ...ask.facts, textTokens: ask.facts.textTokens + CAP_BYTES }
+    const cap = cases.fit(target.provider.name, ask.model, facts, room, { ...ask.options, most })
     if (cap === undefined || cap < shortestAnswer(target)) return undefined
-    const smaller = cases.of(target.provider.name, ask.model, { ...ask.facts, maxTokens: cap }, ask.options)
+    const smaller = cases.of(target.provider.name, ask.model, { ...facts, maxTokens: cap }, ask.options)
     if (smaller.nanoUsd === null) return undefined
     const verdict = budgets.reserve(applied, smaller.nanoUsd)
     if (!verdict.ok) return undefined
