@@ -56,6 +56,16 @@ describe('the only target', () => {
     expect((await gateway.settled(1))[0]).toMatchObject({ outcome: 'ok', attempts: 3 })
   })
 
+  it('is waited for as its upstream is: that is no overhead of ours', async () => {
+    const { call, gateway } = await stage({ a: down({ times: 1, retryAfter: 1 }) })
+    const reply = await call()
+    expect([reply.status, reply.headers['x-turnout-attempts']]).toEqual([200, '2'])
+    const [line] = await gateway.settled(1)
+    expect(line!.durationMs).toBeGreaterThan(1_000)
+    expect(line!.overheadMs).toBeLessThan(900)
+    expect(Number(reply.headers['x-turnout-overhead-ms'])).toBeLessThan(900)
+  })
+
   it('is asked as often as the route says, and its last error is the answer', async () => {
     const { call, asked } = await stage({ a: down({ message: 'all hands busy' }) })
     const reply = await call()

@@ -154,16 +154,21 @@ async function tryWithPermit(
   }
 }
 
-/** @throws ClientGone when the client does not wait as long */
-function pause(call: Call, ms: number): Promise<void> {
-  if (isAbandoned(call)) return Promise.reject(new ClientGone())
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms)
-    call.onGone = () => {
-      clearTimeout(timer)
-      reject(new ClientGone())
-    }
-  })
+/** The upstream is waited for, as it is while it answers. @throws ClientGone when the client does not wait as long */
+async function pause(call: Call, ms: number): Promise<void> {
+  if (isAbandoned(call)) throw new ClientGone()
+  const since = performance.now()
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(resolve, ms)
+      call.onGone = () => {
+        clearTimeout(timer)
+        reject(new ClientGone())
+      }
+    })
+  } finally {
+    call.upstreamMs += performance.now() - since
+  }
 }
 
 /** Where the client chose the model, one that does not exist is its own mistake and says nothing about the target. */
