@@ -26,6 +26,7 @@ beforeEach(async () => {
         refused: { targets: ['sim/sim-error-429', 'sim/sim-reset', 'sim/sim-cached'] },
         marked: { targets: ['sim/sim-fast'], usageCost: true },
         unpriced: ['sim/unheard-of'],
+        garbled: ['sim/sim-garbage-json', 'sim/sim-fast'],
       },
     },
     {
@@ -240,6 +241,19 @@ it('C26 an aborted stream is billed for about what was delivered, once, and mark
     expect(row.output).toBeLessThan(200)
     expect(row.input).toBeGreaterThan(promptTokens / 4)
     expect(row.cost).toBe(row.input * 400 + row.output * 1600)
+  })
+})
+
+it('the log line of a request has the tokens and the cost of all its calls, as its row has', async () => {
+  const exchange = await chat('garbled')
+  expect(exchange.status).toBe(200)
+  const { attempts } = await readRows(1)
+  expect(attempts.filter(({ input }) => input > 0).length).toBe(2)
+  const { prompt, completion } = tokensOf(attempts)
+  expect(books.gateway.lines[0]).toMatchObject({
+    inputTokens: prompt,
+    outputTokens: completion,
+    costNanoUsd: Number(costOf(attempts)),
   })
 })
 

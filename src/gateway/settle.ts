@@ -1,5 +1,6 @@
 // The last step of the journey: what happened is counted and written down, exactly once.
 import type { Snapshot } from '../config/snapshot.ts'
+import type { Usage } from '../dialects/chat.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { lossLabel } from '../dialects/loss.ts'
 import type { Health } from '../state/health.ts'
@@ -183,7 +184,6 @@ function firstTokenMs(call: Call): number | undefined {
 function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): void {
   const attempt = call.attempts.at(-1)
   const facts = attempt?.facts
-  const bill = attempt?.bill
   const ask = call.inspected?.ask
   const user = userOf(call)
   log.request({
@@ -207,8 +207,8 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     durationMs: rounded(now - call.startedAt),
     firstTokenMs: rounded(firstTokenMs(call)),
     overheadMs: ask?.stream ? undefined : rounded(overheadOf(call, now)),
-    inputTokens: bill && promptTokens(bill.usage),
-    outputTokens: bill && outputTokens(bill.usage),
+    inputTokens: tokensOf(call, promptTokens),
+    outputTokens: tokensOf(call, outputTokens),
     costNanoUsd: costOf(call) ?? undefined,
     finish: facts?.finish,
     config: call.snapshot.version,
@@ -219,6 +219,13 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     user: user === undefined ? undefined : pseudonym?.(user),
     trace: call.trace?.traceId,
   })
+}
+
+/** Of all attempts, as the cost is and the ledger's row. */
+function tokensOf(call: Call, count: (usage: Usage) => number): number | undefined {
+  let sum: number | undefined
+  for (const { bill } of call.attempts) if (bill) sum = (sum ?? 0) + count(bill.usage)
+  return sum
 }
 
 /** The limit that the request was refused by. */
