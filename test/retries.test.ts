@@ -304,6 +304,16 @@ describe('a client’s own chain', () => {
     expect(JSON.parse(simulator.calls.at(-1)!.body!.toString())).not.toHaveProperty('models')
     expect((await post(`${gateway.url}${CHAT}`, ask('plain', { models: ['second'] }))).status).toBe(401)
     expect((await post(`${gateway.url}${CHAT}`, ask('chat', { models: ['nobody'] }))).status).toBe(404)
+    const asked = simulator.calls.length
+    for (const models of [Array.from({ length: 17 }, () => 'second'), ['second', 1], 'second']) {
+      const refused = await post(`${gateway.url}${CHAT}`, ask('chat', { models }))
+      expect([refused.status, JSON.parse(refused.text).error.param]).toEqual([400, 'models'])
+    }
+    expect(simulator.calls.length).toBe(asked)
+    // Nothing further is asked for: the shut target of the route is all there is.
+    for (const models of [[], null]) {
+      expect((await post(`${gateway.url}${CHAT}`, ask('chat', { models }))).status).toBe(503)
+    }
   })
 })
 

@@ -27,7 +27,7 @@ export function makePlan(call: Call, draw: number, assigning?: Assigning): Plan 
   // The operator's one switch: the stable primary and nothing else.
   if (call.snapshot.bypass) return { targets: route.targets.slice(0, 1), onContextWindow: [], onContentPolicy: [] }
   const { targets, onContextWindow, onContentPolicy } = route
-  const asked = route.clientModels ? call.inspected!.ask.models : undefined
+  const asked = route.clientModels ? chainAsked(call) : undefined
   if (asked) return { targets: clientChain(call, asked), onContextWindow, onContentPolicy }
   const moved = assigning?.traffic.of(route.name)
   if (moved) return { targets: movedChain(call, moved, draw, assigning!), onContextWindow, onContentPolicy }
@@ -53,6 +53,23 @@ function movedChain(call: Call, moved: Moved, draw: number, assigning: Assigning
 const canaryFirst = (arms: Arms, stable: readonly Target[]): readonly Target[] =>
   stable === arms.stable ? arms.canaryFirst : behind(arms.canary, stable)
 
+const LONGEST_CHAIN = 16
+
+/**
+ * The client's `models` on a route that follows them.
+ * @throws Refusal for what cannot be followed: passed over, it would leave the client without its fallbacks, and reach the vendor unjudged
+ */
+function chainAsked(call: Call): readonly string[] | undefined {
+  const { ask } = call.inspected!
+  const given = modelsGiven(call) ?? []
+  if (Array.isArray(given) && given.length === 0) return undefined
+  if (ask.models && ask.models.length <= LONGEST_CHAIN) return ask.models
+  const expected = `expected a list of at most ${LONGEST_CHAIN} names of models`
+  throw new Refusal('invalid_value', `Invalid 'models': ${expected}.`, 'models')
+}
+
+const modelsGiven = (call: Call): unknown => (call.inspected!.wire as { models?: unknown }).models
+
 /** The targets of the model and of the further models that the client names, each once. */
 function clientChain(call: Call, models: readonly string[]): Target[] {
   const chain = new Map(call.route!.targets.map((target) => [target.id, target]))
@@ -68,16 +85,31 @@ function clientChain(call: Call, models: readonly string[]): Target[] {
 export const refusesFallback = (call: Call): boolean => says(call.req.headers, 'x-turnout-fallback', 'off')
 
 /**
+ * Whether the key allows the target, and all that a vendor may serve in its place: `models` that Turnout does not follow itself reaches
+ * vendors of the client's own dialect as it is, and OpenRouter runs any model that it names.
+ */
+function mayServe(call: Call, target: Target): boolean {
+  const { key } = call
+  if (!mayUse(key, target, modelFor(target, call))) return false
+  const { ask } = call.inspected!
+  if ((call.route!.clientModels && ask.models) || target.provider.dialect !== call.dialect.name) return true
+  const given = modelsGiven(call) ?? []
+  if (!ask.models) return Array.isArray(given) && given.length === 0
+  return [...new Set(ask.models)].every((model) => mayUse(key, target, model))
+}
+
+/**
  * The targets of a chain that may be asked at all: those that the key allows, up to the first after which no other may, because the
  * client, the route or the provider forbids it. Whether that one fails or is shut already makes no difference.
  * @throws Refusal `model_not_allowed` when the key allows none of them
  */
 export function reachable(call: Call, whole: readonly Target[]): readonly Target[] {
-  const chain = call.key?.models ? whole.filter((target) => mayUse(call.key, target, modelFor(target, call))) : whole
+  const chain = call.key?.models ? whole.filter((target) => mayServe(call, target)) : whole
   if (chain.length === 0 && whole.length > 0) {
+    const nor = modelsGiven(call) ? ', or not all that `models` names' : ''
     throw new Refusal(
       'model_not_allowed',
-      `This API key may use none of the models behind '${call.route!.name}'.`,
+      `This API key may use none of the models behind '${call.route!.name}'${nor}.`,
       'model',
     )
   }

@@ -20,6 +20,7 @@ let gateway: TestGateway
 /** May use the provider `up`, and nothing that only begins like it: made while the gateway runs, and one of the file. */
 let virtual: string
 const ofFile = 'sk-test-narrow-of-file-0123456789'
+const exact = 'sk-test-exact-of-file-0123456789'
 const kinds = [
   ['a virtual key', () => virtual],
   ['a key of the file', () => ofFile],
@@ -39,12 +40,14 @@ const configOf = (chat: string[]): Record<string, unknown> => ({
   keys: [
     { name: 'boss', key: master, role: 'admin' },
     { name: 'narrow-of-file', key: ofFile, models: ['up/*'] },
+    { name: 'exact-of-file', key: exact, models: ['up/a', 'up/b'] },
   ],
 })
 
 beforeAll(async () => {
   store = openStore({ file: join(folder, 'turnout.db') })
   simulator = await startSimulator({
+    keepBodies: true,
     scripts: {
       small: { fault: { kind: 'status', status: 400, code: 'context_length_exceeded' } },
       down: { fault: { kind: 'status', status: 503 } },
@@ -71,6 +74,9 @@ async function chat(model: string, key: string, more: Record<string, unknown> = 
   return [reply.status, reply.headers[reply.status === 200 ? 'x-turnout-target' : 'x-turnout-error']]
 }
 
+/** `models` as the vendor got it with its last call. */
+const sentLast = (): unknown => JSON.parse(simulator.calls.at(-1)!.body!.toString()).models
+
 it.each(kinds)(
   'C34 a special chain leads nowhere that %s may not go; then the client learns what is wrong',
   async (_, of) => {
@@ -87,6 +93,21 @@ it.each(kinds)('C34 the further models that a client names are held to the list 
   expect(await chat('chosen', master, { models: ['large'] })).toEqual([200, 'up-large/m'])
   expect(await chat('chosen', secret, { models: ['large'] })).toEqual([503, 'overloaded'])
   expect(await chat('chosen', secret, { models: ['large', 'chat'] })).toEqual([200, 'up/a'])
+})
+
+it('C34 models that a vendor would choose from by itself are held to the list of the key, too', async () => {
+  const fits = ['b', 'a', 'b']
+  expect(await chat('chat', exact, { models: fits })).toEqual([200, 'up/a'])
+  expect(sentLast()).toEqual(fits)
+  for (const models of [null, []]) expect(await chat('chat', exact, { models })).toEqual([200, 'up/a'])
+  const many = Array.from({ length: 17 }, () => 'a')
+  for (const models of [['o1-pro'], ['a', 'o1-pro'], [...many, 'o1-pro'], 'o1-pro', [1]]) {
+    expect(await chat('chat', master, { models })).toEqual([200, 'up/a'])
+    expect(sentLast()).toEqual(models)
+    const asked = simulator.calls.length
+    expect(await chat('chat', exact, { models })).toEqual([403, 'model_not_allowed'])
+    expect(simulator.calls.length).toBe(asked)
+  }
 })
 
 it.each(kinds)('C34 a swap that moves a route elsewhere does not take %s with it', async (_, of) => {

@@ -106,7 +106,7 @@ function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
 
 /** OpenRouter's `models`; anything else of that name is the upstream's business. */
 function modelsOf(value: unknown): string[] | undefined {
-  if (!Array.isArray(value) || value.length === 0 || value.length > 16) return undefined
+  if (!Array.isArray(value) || value.length === 0) return undefined
   return value.every((name) => typeof name === 'string') ? value : undefined
 }
 
