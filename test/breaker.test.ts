@@ -58,8 +58,12 @@ describe('a breaker', () => {
     breaker.settle(breaker.lastResort()!, 'none')
     vi.setSystemTime(Date.now() - 400 * 86_400_000)
     expect(breaker.wait()).toBe(60_000)
-    expect(breaker.lastResort()).toBeDefined()
+    const probe = breaker.lastResort()!
+    expect(probe).toBeDefined()
     vi.advanceTimersByTime(60_000)
+    // It is still under way: nobody may call.
+    expect([breaker.state, breaker.wait(), breaker.admit()]).toEqual(['half_open', 1000, undefined])
+    breaker.settle(probe, 'none')
     expect([breaker.state, breaker.wait()]).toEqual(['half_open', 0])
   })
 

@@ -18,6 +18,7 @@ beforeEach(async () => {
       held: { targets: ['sim/sim-stall-mid-stream'], timeouts: { idle: '10m' } },
       next: { targets: ['sim/sim-fast'], timeouts: { total: '10m' } },
       hasty: { targets: ['sim/sim-fast'], timeouts: { total: '300ms' } },
+      eager: { targets: ['sim/sim-fast'], timeouts: { firstToken: '300ms' }, retries: { attempts: 1 } },
     },
   })
 })
@@ -96,6 +97,21 @@ it('holds nothing of those whose time is over either', async () => {
   await books.gateway.settled(2)
   await books.ledger.flush()
   expect(books.store.db.prepare("SELECT cost FROM requests WHERE route = 'hasty'").pluck().get()).toBe(0)
+})
+
+it('shuts no target for the time that went by in it', async () => {
+  const holder = await occupy()
+  for (const route of ['hasty', 'eager']) {
+    for (let n = 0; n < 5; n++) {
+      const { status, text } = await chat(route, { stream: true }).done
+      expect([status, JSON.parse(text).error.code]).toEqual([
+        504,
+        route === 'hasty' ? 'total_timeout' : 'first_token_timeout',
+      ])
+    }
+  }
+  holder.request.destroy()
+  expect((await chat('next').done).status).toBe(200)
 })
 
 /** A call of the pools alone. When it is over, whoever has to do with it is told first. */

@@ -1,7 +1,7 @@
 // The commit point: tries targets until one shows something good. Nothing has gone to the client before.
 import type { Target } from '../config/snapshot.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
-import type { Permit, Verdict } from '../state/breaker.ts'
+import type { Permit } from '../state/breaker.ts'
 import type { Health } from '../state/health.ts'
 import type { RetryBudget } from '../state/retryBudget.ts'
 import type { AttemptReason } from '../store/ledgerRow.ts'
@@ -11,6 +11,7 @@ import { backoff } from './backoff.ts'
 import { type Call, ClientGone, isAbandoned } from './call.ts'
 import { countHops } from './hops.ts'
 import { type Plan, reachable, refusesFallback } from './plan.ts'
+import { verdictOf } from './verdict.ts'
 
 /** What surviving takes beside the means of a single attempt. */
 export interface Survival extends Means {
@@ -66,7 +67,8 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
       armPassedOver(call, target)
       continue
     }
-    const isLast = !targets.slice(at + 1).some(({ id }) => health.wait([id]) === 0)
+    const rest = targets.slice(at + 1)
+    const isLast = () => !rest.some(({ id }) => health.wait([id]) === 0)
     try {
       return await persist(call, target, permit, isLast, hops, survival)
     } catch (error) {
@@ -86,12 +88,15 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
   return lastResort(call, targets, hops, survival)
 }
 
-/** Asks one target, and again after a wait where no other is left. */
+/**
+ * Asks one target, and again after a wait where no other is left.
+ * @param isLast asked when the target has failed: until then others may have been shut, or be well again
+ */
 async function persist(
   call: Call,
   target: Target,
   first: Permit,
-  isLast: boolean,
+  isLast: () => boolean,
   hops: number,
   survival: Survival,
 ): Promise<Good> {
@@ -101,10 +106,12 @@ async function persist(
     try {
       return await tryWithPermit(call, target, permit, reasonOf(call, n), hops, survival)
     } catch (error) {
-      if (!(error instanceof UpstreamFault) || error.rule.scope !== 'retry' || !isLast) throw error
+      if (!(error instanceof UpstreamFault) || error.rule.scope !== 'retry' || !isLast()) throw error
       if (n >= retries.attempts || call.attempts.length >= MAX_ATTEMPTS) throw error
       const wait = backoff(n, error, retries, survival.random())
       if (wait === undefined || performance.now() + wait > call.startedAt + call.route!.timeouts.total) throw error
+      // Its breaker stays shut for longer, perhaps by this very fault: the client would wait for nothing.
+      if (survival.health.wait([target.id]) > wait) throw error
       if (!survival.retryBudget.take(call.route!.name)) throw error
       await pause(call, wait)
       permit = survival.health.admit(target.id)
@@ -147,7 +154,7 @@ async function tryWithPermit(
     return good
   } catch (error) {
     if (error instanceof UpstreamFault) {
-      survival.health.settle(target.id, permit, verdictOf(call, target, error), error.kind)
+      survival.health.settle(target.id, permit, verdictOf(call, call.attempts.at(-1)!, error), error.kind)
       armFailed(call, target, error)
     } else survival.health.settle(target.id, permit, 'none')
     throw error
@@ -169,10 +176,4 @@ async function pause(call: Call, ms: number): Promise<void> {
   } finally {
     call.upstreamMs += performance.now() - since
   }
-}
-
-/** Where the client chose the model, one that does not exist is its own mistake and says nothing about the target. */
-function verdictOf(call: Call, target: Target, fault: UpstreamFault): Verdict {
-  if (fault.kind === 'model_not_found' && (call.route!.implicit || target.model === '*')) return 'none'
-  return fault.rule.breaker
 }

@@ -19,6 +19,7 @@ import { vendorName } from './foreignNames.ts'
 import { settleLimits } from './limitGate.ts'
 import { createTally } from './tally.ts'
 import { exportTrace, keptTrace } from './tracing.ts'
+import { verdictOf } from './verdict.ts'
 
 export interface Witnesses {
   readonly turn: Turn
@@ -143,7 +144,7 @@ function stepsOf(witnesses: Witnesses): readonly Step[] {
 function blameLate(call: Call, health: Health): void {
   const attempt = call.attempts.at(-1)
   if (!attempt?.permit || !attempt.fault) return
-  const verdict = attempt.fault.rule.breaker
+  const verdict = verdictOf(call, attempt, attempt.fault)
   health.settle(attempt.target.id, { probe: false, generation: attempt.permit.generation }, verdict, attempt.fault.kind)
 }
 

@@ -127,6 +127,8 @@ export class Breaker {
   /** Milliseconds until a call may be made again; 0 when one may now. */
   wait(): number {
     if (this.#disabled !== undefined) return Number.POSITIVE_INFINITY
+    // Nobody knows how long the probe takes: soon.
+    if (this.#probing && this.#circuit.halfOpen) return 1000
     // Never more than all of it, which its timer holds to: the clock may have been set back.
     return this.#circuit.opened ? Math.min(this.#wait, Math.max(0, (this.#until ?? 0) - this.#now())) : 0
   }

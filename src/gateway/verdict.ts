@@ -1,0 +1,25 @@
+// What the fault of an attempt says about its target, for the breaker.
+import type { UpstreamFault } from '../dialects/errors.ts'
+import type { Verdict } from '../state/breaker.ts'
+import type { Attempt, Call } from './call.ts'
+
+export function verdictOf(call: Call, attempt: Attempt, fault: UpstreamFault): Verdict {
+  if (fault.kind === 'model_not_found' && isClientsChoice(call, attempt)) return 'none'
+  if (fault.kind === 'total_timeout' && isLateComer(call, attempt)) return 'none'
+  // Its time went by in our own line for a socket: the target has never heard of it.
+  if ((fault.kind === 'total_timeout' || fault.kind === 'first_token_timeout') && !attempt.sent) return 'none'
+  return fault.rule.breaker
+}
+
+/** Where the client chose the model, one that does not exist is its own mistake and says nothing about the target. */
+const isClientsChoice = ({ route }: Call, { target }: Attempt): boolean => route!.implicit || target.model === '*'
+
+/**
+ * The request's time ran out, and most of it before this target was asked: the client's body came slowly, it waited for its turn, other
+ * targets were silent. Five such requests would shut a target that is well, for everybody.
+ */
+function isLateComer({ startedAt, route }: Call, attempt: Attempt): boolean {
+  const before = attempt.startedAt - startedAt
+  const took = (attempt.endedAt ?? performance.now()) - attempt.startedAt
+  return before > took && route!.timeouts.total - before < attempt.target.timeouts.total
+}

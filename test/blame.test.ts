@@ -1,0 +1,106 @@
+// Whose fault it is that a request's time ran out, and who is left when a target fails: what shuts a target shuts it for everybody.
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { afterEach, expect, it } from 'vitest'
+import { type Simulator, startSimulator } from '../src/simulator/index.ts'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { type Exchange, post } from './support/exchange.ts'
+import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+
+const open: { close(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close()
+})
+
+const stalls = { fault: { kind: 'stall' as const } }
+const fails = (times?: number) => ({ fault: { kind: 'status' as const, status: 503, ...(times ? { times } : {}) } })
+
+async function stage(more: Record<string, unknown>): Promise<{ gateway: TestGateway; simulator: Simulator }> {
+  const simulator = await startSimulator({
+    scripts: { well: {}, hung: stalls, slow: { headersDelayMs: 1200 }, down: fails(), once: fails(1) },
+  })
+  open.push(simulator)
+  const gateway = await startGateway({
+    providers: { up: upstreamAt(simulator.url) },
+    breaker: { failures: 1, openFor: '10m' },
+    retries: { attempts: 3, baseDelay: '1ms', budget: 10 },
+    ...more,
+  })
+  open.push(gateway)
+  return { gateway, simulator }
+}
+
+const call = (gateway: TestGateway, model: string): Promise<Exchange> => post(gateway.url + CHAT, ask(model))
+const faultOf = ({ status, headers }: Exchange): unknown[] => [status, headers['x-turnout-error']]
+
+it('a body that comes so slowly that the time is over shuts nobody', async () => {
+  const { gateway } = await stage({ routes: { chat: { targets: ['up/hung'], timeouts: { total: '2s' } } } })
+  const body = Buffer.from(JSON.stringify(ask('chat')))
+  const sent = request(gateway.url + CHAT, {
+    method: 'POST',
+    agent: false,
+    headers: { 'content-type': 'application/json', 'content-length': body.length },
+  })
+  sent.write(body.subarray(0, 9))
+  await new Promise((resolve) => setTimeout(resolve, 1400))
+  sent.end(body.subarray(9))
+  const [reply] = await once(sent, 'response')
+  reply.resume()
+  expect([reply.statusCode, reply.headers['x-turnout-error']]).toEqual([504, 'total_timeout'])
+  expect(gateway.turnout.health.stateOf('up/hung')).toBe('closed')
+  // The same time, all of it the target's own.
+  expect(faultOf(await call(gateway, 'chat'))).toEqual([504, 'total_timeout'])
+  expect(gateway.turnout.health.stateOf('up/hung')).toBe('open')
+})
+
+it('requests whose time went by in the line of a limit shut nobody', async () => {
+  const chat = { targets: ['up/slow'], timeouts: { total: '2s' }, limits: { concurrency: 1, queueMs: 5000 } }
+  const { gateway } = await stage({ routes: { chat } })
+  const replies = await Promise.all([1, 2].map(() => call(gateway, 'chat')))
+  expect(replies.map(faultOf)).toEqual(
+    expect.arrayContaining([
+      [200, undefined],
+      [504, 'total_timeout'],
+    ]),
+  )
+  expect(gateway.turnout.health.stateOf('up/slow')).toBe('closed')
+})
+
+it('a target that is left with the rest of the time by a silent one is not shut with it', async () => {
+  const { gateway } = await stage({
+    targets: { first: { provider: 'up', model: 'hung', timeouts: { total: '1200ms' } } },
+    routes: { chat: { targets: ['first', 'up/slow'], timeouts: { total: '2s' } } },
+  })
+  expect(faultOf(await call(gateway, 'chat'))).toEqual([504, 'total_timeout'])
+  expect(['first', 'up/slow'].map((id) => gateway.turnout.health.stateOf(id))).toEqual(['open', 'closed'])
+  expect((await call(gateway, 'chat')).headers['x-turnout-target']).toBe('up/slow')
+})
+
+it('a target that is being probed by another request is none that is left: the last one is asked again', async () => {
+  const { gateway, simulator } = await stage({
+    breaker: { failures: 2, openFor: '10m' },
+    routes: { chat: ['up/once', 'up/slow'], other: 'up/slow' },
+  })
+  gateway.turnout.health.restore([{ target: 'up/slow', state: 'half_open', reason: 'overloaded' }])
+  await expect.poll(() => gateway.turnout.health.stateOf('up/slow'), { timeout: 10_000 }).toBe('half_open')
+  const probe = call(gateway, 'other')
+  await expect.poll(() => simulator.calls.length).toBe(1)
+  const reply = await call(gateway, 'chat')
+  expect([reply.status, reply.headers['x-turnout-target'], reply.headers['x-turnout-attempts']]).toEqual([
+    200,
+    'up/once',
+    '2',
+  ])
+  expect((await probe).status).toBe(200)
+}, 20_000)
+
+it('a fault that shuts the only target is not waited upon', async () => {
+  const { gateway, simulator } = await stage({
+    breaker: { failures: 1, openFor: '24h' },
+    routes: {
+      chat: { targets: ['up/down'], retries: { baseDelay: '1h', maxDelay: '1h' }, timeouts: { total: '24h' } },
+    },
+  })
+  expect(faultOf(await call(gateway, 'chat'))).toEqual([503, 'overloaded'])
+  expect(simulator.calls).toHaveLength(1)
+})
