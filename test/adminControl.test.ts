@@ -194,6 +194,29 @@ describe('targets', () => {
     }
   })
 
+  it('stay off, also while they are in no configuration, over restarts', async () => {
+    await ask('POST', '/targets/sim/sim-text/disable', { reason: 'leaks' }, 'responder')
+    const whole = document()
+    writeFileSync(gateway.file, whole.replaceAll('sim/sim-text', 'sim/sim-long'))
+    await gateway.restart()
+    expect(await healthOf('sim/sim-text')).toBeUndefined()
+    await gateway.restart()
+    writeFileSync(gateway.file, whole)
+    await ask('POST', '/models/reload', {})
+    expect((await healthOf('sim/sim-text')).breaker).toMatchObject({ state: 'disabled', reason: 'operator: leaks' })
+    expect((await gateway.chat('chat')).headers['x-turnout-target']).toBe('small')
+    await ask('POST', '/targets/small/disable', {}, 'responder')
+    // Nobody can say when that will be over.
+    const refused = await gateway.chat('chat')
+    expect([refused.status, refused.headers['retry-after'], refused.headers['x-should-retry']]).toEqual([
+      503,
+      undefined,
+      'false',
+    ])
+    for (const id of ['sim/sim-text', 'small']) await ask('POST', `/targets/${id}/enable`, {}, 'responder')
+    expect((await gateway.chat('chat')).headers['x-turnout-target']).toBe('sim/sim-text')
+  })
+
   it('are kept in the database only where they are configured: clients make up others', async () => {
     const text = document('directModels: true\n').replace('routes:', 'routes:\n  shut: other/sim-error-401')
     const open = await startControl({ text })

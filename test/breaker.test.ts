@@ -173,6 +173,13 @@ describe('a breaker', () => {
     expect(breaker.admit()).toBeDefined()
   })
 
+  it('names no time for one that is switched off while it is open', () => {
+    const breaker = make({ failures: 2, autoDisableAfter: 3 })
+    fail(breaker, 2)
+    breaker.settle(breaker.lastResort()!, 'count', 'server_error')
+    expect(breaker.report()).toMatchObject({ state: 'disabled', until: undefined, reason: 'autoDisableAfter' })
+  })
+
   it('starts a longer wait anew when a hard fault comes while it is open', () => {
     const breaker = make()
     const running = breaker.admit()!

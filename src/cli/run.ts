@@ -24,7 +24,7 @@ import { openReader, type Reader } from '../store/reader.ts'
 import { describeRestore } from '../store/restore.ts'
 import { openRollouts } from '../store/rollouts.ts'
 import { openSavedAlerts, type SavedAlerts } from '../store/savedAlerts.ts'
-import { openSavedHealth, type SavedTargets } from '../store/savedHealth.ts'
+import { openSavedHealth, type SavedTarget, type SavedTargets } from '../store/savedHealth.ts'
 import { hashUser, loadSecret } from '../store/secret.ts'
 import { showLedger } from '../telemetry/ledgerMetrics.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
@@ -276,12 +276,15 @@ export async function run(options: RunOptions): Promise<Running> {
   }
 }
 
-/** Takes up which targets were shut, and forgets those that are in no configuration any more. */
+/**
+ * Takes up which targets were shut, and forgets those that are in no configuration any more: but for what was switched off. It stays so
+ * until somebody switches it on, also where a configuration of between did not have it.
+ */
 async function restoreHealth({ health, snapshot }: Turnout, saved: SavedTargets): Promise<void> {
   const targets = saved.list()
-  const known = ({ target }: { target: string }): boolean => snapshot.targets.has(target)
-  health.restore(targets.filter(known))
-  for (const gone of targets) if (!known(gone)) await saved.save({ ...gone, state: 'closed' })
+  const counts = ({ target, state }: SavedTarget): boolean => state === 'disabled' || snapshot.targets.has(target)
+  health.restore(targets.filter(counts))
+  for (const gone of targets) if (!counts(gone)) await saved.save({ ...gone, state: 'closed' })
 }
 
 /** A file of its own, so that what happens to it never happens to the ledger. */

@@ -40,7 +40,8 @@ const PATIENCE_OF_SDKS = 60
  */
 export function retryHeaders({ status, metadata }: Refusal): string[] {
   const told = metadata?.retry_after_seconds
-  const wait = typeof told === 'number' ? told : status === 503 ? 1 : undefined
+  // `null` is a wait that nobody knows the end of: every target is switched off until an operator switches one on.
+  const wait = typeof told === 'number' ? told : status === 503 && told !== null ? 1 : undefined
   if (wait === undefined) return ['x-should-retry', 'false']
   const pointless = status !== 503 && (status !== 429 || wait > PATIENCE_OF_SDKS)
   return ['retry-after', String(wait), ...(pointless ? ['x-should-retry', 'false'] : [])]

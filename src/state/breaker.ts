@@ -159,7 +159,8 @@ export class Breaker {
   report(): BreakerReport {
     return {
       state: this.state,
-      until: this.#circuit.opened ? this.#until : undefined,
+      // Switched off it stays until somebody switches it on, whatever its faults would have been left alone for.
+      until: this.state === 'open' ? this.#until : undefined,
       reason: this.#disabled ?? (this.state === 'closed' ? undefined : this.#reason),
       consecutive: this.#consecutive,
       lastFault: this.#lastFault,
