@@ -41,6 +41,8 @@ describe('what wins', () => {
     await live.setPrimary('chat', 'ollama/now', { persist: false, actor: operator })
     expect(chain()).toEqual(['ollama/now', 'ollama/overlay', 'openai/gpt-5-mini'])
     expect(live.state()).toMatchObject({ stored: ['routes.chat.targets'], temporary: { chat: 'ollama/now' } })
+    await live.write(base, operator)
+    expect(paths('lost')).toEqual([{ kind: 'lost', changes: ['routes.chat (temporary)'], why: 'written' }])
   })
 
   test('a stored write survives a restart, a temporary primary does not', async () => {
@@ -58,7 +60,7 @@ describe('what wins', () => {
     write(base.replace('5s', '6s'))
     const result = await live.reload()
     expect(result).toMatchObject({ swapped: true, lost: ['routes.chat.targets', 'routes.small (temporary)'] })
-    expect(events).toContainEqual({ kind: 'lost', changes: result.lost })
+    expect(events).toContainEqual({ kind: 'lost', changes: result.lost, why: 'file' })
     expect(chain()).toEqual(['ollama/file', 'openai/gpt-5-mini'])
     expect(chain('small')).toEqual(['ollama/small'])
     // For good: the old file does not bring them back.
@@ -73,7 +75,7 @@ describe('what wins', () => {
     write(base.replace('5s', '6s'))
     await restart()
     expect(chain()).toEqual(['ollama/file', 'openai/gpt-5-mini'])
-    expect(paths('lost')).toEqual([{ kind: 'lost', changes: ['routes.chat.targets'] }])
+    expect(paths('lost')).toEqual([{ kind: 'lost', changes: ['routes.chat.targets'], why: 'file' }])
     write(base)
     await restart()
     expect(chain()).toEqual(['ollama/file', 'openai/gpt-5-mini'])
@@ -238,7 +240,7 @@ describe('a restart', () => {
         problems: [expect.stringContaining('environment variable MODEL is not set')],
       },
     ])
-    expect(paths('lost')).toHaveLength(1)
+    expect(paths('lost')).toEqual([{ kind: 'lost', changes: ['routes.chat.targets'], why: 'invalid' }])
   })
 })
 

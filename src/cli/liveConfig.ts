@@ -81,6 +81,12 @@ export function watchConfig(options: RunOptions, reload: () => Promise<void>): P
   return startWatch({ files: [...new Set(files)], changed: reload })
 }
 
+const whyLost = {
+  file: 'the file has changed and wins',
+  written: 'another document was put in their place',
+  invalid: 'they cannot be served any more, and the file is served as it is',
+}
+
 function note(log: Log, event: LiveEvent): void {
   switch (event.kind) {
     case 'swapped':
@@ -94,7 +100,7 @@ function note(log: Log, event: LiveEvent): void {
       })
       return
     case 'lost':
-      log.warn(`the file has changed and wins: these admin writes count no more: ${event.changes.join(', ')}`, {
+      log.warn(`${whyLost[event.why]}: these admin writes count no more: ${event.changes.join(', ')}`, {
         event: 'overlay_lost',
       })
       return

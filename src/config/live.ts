@@ -42,7 +42,8 @@ export interface LiveOptions {
 export type LiveEvent =
   | { kind: 'swapped'; version: number; hash: string; source: VersionSource; warnings: readonly string[] }
   | { kind: 'refused'; source: VersionSource; problems: readonly string[] }
-  | { kind: 'lost'; changes: readonly string[] }
+  /** Admin writes that count no more: the file has changed, another document was written, or they cannot be served since the last start. */
+  | { kind: 'lost'; changes: readonly string[]; why: 'file' | 'written' | 'invalid' }
   | { kind: 'bypass'; on: boolean; reason: string; actor: string }
   | { kind: 'unsaved'; what: string; error: unknown }
 
@@ -150,7 +151,10 @@ export async function startLive(options: LiveOptions): Promise<Live> {
       }
     }
     next ??= build(undefined)
-    if (stored && !overlay) tell({ kind: 'lost', changes: stored.changes })
+    if (stored && !overlay) {
+      const why = stored.baseHash === wholeHash(base.text) ? 'invalid' : 'file'
+      tell({ kind: 'lost', changes: stored.changes, why })
+    }
     if (newest?.number !== next.loaded.snapshot.version) await store(next, 'start', nobody, 'start')
     else if (stored && !overlay) await memory.saveOverlay(undefined)
     return next
@@ -209,7 +213,7 @@ export async function startLive(options: LiveOptions): Promise<Live> {
     served = next
     current = withSwitch(next.loaded.snapshot)
     options.swap(current)
-    if (lost.length > 0) tell({ kind: 'lost', changes: lost })
+    if (lost.length > 0) tell({ kind: 'lost', changes: lost, why: source === 'file' ? 'file' : 'written' })
     tell({ kind: 'swapped', version: current.version, hash: current.hash, source, warnings })
     return { swapped: true, version: current.version, warnings, lost }
   }
