@@ -106,7 +106,7 @@ function requestRow(call: Call, now: number, user: string | undefined): RequestR
     error: call.error === undefined ? undefined : 'kind' in call.error ? call.error.kind : call.error.code,
     latencyMs: now - call.startedAt,
     firstTokenMs: call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt,
-    overheadMs: overheadOf(call, now),
+    overheadMs: call.inspected?.ask.stream ? undefined : overheadOf(call, now),
     rollout: rolloutFacts(call),
     cache: cacheFacts(call),
   }

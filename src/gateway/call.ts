@@ -92,6 +92,8 @@ export interface Call {
   /** Milliseconds spent waiting for its turn, and for upstreams. */
   queuedMs: number
   upstreamMs: number
+  /** Milliseconds in which there was nothing to do: the client's body was on its way, or the time for a retry had not come. */
+  idleMs: number
   /** When the first generated content went to the client. */
   firstTokenAt: number | undefined
   /** The client went away before the reply was complete. */
@@ -173,6 +175,7 @@ function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Ca
     queuedMs: 0,
     cache: undefined,
     upstreamMs: 0,
+    idleMs: 0,
     firstTokenAt: undefined,
     gone: false,
     passedOver: undefined,
@@ -184,8 +187,10 @@ function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Ca
   }
 }
 
-/** Milliseconds of a request that were Turnout's own work, as of `now`. */
-export const overheadOf = (call: Call, now: number): number => now - call.startedAt - call.queuedMs - call.upstreamMs
+/** Milliseconds of a request that were Turnout's own work, as of `now`. Of a stream nobody knows: it passes while it is made. */
+export const overheadOf = (call: Call, now: number): number =>
+  now - call.startedAt - call.queuedMs - call.upstreamMs - call.idleMs
+
 /** Somebody reads the reply. */
 export const isHeard = (call: Call): boolean => !call.gone && !call.background
 

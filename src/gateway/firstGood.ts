@@ -161,19 +161,18 @@ async function tryWithPermit(
   }
 }
 
-/** The upstream is waited for, as it is while it answers. @throws ClientGone when the client does not wait as long */
-async function pause(call: Call, ms: number): Promise<void> {
-  if (isAbandoned(call)) throw new ClientGone()
+/** @throws ClientGone when the client does not wait as long */
+function pause(call: Call, ms: number): Promise<void> {
+  if (isAbandoned(call)) return Promise.reject(new ClientGone())
   const since = performance.now()
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(resolve, ms)
-      call.onGone = () => {
-        clearTimeout(timer)
-        reject(new ClientGone())
-      }
-    })
-  } finally {
-    call.upstreamMs += performance.now() - since
-  }
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      call.idleMs += performance.now() - since
+      resolve()
+    }, ms)
+    call.onGone = () => {
+      clearTimeout(timer)
+      reject(new ClientGone())
+    }
+  })
 }

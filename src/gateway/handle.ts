@@ -135,7 +135,9 @@ export function createHandle(gateway: Gateway): Handle {
       call.signatures = signatures.of(call.key?.name ?? '')
       gateway.limits.screen(call)
       const { maxBodyBytes, maxJsonDepth } = call.snapshot.server
+      const askedAt = performance.now()
       const read = await readBody(req, maxBodyBytes)
+      call.idleMs = performance.now() - askedAt
       const body = model === undefined ? read : withModel(read, model, maxJsonDepth)
       call.bodyAt = performance.now()
       await gateway.turn.reached('opening')
