@@ -238,6 +238,28 @@ describe('special chains', () => {
     expect(await targetOf('safe')).toEqual([200, 'up/calm'])
     expect(await targetOf('none')).toEqual([400, 'up/small'])
   })
+
+  it('are left alone when the client, the route, the provider or the operator want no other target', async () => {
+    const scripts = { small: down({ status: 400, code: 'context_length_exceeded' }), large: {} }
+    const simulator = await startSimulator({ scripts })
+    open.push(simulator)
+    for (const [provider, route, more, headers] of [
+      [{}, {}, {}, { 'x-turnout-fallback': 'off' }],
+      [{}, { fallback: false }, {}, {}],
+      [{}, {}, { fallback: false }, {}],
+      [{ fallback: false }, {}, {}, {}],
+    ] as const) {
+      const gateway = await startGateway({
+        providers: { up: upstreamAt(simulator.url, provider) },
+        routes: { long: { targets: ['up/small'], onContextWindow: ['up/large'], ...route } },
+        ...more,
+      })
+      open.push(gateway)
+      const { status, headers: told } = await post(`${gateway.url}${CHAT}`, ask('long'), headers)
+      expect([status, told['x-turnout-error']]).toEqual([400, 'context_window'])
+    }
+    expect(simulator.calls.map(({ model }) => model)).toEqual(Array.from({ length: 4 }, () => 'small'))
+  })
 })
 
 describe('C40 everything open', () => {

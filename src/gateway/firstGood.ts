@@ -42,7 +42,7 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
       error instanceof UpstreamFault
         ? { context_window: onContextWindow, content_policy: onContentPolicy }[error.kind as string]
         : undefined
-    if (special === undefined || special.length === 0 || refusesFallback(call)) throw error
+    if (special === undefined || special.length === 0 || isOnlyOne(call)) throw error
     try {
       return await tryChain(call, special, hops, survival)
     } catch (last) {
@@ -51,6 +51,10 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
     }
   }
 }
+
+/** The client, the route or the provider of the target that turned the request away wants no other to be tried. */
+const isOnlyOne = (call: Call): boolean =>
+  refusesFallback(call) || !call.route!.fallback || !call.attempts.at(-1)!.target.provider.fallback
 
 async function tryChain(call: Call, chain: readonly Target[], hops: number, survival: Survival): Promise<Good> {
   const { health } = survival
