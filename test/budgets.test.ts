@@ -257,6 +257,26 @@ describe('other ways', () => {
     expect(body).not.toMatch(/action="refused"\} [1-9]/)
   })
 
+  it('takes it without the further models of a client, which are routes of ours and no matter of the vendor', async () => {
+    const books = await open(
+      {
+        prices: dear,
+        keys: [
+          { name: 'app', key: appKey },
+          { name: 'narrow', key: otherKey, models: ['sim/*'] },
+        ],
+        budgets: { all: { usd: 1 } },
+        routes: { ...routes, best: { ...routes.best, clientModels: true } },
+      },
+      { simulator: { keepBodies: true } },
+    )
+    for (const key of [appKey, otherKey]) {
+      const reply = await call(books, { model: 'best', models: ['good'] }, bearer(key))
+      expect([reply.status, reply.headers['x-turnout-target']]).toEqual([200, 'sim/sim-tokens-10'])
+      expect(JSON.parse(books.simulator.calls.at(-1)!.body!.toString())).not.toHaveProperty('models')
+    }
+  })
+
   it('does not run in circles', async () => {
     const books = await open({ prices: dear, routes })
     const reply = await call(books, { model: 'circle' })

@@ -10,6 +10,7 @@ import { modelFor } from './headers.ts'
 import { hubLane, type Replying } from './hubLane.ts'
 import { identityLane } from './identityLane.ts'
 import type { Lane } from './lane.ts'
+import { followsModels } from './plan.ts'
 import { says } from './switches.ts'
 
 /**
@@ -27,7 +28,7 @@ export function laneFor(call: Call, target: Target, cap?: number): { lane: Lane;
     ask,
     context: { id: `chatcmpl-${call.id}`, created: Math.floor(Date.now() / 1000), chat: call.chat },
     aids: { replyId: call.id, signatures: call.signatures, forced: target.params },
-    drop: call.route!.clientModels && ask.models ? ['models'] : [],
+    drop: followsModels(call) ? ['models'] : [],
   }
   if (outbound && hasHubLane(outbound)) {
     if (target.provider.dialect === call.dialect.name && hasIdentityLane(outbound)) {

@@ -68,6 +68,14 @@ function chainAsked(call: Call): readonly string[] | undefined {
   throw new Refusal('invalid_value', `Invalid 'models': ${expected}.`, 'models')
 }
 
+/**
+ * Whether `models` is a chain that Turnout follows, or has followed before a budget sent the request to a cheaper route: then its names
+ * are ours, and no vendor gets them.
+ */
+export const followsModels = ({ route, degradedFrom, snapshot, inspected }: Call): boolean =>
+  inspected!.ask.models !== undefined &&
+  (route!.clientModels || (degradedFrom !== undefined && snapshot.routes.get(degradedFrom)?.clientModels === true))
+
 const modelsGiven = (call: Call): unknown => (call.inspected!.wire as { models?: unknown }).models
 
 /** The targets of the model and of the further models that the client names, each once. */
@@ -92,7 +100,7 @@ function mayServe(call: Call, target: Target): boolean {
   const { key } = call
   if (!mayUse(key, target, modelFor(target, call))) return false
   const { ask } = call.inspected!
-  if ((call.route!.clientModels && ask.models) || target.provider.dialect !== call.dialect.name) return true
+  if (followsModels(call) || target.provider.dialect !== call.dialect.name) return true
   const given = modelsGiven(call) ?? []
   if (!ask.models) return Array.isArray(given) && given.length === 0
   return [...new Set(ask.models)].every((model) => mayUse(key, target, model))
