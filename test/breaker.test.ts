@@ -149,6 +149,31 @@ describe('a breaker', () => {
     expect(breaker.state).toBe('closed')
   })
 
+  it('is not shut again by what was under way when an operator reset it, nor is a probe of since then ended by it', () => {
+    const breaker = make()
+    const early = Array.from({ length: 10 }, () => breaker.admit()!)
+    breaker.reset('operator')
+    for (const permit of early) breaker.settle(permit, 'count', 'idle_timeout')
+    expect(breaker.state).toBe('closed')
+    fail(breaker, 5)
+    const probe = breaker.lastResort()!
+    breaker.reset('operator')
+    breaker.settle(probe, 'count', 'idle_timeout')
+    expect([breaker.state, breaker.report().consecutive]).toEqual(['closed', 0])
+
+    fail(breaker, 5)
+    vi.advanceTimersByTime(60_001)
+    const hanging = breaker.admit()!
+    breaker.reset('operator')
+    fail(breaker, 5)
+    vi.advanceTimersByTime(60_001)
+    const second = breaker.admit()!
+    breaker.settle(hanging, 'good')
+    expect([breaker.state, breaker.admit()]).toEqual(['half_open', undefined])
+    breaker.settle(second, 'good')
+    expect(breaker.state).toBe('closed')
+  })
+
   it('gives one last-resort probe at a time, at most one a second', () => {
     const breaker = make()
     fail(breaker, 5)

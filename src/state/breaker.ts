@@ -103,17 +103,18 @@ export class Breaker {
 
   /** @param kind the fault's kind, for the report */
   settle(permit: Permit, verdict: Verdict, kind = ''): void {
-    if (permit.probe) this.#probing = false
+    const isCurrent = permit.generation === this.#permits.generation
+    if (permit.probe && isCurrent) this.#probing = false
     if (verdict === 'none') return
     if (verdict === 'good') {
       this.#count(false)
-      if (permit.probe && !this.#circuit.closed) this.#close('probe')
-      else if (this.#circuit.closed && permit.generation === this.#permits.generation) this.#consecutive = 0
+      if (permit.probe && isCurrent && !this.#circuit.closed) this.#close('probe')
+      else if (this.#circuit.closed && isCurrent) this.#consecutive = 0
       return
     }
     this.#lastFault = { kind, at: this.#now() }
-    // What began before the opening tells nothing new; what fails as a probe opens it again.
-    if (!permit.probe && permit.generation !== this.#permits.generation) return
+    // What began before the opening, or before an operator's reset, tells nothing new; what fails as a probe opens it again.
+    if (!isCurrent) return
     this.#count(true)
     this.#consecutive++
     const settings = this.#settings()
@@ -145,6 +146,8 @@ export class Breaker {
     const from = this.state
     this.#disabled = undefined
     this.#probing = false
+    // Calls that hang since the trouble that is over now must not shut it again.
+    this.#permits = { probe: false, generation: this.#permits.generation + 1 }
     this.#slices.fill(0)
     this.#shut()
     if (from !== 'closed') this.#tell({ from, to: 'closed', reason, until: undefined })
