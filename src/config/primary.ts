@@ -1,5 +1,6 @@
 // Puts another target first in a route, in the document itself, so that history and diffs show it.
 import { isAlias, isMap } from 'yaml'
+import { detach } from './anchors.ts'
 import { likelyName } from './nearest.ts'
 import { isPattern } from './pattern.ts'
 import { findProvider, routeNamed } from './resolve.ts'
@@ -91,6 +92,7 @@ export function withPrimaries(
     if (firstOf(written) === ref) continue
     changed = true
     const path = ['routes', name]
+    detach(yaml, yaml.getIn(path, true))
     if (typeof written === 'object' && written !== null && !Array.isArray(written)) {
       const targets = inFront(ref, (written as { targets?: unknown }).targets)
       const node = yaml.getIn(path, true)
