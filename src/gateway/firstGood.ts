@@ -115,7 +115,7 @@ async function persist(
       const wait = backoff(n, error, retries, survival.random())
       if (wait === undefined || performance.now() + wait > call.startedAt + call.route!.timeouts.total) throw error
       // Its breaker stays shut for longer, perhaps by this very fault: the client would wait for nothing.
-      if (survival.health.wait([target.id]) > wait) throw error
+      if (isShutFor(target.id, wait, survival.health)) throw error
       if (!survival.retryBudget.take(call.route!.name)) throw error
       await pause(call, wait)
       permit = survival.health.admit(target.id)
@@ -123,6 +123,10 @@ async function persist(
     }
   }
 }
+
+/** One that is being probed may be well again by then. */
+const isShutFor = (target: string, ms: number, health: Health): boolean =>
+  health.stateOf(target) !== 'half_open' && health.wait([target]) > ms
 
 function reasonOf(call: Call, n: number): AttemptReason {
   if (n > 1) return 'retry'
