@@ -296,6 +296,22 @@ describe('set primary', () => {
     expect(holder!.live.snapshot.directModels).toBe(true)
   })
 
+  test('leaves its canary to a route that the environment describes', async () => {
+    const { restart } = await hold(base, {
+      env: 'TURNOUT_PRIMARY_MODEL=ollama/env\nTURNOUT_CANARY_MODEL=openai/gpt-5\nTURNOUT_CANARY_PERCENT=20\n',
+    })
+    const canary = () => holder!.live.snapshot.routes.get('default')!.canary
+    const before = canary()
+    expect(before).toBeDefined()
+    for (const persist of [false, true]) {
+      await set('ollama/new', 'default', persist)
+      expect(chain('default')).toEqual(['ollama/new', 'ollama/env'])
+      expect(canary()).toEqual(before)
+    }
+    await restart()
+    expect(canary()).toEqual(before)
+  })
+
   test('keeps comments and variables of the document', async () => {
     const { live } = await hold(base)
     await set('ollama/new', 'chat', true)

@@ -1,5 +1,6 @@
 // The live configuration: the file, what operators changed beside it, and the one pointer that requests take.
 import { createHash } from 'node:crypto'
+import { envRoute } from './envRoute.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { freezeDeep } from './freeze.ts'
 import type { Env } from './interpolation.ts'
@@ -9,6 +10,7 @@ import { choosePrimary, type Primary, withPrimaries } from './primary.ts'
 import { ConfigError, formatProblem } from './problem.ts'
 import type { Redactor } from './redaction.ts'
 import { routeNamed } from './resolve.ts'
+import { canaryOfEnv } from './rolloutSettings.ts'
 import type { Overrides } from './serverSettings.ts'
 import type { Snapshot } from './snapshot.ts'
 import { changesBetween } from './writtenDocument.ts'
@@ -352,11 +354,14 @@ export async function startLive(options: LiveOptions): Promise<Live> {
 function documentOf({ base, overlay, temporary }: Sources, overrides: Overrides | undefined): string {
   const document = overlay?.document ?? base.text
   const primaries = { ...overlay?.primaries, ...temporary }
-  const chainOf = (route: string): string[] => {
+  const routeOf = (route: string): unknown => {
     const { snapshot } = parseConfig(document, { file: base.file, env: base.env, version: 0, overrides })
-    return routeNamed(snapshot, route)?.targets.map(({ id }) => id) ?? []
+    const targets = routeNamed(snapshot, route)?.targets.map(({ id }) => id) ?? []
+    // Written without its canary it would end that.
+    const canary = route === envRoute ? canaryOfEnv(base.env) : undefined
+    return canary ? { targets, canary } : targets
   }
-  return withPrimaries(document, primaries, chainOf)
+  return withPrimaries(document, primaries, routeOf)
 }
 
 /** Settings that are read once, at the start. */

@@ -72,12 +72,12 @@ function findRoute(snapshot: Snapshot, name: string | undefined) {
 
 /**
  * The document with each route's new first target; what was first before comes next, so that there is something to fall back to.
- * `chainOf` tells the targets of a route that is not in the document, because the environment described it, or nobody did.
+ * `routeOf` tells what a route that is not in the document, because the environment describes it, or nobody does, would say there.
  */
 export function withPrimaries(
   document: string,
   primaries: Readonly<Record<string, string>>,
-  chainOf: (route: string) => readonly string[],
+  routeOf: (route: string) => unknown,
 ): string {
   const entries = Object.entries(primaries)
   if (entries.length === 0) return document
@@ -87,7 +87,7 @@ export function withPrimaries(
   if (!isMap(yaml.getIn(['routes'], true))) yaml.setIn(['routes'], yaml.createNode(yaml.toJS().routes ?? {}))
   const routes = ((yaml.toJS() as { routes?: Record<string, unknown> } | null)?.routes ?? {}) as Record<string, unknown>
   for (const [name, ref] of entries) {
-    const written = Object.hasOwn(routes, name) ? routes[name] : chainOf(name)
+    const written = Object.hasOwn(routes, name) ? routes[name] : routeOf(name)
     // A document that says so already stays as it is, to the letter.
     if (firstOf(written) === ref) continue
     changed = true
