@@ -6,7 +6,7 @@ import { exactly } from '../state/cache/pack.ts'
 import type { ResponseCache } from '../state/cache/responseCache.ts'
 import type { Good } from './attempt.ts'
 import { Flight, Flights, type Tower } from './cacheFlight.ts'
-import { follow } from './cacheFollow.ts'
+import { follow, mayShare } from './cacheFollow.ts'
 import { unfitness, unkept } from './cacheJudge.ts'
 import { keyOf, tenantOf } from './cacheKey.ts'
 import { replay } from './cacheReplay.ts'
@@ -172,17 +172,18 @@ export function createCaching(parts: CachingParts): Caching {
   }
 
   /** The call of another request that wants the same. */
-  function otherOf(call: Call, { key }: Asked): Flight | undefined {
-    return call.route!.cache!.coalesce ? flights.find(key, framingOf(call)) : undefined
+  function otherOf(call: Call, plan: Plan, { key }: Asked): Flight | undefined {
+    if (!call.route!.cache!.coalesce) return undefined
+    return flights.find(key, framingOf(call), (flight) => mayShare(call, plan, flight))
   }
 
   /** Waits for what the store says, and goes along with others as long as that may come to something. */
   async function wait(call: Call, plan: Plan, asked: Asked, first: boolean | Promise<boolean>): Promise<boolean> {
     if (first !== false && (await first)) return true
     for (let joins = 0; joins < MAX_JOINS && !asked.wishes.only; joins++) {
-      const flight = otherOf(call, asked)
+      const flight = otherOf(call, plan, asked)
       if (!flight) break
-      if (await follow(call, flight, settle)) return true
+      if (await follow(call, plan, flight, settle)) return true
       if (await fromStore(call, plan, asked)) return true
     }
     return fetchIt(call, asked)
@@ -223,7 +224,7 @@ export function createCaching(parts: CachingParts): Caching {
       const found = fromStore(call, plan, asked)
       // An answer is on its way to the client: nothing else will be tried.
       if (turn.entry) return found
-      return found === false && !otherOf(call, asked) ? fetchIt(call, asked) : wait(call, plan, asked, found)
+      return found === false && !otherOf(call, plan, asked) ? fetchIt(call, asked) : wait(call, plan, asked, found)
     },
     async rescue(call) {
       const entry = call.cache?.fallback

@@ -4,7 +4,7 @@ import type { ReplyFacts } from '../dialects/dialect.ts'
 import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { CacheEntry, Framing } from '../state/cache/entry.ts'
 import type { Good } from './attempt.ts'
-import type { Call } from './call.ts'
+import type { Attempt, Call } from './call.ts'
 import { costOf } from './settle.ts'
 
 /** How a flight ended for those who joined: with the answer, broken in the middle of it, or with nothing that they could use. */
@@ -67,6 +67,8 @@ export class Flight {
   readonly born: number
   /** Of a stream that has begun. */
   contentType: string | undefined
+  /** Who answers, once that is known: not always the target that was wanted. */
+  served: Attempt | undefined
   readonly pieces: Buffer[] = []
   /** The number of the first of them. */
   first = 0
@@ -139,8 +141,9 @@ export class Flight {
   }
 
   /** The stream has shown something good. `facts` grow with it. */
-  begin(contentType: string, facts: ReplyFacts): void {
+  begin(contentType: string, facts: ReplyFacts, served: Attempt): void {
     this.contentType = contentType
+    this.served = served
     this.#facts = facts
     if (this.#joined) for (const { wake } of this.#joined) wake()
   }
@@ -207,6 +210,7 @@ export class Flight {
   /** The answer is whole and on record. `held` is its ending, or all of a document. */
   land(good: Good, contentType: string, held: readonly Buffer[]): void {
     if (this.#over) return
+    this.served = good.attempt
     const whole = this.pieces.length === 0 ? held : [...this.pieces, ...held]
     const entry = this.#tower.landed(this, good, contentType, this.#overflown ? undefined : whole)
     if (!this.wanted) return this.#end(failed)
@@ -254,8 +258,9 @@ export class Flights {
   /** Lists, because a list can let go of what a table of the Map that is long outgrown still holds: see `Roster`. */
   readonly #byKey = new Map<string, Flight[]>()
 
-  find(key: string, framing: Framing): Flight | undefined {
-    return this.#byKey.get(key)?.find((flight) => flight.suits(framing))
+  /** @param shares whether whoever asks may have what the flight brings; anything unless given */
+  find(key: string, framing: Framing, shares: (flight: Flight) => boolean = () => true): Flight | undefined {
+    return this.#byKey.get(key)?.find((flight) => flight.suits(framing) && shares(flight))
   }
 
   add(flight: Flight): void {

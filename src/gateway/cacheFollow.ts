@@ -1,33 +1,54 @@
 // Follows another request's call: what has come of its answer, then the rest as it comes.
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { CacheEntry } from '../state/cache/entry.ts'
+import { mayUse } from './allow.ts'
 import type { Ending, Flight, Follower } from './cacheFlight.ts'
 import { newId, replay, withId, withoutExposure } from './cacheReplay.ts'
 import { type Call, ClientGone } from './call.ts'
-import { writeHead } from './headers.ts'
+import { lossNames, modelFor, writeHead } from './headers.ts'
+import { type Plan, refusesFallback } from './plan.ts'
+import { withoutSecrets } from './refuse.ts'
 import { type Settle, wantsCost, withCost } from './relay.ts'
 
 /**
  * True when the request was answered; false when it has to try for itself, because nothing came of the call that it can use.
  * @throws ClientGone; Refusal when the request cannot be recorded
  */
-export async function follow(call: Call, flight: Flight, settle: Settle): Promise<boolean> {
+export async function follow(call: Call, plan: Plan, flight: Flight, settle: Settle): Promise<boolean> {
   const since = performance.now()
-  const { stream } = call.inspected!.ask
-  if (stream && (await followStream(call, flight, settle, since))) return true
-  if (stream) return false
-  const entry = await landing(call, flight)
+  if (call.inspected!.ask.stream) return followStream(call, plan, flight, settle, since)
+  const entry = await landing(call, plan, flight)
   call.upstreamMs += performance.now() - since
   return entry !== undefined && replay(call, entry, { status: 'coalesced' }, settle)
 }
 
-/** The answer when it is whole; undefined when there will be none. */
-function landing(call: Call, flight: Flight): Promise<CacheEntry | undefined> {
+/**
+ * Whether the request may have what the flight brings. Who answers is known late and need not be the target that both wanted: another one
+ * must be on the way of this request, too, by its key's list and by its own wish for no fallback. And what a budget of the leader's cut
+ * short is for the leader's key.
+ */
+export function mayShare(call: Call, plan: Plan, { served, target, leader }: Flight): boolean {
+  if (served === undefined) return true
+  if (served.held?.cap !== undefined && leader.key?.name !== call.key?.name) return false
+  const { id } = served.target
+  if (id === target.id) return true
+  if (refusesFallback(call)) return false
+  const chains = [plan.targets, plan.onContextWindow, plan.onContentPolicy]
+  return chains.some((chain) => chain.some((each) => each.id === id && mayUse(call.key, each, modelFor(each, call))))
+}
+
+/** The answer when it is whole; undefined when there will be none that the request may have. */
+function landing(call: Call, plan: Plan, flight: Flight): Promise<CacheEntry | undefined> {
   return new Promise((resolve, reject) => {
+    const shares = (): boolean => mayShare(call, plan, flight)
     const leave = flight.join({
       taken: Infinity,
-      wake: () => {},
-      end: (ending) => resolve(ending.kind === 'landed' ? ending.entry : undefined),
+      wake: () => {
+        if (shares()) return
+        leave()
+        resolve(undefined)
+      },
+      end: (ending) => resolve(ending.kind === 'landed' && shares() ? ending.entry : undefined),
     })
     goneOr(call, leave, reject)
   })
@@ -41,11 +62,16 @@ function goneOr(call: Call, leave: () => void, reject: (error: Error) => void): 
   if (call.gone) call.onGone()
 }
 
-function followStream(call: Call, flight: Flight, settle: Settle, since: number): Promise<boolean> {
+function followStream(call: Call, plan: Plan, flight: Flight, settle: Settle, since: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const live = new LiveFollower(call, flight, since)
+    const live = new LiveFollower(call, plan, flight, since)
     live.end = (ending) => void live.conclude(ending, settle).then(resolve, reject)
-    goneOr(call, flight.join(live), reject)
+    const leave = flight.join(live)
+    live.decline = () => {
+      leave()
+      live.conclude({ kind: 'failed' }, settle).then(resolve, reject)
+    }
+    goneOr(call, leave, reject)
     live.wake()
   })
 }
@@ -53,7 +79,10 @@ function followStream(call: Call, flight: Flight, settle: Settle, since: number)
 class LiveFollower implements Follower {
   taken: number
   end!: (ending: Ending) => void
+  /** Goes its own way, before it has taken anything. */
+  decline!: () => void
   readonly #call: Call
+  readonly #plan: Plan
   readonly #flight: Flight
   readonly #since: number
   readonly #id: Buffer
@@ -62,8 +91,9 @@ class LiveFollower implements Follower {
   #listens = false
   #over = false
 
-  constructor(call: Call, flight: Flight, since: number) {
+  constructor(call: Call, plan: Plan, flight: Flight, since: number) {
     this.#call = call
+    this.#plan = plan
     this.#flight = flight
     this.#since = since
     this.#id = newId(call)
@@ -72,6 +102,7 @@ class LiveFollower implements Follower {
 
   readonly wake = (): void => {
     if (this.#flight.contentType === undefined || this.#call.gone) return
+    if (!this.#begun && !mayShare(this.#call, this.#plan, this.#flight)) return this.decline()
     this.#begin(this.#flight.contentType)
     this.#write()
   }
@@ -84,6 +115,8 @@ class LiveFollower implements Follower {
     const turn = call.cache!
     turn.status = 'coalesced'
     turn.age = 0
+    const { target, model, losses } = this.#flight.served!
+    turn.source = { target: target.id, provider: target.provider.name, model, dropped: lossNames(losses) }
     withoutExposure(call)
     call.status = 200
     writeHead(call, 200, ['content-type', contentType, 'cache-control', 'no-cache', 'x-accel-buffering', 'no'])
@@ -115,7 +148,7 @@ class LiveFollower implements Follower {
 
   async conclude(ending: Ending, settle: Settle): Promise<boolean> {
     const call = this.#call
-    if (ending.kind === 'landed' && !this.#begun && ending.entry) {
+    if (ending.kind === 'landed' && !this.#begun && ending.entry && mayShare(call, this.#plan, this.#flight)) {
       call.upstreamMs += performance.now() - this.#since
       return replay(call, ending.entry, { status: 'coalesced' }, settle)
     }
@@ -138,7 +171,9 @@ class LiveFollower implements Follower {
     }
     if (call.gone) throw new ClientGone()
     if (fault) {
-      call.res.end(call.dialect.inbound!.errorFrame(errorOf(fault)))
+      // The vendor's words, which may repeat the credentials of the call that they are an answer to.
+      const frame = Buffer.from(call.dialect.inbound!.errorFrame(errorOf(fault)))
+      call.res.end(withoutSecrets(this.#flight.leader, frame))
       return true
     }
     const held = ending.kind === 'landed' ? ending.held : []

@@ -9,6 +9,9 @@ import { asksForCost, type Call } from './call.ts'
 /** What is told of it beside the status. */
 export type CacheReason = BypassReason | UnkeptReason | 'reframed' | 'error' | 'revalidating'
 
+/** Who gave an answer, and the parameters that it was not told. */
+export type AnswerSource = Pick<CacheEntry, 'target' | 'provider' | 'model' | 'dropped'>
+
 export interface CacheTurn {
   /** Of the answer, once it was asked for: what an operator may remove it by. */
   key: string | undefined
@@ -18,6 +21,8 @@ export interface CacheTurn {
   age: number | undefined
   /** The answer that it got from the cache, or from another request's call. */
   entry: CacheEntry | undefined
+  /** Whom a stream comes from that another request's call brings. */
+  source: AnswerSource | undefined
   /** What that would have cost, in nano-USD; null = not known, or nothing was saved. */
   saved: number | null
   /** A stale answer that may be given when all targets fail. */
@@ -32,6 +37,7 @@ export const openTurn = (status: CacheStatus = 'miss'): CacheTurn => ({
   reason: undefined,
   age: undefined,
   entry: undefined,
+  source: undefined,
   saved: null,
   fallback: undefined,
   flight: undefined,

@@ -148,9 +148,9 @@ function ownLines(call: Call): string {
 function cacheLines(call: Call, turn: CacheTurn, attempt: Attempt | undefined): string {
   let lines = `x-turnout-cache: ${tellCache(turn)}\r\n`
   if (turn.key !== undefined) lines += `x-turnout-cache-key: ${turn.key}\r\n`
-  const { entry } = turn
-  if (!entry) return attempt ? lines + attemptLines(call, attempt) : lines
-  const { target, provider, model, dropped } = entry
+  const source = turn.entry ?? turn.source
+  if (!source) return attempt ? lines + attemptLines(call, attempt) : lines
+  const { target, provider, model, dropped } = source
   lines += targetLines(target, provider, model)
   lines += `x-turnout-attempts: ${call.attempts.length}\r\n`
   if (dropped !== '') lines += `x-turnout-dropped-params: ${dropped}\r\n`

@@ -58,7 +58,7 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
       'x-accel-buffering',
       'no',
     ])
-  flight?.begin(type, stream.facts)
+  flight?.begin(type, stream.facts, attempt)
   return new Promise((resolve, reject) => {
     let waiting = false
     let told = 0

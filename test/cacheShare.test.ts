@@ -1,0 +1,101 @@
+// Requests that wait for the same call: who may answer is asked for each of them, and what one is told all are told.
+import { expect, it, onTestFinished } from 'vitest'
+import { markOf, startCacheGateway } from './support/cacheGateway.ts'
+import { ask, CHAT, chunk, chunks, event, reply, roleChunk } from './support/chatBodies.ts'
+import { type Exchange, post } from './support/exchange.ts'
+import { openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
+import { appKey, bearer, otherKey, startLedgerGateway } from './support/ledgerGateway.ts'
+
+type Json = Record<string, unknown>
+
+const framings: [string, Json][] = [
+  ['a document', {}],
+  ['a stream', { stream: true }],
+]
+
+/** Two requests of one team, of which the second has joined the first when `p/first` fails for it; `p/second` answers. */
+async function shareFallback(framing: Json, headers: Record<string, string>): Promise<[Exchange, Exchange]> {
+  const keys = [
+    { name: 'free', key: appKey, team: 'shop' },
+    { name: 'bound', key: otherKey, team: 'shop', models: ['p/first'] },
+  ]
+  const { gateway, chat } = await startCacheGateway(
+    true,
+    async (_, res, raw, n) => {
+      const { model, stream } = JSON.parse(raw.toString())
+      if (n === 1) await expect.poll(() => gateway.turnout.cache.followers).toBe(1)
+      if (model === 'first') sendJson(res, 503, { error: { message: 'down' } })
+      else if (stream) await sendSse(res, sseText(chunks('from the second')))
+      else sendJson(res, 200, reply('from the second'))
+    },
+    { keys, routes: { m: { targets: ['p/first', 'p/second'], cache: { scope: 'team' } } } },
+  )
+  const leader = chat(framing, bearer(appKey))
+  await expect.poll(() => gateway.metrics.inFlight).toBe(1)
+  return Promise.all([leader, chat(framing, headers)])
+}
+
+it.each(framings)('%s of a fallback is not shared with a key that may not use it', async (_, framing) => {
+  const [leader, bound] = await shareFallback(framing, bearer(otherKey))
+  expect([leader.status, leader.headers['x-turnout-target']]).toEqual([200, 'p/second'])
+  expect([bound.status, markOf(bound), bound.headers['x-turnout-target']]).toEqual([503, 'miss', 'p/first'])
+  expect(bound.text).not.toContain('second')
+})
+
+it.each(framings)('%s of a fallback is not shared with a client that wants none', async (_, framing) => {
+  const [leader, strict] = await shareFallback(framing, { ...bearer(appKey), 'x-turnout-fallback': 'off' })
+  expect([leader.status, leader.headers['x-turnout-target']]).toEqual([200, 'p/second'])
+  expect([strict.status, markOf(strict), strict.headers['x-turnout-target']]).toEqual([503, 'miss', 'p/first'])
+  expect(strict.text).not.toContain('second')
+})
+
+it.each(framings)('%s of a fallback is shared with everybody else, and says whom it comes from', async (_, framing) => {
+  const [leader, other] = await shareFallback(framing, bearer(appKey))
+  expect(leader.headers['x-turnout-attempts']).toBe('2')
+  expect([other.status, markOf(other)]).toEqual([200, 'coalesced'])
+  expect(other.headers).toMatchObject({
+    'x-turnout-target': 'p/second',
+    'x-turnout-provider': 'p',
+    'x-turnout-model': 'second',
+    'x-turnout-attempts': '0',
+  })
+})
+
+it('what a vendor says of our key when a shared stream breaks is blanked for all who read it', async () => {
+  const { gateway, chat } = await startCacheGateway(true, async ({ headers }, res) => {
+    openSse(res)
+    res.write(event(roleChunk) + event(chunk({ content: 'well' })))
+    await expect.poll(() => gateway.turnout.cache.followers).toBe(1)
+    res.end(event({ error: { message: `Wrong key: ${headers.authorization}`, type: 'server_error', code: 'x' } }))
+  })
+  const leader = chat({ stream: true })
+  await expect.poll(() => gateway.metrics.inFlight).toBe(1)
+  const both = await Promise.all([leader, chat({ stream: true })])
+  expect(both.map(markOf)).toEqual(['miss', 'coalesced'])
+  for (const { text } of both) {
+    expect(text).toContain('Wrong key: Bearer ***')
+    expect(text).not.toContain('sk-test-upstream')
+  }
+})
+
+it.each(framings)('%s that a budget cut short is for the key whose budget that was', async (_, framing) => {
+  const books = await startLedgerGateway(
+    {
+      routes: { m: { targets: ['sim/sim-held'], cache: { scope: 'team' } } },
+      keys: [
+        { name: 'poor', key: appKey, team: 'shop', budgets: { usd: 0.0002, fit: true } },
+        { name: 'rich', key: otherKey, team: 'shop' },
+      ],
+    },
+    { simulator: { scripts: { 'sim-held': { tokens: 300, headersDelayMs: 300 } } } },
+  )
+  onTestFinished(() => books.close())
+  const chat = (key: string) => post(books.url + CHAT, ask('m', { temperature: 0, ...framing }), bearer(key))
+  const poor = chat(appKey)
+  await expect.poll(() => books.simulator.calls.length + books.gateway.metrics.inFlight).toBeGreaterThan(0)
+  const [cutShort, whole] = await Promise.all([poor, chat(otherKey)])
+  expect(cutShort.headers['x-turnout-max-tokens']).toMatch(/^\d+$/)
+  expect(cutShort.text).toContain('"finish_reason":"length"')
+  expect(markOf(whole)).toBe('miss')
+  expect(whole.text).toContain('"finish_reason":"stop"')
+})
