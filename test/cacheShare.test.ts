@@ -1,6 +1,6 @@
 // Requests that wait for the same call: who may answer is asked for each of them, and what one is told all are told.
 import { expect, it, onTestFinished } from 'vitest'
-import { markOf, startCacheGateway } from './support/cacheGateway.ts'
+import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, chunk, chunks, event, reply, roleChunk } from './support/chatBodies.ts'
 import { type Exchange, post } from './support/exchange.ts'
 import { openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
@@ -98,4 +98,30 @@ it.each(framings)('%s that a budget cut short is for the key whose budget that w
   expect(cutShort.text).toContain('"finish_reason":"length"')
   expect(markOf(whole)).toBe('miss')
   expect(whole.text).toContain('"finish_reason":"stop"')
+})
+
+it('what comes after a removal does not join a call from before it, and who waited then still gets its answer', async () => {
+  let release = (): void => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const { gateway, upstream, chat } = await startCacheGateway(true, async (req, res, raw, n) => {
+    if (n === 1) await held
+    await speak()(req, res, raw, n)
+  })
+  const { cache } = gateway.turnout
+  const leader = chat()
+  await upstream.waitFor(() => upstream.requests.length === 1)
+  const waited = chat()
+  await expect.poll(() => cache.followers).toBe(1)
+  cache.remove({ route: 'other' })
+  const unconcerned = chat()
+  await expect.poll(() => cache.followers).toBe(2)
+  cache.remove({ route: 'm' })
+  const after = await chat()
+  expect([markOf(after), after.text.includes('answer 2')]).toEqual(['miss', true])
+  release()
+  for (const { text } of await Promise.all([leader, waited, unconcerned])) expect(text).toContain('answer 1')
+  const later = await chat()
+  expect([markOf(later), later.text.includes('answer 2')]).toEqual(['hit', true])
 })

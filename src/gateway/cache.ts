@@ -149,7 +149,6 @@ export function createCaching(parts: CachingParts): Caching {
     const storedAt = now()
     const life = Math.ceil(ttl * (1 - JITTER * random()))
     const settings = call.route!.cache!
-    const user = userOf(call)
     return {
       key: flight.key,
       route: call.route!.name,
@@ -164,7 +163,7 @@ export function createCaching(parts: CachingParts): Caching {
       usage: facts.usage,
       cost: costOf(call),
       dropped: lossNames(attempt.losses),
-      owner: user === undefined ? undefined : parts.hashUser?.(user),
+      owner: ownerOf(call),
       storedAt,
       expiresAt: storedAt + life,
       deadAt: storedAt + life + Math.max(settings.staleIfError, settings.staleWhileRevalidate),
@@ -174,7 +173,18 @@ export function createCaching(parts: CachingParts): Caching {
   /** The call of another request that wants the same. */
   function otherOf(call: Call, plan: Plan, { key }: Asked): Flight | undefined {
     if (!call.route!.cache!.coalesce) return undefined
-    return flights.find(key, framingOf(call), (flight) => mayShare(call, plan, flight))
+    return flights.find(key, framingOf(call), (flight) => !isOutdated(flight) && mayShare(call, plan, flight))
+  }
+
+  /** Answers such as its own were removed since it began: it is for those who waited for it then. */
+  function isOutdated({ key, leader, target, born }: Flight): boolean {
+    if (born === cache.epoch) return false
+    return cache.wasRemoved({ key, route: leader.route!.name, target: target.id, owner: ownerOf(leader) }, born)
+  }
+
+  function ownerOf(call: Call): string | undefined {
+    const user = userOf(call)
+    return user === undefined ? undefined : parts.hashUser?.(user)
   }
 
   /** Waits for what the store says, and goes along with others as long as that may come to something. */
