@@ -2,7 +2,7 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, chunk, chunks, event, reply, roleChunk } from './support/chatBodies.ts'
-import { type Exchange, post } from './support/exchange.ts'
+import { type Exchange, post, send } from './support/exchange.ts'
 import { openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
 import { appKey, bearer, otherKey, startLedgerGateway } from './support/ledgerGateway.ts'
 
@@ -124,4 +124,42 @@ it('what comes after a removal does not join a call from before it, and who wait
   for (const { text } of await Promise.all([leader, waited, unconcerned])) expect(text).toContain('answer 1')
   const later = await chat()
   expect([markOf(later), later.text.includes('answer 2')]).toEqual(['hit', true])
+})
+
+it('whoever leaves its call to others gives its slot back, and was sent nothing', async () => {
+  let release = (): void => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const { gateway, upstream } = await startCacheGateway(
+    { scope: 'team' },
+    async (req, res, raw, n) => {
+      if (n === 1) await held
+      await speak()(req, res, raw, n)
+    },
+    {
+      keys: [
+        { name: 'one', key: appKey, team: 'shop', limits: { concurrency: 1 } },
+        { name: 'two', key: otherKey, team: 'shop' },
+      ],
+    },
+  )
+  const { cache } = gateway.turnout
+  const body = ask('m', { temperature: 0 })
+  const leader = send('POST', gateway.url + CHAT, body, bearer(appKey))
+  leader.response.catch(() => {})
+  await upstream.waitFor(() => upstream.requests.length === 1)
+  const other = post(gateway.url + CHAT, body, bearer(otherKey))
+  await expect.poll(() => cache.followers).toBe(1)
+  leader.request.destroy()
+  await expect.poll(() => cache.leaderless).toBe(1)
+  expect((await post(gateway.url + CHAT, { ...body, seed: 1 }, bearer(appKey))).status).toBe(200)
+  release()
+  expect([(await other).status, markOf(await other)]).toEqual([200, 'coalesced'])
+  const lines = await gateway.settled(3)
+  expect(lines.find(({ key, outcome }) => key === 'one' && outcome !== 'ok')).toMatchObject({
+    outcome: 'client_disconnected',
+    status: 499,
+    attempts: 1,
+  })
 })

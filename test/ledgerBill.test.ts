@@ -201,6 +201,17 @@ it("C19 usage on a chunk with choices, or on every chunk: the vendor's number, o
   expect(costOf(attempts)).toBe(billOf(books.simulator.calls))
 })
 
+it('the time that a stream takes is no work of ours: rows have it of documents alone, as log and metrics do', async () => {
+  await chat('sim/sim-slow', { max_tokens: 5 })
+  await chat('sim/sim-slow', { max_tokens: 5, stream: true })
+  const { requests } = await readRows(2)
+  const [document, stream] = [0, 1].map((framing) => requests.find((row) => row.stream === framing)!)
+  expect(document!.overhead_us).toBeGreaterThan(0)
+  expect(document!.overhead_us).toBeLessThan(document!.latency_us! / 2)
+  expect(stream!.overhead_us).toBeNull()
+  expect(books.gateway.lines.map(({ overheadMs }) => overheadMs === undefined)).toEqual([false, true])
+})
+
 it('C21 a gateway behind a gateway counts the same, and both the same as the vendor', async () => {
   const front = await startLedgerGateway({
     providers: { back: upstreamAt(books.url, { apiKey: appKey }) },

@@ -2,14 +2,18 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { createTurn, type Turn } from '../src/state/turn.ts'
-import { ask, CHAT } from './support/chatBodies.ts'
+import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { get, send } from './support/exchange.ts'
-import { type FakeUpstream, startFakeUpstream } from './support/fakeUpstream.ts'
+import { type FakeUpstream, type Handler, sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
 
-/** Never answers. */
-const open = async (turn: Turn, server = {}): Promise<{ gateway: TestGateway; upstream: FakeUpstream }> => {
-  const upstream = await startFakeUpstream(() => {})
+/** Never answers, unless told how. */
+const open = async (
+  turn: Turn,
+  server = {},
+  answer: Handler = () => {},
+): Promise<{ gateway: TestGateway; upstream: FakeUpstream }> => {
+  const upstream = await startFakeUpstream(answer)
   const config = { providers: { up: upstreamAt(upstream.url) }, routes: { chat: 'up/gpt-test' }, server }
   const gateway = await startGateway(config, { turn })
   onTestFinished(async () => {
@@ -89,4 +93,37 @@ test('a scrape counts what was over before it came, although it is settled later
   await expect.poll(() => putOff.length).toBe(1)
   const { text } = await get(`${gateway.url}/metrics`)
   expect(text).toMatch(/^turnout_requests_total\{.*outcome="client_disconnected".*\} 1$/m)
+})
+
+test.each([
+  ['an answer', 200, reply()],
+  ["a vendor's refusal", 400, { error: { message: 'no' } }],
+])('who leaves between %s and its settling did not get it, wherever that is told', async (_, status, body) => {
+  const turn = createTurn()
+  let settle = (): void => {}
+  const over = makeGate()
+  const { gateway } = await open(
+    {
+      ...turn,
+      at(step, work) {
+        if (step !== 'settling') return turn.at(step, work)
+        settle = work
+        over.open()
+      },
+    },
+    {},
+    (_req, res) => sendJson(res, status, body),
+  )
+  const sent = send('POST', gateway.url + CHAT, ask('chat'))
+  await over.opened
+  sent.request.destroy()
+  await sent.done
+  // Their connections were opened after that one was closed, and the second after the first was served.
+  for (let times = 0; times < 2; times++) expect((await get(`${gateway.url}/health`)).status).toBe(200)
+  settle()
+  const [line] = await gateway.settled(1)
+  expect(line).toMatchObject({ outcome: 'client_disconnected', status: 499, attempts: 1 })
+  const { text } = await get(`${gateway.url}/metrics`)
+  expect(text).toMatch(/^turnout_requests_total\{.*status="none",outcome="client_disconnected".*\} 1$/m)
+  expect(text).toMatch(/^turnout_client_disconnects_total\{.*phase="before_reply".*\} 1$/m)
 })

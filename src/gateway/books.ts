@@ -6,7 +6,7 @@ import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
 import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
 import { cacheFacts } from './cacheTurn.ts'
-import { type Attempt, type Call, overheadOf, userOf } from './call.ts'
+import { type Attempt, type Call, ownTimeOf, userOf } from './call.ts'
 import { keptLosses, vendorName } from './foreignNames.ts'
 import type { RefusedRows } from './refusedRows.ts'
 import { keptTrace } from './tracing.ts'
@@ -106,7 +106,7 @@ function requestRow(call: Call, now: number, user: string | undefined): RequestR
     error: call.error === undefined ? undefined : 'kind' in call.error ? call.error.kind : call.error.code,
     latencyMs: now - call.startedAt,
     firstTokenMs: call.firstTokenAt === undefined ? undefined : call.firstTokenAt - call.startedAt,
-    overheadMs: call.inspected?.ask.stream ? undefined : overheadOf(call, now),
+    overheadMs: ownTimeOf(call, now),
     rollout: rolloutFacts(call),
     cache: cacheFacts(call),
   }

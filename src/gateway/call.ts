@@ -132,6 +132,8 @@ export function openCall(req: IncomingMessage, res: ServerResponse, from: Openin
     if (res.writableFinished || call.gone) return
     call.gone = true
     call.cache?.flight?.leaderLeft()
+    // What goes on without its client goes on for others, and each of them holds a slot of its own.
+    call.lease?.release()
     if (isAbandoned(call)) call.onGone?.()
   })
   return call
@@ -187,9 +189,13 @@ function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Ca
   }
 }
 
-/** Milliseconds of a request that were Turnout's own work, as of `now`. Of a stream nobody knows: it passes while it is made. */
+/** Milliseconds of a request that were Turnout's own work, as of `now`. */
 export const overheadOf = (call: Call, now: number): number =>
   now - call.startedAt - call.queuedMs - call.upstreamMs - call.idleMs
+
+/** As of its end. Of a stream nobody knows: while it runs, both sides wait for each other. */
+export const ownTimeOf = (call: Call, now: number): number | undefined =>
+  call.inspected?.ask.stream ? undefined : overheadOf(call, now)
 
 /** Somebody reads the reply. */
 export const isHeard = (call: Call): boolean => !call.gone && !call.background

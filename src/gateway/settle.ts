@@ -14,7 +14,7 @@ import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
 import type { CacheTurn } from './cacheTurn.ts'
-import { type Attempt, type Call, overheadOf, userOf } from './call.ts'
+import { type Attempt, type Call, ownTimeOf, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
 import { settleLimits } from './limitGate.ts'
 import { createTally } from './tally.ts'
@@ -110,6 +110,8 @@ function stepsOf(witnesses: Witnesses): readonly Step[] {
   const tally = createTally(metrics)
   return [
     (call) => {
+      // The end of a reply is sent after this: whoever has left by now does not get it.
+      if (call.gone) call.outcome = 'client_disconnected'
       const rates = witnesses.rates(call.snapshot)
       for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
     },
@@ -168,7 +170,7 @@ function count(call: Call, now: number, metrics: Metrics): void {
     outcome: call.outcome ?? 'failed',
     durationMs: now - call.startedAt,
     firstTokenMs: stream ? firstTokenMs(call) : undefined,
-    overheadMs: stream ? undefined : overheadOf(call, now),
+    overheadMs: ownTimeOf(call, now),
     stream,
   })
 }
@@ -197,7 +199,8 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     dialect: call.dialect.name,
     lane: attempt?.lane,
     stream: ask?.stream,
-    status: call.status,
+    // What was made for others after its own client had left was sent to nobody.
+    status: call.outcome === 'client_disconnected' ? 499 : call.status,
     outcome: call.outcome ?? 'failed',
     fault: attempt?.fault?.kind,
     queuedMs: call.queuedMs > 0 ? rounded(call.queuedMs) : undefined,
@@ -207,7 +210,7 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     cache: call.cache?.status,
     durationMs: rounded(now - call.startedAt),
     firstTokenMs: rounded(firstTokenMs(call)),
-    overheadMs: ask?.stream ? undefined : rounded(overheadOf(call, now)),
+    overheadMs: rounded(ownTimeOf(call, now)),
     inputTokens: tokensOf(call, promptTokens),
     outputTokens: tokensOf(call, outputTokens),
     costNanoUsd: costOf(call) ?? undefined,
