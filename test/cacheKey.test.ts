@@ -233,6 +233,23 @@ describe('two tenants never share a key', () => {
     )
   })
 
+  it('nor does a key share with one that had its name: another secret of the file, or a virtual one', () => {
+    const keyOfFile = (key: string): ApiKey => {
+      const { snapshot } = parseConfig(
+        JSON.stringify({ providers: { ollama: {} }, routes: { m: 'ollama/x' }, keys: [{ name: 'web', key }] }),
+        { env: {}, version: 1 },
+      )
+      return [...snapshot.keys.values()][0]!
+    }
+    const [first, second] = ['sk-test-first-0123456789', 'sk-test-second-0123456789'] as const
+    const holders = [keyOfFile(first), keyOfFile(second), { ...keyOfFile(first), user: 'ada' }]
+    const virtual: ApiKey[] = [1, 2].map((id) => ({ name: 'web', id, role: 'app' }))
+    const tenants = [...holders, ...virtual].map((key) => tenantOf(key, 'key'))
+    expect(new Set(tenants).size).toBe(tenants.length)
+    expect(tenantOf(keyOfFile(first), 'key')).toBe(tenants[0])
+    for (const tenant of tenants) expect(tenant).not.toContain(first)
+  })
+
   it('also where a name looks like the beginning of another part', () => {
     fc.assert(
       fc.property(some, some, some, some, (tenant, route, otherTenant, otherRoute) => {

@@ -31,6 +31,7 @@ describe('C49 secrets that can be guessed refuse to start', () => {
     expect(load([{ name: 'a', key: 'tk-demo' }]).keys.size).toBe(1)
     expect(load([], { TURNOUT_MASTER_KEY: 'tk-demo' }).keys.get(digestOf('tk-demo'))).toEqual({
       name: 'master',
+      digest: digestOf('tk-demo'),
       role: 'admin',
     })
   })
@@ -38,8 +39,12 @@ describe('C49 secrets that can be guessed refuse to start', () => {
 
 test('the master key is an admin beside the keys of the file', () => {
   const { keys } = load([{ name: 'app', key: good }], { TURNOUT_MASTER_KEY: `${good}2` })
-  expect(keys.get(digestOf(good))).toEqual({ name: 'app', role: 'app' })
-  expect(keys.get(digestOf(`${good}2`))).toEqual({ name: 'master', role: 'admin' })
+  expect(keys.get(digestOf(good))).toEqual({ name: 'app', digest: digestOf(good), role: 'app' })
+  expect(keys.get(digestOf(`${good}2`))).toEqual({
+    name: 'master',
+    digest: digestOf(`${good}2`),
+    role: 'admin',
+  })
 })
 
 test('two keys never share a name or a secret', () => {

@@ -165,9 +165,10 @@ keys:
   })
 
   test('keys are kept as digests only', () => {
+    const [app, boss] = [...snapshot.keys.keys()]
     expect([...snapshot.keys.values()]).toEqual([
-      { name: 'app', role: 'app' },
-      { name: 'boss', role: 'admin' },
+      { name: 'app', digest: app, role: 'app' },
+      { name: 'boss', digest: boss, role: 'admin' },
     ])
     // printf %s a1b2c3d4e5f6g7h8 | sha256sum
     expect([...snapshot.keys.keys()][0]).toBe('e116b146089ce6f65d25ad7c86390e27e58df6bc1e8ff9805c8e8c713507526d')

@@ -100,6 +100,7 @@ it('what they say is read as it is written', () => {
   ).snapshot
   expect(keys.get(digestOf(secret('a')))).toEqual({
     name: 'a',
+    digest: digestOf(secret('a')),
     role: 'app',
     routes: ['x-*'],
     models: ['ollama/*'],

@@ -34,6 +34,7 @@ export function buildKeys(
     const hasRules = rules.limits !== undefined || rules.budgets !== undefined
     keys.set(digest, {
       name,
+      digest,
       role,
       team,
       routes: mayAsk,
@@ -52,7 +53,7 @@ export function buildKeys(
   const digest = digestOf(master.trim())
   const twin = keys.get(digest)
   if (twin) report(['TURNOUT_MASTER_KEY'], `the same secret as that of "${twin.name}"`)
-  keys.set(digest, { name: 'master', role: 'admin' })
+  keys.set(digest, { name: 'master', digest, role: 'admin' })
   return keys
 }
 

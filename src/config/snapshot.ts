@@ -118,6 +118,8 @@ export interface ApiKey {
   readonly name: string
   /** Of a virtual key, and given once: its name may be another key's when it is gone. */
   readonly id?: number | undefined
+  /** Of a key of the file: SHA-256 of its secret. Another may have its name later. Never shown. */
+  readonly digest?: string | undefined
   readonly team?: string | undefined
   /** `app` calls models; the others may also operate Turnout, each more than the one before. */
   readonly role: 'app' | 'viewer' | 'responder' | 'operator' | 'admin'

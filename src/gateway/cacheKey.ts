@@ -47,7 +47,7 @@ export function tenantOf(key: ApiKey | undefined, scope: 'key' | 'team' | 'globa
   if (scope === 'team' && key?.team !== undefined) return `team:${key.team}`
   if (key === undefined) return 'nobody'
   // Whoever gets a name that was another key's gets nothing else of it.
-  const holder = key.id === undefined ? key.name : `#${key.id}`
+  const holder = key.id === undefined ? text(key.name) + (key.digest ?? '') : `#${key.id}`
   // Tokens of end users may all stand for one key: they are other people all the same.
   return key.user === undefined ? `key:${holder}` : `user:${text(holder)}${key.user}`
 }
