@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
-import { post } from './support/exchange.ts'
+import { get, post } from './support/exchange.ts'
 import { sendJson } from './support/fakeUpstream.ts'
 import { appKey, bearer, startLedgerGateway } from './support/ledgerGateway.ts'
 
@@ -154,6 +154,28 @@ describe('time', () => {
     const next = await chat()
     // Fresh, or stale again on a slow machine: in any case the new one.
     expect(content(next.text)).toBe('answer 2')
+  })
+
+  it('what it fetches anew by itself is no request of a client in the metrics, whatever comes of it', async () => {
+    const { gateway, chat } = await startCacheGateway(
+      { ttl: '100ms', staleWhileRevalidate: '1h' },
+      async (req, res, raw, n) =>
+        n === 1 ? speak()(req, res, raw, n) : sendJson(res, 503, { error: { message: 'down' } }),
+    )
+    await chat()
+    await later(110)
+    expect(markOf(await chat())).toBe('stale; reason=revalidating')
+    expect((await gateway.settled(3)).filter(({ cache }) => cache === 'refresh')).toMatchObject([{ outcome: 'failed' }])
+    const { text } = await get(`${gateway.url}/metrics`)
+    const sum = (name: string): number =>
+      [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))].reduce(
+        (of, found) => of + Number(found[1]),
+        0,
+      )
+    const figures = ['requests_total', 'request_duration_seconds_count', 'key_requests_total', 'request_errors_total']
+    expect(figures.map((name) => sum(`turnout_${name}`))).toEqual([2, 2, 2, 0])
+    expect([sum('turnout_upstream_attempts_total'), sum('turnout_requests_in_flight')]).toEqual([2, 0])
+    expect(text).toContain('turnout_cache_requests_total{route="m",status="refresh"} 1')
   })
 })
 

@@ -172,6 +172,7 @@ function count(call: Call, now: number, metrics: Metrics): void {
     firstTokenMs: stream ? firstTokenMs(call) : undefined,
     overheadMs: ownTimeOf(call, now),
     stream,
+    background: call.background,
   })
 }
 

@@ -65,10 +65,11 @@ export function createTally(metrics: Metrics): (call: Call) => void {
   return (call) => {
     const { attempts } = call
     const payer = payerOf(call)
-    bump(payer.outcomes, outcomeIndex.get(call.outcome ?? 'failed')!)
+    // What the cache fetches for itself costs what it costs, and fails nobody.
+    if (!call.background) bump(payer.outcomes, outcomeIndex.get(call.outcome ?? 'failed')!)
     for (const { bill } of attempts) if (bill?.nanoUsd) payer.cost[0]! += bill.nanoUsd
     if (attempts.length > 1 || call.passedOver !== undefined) countDetours(call)
-    if (call.error && call.outcome !== 'client_disconnected') {
+    if (call.error && call.outcome !== 'client_disconnected' && !call.background) {
       const cause = call.error instanceof UpstreamFault ? call.error.kind : call.error.code
       const row = metrics.counter('errors').row(labels.route(call.route?.name ?? ''))
       bump(row, blames.indexOf(blameFor(call.error)) * causes.length + causes.indexOf(cause))

@@ -46,6 +46,8 @@ export interface EndedRequest {
   /** Streams only. */
   firstTokenMs?: number | undefined
   overheadMs?: number | undefined
+  /** Made by ourselves: no client's request, in none of the figures of those. */
+  background?: boolean | undefined
   stream: boolean
 }
 
@@ -195,6 +197,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     requestEnded(ended) {
       inFlight--
+      if (ended.background) return
       const rows = findPair(ended.route, ended.target)
       add(rows.counts, classOf(ended.status) * requestOutcomes.length + outcomeIndex[ended.outcome])
       const duration = ended.stream ? rows.streamDuration : rows.duration
