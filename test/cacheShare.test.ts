@@ -2,7 +2,7 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, chunk, chunks, event, reply, roleChunk } from './support/chatBodies.ts'
-import { type Exchange, post, send } from './support/exchange.ts'
+import { type Exchange, get, post, send } from './support/exchange.ts'
 import { openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
 import { appKey, bearer, otherKey, startLedgerGateway } from './support/ledgerGateway.ts'
 
@@ -162,4 +162,7 @@ it('whoever leaves its call to others gives its slot back, and was sent nothing'
     status: 499,
     attempts: 1,
   })
+  const { text } = await get(`${gateway.url}/metrics`)
+  expect(text).toMatch(/^turnout_upstream_attempts_total\{.*outcome="ok".*\} 2$/m)
+  expect(text).not.toMatch(/^turnout_upstream_attempts_total\{.*outcome="cancelled".*\} [1-9]/m)
 })

@@ -178,7 +178,8 @@ function count(call: Call, now: number, metrics: Metrics): void {
 
 function outcomeOf(attempt: Attempt, call: Call) {
   if (attempt.fault) return attempt.fault.kind
-  return call.outcome === 'client_disconnected' ? 'cancelled' : 'ok'
+  // One that came to its end for others, or for the cache, was not cut off by the client that left.
+  return call.outcome === 'client_disconnected' && attempt.facts?.finish === undefined ? 'cancelled' : 'ok'
 }
 
 function firstTokenMs(call: Call): number | undefined {
