@@ -156,6 +156,30 @@ describe('time', () => {
     expect(content(next.text)).toBe('answer 2')
   })
 
+  it('asks nobody anew but the target whose answers are kept: a fallback would be paid for nothing', async () => {
+    const asked: string[] = []
+    const { gateway, chat } = await startCacheGateway(
+      true,
+      async (req, res, raw, n) => {
+        const { model } = JSON.parse(raw.toString())
+        asked.push(model)
+        if (n === 1 || model === 'second') return speak()(req, res, raw, n)
+        sendJson(res, 503, { error: { message: 'down' } })
+      },
+      { routes: { m: { targets: ['p/first', 'p/second'], cache: { ttl: '100ms', staleWhileRevalidate: '1h' } } } },
+    )
+    await chat()
+    await later(110)
+    expect(markOf(await chat())).toBe('stale; reason=revalidating')
+    expect((await gateway.settled(3)).filter(({ cache }) => cache === 'refresh')).toMatchObject([
+      { outcome: 'failed', target: 'p/first', attempts: 1 },
+    ])
+    expect(asked).toEqual(['first', 'first'])
+    // Who does not want the old one has the fallback as ever.
+    const fresh = await chat({}, { 'cache-control': 'max-age=0' })
+    expect([fresh.status, fresh.headers['x-turnout-target']]).toEqual([200, 'p/second'])
+  })
+
   it('what it fetches anew by itself is no request of a client in the metrics, whatever comes of it', async () => {
     const { gateway, chat } = await startCacheGateway(
       { ttl: '100ms', staleWhileRevalidate: '1h' },

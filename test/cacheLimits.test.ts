@@ -104,3 +104,22 @@ async function firstReservation({ gateway }: LedgerGateway): Promise<number> {
     await new Promise((resolve) => setImmediate(resolve))
   }
 }
+
+it('what the cache fetches anew is paid on its own route or not at all, where a budget names a cheaper one', async () => {
+  const cache = { ttl: '100ms', staleWhileRevalidate: '1h' }
+  const books = await open({
+    routes: {
+      m: { targets: ['sim/sim-held'], cache, budgets: { usd, window: 'lifetime', onExhausted: 'route:cheap' } },
+      cheap: ['sim/sim-fast'],
+    },
+  })
+  expect(markOf(await chat(books))).toBe('miss')
+  await new Promise((resolve) => setTimeout(resolve, 110))
+  expect(markOf(await chat(books))).toBe('stale; reason=revalidating')
+  expect((await books.gateway.settled(3)).filter(({ cache: status }) => status === 'refresh')).toMatchObject([
+    { route: 'm', outcome: 'refused', refusal: 'budget_exceeded', attempts: 0 },
+  ])
+  expect(books.simulator.calls).toHaveLength(1)
+  const degraded = await chat(books, { seed: 1 })
+  expect(degraded.headers['x-turnout-degraded-from']).toBe('m')
+})

@@ -72,15 +72,15 @@ export function createCaching(parts: CachingParts): Caching {
   }
 
   /** An answer that the request may have. A stale one is given while a new one is fetched, or remembered for when all targets fail. */
-  function fromStore(call: Call, plan: Plan, asked: Asked): boolean | Promise<boolean> {
+  function fromStore(call: Call, asked: Asked): boolean | Promise<boolean> {
     const found = cache.store.get(asked.key)
     if (found === undefined) return false
     return found instanceof Promise
-      ? found.then((entry) => entry !== undefined && use(call, plan, asked, entry))
-      : use(call, plan, asked, found)
+      ? found.then((entry) => entry !== undefined && use(call, asked, entry))
+      : use(call, asked, found)
   }
 
-  function use(call: Call, plan: Plan, asked: Asked, entry: CacheEntry): boolean | Promise<boolean> {
+  function use(call: Call, asked: Asked, entry: CacheEntry): boolean | Promise<boolean> {
     const { key, target, wishes } = asked
     const time = now()
     // Bought while the clock was ahead: nobody knows when, and its time would be over only then.
@@ -97,20 +97,21 @@ export function createCaching(parts: CachingParts): Caching {
       return replay(call, entry, { status: 'hit' }, settle)
     }
     if (time - entry.expiresAt < call.route!.cache!.staleWhileRevalidate) {
-      if (wishes.write && !refreshing.has(key) && !flights.find(key, 'json')) refresh(call, plan, asked)
+      if (wishes.write && !refreshing.has(key) && !flights.find(key, 'json')) refresh(call, asked)
       return replay(call, entry, { status: 'stale', reason: 'revalidating' }, settle)
     }
     call.cache!.fallback = entry
     return false
   }
 
-  /** Fetches the answer anew, for the cache alone. */
-  function refresh(call: Call, plan: Plan, asked: Asked): void {
+  /** Fetches the answer anew, for the cache alone: from nobody else than whose answers are kept, since nobody would get them. */
+  function refresh(call: Call, asked: Asked): void {
     const twin = openTwin(call, parts.nextId())
     twin.cache = openTurn('refresh')
     refreshing.add(asked.key)
     lead(twin, asked)
-    void parts.travel(twin, plan).finally(() => refreshing.delete(asked.key))
+    const alone: Plan = { targets: [asked.target], onContextWindow: [], onContentPolicy: [] }
+    void parts.travel(twin, alone).finally(() => refreshing.delete(asked.key))
   }
 
   function lead(call: Call, { key, target, wishes }: Asked): void {
@@ -194,7 +195,7 @@ export function createCaching(parts: CachingParts): Caching {
       const flight = otherOf(call, plan, asked)
       if (!flight) break
       if (await follow(call, plan, flight, settle)) return true
-      if (await fromStore(call, plan, asked)) return true
+      if (await fromStore(call, asked)) return true
     }
     return fetchIt(call, asked)
   }
@@ -231,7 +232,7 @@ export function createCaching(parts: CachingParts): Caching {
       turn.key = key
       const asked = { key, target, wishes }
       if (!wishes.read) return fetchIt(call, asked)
-      const found = fromStore(call, plan, asked)
+      const found = fromStore(call, asked)
       // An answer is on its way to the client: nothing else will be tried.
       if (turn.entry) return found
       return found === false && !otherOf(call, plan, asked) ? fetchIt(call, asked) : wait(call, plan, asked, found)

@@ -57,6 +57,8 @@ export async function firstAffordable(
  * route that it was spent on, and the ledger knows one route a request.
  */
 function isWorthIt(call: Call, error: unknown): boolean {
+  // What another route says to a call of our own nobody would get.
+  if (call.background) return false
   const over = error instanceof BudgetExceeded || (error instanceof UpstreamFault && error.rule.scope !== 'request')
   return over && !call.gone && call.attempts.every(costsNothing)
 }
