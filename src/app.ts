@@ -12,7 +12,7 @@ import { type BudgetKeeping, createBudgetKeeping } from './gateway/budgetKeeping
 import { showBudgets, tellBudgets } from './gateway/budgetTelling.ts'
 import { dropCanary, leftoversOf } from './gateway/cacheDrop.ts'
 import { showCache } from './gateway/cacheMetrics.ts'
-import type { Call } from './gateway/call.ts'
+import { type Call, leave } from './gateway/call.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
@@ -223,6 +223,8 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     }),
     failed: countAuthFailures(metrics),
   })
+  /** Calls that nobody is connected for. */
+  const own = new Set<Call>()
   const handle = createHandle({
     snapshot: () => snapshot,
     pools,
@@ -242,9 +244,15 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     },
     cache,
     hashUser,
-    started: () => metrics.requestStarted(),
+    started(call) {
+      metrics.requestStarted()
+      if (call.background) own.add(call)
+    },
     tokenGaps: metrics.tokenGaps,
-    settled: settle,
+    settled(call) {
+      own.delete(call)
+      return settle(call)
+    },
     crashed,
   })
   /** What came before the scrape is in it. */
@@ -373,7 +381,11 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       draining = true
       rollouts?.dismiss()
       if (snapshot.server.drainDelay > 0) await pause(snapshot.server.drainDelay)
+      const deadline = performance.now() + snapshot.server.drainTimeout
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
+      // Nobody's connection ends those: they have as long as others have.
+      while (own.size > 0 && performance.now() < deadline) await pause(20)
+      for (const call of own) leave(call)
       // Who was cut off has still to be settled, and may wait for the ledger before.
       for (const until = performance.now() + 2_000; metrics.inFlight > 0 && performance.now() < until; )
         await turn.reached('commit')

@@ -180,6 +180,22 @@ describe('time', () => {
     expect([fresh.status, fresh.headers['x-turnout-target']]).toEqual([200, 'p/second'])
   })
 
+  it('a stop waits for what it fetches anew no longer than for clients', async () => {
+    const { gateway, upstream, chat } = await startCacheGateway(
+      { ttl: '100ms', staleWhileRevalidate: '1h' },
+      (req, res, raw, n) => (n === 1 ? speak()(req, res, raw, n) : undefined),
+      { server: { drainTimeout: '300ms' } },
+    )
+    await chat()
+    await later(110)
+    expect(markOf(await chat())).toBe('stale; reason=revalidating')
+    await upstream.waitFor(() => upstream.requests.length === 2)
+    await gateway.turnout.close()
+    expect(gateway.lines.filter(({ cache }) => cache === 'refresh')).toMatchObject([
+      { outcome: 'client_disconnected', status: 499, attempts: 1 },
+    ])
+  }, 20_000)
+
   it('what it fetches anew by itself is no request of a client in the metrics, whatever comes of it', async () => {
     const { gateway, chat } = await startCacheGateway(
       { ttl: '100ms', staleWhileRevalidate: '1h' },

@@ -129,14 +129,19 @@ interface Opening {
 export function openCall(req: IncomingMessage, res: ServerResponse, from: Opening): Call {
   const call = blankCall(req, res, from)
   res.on('close', () => {
-    if (res.writableFinished || call.gone) return
-    call.gone = true
-    call.cache?.flight?.leaderLeft()
-    // What goes on without its client goes on for others, and each of them holds a slot of its own.
-    call.lease?.release()
-    if (isAbandoned(call)) call.onGone?.()
+    if (!res.writableFinished) leave(call)
   })
   return call
+}
+
+/** Nobody waits for its reply any more: its client has left, or we end. */
+export function leave(call: Call): void {
+  if (call.gone) return
+  call.gone = true
+  call.cache?.flight?.leaderLeft()
+  // What goes on without its client goes on for others, and each of them holds a slot of its own.
+  call.lease?.release()
+  if (isAbandoned(call)) call.onGone?.()
 }
 
 /** A call of our own for what another one asked, whose client has its answer already. Nobody reads what comes of it. */
