@@ -10,7 +10,9 @@ afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close()
 })
 
-const start = async (): Promise<(headers: Record<string, string>, more?: Record<string, unknown>) => ReturnType<typeof post>> => {
+const start = async (): Promise<
+  (headers: Record<string, string>, more?: Record<string, unknown>) => ReturnType<typeof post>
+> => {
   const simulator = await startSimulator({ scripts: { broken: { fault: { kind: 'status', status: 500 } } } })
   open.push(simulator)
   const gateway = await startGateway({
