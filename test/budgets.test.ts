@@ -263,7 +263,7 @@ describe('other ways', () => {
         prices: dear,
         keys: [
           { name: 'app', key: appKey },
-          { name: 'narrow', key: otherKey, models: ['sim/*'] },
+          { name: 'narrow', key: otherKey, models: ['sim/sim-dear*', 'sim/sim-tokens-10'] },
         ],
         budgets: { all: { usd: 1 } },
         routes: { ...routes, best: { ...routes.best, clientModels: true } },

@@ -4,6 +4,7 @@ import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, chunk, chunks, event, reply, roleChunk } from './support/chatBodies.ts'
 import { type Exchange, get, post, send } from './support/exchange.ts'
 import { openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
+import { upstreamAt } from './support/gateway.ts'
 import { appKey, bearer, otherKey, startLedgerGateway } from './support/ledgerGateway.ts'
 
 type Json = Record<string, unknown>
@@ -59,6 +60,33 @@ it.each(framings)('%s of a fallback is shared with everybody else, and says whom
     'x-turnout-model': 'second',
     'x-turnout-attempts': '0',
   })
+})
+
+it.each(framings)('%s of a fallback that may be of another model is not shared with a key that may not use that', async (_, framing) => {
+  const keys = [
+    { name: 'free', key: appKey, team: 'shop' },
+    { name: 'bound', key: otherKey, team: 'shop', models: ['claude/*', 'p/second'] },
+  ]
+  const { gateway, chat } = await startCacheGateway(
+    true,
+    async ({ url }, res, raw, n) => {
+      if (n === 1) await expect.poll(() => gateway.turnout.cache.followers).toBe(1)
+      if (!url!.endsWith('/chat/completions')) return sendJson(res, 503, { error: { message: 'down' } })
+      if (JSON.parse(raw.toString()).stream) return sendSse(res, sseText(chunks('from the second')))
+      sendJson(res, 200, reply('from the second'))
+    },
+    (url) => ({
+      keys,
+      providers: { p: upstreamAt(url), claude: { kind: 'anthropic', baseUrl: url, apiKey: 'k' } },
+      routes: { m: { targets: ['claude/first', 'p/second'], cache: { scope: 'team' } } },
+    }),
+  )
+  const models = ['x/dear']
+  const leader = chat({ ...framing, models }, bearer(appKey))
+  await expect.poll(() => gateway.metrics.inFlight).toBe(1)
+  const [free, bound] = await Promise.all([leader, chat({ ...framing, models }, bearer(otherKey))])
+  expect([free.status, free.headers['x-turnout-target']]).toEqual([200, 'p/second'])
+  expect([bound.status, markOf(bound), bound.headers['x-turnout-target']]).toEqual([503, 'miss', 'claude/first'])
 })
 
 it('what a vendor says of our key when a shared stream breaks is blanked for all who read it', async () => {

@@ -5,9 +5,9 @@ import { drawBucket, type EvidenceRecord, type Opening, type Ticket, type UnitId
 import type { Arms, Live } from '../state/rollouts/live.ts'
 import { baseOf, isReachable, type Moved, type Traffic } from '../state/rollouts/traffic.ts'
 import type { Trial } from '../state/rollouts/trial.ts'
-import { isListed, mayUse } from './allow.ts'
+import { isListed } from './allow.ts'
 import type { Call } from './call.ts'
-import { modelFor } from './headers.ts'
+import { mayServe } from './clientModels.ts'
 
 /** What assigning takes. */
 export interface Assigning {
@@ -131,15 +131,13 @@ function findUnit(call: Call, { definition, units }: Live, assigning: Assigning)
 }
 
 /**
- * Keys that are excluded, or may not use both arms, stay on the stable one, and are no evidence: their requests are not assigned by chance. Judged before
+ * Keys that are excluded, or may not use both arms for this request, stay on the stable one, and are no evidence: their requests are not assigned by chance. Judged before
  * the unit is looked at, so that it is the same for both arms.
  */
 function isPinned(call: Call, excluded: readonly string[], { canary, stable }: Arms): boolean {
   const { key } = call
   if (key && excluded.length > 0 && isListed(excluded, key.name)) return true
-  if (!key?.models) return false
-  const [next, first] = [canary[0]!, stable[0]!]
-  return !mayUse(key, next, modelFor(next, call)) || !mayUse(key, first, modelFor(first, call))
+  return key?.models !== undefined && !(mayServe(call, canary[0]!) && mayServe(call, stable[0]!))
 }
 
 /** Otherwise whoever likes could pick the dear model. */

@@ -1,11 +1,11 @@
 // Follows another request's call: what has come of its answer, then the rest as it comes.
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { CacheEntry } from '../state/cache/entry.ts'
-import { mayUse } from './allow.ts'
 import type { Ending, Flight, Follower } from './cacheFlight.ts'
 import { newId, replay, withId, withoutExposure } from './cacheReplay.ts'
 import { type Call, ClientGone } from './call.ts'
-import { lossNames, modelFor, writeHead } from './headers.ts'
+import { mayServe } from './clientModels.ts'
+import { lossNames, writeHead } from './headers.ts'
 import { type Plan, refusesFallback } from './plan.ts'
 import { withoutSecrets } from './refuse.ts'
 import { type Settle, wantsCost, withCost } from './relay.ts'
@@ -34,7 +34,7 @@ export function mayShare(call: Call, plan: Plan, { served, target, leader }: Fli
   if (id === target.id) return true
   if (refusesFallback(call)) return false
   const chains = [plan.targets, plan.onContextWindow, plan.onContentPolicy]
-  return chains.some((chain) => chain.some((each) => each.id === id && mayUse(call.key, each, modelFor(each, call))))
+  return chains.some((chain) => chain.some((each) => each.id === id && mayServe(call, each)))
 }
 
 /** The answer when it is whole; undefined when there will be none that the request may have. */

@@ -32,21 +32,22 @@ export async function firstAffordable(
       return await firstGood(call, current, survival)
     } catch (error) {
       if (call.cheaperRoute === undefined || seen.size > MAX_STEPS || !isWorthIt(call, error)) throw error
-      const { route: asked, assigned } = call
+      const { route: asked, assigned, degradedFrom } = call
       if (seen.has(call.cheaperRoute) || !take(call, call.cheaperRoute)) throw error
       seen.add(call.route!.name)
       // What another route answers is no evidence for a rollout of this one, and no answer for those who wait for this one's.
       leaveArm(call)
-      current = planAgain(call)
-      if (!servesKey(call, current)) {
+      // Which models it may be served by depends on it: those that the client names may be routes of the one that was asked for.
+      call.degradedFrom ??= asked!.name
+      const next = planOf(call, planAgain)
+      if (!next) {
         leaveArm(call)
-        call.assigned = assigned
-        call.route = asked
+        Object.assign(call, { assigned, route: asked, degradedFrom })
         throw error
       }
+      current = next
       call.cache?.flight?.fail()
       call.cache = undefined
-      call.degradedFrom ??= asked!.name
       survival.budgets?.acted('degraded', error instanceof BudgetExceeded ? error.refusal.scope : '')
     }
   }
@@ -76,8 +77,18 @@ function take(call: Call, name: string): boolean {
   return true
 }
 
-/** Whether the key may use any model of the route: else it was told of a route that it has not asked for, in place of its budget. */
-const servesKey = (call: Call, { targets }: Plan): boolean => isAllowed(() => reachable(call, targets))
+/**
+ * Undefined where the route does not take the request, or the key may use no model of it: else it was told of a route that it has not
+ * asked for, in place of its budget.
+ */
+function planOf(call: Call, planAgain: (call: Call) => Plan): Plan | undefined {
+  let plan: Plan | undefined
+  const isOurs = isAllowed(() => {
+    plan = planAgain(call)
+    reachable(call, plan.targets)
+  })
+  return isOurs ? plan : undefined
+}
 
 function isAllowed(check: () => unknown): boolean {
   try {

@@ -6,11 +6,11 @@ import { Refusal } from '../dialects/errors.ts'
 import { dialects } from '../dialects/index.ts'
 import { asksForCost, type Call } from './call.ts'
 import { capNameFor } from './capName.ts'
+import { followsModels } from './clientModels.ts'
 import { modelFor } from './headers.ts'
 import { hubLane, type Replying } from './hubLane.ts'
 import { identityLane } from './identityLane.ts'
 import type { Lane } from './lane.ts'
-import { followsModels } from './plan.ts'
 import { says } from './switches.ts'
 
 /**

@@ -4,10 +4,10 @@ import { Refusal } from '../dialects/errors.ts'
 import { policies } from '../policies/index.ts'
 import { type Arms, behind } from '../state/rollouts/live.ts'
 import type { Moved } from '../state/rollouts/traffic.ts'
-import { mayUse, requireRoute } from './allow.ts'
+import { requireRoute } from './allow.ts'
 import { type Assigning, assign } from './arm.ts'
 import type { Call } from './call.ts'
-import { modelFor } from './headers.ts'
+import { chainAsked, mayServe, modelsGiven } from './clientModels.ts'
 import { routeOf } from './route.ts'
 import { says } from './switches.ts'
 
@@ -53,31 +53,6 @@ function movedChain(call: Call, moved: Moved, draw: number, assigning: Assigning
 const canaryFirst = (arms: Arms, stable: readonly Target[]): readonly Target[] =>
   stable === arms.stable ? arms.canaryFirst : behind(arms.canary, stable)
 
-const LONGEST_CHAIN = 16
-
-/**
- * The client's `models` on a route that follows them.
- * @throws Refusal for what cannot be followed: passed over, it would leave the client without its fallbacks, and reach the vendor unjudged
- */
-function chainAsked(call: Call): readonly string[] | undefined {
-  const { ask } = call.inspected!
-  const given = modelsGiven(call) ?? []
-  if (Array.isArray(given) && given.length === 0) return undefined
-  if (ask.models && ask.models.length <= LONGEST_CHAIN) return ask.models
-  const expected = `expected a list of at most ${LONGEST_CHAIN} names of models`
-  throw new Refusal('invalid_value', `Invalid 'models': ${expected}.`, 'models')
-}
-
-/**
- * Whether `models` is a chain that Turnout follows, or has followed before a budget sent the request to a cheaper route: then its names
- * are ours, and no vendor gets them.
- */
-export const followsModels = ({ route, degradedFrom, snapshot, inspected }: Call): boolean =>
-  inspected!.ask.models !== undefined &&
-  (route!.clientModels || (degradedFrom !== undefined && snapshot.routes.get(degradedFrom)?.clientModels === true))
-
-const modelsGiven = (call: Call): unknown => (call.inspected!.wire as { models?: unknown }).models
-
 /** The targets of the model and of the further models that the client names, each once. */
 function clientChain(call: Call, models: readonly string[]): Target[] {
   const chain = new Map(call.route!.targets.map((target) => [target.id, target]))
@@ -91,20 +66,6 @@ function clientChain(call: Call, models: readonly string[]): Target[] {
 
 /** The client wants this model or none. */
 export const refusesFallback = (call: Call): boolean => says(call.req.headers, 'x-turnout-fallback', 'off')
-
-/**
- * Whether the key allows the target, and all that a vendor may serve in its place: `models` that Turnout does not follow itself reaches
- * vendors of the client's own dialect as it is, and OpenRouter runs any model that it names.
- */
-function mayServe(call: Call, target: Target): boolean {
-  const { key } = call
-  if (!mayUse(key, target, modelFor(target, call))) return false
-  const { ask } = call.inspected!
-  if (followsModels(call) || target.provider.dialect !== call.dialect.name) return true
-  const given = modelsGiven(call) ?? []
-  if (!ask.models) return Array.isArray(given) && given.length === 0
-  return [...new Set(ask.models)].every((model) => mayUse(key, target, model))
-}
 
 /**
  * The targets of a chain that may be asked at all: those that the key allows, up to the first after which no other may, because the

@@ -30,7 +30,7 @@ export const speak =
 export async function startCacheGateway(
   cache: Json | boolean = true,
   handler: Handler = speak(),
-  config: Json = {},
+  config: Json | ((url: string) => Json) = {},
   options: GatewayOptions = {},
 ): Promise<CacheGateway> {
   const upstream = await startFakeUpstream(handler)
@@ -40,7 +40,7 @@ export async function startCacheGateway(
       providers: { p: upstreamAt(upstream.url) },
       routes: { m: { targets: ['p/m'], cache } },
       prices: { '*': { input: 1, output: 5 } },
-      ...config,
+      ...(typeof config === 'function' ? config(upstream.url) : config),
     },
     options,
   )

@@ -1,0 +1,46 @@
+// Further models that a client names in its request: a chain that Turnout follows, or the vendor's to choose from.
+import type { Target } from '../config/snapshot.ts'
+import { Refusal } from '../dialects/errors.ts'
+import { mayUse } from './allow.ts'
+import type { Call } from './call.ts'
+import { modelFor } from './headers.ts'
+
+const LONGEST_CHAIN = 16
+
+/**
+ * The client's `models` on a route that follows them.
+ * @throws Refusal for what cannot be followed: passed over, it would leave the client without its fallbacks, and reach the vendor unjudged
+ */
+export function chainAsked(call: Call): readonly string[] | undefined {
+  const { ask } = call.inspected!
+  const given = modelsGiven(call) ?? []
+  if (Array.isArray(given) && given.length === 0) return undefined
+  if (ask.models && ask.models.length <= LONGEST_CHAIN) return ask.models
+  const expected = `expected a list of at most ${LONGEST_CHAIN} names of models`
+  throw new Refusal('invalid_value', `Invalid 'models': ${expected}.`, 'models')
+}
+
+/**
+ * Whether `models` is a chain that Turnout follows, or has followed before a budget sent the request to a cheaper route: then its names
+ * are ours, and no vendor gets them.
+ */
+export const followsModels = ({ route, degradedFrom, snapshot, inspected }: Call): boolean =>
+  inspected!.ask.models !== undefined &&
+  (route!.clientModels || (degradedFrom !== undefined && snapshot.routes.get(degradedFrom)?.clientModels === true))
+
+export const modelsGiven = (call: Call): unknown => (call.inspected!.wire as { models?: unknown }).models
+
+/**
+ * Whether the key allows the target, and all that a vendor may serve in its place: `models` that Turnout does not follow itself reaches
+ * vendors of the client's own dialect as it is, and OpenRouter runs any model that it names.
+ */
+export function mayServe(call: Call, target: Target): boolean {
+  const { key } = call
+  if (!key?.models) return true
+  if (!mayUse(key, target, modelFor(target, call))) return false
+  const { ask } = call.inspected!
+  if (followsModels(call) || target.provider.dialect !== call.dialect.name) return true
+  const given = modelsGiven(call) ?? []
+  if (!ask.models) return Array.isArray(given) && given.length === 0
+  return [...new Set(ask.models)].every((model) => mayUse(key, target, model))
+}
