@@ -16,7 +16,7 @@ afterAll(() => gateway.close())
 
 const set = (route: string, body: object, who: 'operator' | 'responder' | 'viewer' = 'operator'): Promise<Reply> =>
   gateway.ask('PUT', `/routes/${encodeURIComponent(route)}/canary`, body, who)
-const armOf = ({ headers }: Reply): string | undefined =>
+const armOf = ({ headers }: Pick<Reply, 'headers'>): string | undefined =>
   /arm=(\w+)/.exec(String(headers['x-turnout-rollout'] ?? ''))?.[1]
 const unit = (name: string): Record<string, string> => ({ 'x-turnout-unit': name })
 
@@ -200,6 +200,28 @@ describe('C34 keys that may not use both sides', () => {
       const implicit = await one.ask('PUT', '/routes/sim/sim-fast/canary', { target: 'other/sim-text', percent: 100 })
       expect(implicit.status, implicit.text).toBe(200)
       expect((await one.chat('sim/sim-fast')).headers['x-turnout-target']).toBe('other/sim-text')
+    } finally {
+      await one.close()
+    }
+  })
+
+  it('stay there, too, with further models that the vendor of the canary might choose and that they may not use', async () => {
+    const claude = '  claude: { kind: anthropic, baseUrl: "${SIMULATOR_URL}", apiKey: sk-test-claude }\n'
+    const text = document().replace('  other:', `${claude}  other:`).replace('single: other', 'single: claude')
+    const one = await startControl({ text })
+    try {
+      await one.ask('PUT', '/routes/single/canary', { target: 'other/sim-fast', percent: 100 })
+      const models = ['claude/sim-text', 'other/sim-fast']
+      const { body } = await one.ask('POST', '/keys', { name: 'exact', models })
+      const chat = { model: 'single', messages: [{ role: 'user', content: 'Say hello' }] }
+      const headers = { authorization: `Bearer ${body.secret}` }
+      for (const [more, arm, target] of [
+        [{}, 'canary', 'other/sim-fast'],
+        [{ models: ['sim-dear'] }, 'stable', 'claude/sim-text'],
+      ] as const) {
+        const reply = await send('POST', `${one.url}/v1/chat/completions`, { ...chat, ...more }, headers).done
+        expect([armOf(reply), reply.headers['x-turnout-target']], reply.text).toEqual([arm, target])
+      }
     } finally {
       await one.close()
     }
