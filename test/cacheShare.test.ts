@@ -128,6 +128,28 @@ it.each(framings)('%s that a budget cut short is for the key whose budget that w
   expect(whole.text).toContain('"finish_reason":"stop"')
 })
 
+it('an answer that the budget of an end user cut short is not shared with another user of the key', async () => {
+  const books = await startLedgerGateway(
+    {
+      routes: { m: { targets: ['sim/sim-held'], cache: true } },
+      keys: [{ name: 'app', key: appKey }],
+      budgets: { each: { per: 'user', usd: 0.0003, fit: true } },
+    },
+    { simulator: { scripts: { 'sim-held': { tokens: 100, headersDelayMs: 300 } } } },
+  )
+  onTestFinished(() => books.close())
+  const chat = (user: string, more: Json = {}) =>
+    post(books.url + CHAT, ask('m', { temperature: 0, user, ...more }), bearer(appKey))
+  // The one has spent most of what is the other's, too.
+  await chat('poor', { seed: 1, max_tokens: 100 })
+  const poor = chat('poor')
+  await expect.poll(() => books.simulator.calls.length + books.gateway.metrics.inFlight).toBeGreaterThan(1)
+  const [cutShort, whole] = await Promise.all([poor, chat('rich')])
+  expect(cutShort.text).toContain('"finish_reason":"length"')
+  expect([whole.status, markOf(whole)]).toEqual([200, 'miss'])
+  expect(whole.text).toContain('"finish_reason":"stop"')
+})
+
 it('what comes after a removal does not join a call from before it, and who waited then still gets its answer', async () => {
   let release = (): void => {}
   const held = new Promise<void>((resolve) => {

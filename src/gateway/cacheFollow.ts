@@ -3,7 +3,7 @@ import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { CacheEntry } from '../state/cache/entry.ts'
 import type { Ending, Flight, Follower } from './cacheFlight.ts'
 import { newId, replay, withId, withoutExposure } from './cacheReplay.ts'
-import { type Call, ClientGone } from './call.ts'
+import { type Call, ClientGone, userOf } from './call.ts'
 import { mayServe } from './clientModels.ts'
 import { lossNames, writeHead } from './headers.ts'
 import { type Plan, refusesFallback } from './plan.ts'
@@ -25,17 +25,20 @@ export async function follow(call: Call, plan: Plan, flight: Flight, settle: Set
 /**
  * Whether the request may have what the flight brings. Who answers is known late and need not be the target that both wanted: another one
  * must be on the way of this request, too, by its key's list and by its own wish for no fallback. And what a budget of the leader's cut
- * short is for the leader's key.
+ * short is for the leader's key and user.
  */
 export function mayShare(call: Call, plan: Plan, { served, target, leader }: Flight): boolean {
   if (served === undefined) return true
-  if (served.held?.cap !== undefined && leader.key?.name !== call.key?.name) return false
+  if (served.held?.cap !== undefined && !isSameSpender(leader, call)) return false
   const { id } = served.target
   if (id === target.id) return true
   if (refusesFallback(call)) return false
   const chains = [plan.targets, plan.onContextWindow, plan.onContentPolicy]
   return chains.some((chain) => chain.some((each) => each.id === id && mayServe(call, each)))
 }
+
+const isSameSpender = (one: Call, other: Call): boolean =>
+  one.key?.name === other.key?.name && userOf(one) === userOf(other)
 
 /** The answer when it is whole; undefined when there will be none that the request may have. */
 function landing(call: Call, plan: Plan, flight: Flight): Promise<CacheEntry | undefined> {
