@@ -206,7 +206,7 @@ describe('C34 keys that may not use both sides', () => {
   })
 
   it('stay there, too, with further models that the vendor of the canary might choose and that they may not use', async () => {
-    const claude = '  claude: { kind: anthropic, baseUrl: "${SIMULATOR_URL}", apiKey: sk-test-claude }\n'
+    const claude = `  claude: { kind: anthropic, baseUrl: "\${SIMULATOR_URL}", apiKey: sk-test-claude }\n`
     const text = document().replace('  other:', `${claude}  other:`).replace('single: other', 'single: claude')
     const one = await startControl({ text })
     try {
