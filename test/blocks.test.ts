@@ -171,6 +171,31 @@ describe('of a running gateway', () => {
     await gateway.ask('DELETE', '/keys/queued')
   })
 
+  it.each([
+    ['an address', { ip: '203.0.113.31' }, 'ip'],
+    ['a key', { key: 'waiting' }, 'key'],
+  ])('tells no models to %s that was blocked while it waited for its turn', async (_, who, scope) => {
+    const limits = { concurrency: 1, queueMs: 60_000 }
+    const { secret } = (await gateway.ask('POST', '/keys', { name: 'waiting', limits })).body
+    const headers = { authorization: `Bearer ${secret}`, ...from('203.0.113.31') }
+    const body = { model: 'chat', messages: [{ role: 'user', content: 'Hello' }] }
+    gateway.simulator.reset()
+    gateway.simulator.script('sim-text', { fault: { kind: 'stall' } })
+    const first = send('POST', `${gateway.url}/v1/chat/completions`, body, headers)
+    await gateway.simulator.waitFor(({ model }) => model === 'sim-text')
+    gateway.simulator.script('sim-text', undefined)
+    const second = get(`${gateway.url}/v1/models`, headers)
+    await expect.poll(() => gateway.running.turnout.limits.size.waiting).toBe(1)
+    await gateway.ask('POST', '/blocks', { ...who, seconds: 600, reason: 'floods' })
+    first.request.destroy()
+    const { status, text } = await second
+    expect([status, JSON.parse(text).error?.metadata.scope]).toEqual([403, scope])
+    expect(gateway.running.turnout.limits.size.waiting).toBe(0)
+    await gateway.ask('DELETE', '/blocks', who)
+    expect((await get(`${gateway.url}/v1/models`, headers)).status).toBe(200)
+    await gateway.ask('DELETE', '/keys/waiting')
+  })
+
   it('leaves a row of each change', async () => {
     await gateway.ask('POST', '/blocks', { ip: '203.0.113.9', seconds: 60, reason: 'one' }, 'responder')
     await gateway.ask('POST', '/blocks', { ip: '203.0.113.9', seconds: 90, reason: 'two' })

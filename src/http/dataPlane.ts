@@ -238,14 +238,20 @@ const caller = (plane: DataPlane, methods: readonly string[], serve: Serve): Dat
   methods,
   admission: 'caller',
   async open(req, res, rest, headers) {
-    const key = await keyOf(plane, req)
-    const entered = await plane.limits.enter({ snapshot: plane.snapshot(), key, req }, res)
-    if (!entered) return serve(req, res, rest, headers, key)
-    const { lease, refusal } = entered
+    let key = await keyOf(plane, req)
+    const entry = plane.limits.enter({ snapshot: plane.snapshot(), key, req }, res)
+    if (!entry) return serve(req, res, rest, headers, key)
+    const { lease, refusal } = await entry
     try {
       setLines(res, lease.lines())
-      if (refusal) sendRefusal(req, res, refusal, headers)
-      else await serve(req, res, rest, headers, key)
+      if (refusal) return sendRefusal(req, res, refusal, headers)
+      if (entry instanceof Promise) {
+        // As in the journey: while it waited for its turn its address or its key may have been kept out.
+        const stopped = plane.door.stop(req)
+        if (stopped) throw stopped
+        key = await keyOf(plane, req)
+      }
+      await serve(req, res, rest, headers, key)
     } finally {
       lease.release()
     }
