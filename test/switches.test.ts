@@ -17,7 +17,11 @@ const start = async (): Promise<
   open.push(simulator)
   const gateway = await startGateway({
     providers: { up: upstreamAt(simulator.url), claude: { ...upstreamAt(simulator.url), kind: 'anthropic' } },
-    routes: { chat: { targets: ['up/broken', 'up/well'] }, claude: 'claude/claude-sonnet-4-5' },
+    routes: {
+      chat: { targets: ['up/broken', 'up/well'] },
+      kept: { targets: ['up/well'], cache: true },
+      claude: 'claude/claude-sonnet-4-5',
+    },
   })
   open.push(gateway)
   return (headers, more = {}) => post(`${gateway.url}${CHAT}`, ask('chat', more), headers)
@@ -32,6 +36,9 @@ it('take words in any case, as Python writes them', async () => {
   expect((await call({ 'x-turnout-strict': 'False' }, lossy)).status).toBe(200)
   const strict = await call({ 'x-turnout-strict': 'True' }, lossy)
   expect([strict.status, JSON.parse(strict.text).error.param]).toEqual([400, 'seed'])
+  const kept = { model: 'kept', temperature: 0 }
+  expect((await call({ 'x-turnout-cache': 'Skip' }, kept)).headers['x-turnout-cache']).toBe('bypass; reason=skip')
+  expect((await call({ 'x-turnout-cache': 'Skipped' }, kept)).status).toBe(400)
 })
 
 it.each([

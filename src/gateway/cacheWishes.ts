@@ -37,7 +37,7 @@ export function readWishes(headers: IncomingHttpHeaders): Wishes {
   if (control === undefined && own === undefined && ttl === undefined) return none
   const wishes = { ...none }
   if (control !== undefined) obey(control, wishes)
-  if (own !== undefined) obeyOwn(String(own).trim(), wishes)
+  if (own !== undefined) obeyOwn(String(own).trim().toLowerCase(), wishes)
   if (ttl !== undefined) wishes.ttl = readTtl(String(ttl).trim())
   last = { control, own, ttl, wishes }
   return wishes
