@@ -131,6 +131,25 @@ it.each(framings)('%s that a budget cut short is for the key whose budget that w
   expect(whole.text).toContain('"finish_reason":"stop"')
 })
 
+it('what a client waits for the call of another until it leaves is no time of ours', async () => {
+  const { gateway, upstream } = await startCacheGateway(true, () => {})
+  const body = ask('m', { temperature: 0 })
+  const [leader, other] = [0, 1].map(() => {
+    const sent = send('POST', gateway.url + CHAT, body)
+    sent.response.catch(() => {})
+    return sent
+  })
+  await upstream.waitFor(() => upstream.requests.length === 1)
+  await expect.poll(() => gateway.turnout.cache.followers).toBe(1)
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  for (const sent of [leader!, other!]) sent.request.destroy()
+  for (const line of await gateway.settled(2)) {
+    expect(line).toMatchObject({ outcome: 'client_disconnected' })
+    expect(line.durationMs).toBeGreaterThanOrEqual(600)
+    expect(line.overheadMs).toBeLessThan(300)
+  }
+})
+
 it('an answer that the budget of an end user cut short is not shared with another user of the key', async () => {
   const books = await startLedgerGateway(
     {

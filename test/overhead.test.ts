@@ -14,12 +14,13 @@ beforeAll(async () => {
     {
       keys: [{ name: 'app', key: appKey }],
       retries: { attempts: 2, maxDelay: '5s' },
-      routes: { busy: 'sim/busy', calm: 'sim/sim-fast', slow: 'sim/slow' },
+      routes: { busy: 'sim/busy', gone: 'sim/gone', calm: 'sim/sim-fast', slow: 'sim/slow' },
     },
     {
       simulator: {
         scripts: {
           busy: { fault: { kind: 'status', status: 429, retryAfter: WAIT_MS / 1000, times: 1 } },
+          gone: { fault: { kind: 'status', status: 429, retryAfter: 4, times: 1 } },
           slow: { firstTokenMs: 10, tokensPerSecond: 40, tokens: 20 },
         },
       },
@@ -50,6 +51,24 @@ it('has no wait for the body in it', async () => {
   expect(reply.statusCode).toBe(200)
   // The connection and the headers came first: a little of the wait was over before the gateway knew of it.
   expect(performance.now() - begin - ownMs(reply.headers)).toBeGreaterThanOrEqual(WAIT_MS / 2)
+})
+
+it.each([
+  ['its body', 'calm', 9],
+  ['a retry', 'gone', undefined],
+])('has no wait for %s in it either where the client leaves meanwhile', async (_, model, part) => {
+  const body = Buffer.from(JSON.stringify(ask(model)))
+  const headers = { 'content-type': 'application/json', 'content-length': body.length, ...bearer(appKey) }
+  const before = books.gateway.lines.length
+  const sent = request(books.url + CHAT, { method: 'POST', agent: false, headers })
+  sent.on('error', () => {})
+  sent.write(body.subarray(0, part))
+  await new Promise((resolve) => setTimeout(resolve, WAIT_MS))
+  sent.destroy()
+  const line = (await books.gateway.settled(before + 1)).at(-1)!
+  expect(line).toMatchObject({ outcome: 'client_disconnected', attempts: part === undefined ? 1 : 0 })
+  expect(line.durationMs).toBeGreaterThanOrEqual(WAIT_MS / 2)
+  expect(line.overheadMs).toBeLessThan(WAIT_MS / 2)
 })
 
 it('is not known of a stream, whose row has none', async () => {

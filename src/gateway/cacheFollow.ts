@@ -17,8 +17,12 @@ import { type Settle, wantsCost, withCost } from './relay.ts'
 export async function follow(call: Call, plan: Plan, flight: Flight, settle: Settle): Promise<boolean> {
   const since = performance.now()
   if (call.inspected!.ask.stream) return followStream(call, plan, flight, settle, since)
-  const entry = await landing(call, plan, flight)
-  call.upstreamMs += performance.now() - since
+  let entry: CacheEntry | undefined
+  try {
+    entry = await landing(call, plan, flight)
+  } finally {
+    call.upstreamMs += performance.now() - since
+  }
   return entry !== undefined && replay(call, entry, { status: 'coalesced' }, settle)
 }
 

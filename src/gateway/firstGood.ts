@@ -173,14 +173,13 @@ async function tryWithPermit(
 function pause(call: Call, ms: number): Promise<void> {
   if (isAbandoned(call)) return Promise.reject(new ClientGone())
   const since = performance.now()
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      call.idleMs += performance.now() - since
-      resolve()
-    }, ms)
+  return new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(resolve, ms)
     call.onGone = () => {
       clearTimeout(timer)
       reject(new ClientGone())
     }
+  }).finally(() => {
+    call.idleMs += performance.now() - since
   })
 }

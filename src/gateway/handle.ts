@@ -136,8 +136,12 @@ export function createHandle(gateway: Gateway): Handle {
       gateway.limits.screen(call)
       const { maxBodyBytes, maxJsonDepth } = call.snapshot.server
       const askedAt = performance.now()
-      const read = await readBody(req, maxBodyBytes)
-      call.idleMs = performance.now() - askedAt
+      let read: Buffer
+      try {
+        read = await readBody(req, maxBodyBytes)
+      } finally {
+        call.idleMs = performance.now() - askedAt
+      }
       const body = model === undefined ? read : withModel(read, model, maxJsonDepth)
       call.bodyAt = performance.now()
       await gateway.turn.reached('opening')
