@@ -198,6 +198,32 @@ describe('references that multiply', () => {
   })
 })
 
+describe('one long definition that many places refer to', () => {
+  const many = (value: (at: number) => unknown) => Array.from({ length: 20_000 }, (_, at) => value(at))
+  const values = (mark: string) => ({ enum: [...many((at) => `${mark}${at}`), 'both'] })
+
+  // None of these says much where it stands; going through it at each place took seconds, and minutes where it is longer.
+  it.each<[string, Json, Json?]>([
+    ['unknown keywords', Object.fromEntries(many((at) => [`k${at}`, 1]) as [string, number][])],
+    ['types', { type: many(() => 'null') }],
+    ['members of a union that are none', { anyOf: many(() => 1) }],
+    ['members of a union that are null', { oneOf: many(() => ({ type: 'null' })) }],
+    ['items that are no schemas', { type: 'array', prefixItems: many(() => true) }],
+    [
+      'two enums that share a value',
+      { allOf: [{ $ref: '#/$defs/a' }, { $ref: '#/$defs/b' }] },
+      { a: values('a'), b: values('b') },
+    ],
+    ['a reference to nowhere', { $ref: `#/${'a/'.repeat(200_000)}` }],
+  ])('is a refusal: %s', (_, long, more = {}) => {
+    const places = Array.from({ length: 100 }, (_unused, at) => [`p${at}`, { $ref: '#/$defs/long' }])
+    const schema = { type: 'object', properties: Object.fromEntries(places), $defs: { long, ...more } }
+    expect(() => clean(schema)).toThrow(/too large\.$/)
+    // Said once, it finds room.
+    expect(clean({ ...long, $defs: more }).schema).toBeDefined()
+  })
+})
+
 describe('allOf of very many', () => {
   const parts = (length: number, part: (at: number) => Json) => ({
     type: 'object',

@@ -8,7 +8,8 @@ export function resolvePointer(root: unknown, ref: string): unknown {
   let at: unknown = root
   for (const step of ref.slice(2).split('/')) {
     const name = decoded(step)?.replaceAll('~1', '/').replaceAll('~0', '~')
-    if (name === undefined) return undefined
+    // A long way on from nowhere is not walked.
+    if (name === undefined || at === undefined) return undefined
     if (Array.isArray(at)) at = at[Number(name)]
     else {
       const object = asObject(at)

@@ -64,9 +64,9 @@ const formats: ReadonlySet<string> = new Set(['enum', 'date-time', 'int32', 'int
  */
 export class SchemaRoom {
   left = 50_000
-  /** Steps of joining what several schemas say of one value. */
-  steps = 500_000
-  /** Text of names, descriptions and lists of values. As much as a body may have by default: what is not repeated always finds room. */
+  /** Steps of reading keywords and lists, and of joining what several schemas say of one value. */
+  steps = 1_000_000
+  /** Text of names, references, descriptions and lists of values. As much as a body may have by default: what is not repeated always finds room. */
   text = 20 * 1024 * 1024
 
   get isFull(): boolean {
@@ -76,6 +76,8 @@ export class SchemaRoom {
 
 /** Keywords whose values may be long, and stand anew at each place that refers to them. */
 const long = [...copied, 'format', 'enum', 'const', 'required'] as const
+/** Lists that are gone through at each such place, whatever they hold. */
+const lists = ['type', 'anyOf', 'oneOf', 'prefixItems'] as const
 
 /** References within references that are followed, and how large that may make one schema; beyond it, those that are followed even so. */
 const DEEP = { references: 64, nodes: 5_000 }
@@ -115,16 +117,19 @@ class Cleaner {
 
   /** `trail` holds the references that are being inlined: meeting one again means that the schema contains itself. */
   clean(value: unknown, trail: readonly string[]): GeminiSchema {
-    const found = asObject(value)
-    if (!found) return {}
+    // What is no schema takes a place as well.
     this.#room.left--
     if (++this.#nodes > this.#bounds.nodes || this.#room.isFull) this.full = true
-    if (this.full) return {}
+    const found = asObject(value)
+    if (this.full || !found) return {}
     const { schema: from, trail: followed } = this.#open(found, trail)
+    const keys = Object.keys(from)
+    this.#room.steps -= keys.length
+    for (const name of lists) if (Array.isArray(from[name])) this.#room.steps -= from[name].length
     for (const name of long) if (from[name] !== undefined) this.#room.text -= lengthOf(from[name])
     if (this.#room.isFull) this.full = true
     if (this.full) return {}
-    for (const key of Object.keys(from)) if (!quiet.has(key)) this.removed.add(key)
+    for (const key of keys) if (!quiet.has(key)) this.removed.add(key)
     // `true` and `{}` limit nothing; that a map's values are numbers, say, nobody is told.
     if (Object.keys(asObject(from.additionalProperties) ?? {}).length > 0) this.removed.add('additionalProperties')
     const result: GeminiSchema = {}
@@ -156,8 +161,9 @@ class Cleaner {
     const { $ref: ref, allOf, $defs: _, definitions: __, ...own } = from
     const before = into.steps
     for (const key of into.add(own)) this.removed.add(key)
-    // What is referred to is joined anew at each place.
-    this.#room.steps -= 1 + into.steps - before
+    // What is referred to is read and joined anew at each place.
+    this.#room.steps -= 1 + Object.keys(own).length + into.steps - before
+    if (typeof ref === 'string') this.#room.text -= ref.length
     if (this.#room.isFull) this.full = true
     if (this.full) return
     // One that was followed for this very schema has said all that it says.

@@ -56,6 +56,8 @@ export class SchemaJoin {
       else if (key === 'required') this.#addRequired(listOf(before), listOf(value))
       else if (!told.has(key) && !isSame(before, value)) {
         const both = joinKeyword(key, before, value)
+        // What both lists have is found anew each time.
+        if (key === 'enum') this.steps += listOf(value).length + (both === undefined ? 0 : listOf(before).length)
         if (both === undefined) lost.push(key)
         else schema[key] = both
       }
