@@ -816,6 +816,21 @@ describe('C12 what is null was not set, and what was not asked for is not done',
     }
   })
 
+  it.each([
+    ['thinking', 'high', { thinking: { type: 'disabled' } }],
+    ['thinking', 'none', { thinking: { type: 'enabled', budget_tokens: 3000 } }],
+    ['reasoning', 'high', { reasoning: { enabled: false, exclude: true } }],
+    ['reasoning', 'none', { reasoning: { max_tokens: 3000 } }],
+  ])('OpenAI’s own counts, and a %s that says otherwise than %s is reported', (param, reasoning_effort, other) => {
+    for (const to of [toAnthropic, toGemini]) {
+      const { wire, losses } = to(request({ reasoning_effort, ...other }))
+      const shown = 'exclude' in (other.reasoning ?? {}) ? { reasoning: { exclude: true } } : {}
+      const alone = to(request({ reasoning_effort, ...shown }))
+      expect(wire).toEqual(alone.wire)
+      expect(losses).toEqual([...alone.losses, { param, reason: 'unsupported' }])
+    }
+  })
+
   it('anthropic: a name of the end user that is none is reported as what it is', () => {
     const { wire, losses } = toAnthropic(request({ metadata: { user_id: 17 } }))
     expect([wire.metadata, losses]).toEqual([

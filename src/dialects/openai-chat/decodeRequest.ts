@@ -119,12 +119,18 @@ function decodeReasoning(wire: Json, extra: Record<string, unknown>): ReasoningW
   const reasoning = readObject(wire, 'reasoning')
   const thinking = readObject(wire, 'thinking')
   const wish: ReasoningWish = {}
+  // OpenAI's own spelling goes before; what says otherwise is reported.
+  const isAgainst = (off: boolean, on: boolean): boolean => effort !== undefined && (effort === 'none' ? on : off)
   if (thinking) {
     const type = readString(thinking, 'type', 'thinking.')
     const budget = readInteger(thinking, 'budget_tokens', 'thinking.')
-    if (type === 'disabled') wish.off = true
-    if (type === 'enabled' || type === 'adaptive') wish.on = true
-    if (budget !== undefined) wish.budgetTokens = budget
+    const on = type === 'enabled' || type === 'adaptive'
+    if (isAgainst(type === 'disabled', on || budget !== undefined)) extra.thinking = thinking
+    else {
+      if (type === 'disabled') wish.off = true
+      if (on) wish.on = true
+      if (budget !== undefined) wish.budgetTokens = budget
+    }
     if (Object.keys(wish).length > 0) wish.raw = { name: 'thinking', value: thinking }
     else if (othersOf(thinking, none)) extra.thinking = thinking
   }
@@ -133,12 +139,14 @@ function decodeReasoning(wire: Json, extra: Record<string, unknown>): ReasoningW
     const exclude = readBoolean(reasoning, 'exclude', 'reasoning.')
     const budget = readInteger(reasoning, 'max_tokens', 'reasoning.')
     const enabled = readBoolean(reasoning, 'enabled', 'reasoning.')
-    // OpenAI's own spelling goes before; what differs from it is reported.
     if (told !== undefined && effort === undefined) setEffort(wish, told)
     else if (told !== undefined && told !== effort) extra.reasoning = reasoning
-    if (budget !== undefined) wish.budgetTokens = budget
-    if (enabled === true) wish.on = true
-    if (enabled === false) wish.off = true
+    if (isAgainst(enabled === false, enabled === true || budget !== undefined)) extra.reasoning = reasoning
+    else {
+      if (budget !== undefined) wish.budgetTokens = budget
+      if (enabled === true) wish.on = true
+      if (enabled === false) wish.off = true
+    }
     if (exclude) wish.hide = true
     if ([told, budget, enabled, exclude].some((value) => value !== undefined))
       wish.raw = { name: 'reasoning', value: reasoning }
