@@ -23,6 +23,9 @@ beforeAll(async () => {
       'cool-adaptive': claude({ temperature: 0 }, 'claude-sonnet-4-6'),
       narrow: claude({ top_p: 0.5 }),
       thinking: claude({ thinking: { type: 'enabled', budget_tokens: 2000 } }),
+      'thinking-old': claude({ thinking: { type: 'enabled', budget_tokens: 2000 } }, 'claude-opus-4-1'),
+      adaptive: claude({ thinking: { type: 'adaptive' } }, 'claude-sonnet-4-6'),
+      easy: claude({ output_config: { effort: 'low' } }, 'claude-sonnet-4-6'),
       calling: claude({ tool_choice: { type: 'any' } }),
       'gemini-cool': {
         provider: 'gemini',
@@ -32,7 +35,10 @@ beforeAll(async () => {
     },
     routes: {
       ...Object.fromEntries(
-        ['capped', 'short', 'cool', 'cool-adaptive', 'narrow', 'thinking', 'calling'].map((id) => [id, [id]]),
+        [
+          ...['capped', 'short', 'cool', 'cool-adaptive', 'narrow', 'thinking', 'thinking-old', 'adaptive', 'easy'],
+          'calling',
+        ].map((id) => [id, [id]]),
       ),
       fitted: { targets: ['gemini-cool'], budgets: { usd: 0.002, fit: true } },
     },
@@ -44,6 +50,8 @@ afterAll(async () => {
 })
 
 const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object', properties: {} } } }
+const schema = { type: 'object', properties: { a: { type: 'string' } }, required: ['a'], additionalProperties: false }
+const format = { type: 'json_schema', json_schema: { name: 'answer', schema } }
 
 // The simulated vendor turns down what the real one does: a budget beyond the cap, a temperature while thinking, a forced call while thinking.
 const cases: [model: string, client: Json, sent: Json, dropped: string[]][] = [
@@ -66,6 +74,26 @@ const cases: [model: string, client: Json, sent: Json, dropped: string[]][] = [
   ['narrow', { temperature: 0.3 }, { temperature: undefined, top_p: 0.5 }, ['temperature']],
   ['thinking', { temperature: 0.9 }, { temperature: undefined }, ['temperature']],
   ['thinking', { reasoning_effort: 'high' }, { thinking: { type: 'enabled', budget_tokens: 2000 } }, []],
+  ['thinking', { tools: [tool], tool_choice: 'required' }, { tool_choice: { type: 'auto' } }, ['tool_choice']],
+  [
+    'thinking-old',
+    { response_format: format },
+    { tool_choice: { type: 'auto', disable_parallel_tool_use: true } },
+    ['response_format'],
+  ],
+  // Neither stands in the other's way.
+  ['adaptive', { tools: [tool], tool_choice: 'required' }, { tool_choice: { type: 'any' } }, []],
+  ['adaptive', { reasoning_effort: 'low' }, { thinking: { type: 'adaptive' }, output_config: { effort: 'low' } }, []],
+  ['adaptive', { reasoning_effort: 'none' }, { thinking: { type: 'adaptive' }, output_config: undefined }, []],
+  ['adaptive', { temperature: 0.5 }, { temperature: undefined }, ['temperature']],
+  // One parameter of a block leaves the others there.
+  [
+    'easy',
+    { response_format: format },
+    { output_config: { effort: 'low', format: { type: 'json_schema', schema } } },
+    [],
+  ],
+  ['easy', { reasoning_effort: 'high' }, { thinking: { type: 'adaptive' }, output_config: { effort: 'low' } }, []],
   ['calling', { reasoning_effort: 'low', tools: [tool] }, { thinking: undefined }, ['reasoning_effort']],
 ]
 

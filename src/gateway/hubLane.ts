@@ -52,12 +52,17 @@ export function hubLane(
 
 type Wire = Readonly<Record<string, unknown>>
 
-/** Gemini has its parameters in a block of their own: one that is forced leaves the client's others there. */
+/** Where Gemini has all its parameters, and Anthropic an effort and the answer's format. */
+const blocks = ['generationConfig', 'output_config'] as const
+
+/** One parameter that is forced in a block leaves the client's others there. */
 function force(wire: Wire, params: Wire): Wire {
-  const { generationConfig: own } = wire
-  const { generationConfig: forced } = params
-  const merged = isBlock(own) && isBlock(forced) ? { generationConfig: { ...own, ...forced } } : {}
-  return { ...wire, ...params, ...merged }
+  const forced: Record<string, unknown> = { ...wire, ...params }
+  for (const name of blocks) {
+    const [own, theirs] = [wire[name], params[name]]
+    if (isBlock(own) && isBlock(theirs)) forced[name] = { ...own, ...theirs }
+  }
+  return forced
 }
 
 const isBlock = (value: unknown): value is object => typeof value === 'object' && value !== null

@@ -23,6 +23,13 @@ export function encodeRequest(chat: Chat, model: string, { forced = {} }: HubAid
   const tools = encodeTools(chat, family, format.tool, messages, losses)
   const choice = asObject(forced.tool_choice)?.type ?? tools.tool_choice?.type
   const calls = choice === 'any' || choice === 'tool'
+  // The API refuses both together: the operator's counts.
+  if (calls && !forced.tool_choice && asObject(forced.thinking)?.type === 'enabled') {
+    const detail = 'auto: no call is forced with the thinking that the target has'
+    losses.add(format.tool ? 'response_format' : 'tool_choice', 'approximated', detail)
+    const { disable_parallel_tool_use } = tools.tool_choice!
+    tools.tool_choice = compact({ type: 'auto' as const, disable_parallel_tool_use })
+  }
   const ask = { chat, family, maxTokens, calls, forced, messages }
   const thinking = encodeThinking(ask, losses)
   const output = { ...format.output, ...thinking.output }

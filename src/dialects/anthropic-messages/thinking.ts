@@ -27,10 +27,15 @@ export interface ThinkingFields {
 export function encodeThinking(ask: ThinkingAsk, losses: Losses): ThinkingFields {
   const wish = ask.chat.reasoning
   const told = asObject(ask.forced.thinking)
-  if (told) return { output: {}, thinks: told.type === 'enabled' || told.type === 'adaptive' }
-  if (!wish) return { output: {}, thinks: false }
+  const thinks = told?.type === 'enabled' || told?.type === 'adaptive'
+  if (!wish) return { output: {}, thinks }
   const param = wish.raw && wish.effort === undefined ? wish.raw.name : 'reasoning_effort'
   const { budgets, adaptive } = ask.family.thinking
+  if (told) {
+    // How much is a parameter of its own where the model decides whether at all: that stays the client's.
+    const own = adaptive && !wish.off && wish.effort !== undefined
+    return { output: own ? encodeAdaptive(ask.family, wish, param, losses).output : {}, thinks }
+  }
   if (wish.off) return { thinking: budgets || adaptive ? { type: 'disabled' } : undefined, output: {}, thinks: false }
   // Where it is to be hidden and nothing more, nobody has asked for any.
   if (wish.effort === undefined && wish.budgetTokens === undefined && !wish.on) return { output: {}, thinks: false }
