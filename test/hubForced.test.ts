@@ -41,6 +41,7 @@ beforeAll(async () => {
         ].map((id) => [id, [id]]),
       ),
       fitted: { targets: ['gemini-cool'], budgets: { usd: 0.002, fit: true } },
+      'fitted-claude': { targets: ['anthropic/claude-sonnet-4-5'], budgets: { usd: 0.01, fit: true } },
     },
   })
 })
@@ -123,5 +124,19 @@ describe('a budget that fits answers to what is left', () => {
     const { generationConfig } = bodiesOf(simulator.calls)[0]
     expect(generationConfig.temperature).toBe(0)
     expect(generationConfig.maxOutputTokens).toBeGreaterThan(0)
+  })
+
+  it('gives back what it held where the shorter answer leaves no room for the thinking that a strict client insists on', async () => {
+    const ask = (headers: Record<string, string>) =>
+      chat(
+        gateway.url,
+        { model: 'fitted-claude', reasoning_effort: 'low', messages: [{ role: 'user', content: 'Hi' }] },
+        headers,
+      )
+    const strict = await ask({ 'x-turnout-strict': 'true' })
+    expect([strict.status, strict.error?.param]).toEqual([400, 'reasoning_effort'])
+    const other = await ask({})
+    expect([other.status, other.error]).toEqual([200, undefined])
+    expect(other.dropped).toEqual(['reasoning_effort'])
   })
 })

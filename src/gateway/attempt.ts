@@ -45,7 +45,15 @@ export async function tryTarget(
   if (known) await known
   let { lane, outbound } = laneFor(call, target)
   const held = means.budgets?.hold(call, target, lane)
-  if (held?.cap !== undefined) ({ lane, outbound } = laneFor(call, target, held.cap))
+  if (held?.cap !== undefined) {
+    try {
+      ;({ lane, outbound } = laneFor(call, target, held.cap))
+    } catch (error) {
+      // A shorter answer may have no room for what a strict client insists on.
+      means.budgets!.release(held)
+      throw error
+    }
+  }
   const attempt: Attempt = {
     n: call.attempts.length + 1,
     target,
