@@ -168,6 +168,7 @@ describe('references that multiply', () => {
   })
 
   it('too many of them in one request are a refusal that says so', () => {
+    const widening = doubling(40, 50)
     const tools = Array.from({ length: 200 }, (_, at) => ({
       type: 'function',
       function: { name: `f${at}`, parameters: doubling(40, 20) },
@@ -176,6 +177,14 @@ describe('references that multiply', () => {
     const encode = () => encodeRequest(chat, 'gemini-2.5-flash')
     expect(encode).toThrow(Refusal)
     expect(encode).toThrow(/^Invalid 'tools': .* too large\.$/)
+    const response_format = { type: 'json_schema', json_schema: { name: 'x', schema: widening } }
+    const asked = decodeRequest({ model: 'm', messages: [{ role: 'user', content: 'x' }], response_format })
+    expect(() => encodeRequest(asked, 'gemini-1.5-flash')).toThrow(
+      expect.objectContaining({
+        param: 'response_format',
+        message: expect.stringMatching(/^Invalid 'response_format'/),
+      }),
+    )
   })
 
   it('to a long list or a long text are a refusal before they fill the memory', () => {

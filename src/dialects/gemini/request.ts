@@ -120,7 +120,7 @@ function encodeFormat({ format }: Chat, family: Family, hasTools: boolean, losse
   const config: Wire = { responseMimeType: 'application/json' }
   if (!isSchema) return { config }
   if (family.jsonSchema) return { config: { ...config, responseJsonSchema: format.schema } }
-  const { schema, removed } = cleanSchemaOf(format.schema)
+  const { schema, removed } = cleanSchemaOf(format.schema, undefined, 'response_format')
   if (removed.length > 0) losses.add('response_format', 'approximated', `without ${removed.join(', ')}`)
   return { config: { ...config, responseSchema: schema } }
 }

@@ -85,9 +85,10 @@ const SHALLOW = { references: 3, nodes: Number.POSITIVE_INFINITY }
 
 /**
  * A copy that Gemini takes: references inlined, unions of types split, constants as enums, unknown keywords gone.
+ * @param param what of the request holds it
  * @throws Refusal for schemas that grow beyond all bounds when their references are written out
  */
-export function cleanSchemaOf(root: unknown, room = new SchemaRoom()): CleanSchema {
+export function cleanSchemaOf(root: unknown, room = new SchemaRoom(), param = 'tools'): CleanSchema {
   for (const bounds of [DEEP, SHALLOW]) {
     const cleaner = new Cleaner(root, bounds, room)
     const schema = cleaner.clean(root, [])
@@ -95,8 +96,8 @@ export function cleanSchemaOf(root: unknown, room = new SchemaRoom()): CleanSche
   }
   throw new Refusal(
     'unsupported_parameter',
-    "Invalid 'tools': Google's API takes schemas without references, and with all of them written out these are too large.",
-    'tools',
+    `Invalid '${param}': Google's API takes schemas without references, and with all of them written out these are too large.`,
+    param,
   )
 }
 
