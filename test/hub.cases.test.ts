@@ -816,7 +816,7 @@ describe('C12 what is null was not set, and what was not asked for is not done',
     }
   })
 
-  it.each([
+  it.each<[string, string, { thinking?: object; reasoning?: object }]>([
     ['thinking', 'high', { thinking: { type: 'disabled' } }],
     ['thinking', 'none', { thinking: { type: 'enabled', budget_tokens: 3000 } }],
     ['reasoning', 'high', { reasoning: { enabled: false, exclude: true } }],
