@@ -33,8 +33,16 @@ beforeAll(async () => {
       'thinks-little': claude({ thinking: { type: 'enabled', budget_tokens: 1_024 } }),
       cool: gemini({ temperature: 0 }),
       brief: gemini({ maxOutputTokens: 64 }),
+      ponders: gemini({ thinkingConfig: { thinkingBudget: 20_000 } }),
     },
-    routes: { capped: 'capped', short: 'short', thinks: ['thinks', 'thinks-little'], cool: 'cool', brief: 'brief' },
+    routes: {
+      capped: 'capped',
+      short: 'short',
+      thinks: ['thinks', 'thinks-little'],
+      ponders: ['ponders', 'cool'],
+      cool: 'cool',
+      brief: 'brief',
+    },
     keys: [
       { name: 'rich', key: 'sk-test-rich-0123456789' },
       { name: 'poor', key: poor, budgets: { usd: '0.025', fit: true } },
@@ -72,6 +80,13 @@ it('a budget sets no cap that is not above the thinking which the operator force
   expect(cap).toBeGreaterThan(1_024)
   expect(cap).toBeLessThanOrEqual(2_000)
   expect(sent()).toMatchObject({ max_tokens: cap, thinking: { budget_tokens: 1_024 } })
+})
+
+it('nor one that the thinking forced on a Gemini would eat up', async () => {
+  const reply = await call('ponders', {}, poor)
+  expect([reply.status, reply.headers['x-turnout-target']], reply.text).toEqual([200, 'cool'])
+  const rich = await call('ponders')
+  expect([rich.status, rich.headers['x-turnout-target']]).toEqual([200, 'ponders'])
 })
 
 it('a budget caps an answer beside forced parameters of a block in which there is no cap', async () => {

@@ -3,6 +3,7 @@ import type { BudgetSettings } from '../config/limitTypes.ts'
 import type { Target } from '../config/snapshot.ts'
 import type { CostBounds } from '../dialects/dialect.ts'
 import { Refusal } from '../dialects/errors.ts'
+import { asObject } from '../dialects/field.ts'
 import type { PriceBook } from '../pricing/book.ts'
 import { createWorstCases, type WorstCase, type WorstCaseFacts, type WorstCases } from '../pricing/worstCase.ts'
 import { capNames } from '../providers/provider.ts'
@@ -212,12 +213,13 @@ function heldOf(reservation: Reservation, worst: WorstCase, cap: number | undefi
 /** The client, or the operator for this target, has said how long an answer may be. Gemini's cap is one parameter of a block. */
 function isCapped(call: Call, { params = {} }: Target): boolean {
   if (call.inspected!.ask.maxTokens !== undefined || capNames.some((name) => name in params)) return true
-  const { generationConfig: block } = params
-  return typeof block === 'object' && block !== null && 'maxOutputTokens' in block
+  return 'maxOutputTokens' in (asObject(params.generationConfig) ?? {})
 }
 
-/** Anthropic refuses a cap that is not above the thinking that it is told: it counts within the cap. */
-function shortestAnswer({ params }: Target): number {
-  const { budget_tokens: thinking } = (params?.thinking ?? {}) as { budget_tokens?: unknown }
-  return typeof thinking === 'number' ? Math.max(SHORTEST_ANSWER, thinking + 1) : SHORTEST_ANSWER
+/** Thinking that is forced counts within the cap: Anthropic refuses a cap that is not above it, and of Gemini's answer nothing were left. */
+function shortestAnswer({ params = {} }: Target): number {
+  const budget = asObject(params.thinking)?.budget_tokens
+  const gemini = asObject(asObject(params.generationConfig)?.thinkingConfig)?.thinkingBudget
+  const thinking = Math.max(...[budget, gemini].map((value) => (typeof value === 'number' ? value : 0)))
+  return Math.max(SHORTEST_ANSWER, thinking + 1)
 }
