@@ -277,6 +277,15 @@ describe('other ways', () => {
     }
   })
 
+  it('is refused for want of money where the cheaper route does not take the models that a client names', async () => {
+    const books = await open({ prices: dear, routes: { ...routes, good: { ...routes.good, clientModels: true } } })
+    for (const models of [['nobody'], 'plain']) {
+      const reply = await call(books, { model: 'best', models })
+      expect([reply.status, reply.headers['x-turnout-degraded-from']]).toEqual([402, undefined])
+      expect(books.gateway.lines.at(-1)).toMatchObject({ route: 'best' })
+    }
+  })
+
   it('does not run in circles', async () => {
     const books = await open({ prices: dear, routes })
     const reply = await call(books, { model: 'circle' })

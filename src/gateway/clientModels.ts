@@ -30,6 +30,9 @@ export const followsModels = ({ route, degradedFrom, snapshot, inspected }: Call
 
 export const modelsGiven = (call: Call): unknown => (call.inspected!.wire as { models?: unknown }).models
 
+/** A body may name a million, which nobody means: looking each up, for each target, would keep the process busy for seconds. */
+const MOST_JUDGED = 1_000
+
 /**
  * Whether the key allows the target, and all that a vendor may serve in its place: `models` that Turnout does not follow itself reaches
  * vendors of the client's own dialect as it is, and OpenRouter runs any model that it names.
@@ -41,6 +44,6 @@ export function mayServe(call: Call, target: Target): boolean {
   const { ask } = call.inspected!
   if (followsModels(call) || target.provider.dialect !== call.dialect.name) return true
   const given = modelsGiven(call) ?? []
-  if (!ask.models) return Array.isArray(given) && given.length === 0
+  if (!ask.models || ask.models.length > MOST_JUDGED) return Array.isArray(given) && given.length === 0
   return [...new Set(ask.models)].every((model) => mayUse(key, target, model))
 }

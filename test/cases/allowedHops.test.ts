@@ -108,6 +108,11 @@ it('C34 models that a vendor would choose from by itself are held to the list of
     expect(await chat('chat', exact, { models })).toEqual([403, 'model_not_allowed'])
     expect(simulator.calls.length).toBe(asked)
   }
+  // More than anybody means are not looked up one by one.
+  const most = Array.from({ length: 1_000 }, () => 'a')
+  expect(await chat('chat', exact, { models: most })).toEqual([200, 'up/a'])
+  expect(await chat('chat', exact, { models: [...most, 'a'] })).toEqual([403, 'model_not_allowed'])
+  expect(await chat('chat', master, { models: [...most, 'a'] })).toEqual([200, 'up/a'])
 })
 
 it.each(kinds)('C34 a swap that moves a route elsewhere does not take %s with it', async (_, of) => {
