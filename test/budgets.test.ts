@@ -301,16 +301,6 @@ describe('other ways', () => {
     expect(errorOf(reply).metadata).toMatchObject({ budget: 'route best' })
   })
 
-  it('takes none that a client’s further models for the vendor cannot be followed on', async () => {
-    const books = await open({
-      prices: dear,
-      routes: { ...routes, good: { targets: ['sim/sim-tokens-10'], clientModels: true } },
-    })
-    const reply = await call(books, { model: 'best', models: ['vendor/other'] })
-    expect([reply.status, reply.headers['x-turnout-degraded-from']]).toEqual([402, undefined])
-    expect(books.gateway.lines.at(-1)).toMatchObject({ route: 'best' })
-  })
-
   it('takes no route of which the key may use no model', async () => {
     const books = await open({ prices: dear, routes })
     const { secret } = await books.keyring.create({ name: 'limited', models: ['sim/sim-dear*'], disabled: false })
