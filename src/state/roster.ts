@@ -3,8 +3,7 @@
 /**
  * A Set that lets go of what was taken out. When V8 makes a Set (or a Map) anew because its table is full, the old table keeps what it held, and
  * a link to the new one; and as soon as one old table has survived two collections of the young generation, all that its successors ever held
- * survives with it until the whole heap is collected. Where requests were held so, one in sixteen was copied twice with all that belonged
- * to it, and the whole heap, some 40 MB, had to be collected every few seconds.
+ * survives with it until the whole heap is collected (docs/bench.md, What requests leave behind).
  */
 export class Roster<Item> {
   readonly #places = new Set<Place<Item>>()
