@@ -5,6 +5,7 @@ import { createBlocks } from '../src/state/limits/blocks.ts'
 import { createFamiliar } from '../src/state/limits/familiar.ts'
 import { type ControlGateway, document, keys, type Reply, startControl } from './support/control.ts'
 import { get, send } from './support/exchange.ts'
+import { holdUp } from './support/holdUp.ts'
 import { runTurnout } from './support/turnoutProcess.ts'
 
 describe('in memory', () => {
@@ -147,19 +148,10 @@ describe('of a running gateway', () => {
   ])('keeps out whoever waits for its turn when its %s is blocked', async (_, who, scope) => {
     const limits = { concurrency: 1, queueMs: 60_000 }
     const { secret } = (await gateway.ask('POST', '/keys', { name: 'queued', limits })).body
-    const ask = () =>
-      send(
-        'POST',
-        `${gateway.url}/v1/chat/completions`,
-        { model: 'chat', user: 'zoe', messages: [{ role: 'user', content: 'Hello' }] },
-        { authorization: `Bearer ${secret}`, ...from('203.0.113.30') },
-      )
-    gateway.simulator.reset()
-    gateway.simulator.script('sim-text', { fault: { kind: 'stall' } })
-    const first = ask()
-    await gateway.simulator.waitFor(({ model }) => model === 'sim-text')
-    gateway.simulator.script('sim-text', undefined)
-    const second = ask()
+    const headers = { authorization: `Bearer ${secret}`, ...from('203.0.113.30') }
+    const first = await holdUp(gateway, headers)
+    const body = { model: 'chat', user: 'zoe', messages: [{ role: 'user', content: 'Hello' }] }
+    const second = send('POST', `${gateway.url}/v1/chat/completions`, body, headers)
     await expect.poll(() => gateway.running.turnout.limits.size.waiting).toBe(1)
     await gateway.ask('POST', '/blocks', { ...who, seconds: 600, reason: 'floods' })
     first.request.destroy()
@@ -178,12 +170,7 @@ describe('of a running gateway', () => {
     const limits = { concurrency: 1, queueMs: 60_000 }
     const { secret } = (await gateway.ask('POST', '/keys', { name: 'waiting', limits })).body
     const headers = { authorization: `Bearer ${secret}`, ...from('203.0.113.31') }
-    const body = { model: 'chat', messages: [{ role: 'user', content: 'Hello' }] }
-    gateway.simulator.reset()
-    gateway.simulator.script('sim-text', { fault: { kind: 'stall' } })
-    const first = send('POST', `${gateway.url}/v1/chat/completions`, body, headers)
-    await gateway.simulator.waitFor(({ model }) => model === 'sim-text')
-    gateway.simulator.script('sim-text', undefined)
+    const first = await holdUp(gateway, headers)
     const second = get(`${gateway.url}/v1/models`, headers)
     await expect.poll(() => gateway.running.turnout.limits.size.waiting).toBe(1)
     await gateway.ask('POST', '/blocks', { ...who, seconds: 600, reason: 'floods' })

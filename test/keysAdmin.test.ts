@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ControlGateway, keys, startControl } from './support/control.ts'
 import { post, send } from './support/exchange.ts'
+import { holdUp } from './support/holdUp.ts'
 
 let gateway: ControlGateway
 beforeAll(async () => {
@@ -89,19 +90,10 @@ describe('a request that waits for its turn', () => {
     ['may not use the model any more', 'PATCH', { routes: ['single'] }, 403, 'model_not_allowed'],
   ])('is refused when its key %s meanwhile', async (_, method, change, status, code) => {
     const { body } = await gateway.ask('POST', '/keys', { name: 'queued', limits: { concurrency: 1, queueMs: 60_000 } })
-    const ask = () =>
-      send(
-        'POST',
-        `${gateway.url}/v1/chat/completions`,
-        { model: 'chat', messages: [{ role: 'user', content: 'Hello' }] },
-        { authorization: `Bearer ${body.secret}` },
-      )
-    gateway.simulator.reset()
-    gateway.simulator.script('sim-text', { fault: { kind: 'stall' } })
-    const first = ask()
-    await gateway.simulator.waitFor(({ model }) => model === 'sim-text')
-    gateway.simulator.script('sim-text', undefined)
-    const second = ask()
+    const headers = { authorization: `Bearer ${body.secret}` }
+    const first = await holdUp(gateway, headers)
+    const wish = { model: 'chat', messages: [{ role: 'user', content: 'Hello' }] }
+    const second = send('POST', `${gateway.url}/v1/chat/completions`, wish, headers)
     await expect.poll(waiting).toBe(1)
     expect((await gateway.ask(method, '/keys/queued', change)).status).toBe(200)
     first.request.destroy()
