@@ -203,6 +203,7 @@ describe('two requests have two keys', () => {
       { target: targetOf({}, { kind: 'vllm' }) },
       { target: targetOf({}, { capName: 'max_tokens' }) },
       { target: targetOf({}, { capName: 'max_completion_tokens' }) },
+      { target: targetOf({}, { refusedFields: ['audio'] }) },
     ]
     const keys = others.map((over) => keyOfBody({ model: 'm', messages: [] }, over))
     expect(new Set(keys).size).toBe(others.length)

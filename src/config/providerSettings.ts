@@ -72,6 +72,7 @@ export function buildProvider(
     passHeaders: settings?.passHeaders ?? kind.passHeaders ?? [],
     streamUsage: settings?.streamUsage ?? kind.streamUsageFor?.({ apiVersion }) ?? kind.streamUsage,
     capName: settings?.capName,
+    refusedFields: settings?.refusedFields,
     quirks: kind.quirks ?? [],
     fallback: settings?.fallback ?? true,
   }

@@ -2,7 +2,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import { z } from 'zod'
 import { pricesSchema } from '../pricing/priceSchema.ts'
-import { capNames, neverPassed } from '../providers/provider.ts'
+import { capNames, foreignFields, neverPassed } from '../providers/provider.ts'
 import { alertSections } from './alertSchema.ts'
 import { auth } from './authSchema.ts'
 import { cacheSection } from './cacheSchema.ts'
@@ -50,6 +50,12 @@ const provider = block({
     .optional()
     .describe(
       'The only name under which its models take the cap of an answer: a client that says the other is understood.',
+    ),
+  refusedFields: z
+    .array(z.enum(foreignFields))
+    .optional()
+    .describe(
+      "What is left out of a client's messages for it, because it answers an error to what replies of other vendors carry. The kind's own unless given.",
     ),
   fallback: z
     .boolean()

@@ -1,7 +1,7 @@
 // The frozen form of a configuration that requests run on: everything resolved, nothing left to look up.
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
 import type { Prices } from '../pricing/priceSchema.ts'
-import type { CapName, ProviderKind, StreamUsage } from '../providers/provider.ts'
+import type { CapName, ForeignField, ProviderKind, StreamUsage } from '../providers/provider.ts'
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { CacheSettings, RouteCache } from './cacheSettings.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
@@ -27,6 +27,8 @@ export interface Provider {
   readonly streamUsage: StreamUsage
   /** The only name that its models take for the cap of an answer; undefined = what is known of the kind. */
   readonly capName: CapName | undefined
+  /** What is left out of a client's messages for it; undefined = what is known of the kind. */
+  readonly refusedFields: readonly ForeignField[] | undefined
   readonly quirks: readonly Quirk[]
   /** Whether another target may be tried when one of this provider fails. */
   readonly fallback: boolean

@@ -107,7 +107,7 @@ function warnAboutIdle(snapshot: Snapshot, settings: Settings, warn: Report) {
   for (const [name, written] of Object.entries(settings.providers ?? {})) {
     const { kind, dialect } = snapshot.providers.get(name)!
     const ownFormat = `changes nothing: ${kind.title} is asked in a format of its own`
-    for (const key of ['capName', 'streamUsage'] as const)
+    for (const key of ['capName', 'streamUsage', 'refusedFields'] as const)
       if (written?.[key] !== undefined && dialect !== 'openai-chat') warn(['providers', name, key], ownFormat)
     if (written?.apiVersion !== undefined && !kind.apiVersionEnv)
       warn(['providers', name, 'apiVersion'], `changes nothing: ${kind.title} is asked without one`)

@@ -1,7 +1,7 @@
 // What a dialect is: how clients speak a wire format to us, and how we speak it to upstreams.
 import type { Chat, ChatEvent, FinishReason, Loss, Usage } from './chat.ts'
 import type { GatewayError, UpstreamFault } from './errors.ts'
-import type { Fields } from './splice.ts'
+import type { Cut, Fields } from './splice.ts'
 
 export type DialectName = 'openai-chat' | 'anthropic-messages' | 'gemini' | 'openai-responses'
 
@@ -55,6 +55,8 @@ export interface RequestEdits {
   params?: Readonly<Record<string, unknown>> | undefined
   /** System text that the target puts before the client's messages. */
   systemPrefix?: string | undefined
+  /** What the provider answers an error to, further inside. */
+  cut?: Cut | undefined
 }
 
 /** The named edits of the identity lane, outwards. */

@@ -125,6 +125,28 @@ export function removeFields(fields: Fields, names: readonly string[]): Splice[]
   return splices
 }
 
+/** What to take out of a JSON value: fields of an object, and the same further inside, by name or by position in an array. */
+export interface Cut {
+  readonly fields: readonly string[]
+  readonly inside: ReadonlyMap<string | number, Cut>
+}
+
+/** The edits that do so for the value that starts at `from`. What is not there changes nothing. Linear in the length for each level. */
+export function cutFields(raw: Buffer, from: number, { fields, inside }: Cut): Splice[] {
+  if (raw[from] === OPEN_BRACKET) {
+    const elements = scanElements(raw, from)
+    return [...inside].flatMap(([at, cut]) =>
+      elements[at as number] ? cutFields(raw, elements[at as number]!.start, cut) : [],
+    )
+  }
+  const found = scanFields(raw, from)
+  const within = [...inside].flatMap(([name, cut]) => {
+    const field = found.byName.get(name as string)
+    return field ? cutFields(raw, field.valueStart, cut) : []
+  })
+  return [...removeFields(found, fields), ...within]
+}
+
 /** Applies edits that do not overlap. Two insertions at one place keep their order. The input is not changed. */
 export function applySplices(raw: Buffer, splices: readonly Splice[]): Buffer {
   const parts: Buffer[] = []

@@ -13,6 +13,7 @@ import type {
 import { UpstreamFault } from '../dialects/errors.ts'
 import { FrameSplitter } from '../dialects/sse.ts'
 import { capEdit } from './capName.ts'
+import { foreignIn, refusedFields } from './foreignFields.ts'
 import { type Replying, restream } from './hubLane.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
@@ -36,6 +37,7 @@ export function identityLane(
   const refused = ask.stream ? refusedOptions(inspected.wire, provider) : undefined
   const cap = capEdit(inspected.wire, provider, model, params)
   const drop = [...replying.drop, ...(refused ? ['stream_options'] : []), ...(cap.drop ? [cap.drop] : [])]
+  const foreign = foreignIn(inspected.wire, refusedFields(provider, model))
   const encoded = encodeURIComponent(model)
   return {
     name: 'identity',
@@ -47,11 +49,12 @@ export function identityLane(
       systemPrefix: target.systemPrefix,
       drop,
       rename: cap.rename,
+      cut: foreign?.cut,
     }),
     bounds: () => outbound.bounds(editedWire(inspected.wire, params, drop)),
     stream: () => new IdentityStream(outbound.tap(edits)),
     headers: {},
-    losses: refused ?? [],
+    losses: [...(refused ?? []), ...(foreign?.losses ?? [])],
     whole: (body) => outbound.whole(body, edits),
     restream: (body) => restream(outbound, replying, body),
   }

@@ -1,5 +1,5 @@
 // Azure OpenAI: OpenAI's models behind a resource of one's own, with the deployment in the path in all but the v1 API.
-import { capNameOfOpenAI, type ProviderKind, type ProviderOptions } from './provider.ts'
+import { capNameOfOpenAI, type ProviderKind, type ProviderOptions, unknownToOpenAI } from './provider.ts'
 
 /** The v1 API needs no version; `preview` opts into unreleased parts of it. Everything dated is the deployments API. */
 const isV1 = ({ apiVersion }: ProviderOptions) => !apiVersion || apiVersion === 'v1' || apiVersion === 'preview'
@@ -18,6 +18,8 @@ export const azure: ProviderKind = {
   // `stream_options` came with 2024-09-01-preview; older versions answer 400 to it and send no usage in streams.
   streamUsageFor: (options) => (isV1(options) || options.apiVersion! >= '2024-09-01' ? 'ask' : 'never'),
   capName: capNameOfOpenAI,
+  // A deployment's name says what its owner likes; other makers' models, that may read their own thoughts again, mostly keep theirs.
+  refusedFields: (model) => (/deepseek|grok|kimi|qwen|glm|minimax|gpt-oss/i.test(model) ? [] : unknownToOpenAI),
   // A pasted call address or v1 base URL becomes the resource's address; a proxy's own path before `/openai` stays.
   normalizeBaseUrl: (url) =>
     url

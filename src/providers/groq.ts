@@ -1,5 +1,7 @@
 // Groq: open models on its own chips; also puts usage into `x_groq`, but into `usage` for sure only when asked.
-import { type ProviderKind, withPath } from './provider.ts'
+import { foreignFields, type ProviderKind, withPath } from './provider.ts'
+
+const refused = foreignFields.filter((name) => name !== 'reasoning')
 
 export const groq: ProviderKind = {
   name: 'groq',
@@ -10,6 +12,8 @@ export const groq: ProviderKind = {
   keyEnv: ['GROQ_API_KEY'],
   keyHeader: 'authorization',
   streamUsage: 'ask',
+  // 400 "property 'reasoning_content' is unsupported"; its own thoughts are in `reasoning`, which it takes back.
+  refusedFields: () => refused,
   normalizeBaseUrl: withPath('/openai/v1'),
   models: ['llama-3.3-70b-versatile', 'llama-3.1-8b-instant', 'openai/gpt-oss-120b', 'openai/gpt-oss-20b'],
   // https://console.groq.com/docs/deprecations

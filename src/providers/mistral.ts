@@ -1,5 +1,5 @@
 // Mistral: sends usage with the last chunk of every stream, and rejects parameters it does not know, `stream_options` included.
-import { olderCapName, type ProviderKind, withPath } from './provider.ts'
+import { foreignFields, olderCapName, type ProviderKind, withPath } from './provider.ts'
 
 export const mistral: ProviderKind = {
   name: 'mistral',
@@ -11,6 +11,8 @@ export const mistral: ProviderKind = {
   keyHeader: 'authorization',
   streamUsage: 'always',
   capName: olderCapName,
+  // 422 "Extra inputs are not permitted": an assistant's message has content, tool_calls, prefix and role alone.
+  refusedFields: () => foreignFields,
   quirks: ['no-stream-options'],
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],

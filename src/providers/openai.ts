@@ -1,5 +1,5 @@
 // OpenAI itself: the vendor whose chat format everyone else copies.
-import { capNameOfOpenAI, type ProviderKind } from './provider.ts'
+import { capNameOfOpenAI, type ProviderKind, refusedByOpenAI } from './provider.ts'
 
 export const openai: ProviderKind = {
   name: 'openai',
@@ -12,6 +12,7 @@ export const openai: ProviderKind = {
   streamUsage: 'ask',
   passHeaders: ['openai-beta'],
   capName: capNameOfOpenAI,
+  refusedFields: refusedByOpenAI,
   // Not plain `gpt-`: `gpt-oss-…` are open weights that OpenAI's own API does not serve.
   modelPrefixes: ['gpt-3.5-', 'gpt-4', 'gpt-5', 'gpt-6', 'chatgpt-', 'o1-', 'o3-', 'o4-', 'ft:gpt-'],
   models: [

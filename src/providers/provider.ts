@@ -12,6 +12,25 @@ export type StreamUsage = 'ask' | 'always' | 'never'
 export const capNames = ['max_tokens', 'max_completion_tokens'] as const
 export type CapName = (typeof capNames)[number]
 
+/**
+ * Fields that replies of one vendor carry, and ours that are translated, and that another vendor answers 400 to when a client sends them back
+ * in its history. `cache_control` is the mark of a cache that clients set for Claude; `extra_content` stands in tool calls.
+ */
+export const foreignFields = [
+  'reasoning_content',
+  'reasoning',
+  'reasoning_details',
+  'refusal',
+  'annotations',
+  'citations',
+  'images',
+  'audio',
+  'parsed',
+  'cache_control',
+  'extra_content',
+] as const
+export type ForeignField = (typeof foreignFields)[number]
+
 /** One vendor or kind of server. A file in this folder holds one; `index.ts` lists them. */
 export interface ProviderKind {
   /** The name used in `provider/model` and as `kind:` in the configuration. */
@@ -42,6 +61,8 @@ export interface ProviderKind {
   readonly quirks?: readonly Quirk[]
   /** The only name under which a model takes the cap of its answer; undefined = it takes both. The other is an error to it, or passed over. */
   readonly capName?: (model: string) => CapName | undefined
+  /** What a model refuses of `foreignFields`; none unless given. */
+  readonly refusedFields?: (model: string) => readonly ForeignField[]
   /** Prefixes of bare model names that belong to it without doubt, for clients that send `gpt-…` with no provider. */
   readonly modelPrefixes?: readonly string[]
   /** Path of an OpenAI-chat call where it is not `/chat/completions`. `model` is already URL-encoded. */
@@ -62,6 +83,21 @@ export interface ProviderKind {
  */
 export const capNameOfOpenAI = (model: string): CapName | undefined =>
   /^(ft:)?(o[1-9]|gpt-[5-9])(?!\d)/.test(model) ? 'max_completion_tokens' : undefined
+
+/** What OpenAI's API never had: it answers "Unknown parameter: 'messages[1].…'" to names in a message that it does not list. */
+export const unknownToOpenAI: readonly ForeignField[] = [
+  'reasoning_content',
+  'reasoning',
+  'reasoning_details',
+  'citations',
+  'images',
+  'cache_control',
+  'extra_content',
+]
+
+/** By the model's name, since other servers are put in OpenAI's place, and some of them read their own thoughts again. */
+export const refusedByOpenAI = (model: string): readonly ForeignField[] =>
+  /^(ft:)?(gpt-(?!oss)|chatgpt-|o[1-9]|codex-)/.test(model) ? unknownToOpenAI : []
 
 /** OpenAI's older name, where the newer one is not among the parameters that the vendor's documentation lists. */
 export const olderCapName = (): CapName => 'max_tokens'

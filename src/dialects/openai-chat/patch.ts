@@ -1,6 +1,6 @@
 // The named edits of the identity lane, inwards: the client's bytes with another model, the usage request and forced parameters.
 import type { Inspected, RequestEdits } from '../dialect.ts'
-import { applySplices, removeFields, type Splice, scanFields, setField } from '../splice.ts'
+import { applySplices, cutFields, removeFields, type Splice, scanFields, setField } from '../splice.ts'
 import { prefixMessages } from './systemPrefix.ts'
 
 /** Returns the edited copy, or the client's own buffer when there is nothing to edit. */
@@ -18,6 +18,7 @@ export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
   }
   const prefix = edits.systemPrefix === undefined ? undefined : prefixMessages(inspected, edits.systemPrefix)
   if (prefix) splices.push(prefix)
+  if (edits.cut) splices.push(...cutFields(raw, fields.open, edits.cut))
   if (edits.drop) {
     const { params = {} } = edits
     splices.push(

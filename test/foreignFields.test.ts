@@ -1,0 +1,268 @@
+// Conversations that go on at another vendor: fields of the history that it answers an error to are left out, and nothing else.
+import OpenAI from 'openai'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { applySplices, type Cut, cutFields } from '../src/dialects/splice.ts'
+import { foreignIn, refusedFields } from '../src/gateway/foreignFields.ts'
+import { providerKinds } from '../src/providers/index.ts'
+import { CHAT, reply } from './support/chatBodies.ts'
+import { post } from './support/exchange.ts'
+import { type FakeUpstream, sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway } from './support/gateway.ts'
+import fc from './support/seededCheck.ts'
+
+/** Fields of an assistant's message that are listed in the vendors' references. */
+const openaiTakes = ['role', 'content', 'refusal', 'name', 'audio', 'tool_calls', 'function_call', 'annotations']
+const known: Record<string, readonly string[]> = {
+  openai: openaiTakes,
+  azure: openaiTakes,
+  mistral: ['role', 'content', 'tool_calls', 'prefix'],
+  groq: ['role', 'content', 'name', 'reasoning', 'tool_calls', 'function_call'],
+}
+
+const claude = {
+  id: 'msg_1',
+  type: 'message',
+  role: 'assistant',
+  model: 'claude-sonnet-4-5',
+  content: [
+    { type: 'thinking', thinking: 'Oslo, then.', signature: 'c2ln' },
+    { type: 'tool_use', id: 'toolu_1', name: 'weather', input: { city: 'Oslo' } },
+  ],
+  stop_reason: 'tool_use',
+  stop_sequence: null,
+  usage: { input_tokens: 10, output_tokens: 5 },
+}
+
+let upstream: FakeUpstream
+let gateway: TestGateway
+
+beforeAll(async () => {
+  upstream = await startFakeUpstream((req, res, raw) => {
+    if (req.url!.includes('/messages')) return sendJson(res, 200, claude)
+    const takes = known[/^\/(\w+)\//.exec(req.url!)?.[1] ?? '']
+    const body = JSON.parse(raw.toString())
+    const inside = (value: unknown): unknown[] =>
+      typeof value === 'object' && value !== null ? [value, ...Object.values(value).flatMap(inside)] : []
+    if (takes) {
+      const stray = body.messages
+        .flatMap((message: object) => Object.keys(message))
+        .find((name: string) => !takes.includes(name) && name !== 'tool_call_id')
+      const marked = inside(body).some(
+        (value) => 'cache_control' in (value as object) || 'extra_content' in (value as object),
+      )
+      if (stray || marked) return sendJson(res, 400, { error: { message: `Unknown parameter: '${stray}'.` } })
+    }
+    return sendJson(res, 200, reply('hi'))
+  })
+  const at = (kind: string, more = {}) => ({
+    kind,
+    baseUrl: `${upstream.url}/${kind}`,
+    apiKey: 'sk-test-01234',
+    ...more,
+  })
+  gateway = await startGateway({
+    providers: {
+      anthropic: at('anthropic'),
+      openai: at('openai'),
+      azure: at('azure'),
+      mistral: at('mistral'),
+      groq: at('groq'),
+      deepseek: at('deepseek'),
+      lax: { ...at('mistral', { refusedFields: ['annotations'] }), baseUrl: `${upstream.url}/free` },
+      proxy: { ...at('openai'), baseUrl: `${upstream.url}/free` },
+    },
+    routes: {
+      claude: 'anthropic/claude-sonnet-4-5',
+      gpt: 'openai/gpt-5',
+      deployment: 'azure/our-chat',
+      mistral: 'mistral/mistral-large-latest',
+      groq: 'groq/llama-3.3-70b-versatile',
+      deepseek: 'deepseek/deepseek-chat',
+      proxy: 'proxy/gpt-oss-120b',
+      lax: 'lax/m',
+    },
+  })
+})
+afterAll(async () => {
+  await gateway?.close()
+  await upstream?.close()
+})
+
+const arrived = (): string => upstream.requests.at(-1)!.body.toString()
+const strict = ['gpt', 'deployment', 'mistral', 'groq']
+
+describe('a turn that Claude has answered', () => {
+  it.each(strict)('goes on at %s, whole, with its message sent back as it came', async (model) => {
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    const messages: OpenAI.ChatCompletionMessageParam[] = [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Weather?' },
+    ]
+    const first = await client.chat.completions.create({ model: 'claude', messages })
+    const { message } = first.choices[0]!
+    expect(message).toMatchObject({ reasoning_content: 'Oslo, then.' })
+    messages.push(message, { role: 'tool', tool_call_id: 'toolu_1', content: '12 degrees' })
+    const { data, response } = await client.chat.completions.create({ model, messages }).withResponse()
+    expect(data.choices[0]!.message.content).toBe('hi')
+    expect(response.headers.get('x-turnout-dropped-params')).toBe('messages.reasoning')
+    expect(JSON.parse(arrived()).messages[2].tool_calls).toEqual(message.tool_calls)
+  })
+
+  it('is refused where the client is strict, and names what would be lost', async () => {
+    const body = { model: 'gpt', messages: [{ role: 'assistant', content: 'a', reasoning_content: 'b' }] }
+    const answer = await post(gateway.url + CHAT, body, { 'x-turnout-strict': 'true' })
+    expect(answer.status).toBe(400)
+    expect(JSON.parse(answer.text)).toMatchObject({
+      error: { code: 'unsupported_parameter', param: 'messages.reasoning' },
+    })
+  })
+})
+
+describe('what a message holds', () => {
+  const told = (field: string): string =>
+    `{"model":"MODEL","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"${field}} , {"role":"user","content":[{"type":"text","text":"c"}]}],"seed":12345678901234567890}`
+  const send = async (model: string, field: string) => {
+    const body = told(field)
+    const { status, headers } = await post(gateway.url + CHAT, body.replace('MODEL', model))
+    expect(status).toBe(200)
+    return {
+      body: arrived().replace(/"model":"[^"]*"/, '"model":"MODEL"'),
+      dropped: headers['x-turnout-dropped-params'],
+    }
+  }
+
+  it.each([
+    ['mistral', '"reasoning":"r"', 'messages.reasoning'],
+    ['mistral', '"refusal":"no"', 'messages.refusal'],
+    ['mistral', '"refusal":null,"annotations":[],"audio":null', undefined],
+    ['mistral', '"parsed":{"a":1}', undefined],
+    ['groq', '"reasoning_content":"r","annotations":[{}]', 'messages.reasoning, messages.annotations'],
+    ['gpt', '"reasoning":"r","reasoning_details":[{}],"images":[]', 'messages.reasoning'],
+    ['deployment', '"citations":["x"]', 'messages.citations'],
+  ])('%s does not get %s', async (model, field, dropped) => {
+    expect(await send(model, `,${field}`)).toEqual({ body: told(''), dropped })
+  })
+
+  it.each([
+    ['groq', '"reasoning":"its own"'],
+    ['gpt', '"refusal":null,"annotations":[],"audio":null'],
+    ['deepseek', '"reasoning_content":"its own"'],
+    ['proxy', '"reasoning_content":"its own"'],
+    ['lax', '"refusal":null,"prefix":true'],
+  ])('%s gets %s, byte for byte', async (model, field) => {
+    expect(await send(model, `,${field}`)).toEqual({ body: told(`,${field}`), dropped: undefined })
+  })
+})
+
+it('takes marks of a cache out of parts, tools and messages, and signatures out of tool calls', async () => {
+  const marks = { cache_control: { type: 'ephemeral' } }
+  const call = { id: 'c', type: 'function', function: { name: 'f', arguments: '{"cache_control":1}' } }
+  const tool = { type: 'function', function: { name: 'f', parameters: { properties: { cache_control: {} } } } }
+  const bare = (more: object, signed: object, fn: object) => ({
+    model: 'm',
+    messages: [
+      { role: 'system', content: [{ type: 'text', text: 's', ...more }], ...more },
+      { role: 'assistant', tool_calls: [{ ...signed, ...call }, call] },
+      { role: 'tool', tool_call_id: 'c', content: 't', ...more },
+    ],
+    tools: [{ ...tool, ...more, function: { ...fn, ...tool.function } }, tool],
+  })
+  const marked = { ...bare(marks, { extra_content: { google: { thought_signature: 'x' } } }, marks), model: 'gpt' }
+  // The schema's own property and the argument of that name are the tool's.
+  const { cut } = foreignIn(marked, ['cache_control', 'extra_content'])!
+  const raw = Buffer.from(JSON.stringify(marked))
+  expect(JSON.parse(applySplices(raw, cutFields(raw, 0, cut)).toString())).toEqual({
+    ...bare({}, {}, {}),
+    model: 'gpt',
+  })
+  expect((await post(gateway.url + CHAT, { ...marked, tools: undefined })).headers['x-turnout-dropped-params']).toBe(
+    'cache_control, messages.reasoning',
+  )
+})
+
+it('leaves out beside the other edits: the system text of a target, the cap, the usage that we ask for', async () => {
+  const own = await startGateway({
+    providers: { openai: { baseUrl: `${upstream.url}/openai`, apiKey: 'sk-test-01234' } },
+    targets: { t: { provider: 'openai', model: 'gpt-5', systemPrefix: 'House rules.', params: { seed: 1 } } },
+    routes: { r: 't' },
+  })
+  try {
+    const message = { role: 'assistant', reasoning_content: 'x', content: 'a', reasoning: 'y' }
+    const system = { role: 'system', content: 's', cache_control: {} }
+    await post(own.url + CHAT, { max_tokens: 5, messages: [system, message], stream: true, model: 'r' })
+    expect(JSON.parse(arrived())).toEqual({
+      max_completion_tokens: 5,
+      messages: [
+        { role: 'system', content: 'House rules.\n\ns' },
+        { role: 'assistant', content: 'a' },
+      ],
+      stream: true,
+      model: 'gpt-5',
+      seed: 1,
+      stream_options: { include_usage: true },
+    })
+  } finally {
+    await own.close()
+  }
+})
+
+it('goes by the name of the model where a kind serves those of several makers', () => {
+  const refused = (kind: string, model: string) =>
+    refusedFields({ kind: providerKinds.get(kind)!, refusedFields: undefined } as never, model)
+  for (const model of ['gpt-5', 'o3', 'chatgpt-4o-latest', 'ft:gpt-4.1:org::id', 'codex-mini-latest'])
+    expect(refused('openai', model)).toContain('reasoning_content')
+  for (const model of ['DeepSeek-V3.2', 'grok-4', 'gpt-oss-120b']) expect(refused('azure', model)).toEqual([])
+  expect(refused('vllm', 'gpt-5')).toEqual([])
+})
+
+describe('cutting fields out of bytes', () => {
+  const leaf = fc.oneof(
+    fc.constant(null),
+    fc.integer(),
+    fc.constantFrom('', 'a"b', '}{][', 'ü'),
+    fc.constant([]),
+    fc.constant({}),
+  )
+  const { json } = fc.letrec<{ json: unknown }>((tie) => ({
+    json: fc.oneof(
+      { depthSize: 'small', withCrossShrink: true },
+      leaf,
+      fc.array(tie('json'), { maxLength: 4 }),
+      fc.dictionary(fc.constantFrom('a', 'b', 'c', 'dé'), tie('json')),
+    ),
+  }))
+
+  /** A cut of some fields of the value, and what it should leave. */
+  const cutOf = (value: unknown, draw: () => boolean): { cut: Cut; left: unknown } => {
+    const inside = new Map<string | number, Cut>()
+    const within = (key: string | number, part: unknown): unknown => {
+      if (typeof part !== 'object' || part === null || draw()) return part
+      const { cut, left } = cutOf(part, draw)
+      inside.set(key, cut)
+      return left
+    }
+    if (Array.isArray(value)) return { left: value.map((part, at) => within(at, part)), cut: { fields: [], inside } }
+    const fields = Object.keys(value as object).filter(draw)
+    const kept = Object.entries(value as object).filter(([name]) => !fields.includes(name))
+    return {
+      left: Object.fromEntries(kept.map(([name, part]) => [name, within(name, part)])),
+      cut: { fields: [...fields, 'absent'], inside },
+    }
+  }
+
+  it('leaves what is left of the parsed value', () => {
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.constantFrom('a', 'b', 'c', 'dé'), json),
+        fc.infiniteStream(fc.boolean()),
+        fc.constantFrom(undefined, 1),
+        (value, draws, space) => {
+          const { cut, left } = cutOf(value, () => draws.next().value)
+          const raw = Buffer.from(JSON.stringify(value, undefined, space))
+          expect(JSON.parse(applySplices(raw, cutFields(raw, 0, cut)).toString())).toEqual(left)
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+})
