@@ -180,6 +180,56 @@ describe('time', () => {
     expect([fresh.status, fresh.headers['x-turnout-target']]).toEqual([200, 'p/second'])
   })
 
+  it.each([
+    ['brings nothing that may be kept', 200],
+    ['fails', 503],
+  ])('asks for a new one again after a pause only, where that %s', async (_, status) => {
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    onTestFinished(() => timers.mockRestore())
+    const { gateway, upstream, chat } = await startCacheGateway(
+      { ttl: '100ms', staleWhileRevalidate: '1h' },
+      async (req, res, raw, n) =>
+        n === 1 ? speak()(req, res, raw, n) : sendJson(res, status, reply('cut', { finish_reason: 'length' })),
+    )
+    await chat()
+    await later(110)
+    for (let n = 0; n < 3; n++) {
+      expect(markOf(await chat())).toBe('stale; reason=revalidating')
+      await gateway.settled(3 + n)
+    }
+    expect(upstream.requests).toHaveLength(2)
+    const pause = timers.mock.calls.filter(([, ms]) => ms === 10_000)
+    expect(pause).toHaveLength(1)
+    pause[0]![0]()
+    expect(markOf(await chat())).toBe('stale; reason=revalidating')
+    await upstream.waitFor(() => upstream.requests.length === 3)
+  })
+
+  it('asks for no new one on behalf of a client that wants an answer out of the cache alone', async () => {
+    const { gateway, upstream, chat } = await startCacheGateway({ ttl: '100ms', staleWhileRevalidate: '1h' })
+    await chat()
+    await later(110)
+    for (const [name, value] of [
+      ['x-turnout-cache', 'only'],
+      ['cache-control', 'only-if-cached'],
+    ] as const)
+      expect(markOf(await chat({}, { [name]: value }))).toBe('stale; reason=revalidating')
+    await gateway.turnout.close()
+    expect(upstream.requests).toHaveLength(1)
+  })
+
+  it('a shorter life that the route is given counts for answers that are there', async () => {
+    const { gateway, chat } = await startCacheGateway({ ttl: '1h', staleIfError: '1h' })
+    await chat()
+    await later()
+    expect(markOf(await chat())).toBe('hit')
+    const { snapshot } = gateway.turnout
+    const route = snapshot.routes.get('m')!
+    const shorter = { ...route, cache: { ...route.cache!, ttl: 50 } }
+    gateway.turnout.swap({ ...snapshot, version: 2, routes: new Map([['m', shorter]]) })
+    expect(markOf(await chat())).toBe('miss')
+  })
+
   it('a stop waits for what it fetches anew no longer than for clients', async () => {
     const { gateway, upstream, chat } = await startCacheGateway(
       { ttl: '100ms', staleWhileRevalidate: '1h' },

@@ -59,6 +59,8 @@ const MAX_JOINS = 2
 const JITTER = 0.1
 /** Milliseconds that a clock may be set back, and answers are still good. */
 const CLOCK_STEP = 60_000
+/** Milliseconds until an answer is fetched anew again after that has failed, or brought nothing that may be kept: each try may cost money. */
+const REFRESH_PAUSE = 10_000
 
 export function createCaching(parts: CachingParts): Caching {
   const { cache, settle, random, now } = parts
@@ -86,7 +88,8 @@ export function createCaching(parts: CachingParts): Caching {
     // Bought while the clock was ahead: nobody knows when, and its time would be over only then.
     if (entry.storedAt - time > CLOCK_STEP) return false
     if (time - entry.storedAt > wishes.maxAge) return false
-    if (time < entry.expiresAt) {
+    const end = endOf(entry, call)
+    if (time < end) {
       if (!call.repeat && tellsNothing(call, target))
         cache.repeats.remember(call, call.inspected!, {
           route: call.route!,
@@ -96,8 +99,8 @@ export function createCaching(parts: CachingParts): Caching {
         })
       return replay(call, entry, { status: 'hit' }, settle)
     }
-    if (time - entry.expiresAt < call.route!.cache!.staleWhileRevalidate) {
-      if (wishes.write && !refreshing.has(key) && !flights.find(key, 'json')) refresh(call, asked)
+    if (time - end < call.route!.cache!.staleWhileRevalidate) {
+      if (wishes.write && !wishes.only && !refreshing.has(key) && !flights.find(key, 'json')) refresh(call, asked)
       return replay(call, entry, { status: 'stale', reason: 'revalidating' }, settle)
     }
     call.cache!.fallback = entry
@@ -111,7 +114,11 @@ export function createCaching(parts: CachingParts): Caching {
     refreshing.add(asked.key)
     lead(twin, asked)
     const alone: Plan = { targets: [asked.target], onContextWindow: [], onContentPolicy: [] }
-    void parts.travel(twin, alone).finally(() => refreshing.delete(asked.key))
+    void parts.travel(twin, alone).finally(() => {
+      const done = (): boolean => refreshing.delete(asked.key)
+      if (twin.outcome === 'ok' && twin.cache!.reason === undefined) done()
+      else setTimeout(done, REFRESH_PAUSE).unref()
+    })
   }
 
   function lead(call: Call, { key, target, wishes }: Asked): void {
@@ -239,7 +246,7 @@ export function createCaching(parts: CachingParts): Caching {
     },
     async rescue(call) {
       const entry = call.cache?.fallback
-      if (!entry || now() - entry.expiresAt >= call.route!.cache!.staleIfError) return false
+      if (!entry || now() - endOf(entry, call) >= call.route!.cache!.staleIfError) return false
       return replay(call, entry, { status: 'stale', reason: 'error' }, settle)
     },
   }
@@ -277,6 +284,10 @@ function passedHeaders({ req }: Call, { provider }: Target): string[] {
   if (provider.passHeaders.length === 0) return noHeaders
   return provider.passHeaders.map((name) => String(req.headers[name] ?? ''))
 }
+
+/** When its time is over: a route's `ttl` that was lowered since counts for what was kept before, too. */
+const endOf = ({ storedAt, expiresAt }: CacheEntry, { route }: Call): number =>
+  Math.min(expiresAt, storedAt + route!.cache!.ttl)
 
 const noHeaders: string[] = []
 
