@@ -10,7 +10,7 @@ type Json = Record<string, unknown>
 const script: Script = { toolCalls: 'auto', reasoningTokens: 8 }
 /** The strictest of each: Claude models that think by budget want their thoughts back, Gemini 3 wants its signatures. */
 const models = {
-  openai: 'openai/gpt-x',
+  openai: 'openai/some-model',
   anthropic: 'anthropic/claude-sonnet-4-5',
   gemini: 'gemini/gemini-3-pro-preview',
 }
