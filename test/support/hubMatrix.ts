@@ -363,6 +363,7 @@ const rows: [string, string, Json][] = [
   ['messages', 'two users in a row', { messages: [user, { role: 'user', content: 'Anyone?' }] }],
   ['messages', 'empty user message', { messages: [{ role: 'user', content: '' }, user] }],
   ['messages', 'empty assistant message', { messages: [user, { role: 'assistant', content: '' }, user] }],
+  ['messages', 'a message of white space', { messages: [user, { role: 'assistant', content: '\n\n' }, user] }],
   ['messages', 'name', { messages: [{ role: 'user', name: 'Ada', content: 'Hello' }] }],
   ['messages', 'refusal', { messages: [user, { role: 'assistant', content: null, refusal: 'No.' }, user] }],
   [
@@ -535,6 +536,11 @@ const rows: [string, string, Json][] = [
     'reasoning_details',
     'signed by Anthropic',
     { messages: [user, { role: 'assistant', content: 'Hi', ...signed(claude) }, user] },
+  ],
+  [
+    'reasoning_details',
+    'and nothing said after them',
+    { messages: [user, { role: 'assistant', content: '', ...signed(claude) }, user] },
   ],
   [
     'reasoning_details',

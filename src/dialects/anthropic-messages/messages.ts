@@ -4,7 +4,7 @@ import { Refusal } from '../errors.ts'
 import { asObject } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import { inputOf } from '../toolInput.ts'
-import { origin, type WireBlock, type WireMessage } from './type.ts'
+import { isThought, origin, type WireBlock, type WireMessage } from './type.ts'
 
 export interface Turns {
   system: WireBlock[]
@@ -25,22 +25,39 @@ export function encodeTurns(chat: Chat, losses: Losses): Turns {
     if (message.role === 'system' || message.role === 'developer') {
       if (turns.messages.length > 0)
         losses.add('messages.role', 'approximated', 'a later system message moved to the top')
-      turns.system.push(...encodeBlocks(message, at, ids, losses))
+      const content = encodeBlocks(message, at, ids, losses)
+      if (!isBlank(content)) turns.system.push(...content)
+      else if (content.length > 0) losses.add('messages.content', 'dropped', 'an empty message')
       return
     }
     const role = message.role === 'assistant' ? 'assistant' : 'user'
     const content = encodeBlocks(message, at, ids, losses)
-    if (content.length === 0) {
-      if (role === 'user') losses.add('messages.content', 'dropped', 'an empty message')
+    if (isBlank(content)) {
+      if (role === 'user' || content.length > 0) losses.add('messages.content', 'dropped', 'an empty message')
       return
     }
     const last = turns.messages.at(-1)
     if (last?.role === role) last.content.push(...content)
     else turns.messages.push({ role, content })
   })
+  turns.messages = joinSpoken(turns.messages, losses)
   for (const turn of turns.messages) if (turn.role === 'user') resultsFirst(turn)
   settleEnds(turns, losses)
   return turns
+}
+
+/** The API refuses an assistant's turn that ends in a thought, as that of an answer is which was cut off in the middle of thinking. */
+function joinSpoken(turns: readonly WireMessage[], losses: Losses): WireMessage[] {
+  const kept: WireMessage[] = []
+  for (const { role, content } of turns) {
+    const spoken = role === 'assistant' ? content.findLastIndex((block) => !isThought(block)) + 1 : content.length
+    if (spoken < content.length) losses.add('messages.reasoning', 'dropped', 'nothing was said after it')
+    const said = content.slice(0, spoken)
+    const before = kept.at(-1)
+    if (before?.role === role) before.content.push(...said)
+    else if (said.length > 0) kept.push({ role, content: said })
+  }
+  return kept
 }
 
 const prefixOf = ({ systemPrefix }: Chat): WireBlock[] =>
@@ -95,6 +112,11 @@ function encodeBlocks(message: Message, at: number, ids: CallIds, losses: Losses
     }
     return []
   })
+}
+
+/** The API refuses a message that is white space and nothing else; beside a call or other text it takes that. */
+function isBlank(content: readonly WireBlock[]): boolean {
+  return content.every(({ type, text }) => type === 'text' && String(text).trim() === '')
 }
 
 const foreign = 'it has no signature of this vendor'

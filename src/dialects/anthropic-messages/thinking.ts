@@ -3,7 +3,7 @@ import type { Chat, ReasoningWish } from '../chat.ts'
 import { asObject, ownEntry } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import { effortBudgets, effortOrder, type Family, minBudget } from './families.ts'
-import type { WireMessage, WireRequest } from './type.ts'
+import { isThought, type WireMessage, type WireRequest } from './type.ts'
 
 export interface ThinkingAsk {
   chat: Chat
@@ -127,6 +127,4 @@ function lacksThoughts(messages: readonly WireMessage[]): boolean {
   return false
 }
 
-function beginsWithThought({ content: [first] }: WireMessage): boolean {
-  return first?.type === 'thinking' || first?.type === 'redacted_thinking'
-}
+const beginsWithThought = ({ content: [first] }: WireMessage): boolean => first !== undefined && isThought(first)

@@ -8,6 +8,8 @@ export interface CacheControl {
 /** A content block as sent. Vendor-run blocks go back as they came and have any shape. */
 export type WireBlock = { type: string; cache_control?: CacheControl } & Record<string, unknown>
 
+export const isThought = ({ type }: WireBlock): boolean => type === 'thinking' || type === 'redacted_thinking'
+
 export interface WireMessage {
   role: 'user' | 'assistant'
   content: WireBlock[]

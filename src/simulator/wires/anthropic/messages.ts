@@ -63,6 +63,7 @@ class TurnReader {
         `messages.${i}: all messages must have non-empty content except for the optional final assistant message`,
       )
     }
+    checkSays(blocks)
     if (side === 'user') this.#checkResults(blocks, i, isLast)
     else if (this.#last === 'assistant') this.#closeCalls(i - 1)
     if (side === 'assistant') this.#thoughtless = undefined
@@ -71,6 +72,8 @@ class TurnReader {
     })
     if (isLast && side === 'assistant') this.#checkThoughts('text')
     const end = blocks.at(-1)
+    if (side === 'assistant' && isObject(end) && (end.type === 'thinking' || end.type === 'redacted_thinking'))
+      fail(path, `The final block in an assistant message cannot be \`${end.type}\`.`)
     if (isLast && side === 'assistant' && isObject(end) && typeof end.text === 'string' && /\s$/.test(end.text)) {
       fail('messages', 'final assistant content cannot end with trailing whitespace')
     }
@@ -182,6 +185,13 @@ class TurnReader {
       })
       .join('')
   }
+}
+
+/** White space is taken beside a call or other text, but not alone. */
+function checkSays(blocks: readonly unknown[]): void {
+  const blank = (block: unknown) =>
+    isObject(block) && block.type === 'text' && typeof block.text === 'string' && /^\s+$/.test(block.text)
+  if (blocks.length > 0 && blocks.every(blank)) fail('messages', 'text content blocks must contain non-whitespace text')
 }
 
 function checkText(text: unknown, path: string): string {
