@@ -337,7 +337,7 @@ describe('what the simulator does not do', () => {
     expect(await chat(own.url, ask('gemini/b'))).toMatchObject({
       status: 200,
       finish: 'stop',
-      message: { content: null },
+      message: { content: '' },
     })
   })
 

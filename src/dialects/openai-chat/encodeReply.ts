@@ -78,6 +78,8 @@ function encodeMessage(choice: CollectedChoice, legacy: boolean): Wire {
     const call = encodeToolCall(only) as { function: unknown }
     message.function_call = call.function
   } else if (calls.length > 0) message.tool_calls = calls.map(encodeToolCall)
+  // As OpenAI's own answers are that ended before they said anything; sent back in a history, null is an error there.
+  if (texts.length + refusals.length + calls.length === 0) message.content = ''
   for (const { block } of blocks) {
     if (block.type !== 'media') continue
     if (block.kind === 'audio' && 'base64' in block.source) message.audio ??= encodeAudio(block, block.source.base64)
