@@ -105,7 +105,9 @@ describe('a turn that Claude has answered', () => {
     const { data, response } = await client.chat.completions.create({ model, messages }).withResponse()
     expect(data.choices[0]!.message.content).toBe('hi')
     expect(response.headers.get('x-turnout-dropped-params')).toBe('messages.reasoning')
-    expect(JSON.parse(arrived()).messages[2].tool_calls).toEqual(message.tool_calls)
+    const [, , called, answer] = JSON.parse(arrived()).messages
+    expect(called.tool_calls).toEqual([{ ...message.tool_calls![0], id: answer.tool_call_id }])
+    expect(answer.tool_call_id).toMatch(model === 'mistral' ? /^[a-zA-Z0-9]{9}$/ : /^toolu_1$/)
   })
 
   it('is refused where the client is strict, and names what would be lost', async () => {
@@ -154,6 +156,73 @@ describe('what a message holds', () => {
   })
 })
 
+describe('ids of tool calls', () => {
+  const call = (id: string) => ({ id, type: 'function', function: { name: 'f', arguments: '{}' } })
+  const history = (ids: string[]) => [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: null, tool_calls: ids.map(call) },
+    ...ids.map((id) => ({ role: 'tool', tool_call_id: id, content: id })),
+  ]
+  /** The ids that arrive, by those that were sent; each answer stands under the id of its call. */
+  const written = async (model: string, ids: string[]) => {
+    const { headers } = await post(gateway.url + CHAT, { model, messages: history(ids) })
+    expect(headers['x-turnout-dropped-params']).toBeUndefined()
+    const [, { tool_calls: calls }, ...answers] = JSON.parse(arrived()).messages
+    expect(calls.map(({ id }: { id: string }) => id)).toEqual(
+      answers.map((answer: { tool_call_id: string }) => answer.tool_call_id),
+    )
+    expect(answers.map((answer: { content: string }) => answer.content)).toEqual(ids)
+    return calls.map(({ id }: { id: string }) => id) as string[]
+  }
+  const long = `chatcmpl-tool-${'0f'.repeat(16)}`
+
+  it('become what Mistral takes: nine letters and digits, the same in each turn', async () => {
+    const ids = ['toolu_01A', 'call_kR3_1', 'functions.f:0', long, 'KikbB849t']
+    const first = await written('mistral', ids)
+    expect(first.every((id) => /^[a-zA-Z0-9]{9}$/.test(id))).toBe(true)
+    expect(new Set(first).size).toBe(ids.length)
+    expect(first.at(-1)).toBe('KikbB849t')
+    expect(await written('mistral', ids.slice(0, 2))).toEqual(first.slice(0, 2))
+  })
+
+  it.each(['gpt', 'deployment'])('become no longer than OpenAI takes, at %s', async (model) => {
+    const [kept, cut] = await written(model, ['functions.f:0', long])
+    expect(kept).toBe('functions.f:0')
+    expect(cut).toMatch(/^[a-zA-Z0-9]{40}$/)
+  })
+
+  it.each(['groq', 'deepseek', 'proxy', 'lax'])('stay as they are at %s, unless it is Mistral', async (model) => {
+    const ids = ['KikbB849t', ...(model === 'lax' ? [] : [long])]
+    expect(await written(model, ids)).toEqual(ids)
+  })
+})
+
+describe('what a message does not hold', () => {
+  it.each(strict)('is left out for %s: an empty list of calls, a call that is null', async (model) => {
+    const [user, last] = [
+      { role: 'user', content: 'a' },
+      { role: 'user', content: 'c' },
+    ]
+    const bare = { role: 'assistant', content: 'b' }
+    const messages = [user, { ...bare, tool_calls: [], function_call: null }, { tool_calls: null, ...bare }, last]
+    const { headers } = await post(gateway.url + CHAT, { model, messages })
+    expect(JSON.parse(arrived()).messages).toEqual([user, bare, bare, last])
+    expect(headers['x-turnout-dropped-params']).toBeUndefined()
+  })
+
+  it.each(['mistral', 'groq'])(
+    'is no refusal at %s where that is all that was said: it goes as text',
+    async (model) => {
+      const no = { role: 'assistant', refusal: 'I cannot.' }
+      const messages = [{ role: 'user', content: 'a' }, { content: null, annotations: [], ...no }, no]
+      const { headers } = await post(gateway.url + CHAT, { model, messages })
+      const said = { role: 'assistant', content: 'I cannot.' }
+      expect(JSON.parse(arrived()).messages).toEqual([messages[0], said, said])
+      expect(headers['x-turnout-dropped-params']).toBe('messages.refusal')
+    },
+  )
+})
+
 it('takes marks of a cache out of parts, tools and messages, and signatures out of tool calls', async () => {
   const marks = { cache_control: { type: 'ephemeral' } }
   const call = { id: 'c', type: 'function', function: { name: 'f', arguments: '{"cache_control":1}' } }
@@ -169,7 +238,7 @@ it('takes marks of a cache out of parts, tools and messages, and signatures out 
   })
   const marked = { ...bare(marks, { extra_content: { google: { thought_signature: 'x' } } }, marks), model: 'gpt' }
   // The schema's own property and the argument of that name are the tool's.
-  const { cut } = foreignIn(marked, ['cache_control', 'extra_content'])!
+  const { cut } = foreignIn(marked, { fields: ['cache_control', 'extra_content'] })!
   const raw = Buffer.from(JSON.stringify(marked))
   expect(JSON.parse(applySplices(raw, cutFields(raw, 0, cut)).toString())).toEqual({
     ...bare({}, {}, {}),

@@ -128,11 +128,15 @@ export function removeFields(fields: Fields, names: readonly string[]): Splice[]
 /** What to take out of a JSON value: fields of an object, and the same further inside, by name or by position in an array. */
 export interface Cut {
   readonly fields: readonly string[]
+  /** Fields that get another name. */
+  readonly renamed?: ReadonlyMap<string, string> | undefined
+  /** Fields that get another value, as JSON text. */
+  readonly put?: ReadonlyMap<string, string> | undefined
   readonly inside: ReadonlyMap<string | number, Cut>
 }
 
 /** The edits that do so for the value that starts at `from`. What is not there changes nothing. Linear in the length for each level. */
-export function cutFields(raw: Buffer, from: number, { fields, inside }: Cut): Splice[] {
+export function cutFields(raw: Buffer, from: number, { fields, renamed, put, inside }: Cut): Splice[] {
   if (raw[from] === OPEN_BRACKET) {
     const elements = scanElements(raw, from)
     return [...inside].flatMap(([at, cut]) =>
@@ -144,8 +148,21 @@ export function cutFields(raw: Buffer, from: number, { fields, inside }: Cut): S
     const field = found.byName.get(name as string)
     return field ? cutFields(raw, field.valueStart, cut) : []
   })
-  return [...removeFields(found, fields), ...within]
+  const splices = [...removeFields(found, fields), ...within]
+  for (const [name, to] of renamed ?? []) {
+    const field = found.byName.get(name)
+    if (field) splices.push(renameField(field, to))
+  }
+  for (const [name, json] of put ?? []) if (found.byName.has(name)) splices.push(setField(found, name, json))
+  return splices
 }
+
+/** The edit that gives a field another name. */
+export const renameField = ({ keyStart, valueStart }: Field, to: string): Splice => ({
+  start: keyStart,
+  end: valueStart,
+  bytes: Buffer.from(`${JSON.stringify(to)}:`),
+})
 
 /** Applies edits that do not overlap. Two insertions at one place keep their order. The input is not changed. */
 export function applySplices(raw: Buffer, splices: readonly Splice[]): Buffer {

@@ -1,10 +1,17 @@
-// What a conversation carries from one vendor to the next: fields of its messages that the next one answers an error to.
+// What a conversation carries from one vendor to the next: fields of its messages, and ids of its calls, that the next one answers an error to.
+import { hash } from 'node:crypto'
 import type { Provider } from '../config/snapshot.ts'
 import type { Loss } from '../dialects/chat.ts'
 import type { Cut } from '../dialects/splice.ts'
-import type { ForeignField } from '../providers/provider.ts'
+import type { CallIdRule, ForeignField } from '../providers/provider.ts'
 
-/** What is to be left out for a model, and what of it meant something. */
+/** What a model answers an error to. */
+export interface Refused {
+  readonly fields: readonly ForeignField[]
+  readonly callIds?: CallIdRule | undefined
+}
+
+/** What is to be left out for a model or written otherwise, and what of it meant something. */
 export interface Foreign {
   readonly cut: Cut
   readonly losses: readonly Loss[]
@@ -13,6 +20,10 @@ export interface Foreign {
 /** Where such fields may stand: in these of an object, in each element of an array, or further inside. */
 interface Place {
   readonly fields?: readonly ForeignField[]
+  /** The field that holds the id of a tool call. */
+  readonly id?: string
+  /** Fields that are an error where they hold nothing. */
+  readonly empty?: readonly string[]
   readonly each?: Place
   readonly inside?: Readonly<Record<string, Place>>
 }
@@ -35,7 +46,9 @@ const request: Place = {
           'parsed',
           'cache_control',
         ],
-        inside: { content: { each: marked }, tool_calls: { each: { fields: ['extra_content'] } } },
+        id: 'tool_call_id',
+        empty: ['tool_calls', 'function_call'],
+        inside: { content: { each: marked }, tool_calls: { each: { fields: ['extra_content'], id: 'id' } } },
       },
     },
     tools: { each: { ...marked, inside: { function: marked } } },
@@ -46,25 +59,26 @@ const request: Place = {
 export const refusedFields = ({ refusedFields: own, kind }: Provider, model: string): readonly ForeignField[] =>
   own ?? kind.refusedFields?.(model) ?? nothing
 
+/** All that a model refuses of a history that others have made. */
+export const refusedBy = (provider: Provider, model: string): Refused => ({
+  fields: refusedFields(provider, model),
+  callIds: provider.kind.callIds?.(model),
+})
+
 /**
  * Finds in a client's parsed request what a model refuses. People send the assistant's message back as it came, and it came from whoever
  * answered then: a conversation that goes on at another vendor, by a canary or because the first one is down, would end in 400.
  *
  * @returns undefined where nothing has to go
  */
-export function foreignIn(wire: unknown, refused: readonly ForeignField[]): Foreign | undefined {
-  if (refused.length === 0) return undefined
+export function foreignIn(wire: unknown, refused: Refused): Foreign | undefined {
+  if (refused.fields.length === 0 && refused.callIds === undefined) return undefined
   const losses = new Map<string, Loss>()
   const cut = cutOf(wire, request, refused, losses)
   return cut && { cut, losses: [...losses.values()] }
 }
 
-function cutOf(
-  value: unknown,
-  place: Place,
-  refused: readonly ForeignField[],
-  losses: Map<string, Loss>,
-): Cut | undefined {
+function cutOf(value: unknown, place: Place, refused: Refused, losses: Map<string, Loss>): Cut | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   let inside: Map<string | number, Cut> | undefined
   if (Array.isArray(value)) {
@@ -78,21 +92,55 @@ function cutOf(
     return inside && { fields: nothing, inside }
   }
   const holder = value as Readonly<Record<string, unknown>>
-  let fields: ForeignField[] | undefined
-  for (const name of refused) {
+  let fields: string[] | undefined
+  let renamed: Cut['renamed']
+  for (const name of refused.fields) {
     if (holder[name] === undefined || !place.fields?.includes(name)) continue
+    if (name === 'refusal' && isAllThatIsSaid(holder)) {
+      losses.set('messages.refusal', { param: 'messages.refusal', reason: 'approximated', detail: 'sent as text' })
+      renamed = refusalAsText
+      if (holder.content === null) fields = [...(fields ?? nothing), 'content']
+      continue
+    }
     fields ??= []
     fields.push(name)
     if (!saysNothing(name, holder[name])) tell(name, losses)
   }
+  if (refused.fields.length > 0) {
+    for (const name of place.empty ?? nothing) {
+      if (holder[name] === undefined || !isEmpty(holder[name])) continue
+      fields ??= []
+      fields.push(name)
+    }
+  }
+  const id = place.id === undefined ? undefined : holder[place.id]
+  const put = typeof id === 'string' ? newId(place.id!, id, refused.callIds) : undefined
   for (const name in place.inside) {
     const cut = cutOf(holder[name], place.inside[name]!, refused, losses)
     if (!cut) continue
     inside ??= new Map()
     inside.set(name, cut)
   }
-  return fields || inside ? { fields: fields ?? nothing, inside: inside ?? nowhere } : undefined
+  if (!fields && !inside && !renamed && !put) return undefined
+  return { fields: fields ?? nothing, inside: inside ?? nowhere, renamed, put }
 }
+
+/** The same id always becomes the same one, so that an answer goes on belonging to its call, and a vendor's cache of prompts holds. */
+function newId(field: string, id: string, rule: CallIdRule | undefined): Cut['put'] {
+  if (rule === undefined || rule.takes.test(id)) return undefined
+  const written = hash('sha256', id, 'base64url').replace(/[-_]/g, 'x').slice(0, rule.length)
+  return new Map([[field, JSON.stringify(written)]])
+}
+
+const refusalAsText: Cut['renamed'] = new Map([['refusal', 'content']])
+
+/** An assistant's message without content or calls is an error as well: a refusal that is alone is its text. */
+function isAllThatIsSaid({ refusal, content, tool_calls: calls }: Readonly<Record<string, unknown>>): boolean {
+  return typeof refusal === 'string' && refusal !== '' && (content ?? undefined) === undefined && isEmpty(calls)
+}
+
+const isEmpty = (value: unknown): boolean =>
+  value === undefined || value === null || (Array.isArray(value) && value.length === 0)
 
 function tell(field: ForeignField, losses: Map<string, Loss>): void {
   const param = paramOf(field)
@@ -107,7 +155,7 @@ function paramOf(field: ForeignField): string {
 
 /** What SDKs write where there is nothing; and `parsed` is the content once more, as a value. */
 function saysNothing(name: ForeignField, value: unknown): boolean {
-  return name === 'parsed' || value === null || value === '' || (Array.isArray(value) && value.length === 0)
+  return name === 'parsed' || value === '' || isEmpty(value)
 }
 
 const nothing: readonly ForeignField[] = []

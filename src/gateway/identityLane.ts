@@ -13,7 +13,7 @@ import type {
 import { UpstreamFault } from '../dialects/errors.ts'
 import { FrameSplitter } from '../dialects/sse.ts'
 import { capEdit } from './capName.ts'
-import { foreignIn, refusedFields } from './foreignFields.ts'
+import { foreignIn, refusedBy } from './foreignFields.ts'
 import { type Replying, restream } from './hubLane.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
@@ -37,7 +37,7 @@ export function identityLane(
   const refused = ask.stream ? refusedOptions(inspected.wire, provider) : undefined
   const cap = capEdit(inspected.wire, provider, model, params)
   const drop = [...replying.drop, ...(refused ? ['stream_options'] : []), ...(cap.drop ? [cap.drop] : [])]
-  const foreign = foreignIn(inspected.wire, refusedFields(provider, model))
+  const foreign = foreignIn(inspected.wire, refusedBy(provider, model))
   const encoded = encodeURIComponent(model)
   return {
     name: 'identity',

@@ -1,5 +1,7 @@
 // Mistral: sends usage with the last chunk of every stream, and rejects parameters it does not know, `stream_options` included.
-import { foreignFields, olderCapName, type ProviderKind, withPath } from './provider.ts'
+import { type CallIdRule, foreignFields, olderCapName, type ProviderKind, withPath } from './provider.ts'
+
+const callIds: CallIdRule = { takes: /^[a-zA-Z0-9]{9}$/, length: 9 }
 
 export const mistral: ProviderKind = {
   name: 'mistral',
@@ -13,6 +15,8 @@ export const mistral: ProviderKind = {
   capName: olderCapName,
   // 422 "Extra inputs are not permitted": an assistant's message has content, tool_calls, prefix and role alone.
   refusedFields: () => foreignFields,
+  // 400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9."
+  callIds: () => callIds,
   quirks: ['no-stream-options'],
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],

@@ -1,5 +1,5 @@
 // OpenAI itself: the vendor whose chat format everyone else copies.
-import { capNameOfOpenAI, type ProviderKind, refusedByOpenAI } from './provider.ts'
+import { callIdsByOpenAI, capNameOfOpenAI, type ProviderKind, refusedByOpenAI } from './provider.ts'
 
 export const openai: ProviderKind = {
   name: 'openai',
@@ -13,6 +13,7 @@ export const openai: ProviderKind = {
   passHeaders: ['openai-beta'],
   capName: capNameOfOpenAI,
   refusedFields: refusedByOpenAI,
+  callIds: callIdsByOpenAI,
   // Not plain `gpt-`: `gpt-oss-…` are open weights that OpenAI's own API does not serve.
   modelPrefixes: ['gpt-3.5-', 'gpt-4', 'gpt-5', 'gpt-6', 'chatgpt-', 'o1-', 'o3-', 'o4-', 'ft:gpt-'],
   models: [

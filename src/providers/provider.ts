@@ -31,6 +31,12 @@ export const foreignFields = [
 ] as const
 export type ForeignField = (typeof foreignFields)[number]
 
+/** Ids of tool calls that a model takes. Others are as long as `length` says once they are written anew, in letters and digits. */
+export interface CallIdRule {
+  readonly takes: RegExp
+  readonly length: number
+}
+
 /** One vendor or kind of server. A file in this folder holds one; `index.ts` lists them. */
 export interface ProviderKind {
   /** The name used in `provider/model` and as `kind:` in the configuration. */
@@ -63,6 +69,8 @@ export interface ProviderKind {
   readonly capName?: (model: string) => CapName | undefined
   /** What a model refuses of `foreignFields`; none unless given. */
   readonly refusedFields?: (model: string) => readonly ForeignField[]
+  /** What ids of tool calls a model takes; any unless given. */
+  readonly callIds?: (model: string) => CallIdRule | undefined
   /** Prefixes of bare model names that belong to it without doubt, for clients that send `gpt-…` with no provider. */
   readonly modelPrefixes?: readonly string[]
   /** Path of an OpenAI-chat call where it is not `/chat/completions`. `model` is already URL-encoded. */
@@ -96,8 +104,15 @@ export const unknownToOpenAI: readonly ForeignField[] = [
 ]
 
 /** By the model's name, since other servers are put in OpenAI's place, and some of them read their own thoughts again. */
-export const refusedByOpenAI = (model: string): readonly ForeignField[] =>
-  /^(ft:)?(gpt-(?!oss)|chatgpt-|o[1-9]|codex-)/.test(model) ? unknownToOpenAI : []
+const isOfOpenAI = (model: string): boolean => /^(ft:)?(gpt-(?!oss)|chatgpt-|o[1-9]|codex-)/.test(model)
+
+export const refusedByOpenAI = (model: string): readonly ForeignField[] => (isOfOpenAI(model) ? unknownToOpenAI : [])
+
+/** "Expected a string with maximum length 40": vLLM's own ids have 46 characters. */
+export const callIdsOfOpenAI: CallIdRule = { takes: /^.{0,40}$/s, length: 40 }
+
+export const callIdsByOpenAI = (model: string): CallIdRule | undefined =>
+  isOfOpenAI(model) ? callIdsOfOpenAI : undefined
 
 /** OpenAI's older name, where the newer one is not among the parameters that the vendor's documentation lists. */
 export const olderCapName = (): CapName => 'max_tokens'

@@ -1,6 +1,6 @@
 // The named edits of the identity lane, inwards: the client's bytes with another model, the usage request and forced parameters.
 import type { Inspected, RequestEdits } from '../dialect.ts'
-import { applySplices, cutFields, removeFields, type Splice, scanFields, setField } from '../splice.ts'
+import { applySplices, cutFields, removeFields, renameField, type Splice, scanFields, setField } from '../splice.ts'
 import { prefixMessages } from './systemPrefix.ts'
 
 /** Returns the edited copy, or the client's own buffer when there is nothing to edit. */
@@ -13,8 +13,7 @@ export function patch(inspected: Inspected, edits: RequestEdits): Buffer {
     splices.push(setField(fields, name, JSON.stringify(value)))
   for (const [name, to] of Object.entries(edits.rename ?? {})) {
     const field = fields.byName.get(name)
-    if (field)
-      splices.push({ start: field.keyStart, end: field.valueStart, bytes: Buffer.from(`${JSON.stringify(to)}:`) })
+    if (field) splices.push(renameField(field, to))
   }
   const prefix = edits.systemPrefix === undefined ? undefined : prefixMessages(inspected, edits.systemPrefix)
   if (prefix) splices.push(prefix)
