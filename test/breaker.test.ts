@@ -205,6 +205,27 @@ describe('a breaker', () => {
     expect(breaker.report()).toMatchObject({ state: 'disabled', until: undefined, reason: 'autoDisableAfter' })
   })
 
+  it('tells of nothing behind the switch, which would be stored in its place and leave the target on after a restart', () => {
+    const waited = make({ failures: 2 })
+    fail(waited, 2)
+    waited.disable('operator')
+    vi.advanceTimersByTime(61_000)
+    const failed = make({ failures: 1 })
+    const running = failed.admit()!
+    failed.disable('operator')
+    failed.settle(running, 'count', 'server_error')
+    const probed = make({ failures: 1 })
+    fail(probed, 1)
+    const probe = probed.lastResort()!
+    probed.disable('operator')
+    probed.settle(probe, 'good')
+    expect(told.map((one) => one.to)).toEqual(['open', 'disabled', 'disabled', 'open', 'disabled'])
+    for (const breaker of [waited, failed, probed]) {
+      breaker.reset('operator')
+      expect(told.pop()).toMatchObject({ from: 'disabled', to: 'closed' })
+    }
+  })
+
   it('starts a longer wait anew when a hard fault comes while it is open', () => {
     const breaker = make()
     const running = breaker.admit()!

@@ -75,7 +75,7 @@ export class Breaker {
     })
     // opossum's timer says when the wait is over; all other transitions are ours.
     this.#circuit.on('halfOpen', () =>
-      this.#tell({ from: 'open', to: 'half_open', reason: 'waited', until: undefined }),
+      this.#tellOf({ from: 'open', to: 'half_open', reason: 'waited', until: undefined }),
     )
   }
 
@@ -190,14 +190,19 @@ export class Breaker {
     this.#until = this.#now() + this.#wait
     this.#reason = reason
     this.#circuit.open()
-    this.#tell({ from, to: 'open', reason, until: this.#until })
+    this.#tellOf({ from, to: 'open', reason, until: this.#until })
   }
 
   #close(reason: string): void {
     const from = this.state
     this.#slices.fill(0)
     this.#shut()
-    this.#tell({ from, to: 'closed', reason, until: undefined })
+    this.#tellOf({ from, to: 'closed', reason, until: undefined })
+  }
+
+  /** What happens behind the switch (a wait that ends, calls under way) changes nothing: stored, it would undo the switch at a restart. */
+  #tellOf(transition: Transition): void {
+    if (this.#disabled === undefined) this.#tell(transition)
   }
 
   #shut(): void {
