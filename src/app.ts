@@ -167,6 +167,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     hashUser,
     read: ledger && reader ? (question) => reader.budgetSpend(question) : undefined,
     servesUnrecorded: ledger?.onLedgerFailure === 'serve',
+    keysRevision: () => keyring?.revision ?? 0,
     virtualKeys: () => keyring?.list().flatMap(({ name }) => keyring.named(name) ?? []) ?? [],
     ...tellBudgets(log, metrics, (event) => {
       alerting.passed(event)

@@ -52,6 +52,8 @@ export interface BudgetGateParts {
   readonly budgets: Budgets
   rates(call: Call): Rates
   hashUser(user: string): string
+  /** Called before anything is spent: keys that are made at run time may have changed. */
+  seeKeys(): void
   /** Reads from the ledger what was spent before, for budgets that do not know it yet. Rejects when it cannot be read. */
   restore(settings: readonly BudgetSettings[]): Promise<void>
   /** Budgets that could not be read count from now on rather than refuse everything. */
@@ -111,6 +113,7 @@ export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
 
   return {
     ready(call) {
+      parts.seeKeys()
       if (!hasBudgets(call)) return undefined
       const { snapshot, key, route } = call
       const team = teamOf(snapshot, key)

@@ -57,6 +57,8 @@ export interface BudgetKeepingParts {
   readonly servesUnrecorded?: boolean | undefined
   /** Keys made at run time. */
   virtualKeys(): readonly ApiKey[]
+  /** Another number after every change of them; absent: they never change. */
+  keysRevision?: (() => number) | undefined
   told(event: BudgetEvent): void
   acted(action: BudgetAction, scope: string): void
   overran(attempt: Attempt, nanoUsd: number): void
@@ -67,7 +69,7 @@ export interface BudgetKeepingParts {
 }
 
 export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
-  const { read, now = Date.now, hashUser = (user: string) => user } = parts
+  const { read, now = Date.now, hashUser = (user: string) => user, keysRevision = () => 0 } = parts
   const budgets = createBudgets({ now, told: parts.told, recorded: read !== undefined })
   const restore = read === undefined ? async () => {} : createRestore(budgets, read, now)
   let configured: readonly BudgetSettings[] = []
@@ -75,15 +77,23 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
     ...new Set([...configured, ...parts.virtualKeys().flatMap((key) => key.budgets ?? [])]),
   ]
   const learn = (): Promise<void> => restore(inUse()).catch(parts.failed)
+  const forgetUnused = (): void => budgets.prune(inUse())
   let newcomers = 0
+  let revision = keysRevision()
   const gate = createBudgetGate({
     budgets,
     hashUser,
+    seeKeys() {
+      // A key may have lost its budgets or got them back: before anybody spends without them, or with them.
+      if (revision === keysRevision()) return
+      revision = keysRevision()
+      forgetUnused()
+    },
     restore(settings) {
       newcomers += settings.length
       if (newcomers >= PRUNE_EVERY) {
         newcomers = 0
-        budgets.prune(inUse())
+        forgetUnused()
       }
       return restore(settings).catch((error) => {
         parts.failed(error)
@@ -99,7 +109,7 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
     gate,
     use(snapshot) {
       configured = allBudgets(snapshot)
-      budgets.prune(inUse())
+      forgetUnused()
       void learn()
     },
     known: learn,

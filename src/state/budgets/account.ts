@@ -14,7 +14,7 @@ export class Account {
   /** Whether a refusal was told of in this window. */
   toldExhausted = false
   readonly #settings: Pick<BudgetSettings, 'window' | 'rolling' | 'timezone'>
-  readonly #log: SlidingLog | undefined
+  #log: SlidingLog | undefined
   /** Counts windows, so that what was reserved in one is not given back in another. */
   #window = 0
   #spent = 0
@@ -23,8 +23,13 @@ export class Account {
 
   constructor(settings: Pick<BudgetSettings, 'window' | 'rolling' | 'timezone'>) {
     this.#settings = settings
-    if (settings.rolling && settings.window !== 'lifetime')
-      this.#log = new SlidingLog(shapeOf(rollingSpans[settings.window], ROLLING_STEPS))
+    this.#log = emptyLog(settings)
+  }
+
+  /** What was spent is about to be learnt anew; what is held stays held. */
+  forgetSpent(): void {
+    this.#spent = 0
+    this.#log = emptyLog(this.#settings)
   }
 
   /** Spent in the window that `now` lies in. Turns the window where it is over: to be called before anything else is. */
@@ -90,4 +95,8 @@ export class Account {
     this.told = 0
     this.toldExhausted = false
   }
+}
+
+function emptyLog({ window, rolling }: Pick<BudgetSettings, 'window' | 'rolling'>): SlidingLog | undefined {
+  return rolling && window !== 'lifetime' ? new SlidingLog(shapeOf(rollingSpans[window], ROLLING_STEPS)) : undefined
 }

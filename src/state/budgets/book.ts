@@ -54,6 +54,13 @@ export class BudgetBook {
     for (const [entity, account] of this.accounts) if (account.isIdle(at)) this.accounts.delete(entity)
   }
 
+  /** It did not count for a while: what was spent meanwhile is in the ledger alone. */
+  forgetSpent(): void {
+    this.restored = false
+    this.#shared.forgetSpent()
+    for (const account of this.accounts.values()) account.forgetSpent()
+  }
+
   /** Nano-USD held back: requests of an older configuration may still run on it. */
   get reserved(): number {
     let sum = this.#shared.reserved

@@ -105,7 +105,10 @@ export interface Budgets {
   restore(budget: BudgetSettings, spent: { facts: ScopeFacts; at: number; nano: number }): void
   /** All that was spent before is restored. */
   restored(budget: BudgetSettings): void
-  /** Forgets budgets that are not among those in use, and accounts without money in their window. */
+  /**
+   * Forgets budgets that are not among those in use, and accounts without money in their window. To be called whenever others come into use:
+   * those that come back have to be restored again.
+   */
   prune(inUse: readonly BudgetSettings[]): void
   readonly size: { readonly budgets: number; readonly accounts: number; readonly reserved: number }
 }

@@ -38,6 +38,8 @@ type Opening = { -readonly [Name in keyof Hold]: Name extends 'account' ? Accoun
 export function createBudgets(options: BudgetOptions = {}): Budgets {
   const { now = Date.now, told = () => {}, maxAccounts = MAX_ACCOUNTS, recorded = false } = options
   const books = new Map<string, BudgetBook>()
+  /** Which budgets were in use when that was last said. */
+  let used: ReadonlySet<string> = new Set()
   /** Settings are frozen parts of snapshots: a short way from each to its book. */
   const ways = new WeakMap<BudgetSettings, BudgetBook>()
 
@@ -204,12 +206,17 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       const at = now()
       const kept = new Set(inUse.map(identityOf))
       for (const [id, book] of books) {
-        if (kept.has(id)) book.forgetIdle(at)
-        else if (book.reserved === 0) {
+        if (!kept.has(id)) {
+          // Calls that were made under it may still run.
+          if (book.reserved > 0) continue
           books.delete(id)
           book.gone = true
-        }
+        } else if (recorded && !used.has(id)) {
+          // It comes back, and missed what was spent without it. A call that ends while that is read may count twice, never not at all.
+          book.forgetSpent()
+        } else book.forgetIdle(at)
       }
+      used = kept
     },
     get size() {
       let accounts = 0
