@@ -1,7 +1,8 @@
-// A budget that was taken away and comes back knows what was spent without it.
+// A budget that was taken away and comes back knows what was spent without it, and one that stays forgets nothing that runs.
 import { expect, it, onTestFinished } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
 import type { BudgetState } from '../src/state/budgets/budget.ts'
+import { createBudgets } from '../src/state/budgets/budgets.ts'
 import { clearOf, hour } from './support/calendar.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type Exchange, get, post } from './support/exchange.ts'
@@ -97,4 +98,24 @@ it('and that of a configuration, whatever runs when it goes and when it comes', 
   expect((await call(books)).status).toBe(402)
   const told = JSON.parse((await get(`${books.url}/admin/budgets?budget=all`, bearer(adminKey))).text)
   expect(told.data[0]).toMatchObject({ spent_usd: String(spent / 1e9), reserved_usd: '0' })
+})
+
+it('what a call without a bound costs counts, though its budget was looked over when nothing else was in it', () => {
+  for (const rolling of [false, true]) {
+    const settings = parseConfig(
+      JSON.stringify({
+        providers: { ollama: {} },
+        budgets: { mine: { per: 'key', usd: 1, window: 'hour', rolling, onUnknownPrice: 'warn' } },
+      }),
+      { env: {}, version: 1 },
+    ).snapshot.budgets[0]!
+    const budgets = createBudgets({ now: () => Date.UTC(2026, 0, 1) })
+    const one = [{ setting: settings, entity: 'web' }]
+    const verdict = budgets.reserve(one, null)
+    if (!verdict.ok) throw new Error('there is room')
+    budgets.prune([settings])
+    budgets.settle(verdict.reservation, 700)
+    expect(budgets.states(one)).toMatchObject([{ spent: 700, reserved: 0 }])
+    expect([...budgets.entities(settings)]).toMatchObject([{ entity: 'web', spent: 700 }])
+  }
 })

@@ -9,6 +9,8 @@ const ROLLING_STEPS = 1_000
 /** Money is integer nano-USD, sums below 2^53. Times are Unix milliseconds. */
 export class Account {
   reserved = 0
+  /** Attempts of this window that are under way, those without a bound included, which hold nothing. */
+  running = 0
   /** The highest share (percent) that was told of in this window. */
   told = 0
   /** Whether a refusal was told of in this window. */
@@ -47,6 +49,7 @@ export class Account {
       this.#window++
       this.#spent = 0
       this.reserved = 0
+      this.running = 0
       this.#forgetTold()
     }
     return this.#spent
@@ -56,6 +59,7 @@ export class Account {
   reserve(amount: number, now: number): number {
     this.spent(now)
     this.reserved += amount
+    this.running++
     return this.#window
   }
 
@@ -64,6 +68,7 @@ export class Account {
     this.spent(now)
     if (window !== this.#window) return false
     this.reserved -= reserved
+    this.running--
     this.book(actual, now)
     return true
   }

@@ -51,7 +51,8 @@ export class BudgetBook {
   }
 
   forgetIdle(at: number): void {
-    for (const [entity, account] of this.accounts) if (account.isIdle(at)) this.accounts.delete(entity)
+    for (const [entity, account] of this.accounts)
+      if (account.isIdle(at) && account.running === 0) this.accounts.delete(entity)
   }
 
   /** It did not count for a while: what was spent meanwhile is in the ledger alone. */
@@ -61,7 +62,14 @@ export class BudgetBook {
     for (const account of this.accounts.values()) account.forgetSpent()
   }
 
-  /** Nano-USD held back: requests of an older configuration may still run on it. */
+  /** Requests of an older configuration may still run on it. */
+  get isRunning(): boolean {
+    if (this.#shared.running > 0) return true
+    for (const { running } of this.accounts.values()) if (running > 0) return true
+    return false
+  }
+
+  /** Nano-USD held back. */
   get reserved(): number {
     let sum = this.#shared.reserved
     for (const { reserved } of this.accounts.values()) sum += reserved

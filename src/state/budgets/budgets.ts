@@ -207,8 +207,7 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       const kept = new Set(inUse.map(identityOf))
       for (const [id, book] of books) {
         if (!kept.has(id)) {
-          // Calls that were made under it may still run.
-          if (book.reserved > 0) continue
+          if (book.isRunning) continue
           books.delete(id)
           book.gone = true
         } else if (recorded && !used.has(id)) {
