@@ -6,6 +6,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadDriver, type Sqlite } from '../src/store/driver.ts'
+import { classifyFailure } from '../src/store/failure.ts'
 import { type Ledger, type LedgerOptions, openLedger } from '../src/store/ledger.ts'
 import { dayOf, firstIdOf, firstKeptId } from '../src/store/ledgerId.ts'
 import type { LedgerError } from '../src/store/ledgerRow.ts'
@@ -119,6 +120,17 @@ describe('C53 a locked database', () => {
     other.exec('ROLLBACK')
   })
 
+  it('C53 a checkpoint that meets a lock is no row that was refused', async () => {
+    open()
+    await oneRequest()
+    await ledger.flush()
+    other.exec('BEGIN IMMEDIATE')
+    expect(await ledger.keeper.checkpoint()).toMatchObject({ frames: expect.any(Number) })
+    other.exec('ROLLBACK')
+    await ledger.flush()
+    expect(Object.values(ledger.stats.failures).filter((count) => count > 0)).toEqual([])
+  })
+
   it('C53 what SQLite does not take until the end waits in the journal for the next start', async () => {
     open({ lockTimeout: 20 })
     const id = ledger.nextRequestId()
@@ -159,6 +171,19 @@ describe('C53 a full disk', () => {
     expect(ledger.trouble).toBeUndefined()
     expect(count('request')).toBe(300)
     expect(verifyLedger(store.db)).toMatchObject({ ok: true, requests: 300 })
+  })
+})
+
+describe('the thread that keeps the database small', () => {
+  it('says what kind of trouble it met, as the writer does', async () => {
+    open()
+    await oneRequest()
+    await ledger.flush()
+    other.exec('BEGIN IMMEDIATE')
+    const failure = await ledger.keeper.erase('u_somebody').catch((error: unknown) => error)
+    other.exec('ROLLBACK')
+    expect(failure).toMatchObject({ code: 'SQLITE_BUSY', message: 'database is locked' })
+    expect(classifyFailure(failure).code).toBe('locked')
   })
 })
 

@@ -22,6 +22,8 @@ export interface KeeperAnswer {
   id: number
   value?: unknown
   error?: string
+  /** SQLite's name for it: what kind of trouble it is goes by that. */
+  code?: string
 }
 
 export interface Keeper {

@@ -27,9 +27,11 @@ port.on('message', (ask: KeeperAsk) => {
     const value = act(ask)
     port.postMessage({ id: ask.id, value } satisfies KeeperAnswer)
   } catch (error) {
+    const { code } = error as { code?: unknown }
     port.postMessage({
       id: ask.id,
       error: error instanceof Error ? error.message : String(error),
+      ...(typeof code === 'string' && { code }),
     } satisfies KeeperAnswer)
   }
   if (ask.verb === 'close') port.close()

@@ -6,6 +6,7 @@ interface Answer {
   id: number
   value?: unknown
   error?: string
+  code?: string
 }
 
 export interface Remote {
@@ -24,12 +25,12 @@ export function makeRemote(worker: Worker): Remote {
   let ended: Error | undefined
   worker.unref()
 
-  worker.on('message', ({ id, value, error }: Answer) => {
+  worker.on('message', ({ id, value, error, code }: Answer) => {
     const asked = open.get(id)
     open.delete(id)
     if (open.size === 0) worker.unref()
     if (error === undefined) asked?.resolve(value)
-    else asked?.reject(new Error(error))
+    else asked?.reject(Object.assign(new Error(error), code !== undefined && { code }))
   })
   worker.on('error', (error) => end(error))
   worker.on('exit', () => end(new Error('the store thread has ended')))

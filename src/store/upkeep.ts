@@ -1,5 +1,6 @@
 // What the keeper does to the database: checkpoints, deletion of old rows, erasure of a user, each in one short transaction.
 import type { Sqlite } from './driver.ts'
+import { classifyFailure } from './failure.ts'
 import { firstKept, markFirstKept } from './firstKept.ts'
 import { unfoldFrom } from './rolloutFolds.ts'
 import { keepSpent } from './rolloutSpent.ts'
@@ -23,12 +24,19 @@ export function checkpoint(db: Sqlite): Checkpoint {
   const start = performance.now()
   let result = run(db, 'PASSIVE')
   if (result.frames > tooLong) result = run(db, 'RESTART')
-  if (result.moved >= result.frames && result.frames > 0) {
+  if (result.moved >= result.frames && result.frames > 0) commitFirst(db)
+  return { ...result, ms: performance.now() - start }
+}
+
+function commitFirst(db: Sqlite): void {
+  try {
     db.prepare(
       "INSERT INTO ledger_mark (mark, value) VALUES ('checkpoint_at', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
     ).run(Date.now())
+  } catch (error) {
+    // Another program holds the lock: the log is moved all the same, and no row was refused.
+    if (classifyFailure(error).code !== 'locked') throw error
   }
-  return { ...result, ms: performance.now() - start }
 }
 
 function run(db: Sqlite, mode: 'PASSIVE' | 'RESTART'): { frames: number; moved: number } {
