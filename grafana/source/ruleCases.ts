@@ -271,7 +271,10 @@ export const ruleCases: readonly RuleCase[] = [
     // The limit was raised two minutes before. 7.03 USD of 10 are 7.030000000000001 again, of 12 they are less: as if counting had begun anew.
     quiet: budget('day', 86_400, 'false', '0.7030000000000001x26 0.5858333333333333x60', '10x26 12x60'),
     others: [
-      { what: 'a limit that is lowered to a half', quiet: budget('day', 86_400, 'false', '0.3x26 0.6x60', '10x26 5x60') },
+      {
+        what: 'a limit that is lowered to a half',
+        quiet: budget('day', 86_400, 'false', '0.3x26 0.6x60', '10x26 5x60'),
+      },
     ],
   },
   {
