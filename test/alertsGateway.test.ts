@@ -186,6 +186,37 @@ describe('a rule on budgets', () => {
     const over = (await receiver.received(5))[4]!
     expect(over.body).toMatchObject({ type: 'alert.resolved', data: { alert: 'money', entity: 'all' } })
   })
+
+  it('takes back what the last process told where the limit was raised since, and tells of the new one', {
+    timeout: 300_000,
+  }, async () => {
+    const place = await start('  none: { kind: spend, usd: 1000000 }')
+    await place.chat('chat')
+    const one = await spent(place)
+    const write = (usd: number): void =>
+      writeFileSync(
+        place.file,
+        `${setUp('  money: { kind: budget, cooldown: 1ms }\n')}\nbudgets: { all: { usd: ${usd}, window: month, hard: false } }\n`,
+      )
+    write(one * 1.5)
+    await place.running.reload()
+    await place.chat('chat')
+    const told = async (count: number): Promise<[string, number]> => {
+      const { type, data } = (await receiver.received(count))[count - 1]!.body
+      return [type, data.percent]
+    }
+    expect([await told(1), await told(2)]).toEqual([
+      ['alert.firing', 50],
+      ['alert.firing', 100],
+    ])
+    await place.running.stop()
+    write(one * 3.5)
+    await place.restart(true)
+    expect((await told(3))[0]).toBe('alert.resolved')
+    // 86 percent.
+    await place.chat('chat')
+    expect(await told(4)).toEqual(['alert.firing', 80])
+  })
 })
 
 describe('C53 kill -9', () => {

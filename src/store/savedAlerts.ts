@@ -13,6 +13,7 @@ export interface SavedAlert {
   readonly threshold: number
   readonly level?: number | undefined
   readonly reset?: number | null | undefined
+  readonly limit?: number | undefined
 }
 
 export interface SavedAlerts {
@@ -34,17 +35,24 @@ export function openSavedAlerts(store: Store, failed: (error: unknown) => void):
     load: () =>
       (
         db
-          .prepare('SELECT rule, entity, firing, since, told_at AS toldAt, value, threshold, level, reset FROM alert')
+          .prepare(
+            `SELECT rule, entity, firing, since, told_at AS toldAt, value, threshold, level, reset, budget_limit AS "limit" FROM alert`,
+          )
           .all() as (Omit<SavedAlert, 'firing'> & { firing: number })[]
-      ).map(({ firing, level, ...row }) => ({ ...row, firing: firing === 1, level: level ?? undefined })),
-    save: ({ firing, level, reset, ...alert }) =>
+      ).map(({ firing, level, limit, ...row }) => ({
+        ...row,
+        firing: firing === 1,
+        level: level ?? undefined,
+        limit: limit ?? undefined,
+      })),
+    save: ({ firing, level, reset, limit, ...alert }) =>
       later(() =>
         db
           .prepare(
-            `INSERT OR REPLACE INTO alert (rule, entity, firing, since, told_at, value, threshold, level, reset)
-             VALUES (@rule, @entity, @firing, @since, @toldAt, @value, @threshold, @level, @reset)`,
+            `INSERT OR REPLACE INTO alert (rule, entity, firing, since, told_at, value, threshold, level, reset, budget_limit)
+             VALUES (@rule, @entity, @firing, @since, @toldAt, @value, @threshold, @level, @reset, @limit)`,
           )
-          .run({ ...alert, firing: firing ? 1 : 0, level: level ?? null, reset: reset ?? null }),
+          .run({ ...alert, firing: firing ? 1 : 0, level: level ?? null, reset: reset ?? null, limit: limit ?? null }),
       ),
     forget: (rule, entity) =>
       later(() => db.prepare('DELETE FROM alert WHERE rule = ? AND entity = ?').run(rule, entity)),

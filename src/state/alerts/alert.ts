@@ -18,7 +18,7 @@ export interface AlertStatus {
   level?: number | undefined
   /** Of budgets: when the window ends; null = no moment is known at which it is over. */
   reset?: number | null | undefined
-  /** Of budgets: the limit when it was told; not known after a restart. */
+  /** Of budgets: the limit when it was told; not known where an older version told it, before a restart. */
   limit?: number | undefined
 }
 
@@ -32,7 +32,7 @@ export interface AlertMessage {
 }
 
 /** What outlives the process: so that a restart neither repeats an alert nor forgets that one is to be taken back. */
-export type SavedAlert = { readonly rule: string } & Readonly<Omit<AlertStatus, 'limit'>>
+export type SavedAlert = { readonly rule: string } & Readonly<AlertStatus>
 
 /** Where that is kept. `save` and `forget` may be called at any rate that people can be told things at; they do not throw. */
 export interface AlertMemory {

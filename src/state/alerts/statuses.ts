@@ -41,8 +41,7 @@ export function createStatuses(
     status.toldAt = at
     // Told first: a death in between makes one message too many, not one too few.
     tell({ rule: owner.rule, status: { ...status }, at, reason })
-    const { limit: _, ...lasting } = status
-    memory?.save({ rule: owner.rule.name, ...lasting })
+    memory?.save({ rule: owner.rule.name, ...status })
   }
 
   return {
