@@ -175,6 +175,18 @@ it('two operators who make a key of one name at once: one of them is told that i
   ).toHaveLength(1)
 })
 
+it('a key of the file is not taken for one that is not there', async () => {
+  const { status, body } = await gateway.ask('PATCH', '/keys/app', { disabled: true })
+  expect([status, body.error.code]).toEqual([404, 'not_found'])
+  expect(body.error.message).toBe("'app' is a key of the file: it is changed there. A block keeps it out at once.")
+  // What the message, and the runbook, says helps.
+  expect(await chat(keys.app)).toBe(200)
+  expect((await gateway.ask('POST', '/blocks', { key: 'app', seconds: 60, reason: 'leaked' })).status).toBe(200)
+  expect(await chat(keys.app)).toBe(403)
+  expect((await gateway.ask('DELETE', '/blocks', { key: 'app' })).status).toBe(200)
+  expect(await chat(keys.app)).toBe(200)
+})
+
 describe('C49 a virtual key with a role', () => {
   const as = (secret: string, method: string, path: string, body?: unknown) =>
     send(method, `${gateway.url}/admin${path}`, body, { authorization: `Bearer ${secret}` }).done
