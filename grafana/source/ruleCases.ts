@@ -37,6 +37,16 @@ const errors = (blame: string): string =>
 
 const failedCalls = series('turnout_upstream_attempts_total', { ...here, ...target, outcome: 'server_error' })
 
+/** Requests that come to no route. */
+const strays = (cause: string, perMinute: number): Record<string, string> => {
+  const none = { job: 'turnout', route: '' }
+  return {
+    [series('turnout_requests_total', { ...none, target: '', status: '2xx', outcome: 'ok' })]: '0x60',
+    [series('turnout_requests_total', { ...none, target: '', status: '4xx', outcome: 'refused' })]: `0+${perMinute}x60`,
+    [series('turnout_request_errors_total', { ...none, blame: 'client', cause })]: `0+${perMinute}x60`,
+  }
+}
+
 /** A histogram whose observations all lie between two bounds; the p95 is then 95 % of the way between them. */
 const histogram = (
   name: string,
@@ -117,6 +127,16 @@ export const ruleCases: readonly RuleCase[] = [
     value: '80%',
     // Clients that leave are no failure.
     quiet: { [requests]: '0+80x60', [refused]: '0+5x60', [left]: '0+15x60' },
+    others: [
+      {
+        what: 'an app asks for a name that was taken away',
+        fires: { [requests]: '0+80x60', ...strays('model_not_found', 20) },
+        labels: { route: '(none)' },
+        value: '80%',
+      },
+      { what: 'somebody tries keys', quiet: { [requests]: '0+80x60', ...strays('invalid_api_key', 5) } },
+      { what: 'a key that storms is blocked', quiet: { [requests]: '0+80x60', ...strays('blocked', 1000) } },
+    ],
   },
   {
     alert: 'TurnoutLatencyAverageHigh',
