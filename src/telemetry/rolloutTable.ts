@@ -8,18 +8,30 @@ export const assignments = ['hash', 'override', 'pinned'] as const
 /** `none`: it was not there before. */
 export const transitionPhases = ['none', ...phases] as const
 export const transitionCauses = causes
-/** Those that are shown before they happen: what people do, what a rollout does by itself, and every way in which it is taken back. */
+/** Who writes: by hand, or by the file and the environment. */
+const writers = ['operator', 'file', 'environment'] as const
+/** Phases in which the canary gets requests. */
+const running = ['stepping', 'paused', 'awaiting'] as const
+/** Those in which it may be taken back: what a guard found is in force before it is on record. */
+const harmed = [...running, 'stopped', 'completed'] as const
+const each = <One>(list: readonly One[], rows: (one: One) => readonly (readonly string[])[]) => list.flatMap(rows)
+/**
+ * Those that are shown before they happen, so that the first is an increase: what people do, what a rollout does by itself, and every way in
+ * which it is taken back. No two are the same.
+ */
 const transitionsShown: readonly (readonly string[])[] = [
-  ...['operator', 'file'].map((cause) => ['none', 'stepping', cause]),
-  ...['operator', 'step'].flatMap((cause) =>
-    ['stepping', 'awaiting', 'completed'].map((to) => ['stepping', to, cause]),
-  ),
-  ...['stepping', 'paused', 'awaiting'].flatMap((from) => causes.map((cause) => [from, 'rolled_back', cause])),
-  ...causes.map((cause) => ['stepping', 'paused', cause]),
-  ['stepping', 'stopped', 'operator'],
-  ['stopped', 'stepping', 'operator'],
-  ['paused', 'stepping', 'operator'],
-  ['awaiting', 'stepping', 'operator'],
+  ...each(writers, (cause) => [
+    ['none', 'draft', cause],
+    ...each(['draft', 'stopped', 'rolled_back', 'completed'], (from) => [[from, 'stepping', cause]]),
+    ['draft', 'rolled_back', cause],
+    ...each(['draft', 'stopped'], (from) => [[from, 'stopped', cause]]),
+    ...each(running, (from) => each(['stepping', 'completed', 'stopped'], (to) => [[from, to, cause]])),
+  ]),
+  ...each(['stopped', 'completed', 'draft', 'rolled_back'], (from) => [[from, 'completed', 'operator']]),
+  ['completed', 'paused', 'operator'],
+  ...each(['stepping', 'awaiting', 'completed'], (to) => [['stepping', to, 'step']]),
+  ...each(running, (from) => [[from, 'stopped', 'superseded'], ...each(causes, (cause) => [[from, 'paused', cause]])]),
+  ...each(harmed, (from) => each(causes, (cause) => [[from, 'rolled_back', cause]])),
 ]
 
 export const rolloutMetrics = {
