@@ -1,5 +1,6 @@
 // JSON to values and back without rounding: JavaScript's numbers have 53 bits, ids of 64 bits are common in tool arguments.
 import { randomBytes } from 'node:crypto'
+import { parseJsonText } from './depth.ts'
 
 /** A number that JavaScript would write differently from how it was written, such as 1234567890123456789 (…800) or 1e400 (null). */
 export class ExactNumber {
@@ -29,10 +30,10 @@ const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 
 /**
  * As `JSON.parse`, but for numbers that do not survive it: those are `ExactNumber`s.
- * @throws SyntaxError
+ * @throws SyntaxError, for what nests too deeply, too
  */
 export function parseJson(text: string): unknown {
-  const value: unknown = JSON.parse(text)
+  const value = parseJsonText(text)
   if (!suspect.test(text)) return value
   const found = roundedIn(text)
   if (found.length === 0) return value

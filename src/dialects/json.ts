@@ -1,4 +1,5 @@
 // Says where JSON text stops being JSON, without quoting it: engines' own messages carry pieces of the prompt.
+import { parseJsonText } from './depth.ts'
 
 /** A message with the position of the first syntax error of `text`. Linear, never recurses. */
 export function syntaxErrorOf(text: string): string {
@@ -99,9 +100,10 @@ function isCutShort(text: string, at: number): boolean {
   return text.length - at < 5 && ['true', 'false', 'null', '-'].some((word) => word.startsWith(rest))
 }
 
+/** Whether it is JSON that can be worked with: what nests too deeply is none. */
 export function isJson(text: string): boolean {
   try {
-    JSON.parse(text)
+    parseJsonText(text)
     return true
   } catch {
     return false

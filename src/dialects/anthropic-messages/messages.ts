@@ -26,7 +26,7 @@ export function encodeTurns(chat: Chat, losses: Losses): Turns {
       if (turns.messages.length > 0)
         losses.add('messages.role', 'approximated', 'a later system message moved to the top')
       const content = encodeBlocks(message, at, ids, losses)
-      if (!isBlank(content)) turns.system.push(...content)
+      if (!isBlank(content)) for (const block of content) turns.system.push(block)
       else if (content.length > 0) losses.add('messages.content', 'dropped', 'an empty message')
       return
     }
@@ -37,7 +37,8 @@ export function encodeTurns(chat: Chat, losses: Losses): Turns {
       return
     }
     const last = turns.messages.at(-1)
-    if (last?.role === role) last.content.push(...content)
+    // Not as arguments, of which a call takes a hundred thousand.
+    if (last?.role === role) for (const block of content) last.content.push(block)
     else turns.messages.push({ role, content })
   })
   turns.messages = joinSpoken(turns.messages, losses)
@@ -54,7 +55,7 @@ function joinSpoken(turns: readonly WireMessage[], losses: Losses): WireMessage[
     if (spoken < content.length) losses.add('messages.reasoning', 'dropped', 'nothing was said after it')
     const said = content.slice(0, spoken)
     const before = kept.at(-1)
-    if (before?.role === role) before.content.push(...said)
+    if (before?.role === role) for (const block of said) before.content.push(block)
     else if (said.length > 0) kept.push({ role, content: said })
   }
   return kept

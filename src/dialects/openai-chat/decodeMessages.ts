@@ -142,10 +142,13 @@ function decodeAssistant(message: Json, path: string, history: History): Message
   // Content in parts has no places: it stands between the thoughts and the calls.
   const parts = [...(text === '' ? content.blocks : []), ...refused]
   for (const item of weave(text, calls.length, details)) {
-    if ('call' in item) blocks.push(...parts.splice(0), calls[item.call]!)
-    else blocks.push(item)
+    // Not as arguments, of which a call takes a hundred thousand.
+    if ('call' in item) {
+      for (const part of parts.splice(0)) blocks.push(part)
+      blocks.push(calls[item.call]!)
+    } else blocks.push(item)
   }
-  blocks.push(...parts)
+  for (const part of parts) blocks.push(part)
   const old = readObject(message, 'function_call', path)
   if (old) {
     const name = need(readString(old, 'name', `${path}function_call.`), `${path}function_call.name`)

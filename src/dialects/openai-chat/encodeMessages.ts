@@ -30,7 +30,7 @@ function encodeMessage(message: Message, at: number, options: EncodeOptions, los
     const media = block.blocks.filter((inner) => inner.type === 'media')
     if (media.length > 0) {
       losses.add('messages.tool_result.content', 'approximated', 'media moved to a user message')
-      rest.push(...media)
+      for (const inner of media) rest.push(inner)
     }
     const said = block.blocks.filter((inner) => inner.type !== 'media')
     const content = contentOf(said, at, losses) ?? ''

@@ -1,4 +1,5 @@
 // Watches one OpenAI chat stream on the identity lane, frame by frame, parsing only frames that carry more than content.
+import { parseJsonText } from '../depth.ts'
 import type { FrameVerdict, ReplyEdits, ReplyFacts, StreamTap } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { readFrame, writeFrame } from '../sse.ts'
@@ -154,7 +155,7 @@ function bareError(frame: Buffer): Json | undefined {
 
 function parse(data: string): Json | undefined {
   try {
-    return asObject(JSON.parse(data))
+    return asObject(parseJsonText(data))
   } catch {
     return undefined
   }

@@ -1,4 +1,5 @@
 // Judges a whole JSON reply on the identity lane: a 200 may hide an error, an empty answer, or something that is no reply at all.
+import { parseJsonText } from '../depth.ts'
 import type { JudgedReply, ReplyEdits } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
@@ -9,7 +10,7 @@ import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } f
 export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFault {
   let parsed: unknown
   try {
-    parsed = JSON.parse(body.toString('utf8'))
+    parsed = parseJsonText(body.toString('utf8'))
   } catch {
     return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not JSON.')
   }

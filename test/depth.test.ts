@@ -1,0 +1,141 @@
+// JSON that nests for ever: in a text within a request, in a body that is only counted, in what a vendor answers. Nobody waits for it.
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseJsonText } from '../src/dialects/depth.ts'
+import { ask, CHAT, chunk, event, reply, usage } from './support/chatBodies.ts'
+import { post } from './support/exchange.ts'
+import { type FakeUpstream, sendSse, startFakeUpstream } from './support/fakeUpstream.ts'
+import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+import fc from './support/seededCheck.ts'
+
+/** Ten megabytes, of which Node's parser makes a gigabyte in some seconds. */
+const LEVELS = 5_000_000
+const nested = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels)
+/** To look at ten megabytes and no more takes a tenth of a second: to parse them took seven on the same machine. */
+const QUICK = 2_000
+
+const SAY = '"say"'
+let answer: { stream: boolean; body: string }
+let upstream: FakeUpstream
+let gateway: TestGateway
+beforeAll(async () => {
+  upstream = await startFakeUpstream((_, res) => {
+    if (answer.stream) return sendSse(res, answer.body)
+    res.writeHead(200, { 'content-type': 'application/json' }).end(answer.body)
+  })
+  gateway = await startGateway({
+    providers: {
+      openai: upstreamAt(upstream.url),
+      anthropic: { ...upstreamAt(upstream.url), kind: 'anthropic' },
+      gemini: { ...upstreamAt(upstream.url), kind: 'gemini' },
+    },
+    // Each of them answers nonsense more often than a target may.
+    breaker: { failures: 1_000 },
+    routes: {
+      openai: { targets: ['openai/gpt-4.1-mini'] },
+      anthropic: { targets: ['anthropic/claude-sonnet-4-5'] },
+      gemini: { targets: ['gemini/gemini-2.5-flash'] },
+      unread: { targets: ['anthropic/claude-haiku-4-5'], toolArguments: 'pass' },
+    },
+  })
+})
+afterAll(async () => {
+  await gateway.close()
+  await upstream.close()
+})
+
+const packed = (path: string, body: unknown, headers: Record<string, string> = {}) =>
+  post(gateway.url + path, gzipSync(JSON.stringify(body).replace(SAY, nested(LEVELS))), {
+    'content-encoding': 'gzip',
+    ...headers,
+  })
+
+const called = (model: string, args: string) => ({
+  ...ask(model),
+  messages: [
+    { role: 'user', content: 'x' },
+    { role: 'assistant', tool_calls: [{ id: 'a', type: 'function', function: { name: 'f', arguments: args } }] },
+    { role: 'tool', tool_call_id: 'a', content: 'x' },
+  ],
+})
+
+describe('a request', () => {
+  // 10 KB on the wire.
+  it.each(['openai', 'anthropic', 'gemini', 'unread'])('is refused for the arguments of a call (%s)', async (model) => {
+    for (const levels of [LEVELS, 30_000]) {
+      const { status, text, endMs } = await packed(CHAT, called(model, `{"a":${nested(levels)}}`))
+      expect([status, JSON.parse(text).error.code]).toEqual([400, 'invalid_tool_arguments'])
+      expect(endMs).toBeLessThan(QUICK)
+    }
+  })
+
+  it('is refused where it is only counted, as it is where it is answered', async () => {
+    for (const path of [CHAT, '/v1/tokens/count']) {
+      const { status, text, endMs } = await packed(path, { ...ask('openai'), tools: 'say' })
+      expect([status, JSON.parse(text).error.code]).toEqual([400, 'json_too_deep'])
+      expect(endMs).toBeLessThan(QUICK)
+    }
+  })
+
+  it('may hold brackets in its texts', async () => {
+    answer = { stream: false, body: JSON.stringify(reply()) }
+    const args = JSON.stringify({ a: `\\"${'['.repeat(100_000)}` })
+    expect((await post(gateway.url + CHAT, called('openai', args))).status).toBe(200)
+  })
+})
+
+const replies: Record<string, { whole: unknown; events: readonly unknown[] }> = {
+  openai: { whole: reply('x', { more: 'say' }), events: [chunk({ content: 'x', more: 'say' })] },
+  anthropic: {
+    whole: { type: 'message', role: 'assistant', content: [{ type: 'text', text: 'x', more: 'say' }], usage },
+    events: [{ type: 'message_start', message: { more: 'say' } }],
+  },
+  gemini: {
+    whole: { candidates: [{ content: { parts: [{ text: 'x', more: 'say' }] }, finishReason: 'STOP' }] },
+    events: [{ candidates: [{ content: { parts: [{ text: 'x', more: 'say' }] } }] }],
+  },
+}
+
+describe.each(Object.keys(replies))('a reply of %s', (model) => {
+  const { whole, events } = replies[model]!
+  const deep = (value: unknown): string => JSON.stringify(value).replace(SAY, nested(LEVELS))
+
+  it('is nonsense, whole', async () => {
+    answer = { stream: false, body: deep(whole) }
+    for (const stream of [false, true]) {
+      const { status, headers, endMs } = await post(gateway.url + CHAT, ask(model, { stream }))
+      expect([status, headers['x-turnout-error']]).toEqual([502, 'garbage'])
+      expect(endMs).toBeLessThan(QUICK)
+    }
+  })
+
+  it('is nonsense as a stream, whose last event may lack its end', async () => {
+    const stream = events.map((one) => event(deep(one))).join('')
+    for (const body of [stream, stream.trimEnd()]) {
+      answer = { stream: true, body }
+      const { status, headers, endMs } = await post(gateway.url + CHAT, ask(model, { stream: true }))
+      expect([status, headers['x-turnout-error']]).toEqual([502, 'garbage'])
+      expect(endMs).toBeLessThan(QUICK)
+    }
+  })
+})
+
+describe('a text', () => {
+  it('is read as ever where it nests no deeper than anybody means it', () => {
+    fc.assert(
+      fc.property(fc.json(), fc.integer({ min: 0, max: 1_900 }), fc.string(), (json, levels, filler) => {
+        const text = `[${JSON.stringify(`${filler}\\"[[`.repeat(500))},${'['.repeat(levels)}${json}${']'.repeat(levels)}]`
+        expect(parseJsonText(text)).toEqual(JSON.parse(text))
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('can be written again as deep as it is read', () => {
+    const text = `{"a":${nested(1_999)}}`
+    expect(JSON.stringify(parseJsonText(text))).toBe(text)
+    expect(() => parseJsonText(`{"a":${nested(2_000)}}`)).toThrow(SyntaxError)
+    expect(() => parseJsonText('['.repeat(1_000_000))).toThrow(SyntaxError)
+    expect(() => parseJsonText(`"${'\\'.repeat(100_000)}`)).toThrow(SyntaxError)
+  })
+})
