@@ -19,9 +19,9 @@ let answer: { stream: boolean; body: string }
 let upstream: FakeUpstream
 let gateway: TestGateway
 beforeAll(async () => {
-  upstream = await startFakeUpstream((_, res) => {
-    if (answer.stream) return sendSse(res, answer.body)
-    res.writeHead(200, { 'content-type': 'application/json' }).end(answer.body)
+  upstream = await startFakeUpstream(async (_, res) => {
+    if (answer.stream) await sendSse(res, answer.body)
+    else res.writeHead(200, { 'content-type': 'application/json' }).end(answer.body)
   })
   gateway = await startGateway({
     providers: {

@@ -272,3 +272,20 @@ it('a gateway whose only way in is a token lets nobody in without one, from this
     await only.close()
   }
 })
+
+it('no token is shown what a target is sent, although the file has no key', async () => {
+  const only = await startControl({
+    text: document()
+      .replace('[sim/sim-text, small]', '[small]')
+      .replace('provider: sim,', 'provider: sim, systemPrefix: our-own-prompt, params: { api_token: our-own-token },')
+      .replace(/\nkeys:[\s\S]*/, `\nauth: { jwt: { jwks: "${issuer.url}", standAlone: {} } }\n`),
+  })
+  try {
+    const headers = { authorization: `Bearer ${await sign(key)}`, 'x-turnout-echo': 'request' }
+    const { status, text } = await post(only.url + CHAT, ask('chat'), headers)
+    expect([status, JSON.parse(text).object]).toEqual([200, 'chat.completion'])
+    expect(text).not.toContain('our-own')
+  } finally {
+    await only.close()
+  }
+})

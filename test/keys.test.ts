@@ -225,3 +225,25 @@ describe('C34 allow-lists', () => {
     expect(await chat(secret, 'other')).toEqual([200, 'up/d'])
   })
 })
+
+it('a virtual key is shown nothing of what a target is sent, although the file has no key', async () => {
+  const keyring = createKeyring(makeKeyStore(store), pepper)
+  const { secret, key } = await keyring.create({ name: 'alone', disabled: false })
+  const only = await startGateway(
+    {
+      providers: { up: upstreamAt(simulator.url) },
+      targets: { small: { provider: 'up', model: 'a', systemPrefix: 'our-own-prompt' } },
+      routes: { chat: 'small' },
+    },
+    { books: { keyring } },
+  )
+  try {
+    const headers = { ...bearer(secret), 'x-turnout-echo': 'request' }
+    const { status, text } = await post(only.url + CHAT, ask('chat'), headers)
+    expect([status, JSON.parse(text).object]).toEqual([200, 'chat.completion'])
+    expect(text).not.toContain('our-own')
+  } finally {
+    await keyring.remove(key.id)
+    await only.close()
+  }
+})

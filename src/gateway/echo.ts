@@ -6,10 +6,12 @@ import { laneFor } from './lanes.ts'
 import type { Plan } from './plan.ts'
 import { says } from './switches.ts'
 
-/** `x-turnout-echo: request`, with an admin key; without any key configured for everyone, who is on this machine then. */
-export function wantsEcho(call: Call): boolean {
-  if (!says(call.req.headers, 'x-turnout-echo', 'request')) return false
-  return call.snapshot.keys.size === 0 || call.key?.role === 'admin'
+/**
+ * `x-turnout-echo: request`, with an admin key; where the gateway knows no keys at all for everyone, who is on this machine then. A file
+ * without keys is not enough: virtual keys and signed tokens let others in, and what is shown has the operator's prompt and parameters.
+ */
+export function wantsEcho({ req, key }: Call): boolean {
+  return says(req.headers, 'x-turnout-echo', 'request') && (key === undefined || key.role === 'admin')
 }
 
 /** Answers with the first target's request. Credentials are left out. Nothing goes upstream. */
