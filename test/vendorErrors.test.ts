@@ -1,6 +1,8 @@
 // What compatible servers answer instead of a reply, in every form that they have for it: the official client shows what is wrong.
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ask, CHAT } from './support/chatBodies.ts'
+import { post } from './support/exchange.ts'
 import { type FakeUpstream, sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
 
@@ -118,4 +120,21 @@ describe.each([false, true])('stream: %s', (stream) => {
     })
     expect(await response.text()).toBe(JSON.stringify(body))
   })
+})
+
+it('a configured header is blanked without its scheme, too', async () => {
+  const proxy = await startFakeUpstream(({ headers }, res) =>
+    sendJson(res, 400, { error: { message: `Not good: ${String(headers['x-proxy']).split(' ')[1]}`, code: 'x' } }),
+  )
+  const behind = await startGateway({
+    providers: { p: upstreamAt(proxy.url, { headers: { 'x-proxy': 'Bearer our-own-proxy-0123456789' } }) },
+    routes: { m: 'p/m' },
+  })
+  try {
+    const { text } = await post(behind.url + CHAT, ask('m'))
+    expect(JSON.parse(text).error.message).toBe('Not good: ***')
+  } finally {
+    await behind.close()
+    await proxy.close()
+  }
 })

@@ -81,8 +81,12 @@ const secrets = new WeakMap<Provider, readonly string[]>()
 export function secretsOf(provider: Provider): readonly string[] {
   let found = secrets.get(provider)
   if (!found) {
-    // A configured header may be the key of a proxy in between; short ones are flags and versions.
-    const long = Object.values(provider.headers).filter((value) => value.length >= 16)
+    // A configured header may be the key of a proxy in between, who says it back without its scheme; short ones are flags and versions.
+    const values = Object.values(provider.headers).flatMap((value) => [
+      value,
+      ...value.split(/^(?:Basic|Bearer) +/i).slice(1),
+    ])
+    const long = values.filter((value) => value.length >= 16)
     found = provider.apiKey === undefined || provider.apiKey.length < 4 ? long : [provider.apiKey, ...long]
     secrets.set(provider, found)
   }
