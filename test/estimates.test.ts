@@ -66,6 +66,17 @@ it.each([
   expect(tokens).toBeLessThanOrEqual(most)
 })
 
+it.each([
+  ['an image', { image_url: 'https://example.com/a.png' }],
+  ['an image in full', { image_url: { url: 'https://example.com/a.png' }, text: 'x' }],
+  ['a film', { type: null, video_url: { url: 'https://example.com/a.mp4' } }],
+  ['sound', { audio_url: 'https://example.com/a.mp3' }],
+])('%s without a type, as vLLM takes it, is held for as one', async (_, part) => {
+  const gateway = await open({ all: { usd: '0.01' } })
+  expect((await send(gateway, part)).status).toBe(402)
+  expect((await send(gateway, { text: 'words alone' })).status).toBe(200)
+})
+
 it('no budget is overshot by an image whose usage nobody tells', async () => {
   const gateway = await open({ all: { usd: '0.12' } })
   for (let n = 0; n < 3; n++) expect((await send(gateway, image)).status).toBe(200)

@@ -135,7 +135,9 @@ function messagesOf(wire: Json, max: number, media: MediaCount): number {
 
 function countMedia(parts: unknown[], media: MediaCount): void {
   for (const part of parts) {
-    const { type, image_url, input_audio, file } = (part ?? {}) as Record<string, Json | undefined> & { type?: unknown }
+    const fields = (part ?? {}) as Record<string, Json | undefined> & { type?: unknown }
+    const { image_url, input_audio, file } = fields
+    const type = fields.type ?? untyped(fields)
     if (type === 'image_url') {
       media.images++
       media.bytes += embedded(image_url?.url)
@@ -150,6 +152,12 @@ function countMedia(parts: unknown[], media: MediaCount): void {
       media.files++
     }
   }
+}
+
+/** What a part without a type is, which vLLM takes by its field: `{"image_url": "https://…"}`, `{"video_url": …}`. */
+function untyped(part: Readonly<Record<string, unknown>>): string | undefined {
+  for (const name in part) if (/^(?:file$|input_audio$|image|audio|video)/.test(name)) return name
+  return undefined
 }
 
 /** Length of a data URL's content. An address is short, and text to some servers. */
