@@ -32,6 +32,19 @@ const nearestOf = (snapshot: Snapshot, model: string): string[] => {
   return found.nearest
 }
 
+describe('names that no model has', () => {
+  test.each([
+    ['a terminal’s orders', '\u001b[2J\u001b]0;x\u0007'],
+    ['a line of its own', 'x\nforged'],
+    ['8-bit orders', 'x\u009b2J'],
+    ['nothing', 'x\u0000y'],
+  ])('%s', (_, name) => {
+    const direct = snapshotOf(`${routes}\ndirectModels: true`)
+    for (const model of [name, `openai/${name}`, `gpt-${name}`])
+      expect(resolveModel(direct, model)).toHaveProperty('nearest')
+  })
+})
+
 describe('configured routes', () => {
   const snapshot = snapshotOf(routes)
 

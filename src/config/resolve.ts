@@ -14,6 +14,11 @@ export interface ModelEntry {
 
 /** Longer names belong to nobody: a client may not make us keep, compare or forward them. */
 const maxNameLength = 256
+/**
+ * No model is called so: such a name would stand in routes, targets, log and ledger, whose readers sit at terminals that take orders from
+ * it, and a line break in it makes a line of its own.
+ */
+const control = /\p{Cc}/u
 /** Implicit routes kept per snapshot. Their names come from clients, so there has to be an end. */
 const maxImplicit = 1000
 /** Names that a mistyped one is compared with. */
@@ -29,7 +34,7 @@ const listings = new WeakMap<Snapshot, readonly ModelEntry[]>()
 export function resolveModel(snapshot: Snapshot, model: string): Route | { nearest: string[] } {
   const exact = snapshot.routes.get(model)
   if (exact && !isPattern(model)) return exact
-  if (model.length <= maxNameLength && model !== '') {
+  if (model.length <= maxNameLength && model !== '' && !control.test(model)) {
     const match = snapshot.patterns.find(({ pattern }) => pattern.test(model))
     if (match) return match.route
     const implicit = snapshot.directModels ? implicitRoute(snapshot, model) : undefined
