@@ -77,6 +77,26 @@ it.each([
   expect((await send(gateway, { text: 'words alone' })).status).toBe(200)
 })
 
+/** A place for an image holds fifty thousand tokens, what nobody can bound holds the whole window. */
+it.each([
+  ['https://example.com/a', 200],
+  ['https://example.com/a.png?size=x.mp4', 200],
+  ['data:image/png;base64,iVBORw0KGgo=', 200],
+  ['https://www.youtube.com/watch?v=abc', 402],
+  ['HTTPS://YOUTU.BE/abc', 402],
+  ['https://example.com/a.MP4?x', 402],
+  ['https://example.com/a.pdf', 402],
+  ['https://generativelanguage.googleapis.com/v1beta/files/abc', 402],
+  ['gs://bucket/film', 402],
+  ['data:video/mp4;base64,AAAA', 402],
+  ['data:image/*;base64,JVBERi0=', 402],
+  ['data:;base64,JVBERi0=', 402],
+])('%s in the place of an image is held for as what Google takes it for: %i', async (url, status) => {
+  const gateway = await open({ all: { usd: '0.08' } })
+  for (const image_url of [{ url }, url])
+    expect((await send(gateway, { type: 'image_url', image_url })).status).toBe(status)
+})
+
 it('no budget is overshot by an image whose usage nobody tells', async () => {
   const gateway = await open({ all: { usd: '0.12' } })
   for (let n = 0; n < 3; n++) expect((await send(gateway, image)).status).toBe(200)

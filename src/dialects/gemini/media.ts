@@ -3,6 +3,7 @@ import type { MediaBlock, MediaKind } from '../chat.ts'
 import { Refusal } from '../errors.ts'
 import { ownEntry } from '../field.ts'
 import type { Losses } from '../loss.ts'
+import { typeOfAddress } from '../mediaType.ts'
 import type { Part } from './type.ts'
 
 /** Hub to wire. An address needs a media type, which is taken from its ending, or assumed from its kind and reported. */
@@ -13,8 +14,7 @@ export function encodeMedia(block: MediaBlock, path: string, losses: Losses): Pa
   if ('base64' in source)
     return { inlineData: { mimeType: ownEntry(names, source.mime) ?? source.mime, data: source.base64 } }
   if ('fileId' in source) return { fileData: { fileUri: fileUriOf(source.fileId, path) } }
-  if (isYouTube(source.url)) return { fileData: { fileUri: source.url, mimeType: 'video/mp4' } }
-  const known = source.mime ?? byEnding(source.url)
+  const known = source.mime ?? typeOfAddress(source.url)
   if (known === undefined) losses.add(fields[block.kind], 'approximated', `taken for ${assumed[block.kind]}`)
   return { fileData: { fileUri: source.url, mimeType: known ?? assumed[block.kind] } }
 }
@@ -40,38 +40,6 @@ const assumed: Readonly<Record<MediaKind, string>> = {
   video: 'video/mp4',
   file: 'application/pdf',
 }
-
-const endings: Readonly<Record<string, string>> = {
-  jpg: 'image/jpeg',
-  jpeg: 'image/jpeg',
-  png: 'image/png',
-  gif: 'image/gif',
-  webp: 'image/webp',
-  heic: 'image/heic',
-  heif: 'image/heif',
-  pdf: 'application/pdf',
-  txt: 'text/plain',
-  md: 'text/plain',
-  csv: 'text/csv',
-  html: 'text/html',
-  json: 'application/json',
-  mp3: 'audio/mp3',
-  wav: 'audio/wav',
-  ogg: 'audio/ogg',
-  flac: 'audio/flac',
-  aac: 'audio/aac',
-  mp4: 'video/mp4',
-  mov: 'video/quicktime',
-  webm: 'video/webm',
-  mpeg: 'video/mpeg',
-}
-
-function byEnding(url: string): string | undefined {
-  const path = url.split(/[?#]/, 1)[0] ?? ''
-  return ownEntry(endings, /\.([a-z0-9]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '')
-}
-
-const isYouTube = (url: string): boolean => /^https:\/\/(www\.|m\.)?(youtube\.com\/|youtu\.be\/)/.test(url)
 
 /** Only Google's own file names and addresses mean anything to Google. */
 function fileUriOf(id: string, path: string): string {

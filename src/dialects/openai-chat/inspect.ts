@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Ask, Inspected, InspectLimits } from '../dialect.ts'
 import { Refusal } from '../errors.ts'
 import { isJson, syntaxErrorOf } from '../json.ts'
+import { isPicture } from '../mediaType.ts'
 import { type Fields, foldName, scanFields } from '../splice.ts'
 
 type Json = Record<string, unknown>
@@ -139,8 +140,10 @@ function countMedia(parts: unknown[], media: MediaCount): void {
     const { image_url, input_audio, file } = fields
     const type = fields.type ?? untyped(fields)
     if (type === 'image_url') {
-      media.images++
-      media.bytes += embedded(image_url?.url)
+      const url = typeof image_url === 'string' ? image_url : image_url?.url
+      if (typeof url !== 'string' || isPicture(url)) media.images++
+      else media.files++
+      media.bytes += embedded(url)
     } else if (type === 'input_audio') {
       media.audio++
       media.bytes += typeof input_audio?.data === 'string' ? input_audio.data.length : 0
