@@ -221,6 +221,17 @@ routes:
     })
   })
 
+  test.each([
+    'https://us:pa55-planted@collector.example/v1/traces',
+    'https://collector.example/v1/traces?k=pa55-planted',
+  ])('hides a collector’s address with a secret in it: %s', (url) => {
+    const text = `trace: { otlp: { url: "${url}" } }`
+    expect(redact(text)).not.toContain('planted')
+    expect(restore(redact(text), [text])).toBe(text)
+    const plain = text.replace('us:pa55-planted@', '').replace('?k=pa55-planted', '')
+    expect(redact(plain)).toBe(plain)
+  })
+
   test('written back says the same as before, comments included', () => {
     const back = restore(redact(document), [document])
     expect(dataOf(back)).toEqual(dataOf(document))

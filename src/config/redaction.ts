@@ -80,13 +80,16 @@ function isSecret({ path, value }: { path: Path; value: unknown }): boolean {
   const last = String(path.findLast((step) => typeof step === 'string') ?? '')
   if (section === 'keys') return field === 'key'
   if (section === 'metrics') return last === 'token'
-  if (section === 'trace') return path.includes('headers')
+  if (section === 'trace') return path.includes('headers') || (last === 'url' && carriesSecret(value))
   if (section === 'admin' || section === 'auth') return field === 'secret'
   // The address of a webhook is often a secret by itself.
   if (section === 'webhooks') return field === 'secret' || field === 'headers' || field === 'url'
   if (section === 'providers') return field === 'apiKey' || field === 'headers'
   return (section === 'targets' && field === 'params' && secretName.test(last)) || /^api_?key$/i.test(last)
 }
+
+/** An address with a user and a password, or with a query, in which some collectors want their key. */
+const carriesSecret = (url: string): boolean => /^[a-z]+:\/\/[^/?#]*@|\?/i.test(url)
 
 function literalSecrets(document: string): string[] {
   const values = scalarsOf(document)
