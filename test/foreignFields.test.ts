@@ -249,6 +249,15 @@ it('takes marks of a cache out of parts, tools and messages, and signatures out 
   )
 })
 
+it('changes no request with more of them than any conversation has: that would hold all others up', () => {
+  const wire = (count: number) => ({
+    messages: [{ role: 'user', content: Array(count).fill({ type: 'text', text: 't', cache_control: {} }) }],
+  })
+  const refused = { fields: ['cache_control'] as const }
+  expect(foreignIn(wire(9_000), refused)!.losses).toHaveLength(1)
+  expect(foreignIn(wire(11_000), refused)).toBeUndefined()
+})
+
 it('leaves out beside the other edits: the system text of a target, the cap, the usage that we ask for', async () => {
   const own = await startGateway({
     providers: { openai: { baseUrl: `${upstream.url}/openai`, apiKey: 'sk-test-01234' } },

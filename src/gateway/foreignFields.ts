@@ -65,26 +65,34 @@ export const refusedBy = (provider: Provider, model: string): Refused => ({
   callIds: provider.kind.callIds?.(model),
 })
 
+/** Objects of one request that are changed. No conversation has so many, and each takes some ten microseconds. */
+const MAX_CHANGED = 10_000
+
+interface Search extends Refused {
+  readonly losses: Map<string, Loss>
+  left: number
+}
+
 /**
  * Finds in a client's parsed request what a model refuses. People send the assistant's message back as it came, and it came from whoever
  * answered then: a conversation that goes on at another vendor, by a canary or because the first one is down, would end in 400.
  *
- * @returns undefined where nothing has to go
+ * @returns undefined where nothing has to go, and where there is far too much of it: then the vendor says what is wrong
  */
 export function foreignIn(wire: unknown, refused: Refused): Foreign | undefined {
   if (refused.fields.length === 0 && refused.callIds === undefined) return undefined
-  const losses = new Map<string, Loss>()
-  const cut = cutOf(wire, request, refused, losses)
-  return cut && { cut, losses: [...losses.values()] }
+  const search: Search = { ...refused, losses: new Map(), left: MAX_CHANGED }
+  const cut = cutOf(wire, request, search)
+  return cut && search.left > 0 ? { cut, losses: [...search.losses.values()] } : undefined
 }
 
-function cutOf(value: unknown, place: Place, refused: Refused, losses: Map<string, Loss>): Cut | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
+function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
+  if (typeof value !== 'object' || value === null || search.left <= 0) return undefined
   let inside: Map<string | number, Cut> | undefined
   if (Array.isArray(value)) {
     if (!place.each) return undefined
     for (let at = 0; at < value.length; at++) {
-      const cut = cutOf(value[at], place.each, refused, losses)
+      const cut = cutOf(value[at], place.each, search)
       if (!cut) continue
       inside ??= new Map()
       inside.set(at, cut)
@@ -92,9 +100,10 @@ function cutOf(value: unknown, place: Place, refused: Refused, losses: Map<strin
     return inside && { fields: nothing, inside }
   }
   const holder = value as Readonly<Record<string, unknown>>
+  const { losses } = search
   let fields: string[] | undefined
   let renamed: Cut['renamed']
-  for (const name of refused.fields) {
+  for (const name of search.fields) {
     if (holder[name] === undefined || !place.fields?.includes(name)) continue
     if (name === 'refusal' && isAllThatIsSaid(holder)) {
       losses.set('messages.refusal', { param: 'messages.refusal', reason: 'approximated', detail: 'sent as text' })
@@ -106,7 +115,7 @@ function cutOf(value: unknown, place: Place, refused: Refused, losses: Map<strin
     fields.push(name)
     if (!saysNothing(name, holder[name])) tell(name, losses)
   }
-  if (refused.fields.length > 0) {
+  if (search.fields.length > 0) {
     for (const name of place.empty ?? nothing) {
       if (holder[name] === undefined || !isEmpty(holder[name])) continue
       fields ??= []
@@ -114,14 +123,15 @@ function cutOf(value: unknown, place: Place, refused: Refused, losses: Map<strin
     }
   }
   const id = place.id === undefined ? undefined : holder[place.id]
-  const put = typeof id === 'string' ? newId(place.id!, id, refused.callIds) : undefined
+  const put = typeof id === 'string' ? newId(place.id!, id, search.callIds) : undefined
   for (const name in place.inside) {
-    const cut = cutOf(holder[name], place.inside[name]!, refused, losses)
+    const cut = cutOf(holder[name], place.inside[name]!, search)
     if (!cut) continue
     inside ??= new Map()
     inside.set(name, cut)
   }
   if (!fields && !inside && !renamed && !put) return undefined
+  search.left--
   return { fields: fields ?? nothing, inside: inside ?? nowhere, renamed, put }
 }
 
