@@ -113,6 +113,42 @@ budgets: { each: { per: key, usd: 1 } }
   }, 300_000)
 })
 
+describe('a route whose budget names a cheaper one', () => {
+  const watched = `    assign: { unit: request }
+    guards: { abort: [ { metric: first_attempt_error } ], dryRun: [ first_attempt_error ], hard: [] }
+    steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ]
+`
+  /** The canary alone can be paid for: whoever falls back is sent on to another route. */
+  const spent = `prices:
+  canary: { input: 0, output: 0, maxOutput: 100 }
+  "*": { input: 0, output: 1, maxOutput: 100 }
+budgets: { stable: { only: { target: sim/stable }, usd: 0.00000001, onExhausted: "route:single" } }
+`
+  it.each(['overloaded', 'unavailable'])(
+    'keeps what was learnt of a canary before (%s): the next run knows it, and rows say it',
+    async (found) => {
+      gateway = await startRollout(watched, spent)
+      if (found === 'overloaded') gateway.script('canary', { fault: { kind: 'status', status: 503 } })
+      else await gateway.ask('POST', '/targets/other/canary/disable', { reason: 'test' }, 'admin')
+      await gateway.verb('start')
+      const replies = await gateway.drive((all) => all.length >= 40)
+      for (const { status, headers } of replies)
+        expect([status, headers['x-turnout-degraded-from']]).toEqual([200, 'moved'])
+      const { evidence } = await gateway.get('/rollouts/move')
+      const [{ seen, bad }] = evidence.guards
+      expect([bad.stable, bad.canary >= 15, bad.canary]).toEqual([0, true, seen.canary])
+      const { data } = await gateway.get('/rollouts/move/requests?arm=canary&limit=1000')
+      const rows = data.filter((row: { bad_events: string[] }) => row.bad_events.includes('first_attempt_error'))
+      expect(rows).toHaveLength(bad.canary)
+      expect(rows.at(-1).rollout.first_attempt_class).toBe(found)
+      await gateway.restart()
+      const again = (await gateway.get('/rollouts/move')).evidence
+      expect([again.guards[0].bad, again.decided]).toEqual([bad, evidence.decided])
+    },
+    300_000,
+  )
+})
+
 describe('one without', () => {
   it('spends what it spends, and shows none', async () => {
     gateway = await startRollout(steps('request', '{ exposedUnits: 1000 }').replace(/ {4}budget: .*\n/, ''), prices)

@@ -69,7 +69,8 @@ export function assign(call: Call, moved: Moved, assigning: Assigning): Course {
   const base = moved.promoted.length === 0 ? route.targets : baseOf(call.snapshot, route, moved.promoted)
   const { running } = moved
   const wanted = wantedArm(call)
-  if (!running) return { base, assigned: undefined }
+  // One row a request: what a rollout of the route that it came from has learnt of it stands there.
+  if (!running || call.assigned) return { base, assigned: undefined }
   const arms = running.arms(call.snapshot, route, base)
   if (!isReachable(arms)) return { base, assigned: undefined }
   return { base, assigned: place(call, running, arms, wanted, assigning) }

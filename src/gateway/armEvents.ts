@@ -53,12 +53,21 @@ export function armFailed(call: Call, target: Target, fault: UpstreamFault): voi
   else leave(assigned, turnedAway.has(kind) ? refused : 0)
 }
 
-/** Answered without a call of its own: no exposure, and nothing to be waited for. */
-export function armLeft({ assigned }: Call): void {
-  if (!assigned?.ticket) return
-  assigned.trial.evidence.leave(assigned.ticket, Date.now())
-  assigned.trial.underway.remove(assigned)
-  assigned.live.look()
+/**
+ * Answered without a call of its own, or by another route: no exposure, and nothing to be waited for. What was seen of its arm before that (a
+ * first attempt in vain, an open breaker, no first byte for too long) has counted: then the request stays the rollout's, for evidence
+ * that has no row is gone with a restart, and nobody can recompute what was decided by it.
+ */
+export function armLeft(call: Call): void {
+  const { assigned } = call
+  if (assigned?.ticket) {
+    const { ticket, trial, live } = assigned
+    trial.evidence.leave(ticket, Date.now())
+    live.look()
+    if (ticket.isLearnt || ticket.seen !== 0) return
+    trial.underway.remove(assigned)
+  }
+  call.assigned = undefined
 }
 
 /** What a request of the canary has cost, for rollouts with a budget. Call when its bills are made, before `armEnded`. */

@@ -1,5 +1,6 @@
 // What came of a request's first attempt on its arm: whatever retries, fallbacks and breakers made of the request later does not count.
 import type { UpstreamFault } from '../dialects/errors.ts'
+import { breakerOpen } from '../rollouts/index.ts'
 import { formatUnit } from '../rollouts/unitTable.ts'
 import type { RolloutFacts } from '../store/ledgerRow.ts'
 import { isOfArm } from './arm.ts'
@@ -15,6 +16,9 @@ export type FirstAttempt = 'ok' | 'none' | 'cancelled' | 'unavailable' | (string
 export function firstAttemptOf(call: Call): FirstAttempt {
   const assigned = call.assigned!
   const [attempt] = call.attempts
+  // Told already: who answers in the end, perhaps another route or the cache, changes nothing in it.
+  const fault = assigned.ticket?.fault
+  if (fault !== undefined) return fault === breakerOpen ? 'unavailable' : fault
   if (assigned.refusal !== undefined) return assigned.refusal
   if (!attempt) return call.error && 'code' in call.error && call.error.code === 'no_target' ? 'unavailable' : 'none'
   if (attempt.target.id !== assigned.first.id) return 'unavailable'

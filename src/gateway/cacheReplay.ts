@@ -89,7 +89,6 @@ function withIdAsText(entry: CacheEntry, bytes: Buffer, id: string): string {
 export function withoutExposure(call: Call): void {
   if (call.attempts.length > 0) return
   armLeft(call)
-  call.assigned = undefined
 }
 
 /** Where a field `id` has this value. Some servers number their replies, and "0" alone may be a piece of the answer. */

@@ -36,12 +36,12 @@ export async function firstAffordable(
       if (seen.has(call.cheaperRoute) || !take(call, call.cheaperRoute)) throw error
       seen.add(call.route!.name)
       // What another route answers is no evidence for a rollout of this one, and no answer for those who wait for this one's.
-      leaveArm(call)
+      armLeft(call)
       // Which models it may be served by depends on it: those that the client names may be routes of the one that was asked for.
       call.degradedFrom ??= asked!.name
       const next = planOf(call, planAgain)
       if (!next) {
-        leaveArm(call)
+        armLeft(call)
         Object.assign(call, { assigned, route: asked, degradedFrom })
         throw error
       }
@@ -62,11 +62,6 @@ function isWorthIt(call: Call, error: unknown): boolean {
   if (call.background) return false
   const over = error instanceof BudgetExceeded || (error instanceof UpstreamFault && error.rule.scope !== 'request')
   return over && !call.gone && call.attempts.every(costsNothing)
-}
-
-function leaveArm(call: Call): void {
-  armLeft(call)
-  call.assigned = undefined
 }
 
 /** False when the route is not there or not for this key. */

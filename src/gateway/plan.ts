@@ -41,8 +41,8 @@ const inOrder = (call: Call, targets: readonly Target[], draw: number): readonly
 /** The arm's targets; behind those of the canary the stable ones, so that a client sees no error where there is a way out. */
 function movedChain(call: Call, moved: Moved, draw: number, assigning: Assigning): readonly Target[] {
   const { base, assigned } = assign(call, moved, assigning)
-  call.assigned = assigned
   if (!assigned) return inOrder(call, base, draw)
+  call.assigned = assigned
   const stable = inOrder(call, assigned.arms.stable, draw)
   const chain = assigned.arm === 'canary' ? canaryFirst(assigned.arms, stable) : stable
   assigned.first = chain[0]!
