@@ -65,6 +65,25 @@ describe('answers that are kept', () => {
     expect((await gateway.get('/rollouts/move')).evidence.decided).toEqual(evidence.decided)
   }, 300_000)
 
+  it('take back nothing of what a side had failed at before a stale one helped out: rows have it, and so has the next run', async () => {
+    const watched = '    guards: { abort: [ { metric: first_attempt_error } ], dryRun: [ first_attempt_error ], hard: [] }\n'
+    gateway = await startRollout(steps(watched), '', {
+      route: ', cache: { deterministicOnly: false, ttl: 1ms, staleIfError: 1h }',
+    })
+    client = new LoadClient(gateway.url)
+    await gateway.verb('start')
+    await askArm('stable')
+    await askArm('canary')
+    for (const target of Object.values(targets))
+      await gateway.ask('POST', `/targets/${target}/disable`, { reason: 'test' }, 'admin')
+    for (let n = 0; n < 20; n++) expect(cacheOf(await ask())).toBe('stale')
+    const { guards, decided } = (await gateway.get('/rollouts/move')).evidence
+    expect([guards[0].bad.stable + guards[0].bad.canary, guards[0].bad.canary > 5]).toEqual([20, true])
+    await gateway.restart()
+    const again = (await gateway.get('/rollouts/move')).evidence
+    expect([again.guards[0].bad, again.decided]).toEqual([guards[0].bad, decided])
+  }, 300_000)
+
   it('of the canary are dropped when it is aborted by hand: nobody gets one later', async () => {
     await start(calm)
     await askArm('stable')
