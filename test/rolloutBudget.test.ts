@@ -147,6 +147,17 @@ budgets: { stable: { only: { target: sim/stable }, usd: 0.00000001, onExhausted:
     },
     300_000,
   )
+
+  it('or names none: a row says of a canary that was shut that it was, and not that nobody was asked', async () => {
+    gateway = await startRollout(watched, spent.replace(', onExhausted: "route:single"', ''))
+    await gateway.ask('POST', '/targets/other/canary/disable', { reason: 'test' }, 'admin')
+    await gateway.verb('start')
+    const replies = await gateway.drive((all) => all.length >= 20)
+    expect(replies.every(({ status }) => status === 402)).toBe(true)
+    const { data } = await gateway.get('/rollouts/move/requests?arm=canary&limit=1000')
+    const classes = data.map((row: { rollout: object }) => Object(row.rollout).first_attempt_class)
+    expect([classes.length > 5, new Set(classes)]).toEqual([true, new Set(['unavailable'])])
+  }, 300_000)
 })
 
 describe('one without', () => {
