@@ -48,7 +48,7 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const ask = call.inspected!.ask
   // Nothing was asked of anybody, or the vendor worked for nobody: that costs nothing at any price, known or not.
   if (costsNothing(attempt)) return nothing
-  const told = facts?.usage && toldInFull(attempt, facts.usage, rates.tokens)
+  const told = facts?.usage && toldInFull(call, attempt, facts.usage, rates.tokens)
   const usage = told ?? estimate(call, attempt, rates)
   // Only what was told of a whole reply teaches anything.
   if (told && told === facts.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
@@ -84,13 +84,16 @@ export function costsNothing({ sent, facts, fault }: Attempt): boolean {
 
 /**
  * The provider's usage; where the reply broke off and it tells of far less output than there was, with our estimate of that. Anthropic
- * counts one token when the message begins and tells the rest at its end, which a client that leaves never lets come.
+ * counts one token when the message begins and tells the rest at its end, which a client that leaves never lets come. Whatever is told of a
+ * stream that broke off, the vendor may charge more.
  */
-function toldInFull(attempt: Attempt, usage: Usage, tokens: Rates['tokens']): Usage {
-  const { facts } = attempt
-  if (facts!.finish !== undefined || facts!.contentBytes === 0) return usage
+function toldInFull(call: Call, attempt: Attempt, usage: Usage, tokens: Rates['tokens']): Usage {
+  const { facts, fault } = attempt
+  if (facts!.finish !== undefined) return usage
   const output = answerEstimate(attempt, tokens)
-  return outputTokens(usage) * 2 >= output ? usage : { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
+  if (outputTokens(usage) * 2 < output) return { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
+  const isWhole = !call.inspected!.ask.stream || (fault === undefined && !call.gone)
+  return isWhole ? usage : { ...usage, estimated: true }
 }
 
 function estimate(call: Call, attempt: Attempt, rates: Rates): Usage {
