@@ -323,12 +323,17 @@ describe('budget', () => {
   })
 
   it('is over with its window, and begins anew in the next', () => {
-    const { engine, pass, words } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
+    const { engine, pass, words, told } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
     engine.pass(passed(80))
     pass(hour)
     expect(words()).toEqual(['money month: web firing'])
     pass(day)
     expect(words().slice(1)).toEqual(['money month: web resolved'])
+    // Not what the last window has cost.
+    expect(describeAlert(told[1]!)).toMatchObject({
+      summary: 'The budget month: web has room again: $0 of $100.00 spent.',
+      value: '0',
+    })
     engine.pass(passed(50, { at: start + 25 * hour, reset: start + 2 * day }))
     expect(words().slice(2)).toEqual(['money month: web firing'])
   })

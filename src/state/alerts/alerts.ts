@@ -123,8 +123,10 @@ export function createAlerts(options: AlertOptions): Alerts {
         state && status.limit !== undefined && state.limit !== status.limit
           ? (state.limit / 100) * level
           : status.threshold
-      const value = state?.spent ?? (looks ? 0 : status.value)
-      const over = (reset !== null && at >= reset) || value < threshold
+      const ended = reset !== null && at >= reset
+      // What was spent in the window that is over is not what is spent now.
+      const value = state?.spent ?? (looks || (ended && level > 0) ? 0 : status.value)
+      const over = ended || value < threshold
       // Another window: the same percentages are told again.
       if (over) status.level = 0
       statuses.weigh(entity, { holds: !over, value, threshold }, at)
