@@ -216,32 +216,38 @@ describe('methods and paths', () => {
     expect(new Set(ids).size).toBe(50)
   })
 
-  it("hop-by-hop headers, cookies and the vendor's edge stay where they are", async () => {
-    script = (res) =>
-      sendJson(res, 200, reply(), {
-        'set-cookie': 'a=b',
-        connection: 'x-hop',
-        'x-hop': '1',
-        server: 'vendor',
-        via: '1.1 vendor',
-        'alt-svc': 'h3=":443"',
-        'strict-transport-security': 'max-age=1',
-        'x-turnout-target': 'forged',
+  it.each([
+    ['once', 'x-hop'],
+    ['twice', ['close', 'x-hop']],
+  ])(
+    "hop-by-hop headers (`Connection` %s), cookies and the vendor's edge stay where they are",
+    async (_, connection) => {
+      script = (res) =>
+        sendJson(res, 200, reply(), {
+          'set-cookie': 'a=b',
+          connection,
+          'x-hop': '1',
+          server: 'vendor',
+          via: '1.1 vendor',
+          'alt-svc': 'h3=":443"',
+          'strict-transport-security': 'max-age=1',
+          'x-turnout-target': 'forged',
+          'x-ratelimit-remaining-requests': '9',
+          'openai-processing-ms': '12',
+          'x-request-id': 'vendor-id',
+        })
+      const { headers } = await post(gateway.url + CHAT, ask())
+      script = answer
+      for (const name of ['set-cookie', 'x-hop', 'server', 'via', 'alt-svc', 'strict-transport-security'])
+        expect(headers[name], name).toBeUndefined()
+      expect(headers).toMatchObject({
+        'x-turnout-target': 'p/m',
         'x-ratelimit-remaining-requests': '9',
         'openai-processing-ms': '12',
-        'x-request-id': 'vendor-id',
+        'x-upstream-request-id': 'vendor-id',
       })
-    const { headers } = await post(gateway.url + CHAT, ask())
-    script = answer
-    for (const name of ['set-cookie', 'x-hop', 'server', 'via', 'alt-svc', 'strict-transport-security'])
-      expect(headers[name], name).toBeUndefined()
-    expect(headers).toMatchObject({
-      'x-turnout-target': 'p/m',
-      'x-ratelimit-remaining-requests': '9',
-      'openai-processing-ms': '12',
-      'x-upstream-request-id': 'vendor-id',
-    })
-  })
+    },
+  )
 })
 
 describe('CORS', () => {

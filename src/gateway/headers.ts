@@ -118,9 +118,14 @@ function clientName(name: string, call: Call): string {
 
 /** Headers that `Connection` names are the hop's own too (RFC 9110, 7.6.1). */
 function connectionListed(upstream: UpstreamHeaders): Set<string> | undefined {
-  const connection = upstream.connection
-  if (typeof connection !== 'string' || connection === 'keep-alive' || connection === 'close') return undefined
-  return new Set(connection.split(',').map((name) => name.trim().toLowerCase()))
+  const { connection } = upstream
+  if (connection === undefined || connection === 'keep-alive' || connection === 'close') return undefined
+  // It may come more than once.
+  return new Set(
+    String(connection)
+      .split(',')
+      .map((name) => name.trim().toLowerCase()),
+  )
 }
 
 /**
