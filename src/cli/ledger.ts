@@ -13,7 +13,7 @@ import { printId } from '../store/ledgerId.ts'
 import type { StoredRequest } from '../store/requestRead.ts'
 import type { Verification } from '../store/verify.ts'
 import { addLedgerOptions, findLedger, hashOf, type LedgerFlags, openLedgerReader } from './ledgerFile.ts'
-import { checkFlags, print } from './output.ts'
+import { checkFlags, print, printAsIs } from './output.ts'
 
 interface TailFlags extends LedgerFlags {
   lines: number
@@ -109,7 +109,7 @@ async function exportRows(flags: ExportFlags): Promise<void> {
     const pieces = reader.export({ ...asked, format, rows, user: hash })
     // A file that is there may be somebody's books.
     if (output !== undefined) await writeNew(output, pieces)
-    else for await (const piece of pieces) await print(piece)
+    else for await (const piece of pieces) await printAsIs(piece)
   } finally {
     await reader.close()
   }

@@ -17,16 +17,23 @@ export function guardOutput(): void {
   })
 }
 
+/** What gives a terminal orders: names come from clients, and a reason may hold whatever somebody wrote. Lines and tabs are ours. */
+const orders = /(?![\t\n])\p{Cc}/gu
+
 /**
- * Resolves when there is room for more. Set `process.exitCode` before: nothing after it is done when nobody reads.
+ * Prints a text for people, or JSON: what would move the cursor is a question mark. Resolves when there is room for more. Set
+ * `process.exitCode` before: nothing after it is done when nobody reads.
  * @param failure exit code for when it cannot be written, and the command has found none that says more
  */
-export async function print(text: string, failure = 1): Promise<void> {
+export const print = (text: string, failure = 1): Promise<void> => printAsIs(text.replace(orders, '?'), failure)
+
+/** The same for what has to be told as it is kept, and for orders of our own. */
+export async function printAsIs(text: string, failure = 1): Promise<void> {
   failed = failure
   if (!process.stdout.write(text)) await once(process.stdout, 'drain')
 }
 
-/** Line breaks, and what moves a terminal's cursor: a reason may hold whatever somebody wrote. */
+/** As `orders`, and line breaks. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const control = /[\u0000-\u001f\u007f-\u009f]+/g
 

@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { parse } from 'yaml'
 import { addServerOptions, askServer, findServer, NoAnswer, type Server, type ServerFlags } from './adminClient.ts'
 import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentOf, revisionOf } from './commandFlags.ts'
-import { print, renderTable } from './output.ts'
+import { print, printAsIs, renderTable } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
 import { renderExplanation, renderOutcome, renderRollout, type ShownRollout } from './rolloutView.ts'
@@ -66,7 +66,8 @@ export function addRolloutCommand(program: Command): void {
       isSeen = true
       const text = flags.json ? toText(answer) : renderRollout(answer)
       // On a terminal the picture is redrawn in place.
-      await print(flags.watch && process.stdout.isTTY ? `\x1b[H\x1b[2J${text}` : text)
+      if (flags.watch && process.stdout.isTTY) await printAsIs('\x1b[H\x1b[2J')
+      await print(text)
       if (!flags.watch || isOver(answer)) return
       await pause(1000)
     }

@@ -10,6 +10,9 @@ const colors: Readonly<Record<string, string>> = {
 const dim = '\x1b[2m'
 const plain = '\x1b[0m'
 
+/** A reason that somebody gave stands in some messages. */
+const orders = /\p{Cc}/gu
+
 /** @param json one line as it would stand in a file; what is no JSON stays as it is */
 export function prettyLine(json: string): string {
   let said: Record<string, unknown>
@@ -21,7 +24,7 @@ export function prettyLine(json: string): string {
   const { level, time, msg, ...rest } = said
   const facts = Object.entries(rest).map(([name, value]) => `${dim}${name}=${plain}${shown(value)}`)
   const color = colors[String(level)] ?? ''
-  const head = `${dim}${String(time).slice(11, 23)}${plain} ${color}${String(level).padEnd(5)}${plain} ${String(msg)}`
+  const head = `${dim}${String(time).slice(11, 23)}${plain} ${color}${String(level).padEnd(5)}${plain} ${String(msg).replace(orders, '?')}`
   return `${[head, ...facts].join(' ')}\n`
 }
 

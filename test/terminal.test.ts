@@ -1,0 +1,61 @@
+// What others have written gives the terminal of whoever reads it no orders: names in the ledger, reasons, messages of the log.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { prettyLine } from '../src/telemetry/prettyLine.ts'
+import { sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
+import { runTurnout } from './support/turnoutProcess.ts'
+
+const cwd = mkdtempSync(join(tmpdir(), 'turnout-terminal-'))
+afterAll(() => rmSync(cwd, { recursive: true, force: true }))
+
+const orders = '\u001b[2J\u001b]0;x\u0007\u009b2J\r'
+const control = /(?!\n)\p{Cc}/u
+
+it.each([
+  [
+    ['canary', 'chat'],
+    { object: 'canary', route: 'chat', target: ['p/m'], percent: 5, phase: 'running', reason: orders, idle: null },
+  ],
+  [
+    ['trace', 'a'.repeat(32)],
+    {
+      object: 'trace',
+      requests: [
+        {
+          trace_id: 'a'.repeat(32),
+          id: 'req_1',
+          route: `p/${orders}`,
+          status: 200,
+          outcome: 'ok',
+          latency_ms: 1,
+          steps: [{ name: `call 1: p/${orders} (primary)`, start_ms: 0, end_ms: 1 }],
+        },
+      ],
+    },
+  ],
+])('turnout %j', async (args, answer) => {
+  const server = await startFakeUpstream((_, res) => sendJson(res, 200, answer))
+  try {
+    const { code, out, err } = await runTurnout([...args, '--url', server.url, '--key', 'tk-test-boss-0123456789'], {
+      cwd,
+    })
+    expect([code, err]).toEqual([0, ''])
+    expect(out).toContain('?[2J')
+    expect(out).not.toMatch(control)
+  } finally {
+    await server.close()
+  }
+})
+
+const withoutColours = (line: string): string => line.split(/\p{Cc}\[\d+m/u).join('')
+
+it('a line of the log', () => {
+  const line = prettyLine(
+    JSON.stringify({ level: 'warn', time: '', msg: `bypass on by ops: ${orders}\nforged`, key: 'x' }),
+  )
+  expect(line).toContain('bypass on by ops: ?[2J')
+  // Its own colours are orders, too.
+  expect(withoutColours(line).trimEnd()).not.toMatch(/\p{Cc}/u)
+})
