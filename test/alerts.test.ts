@@ -354,7 +354,24 @@ describe('budget', () => {
     clock.at += minute
     engine.review(() => [now('web', 80, 200)])
     expect(words().slice(2)).toEqual(['money month: web resolved', 'money month: batch resolved'])
-    expect(describeAlert(told[2]!).summary).toBe('The budget month: web has room again: $80.00 of $100.00 spent.')
+    expect(describeAlert(told[2]!).summary).toBe('The budget month: web has room again: $80.00 of $200.00 spent.')
+  })
+
+  it('is over when the limit is raised within the cooldown, as soon as that is over', () => {
+    const { engine, clock, told } = setUp({ money: { kind: 'budget', cooldown: '15m' } })
+    engine.pass(passed(100))
+    for (let minutes = 1; minutes <= 20; minutes++) {
+      clock.at += minute
+      engine.review(() => [{ name: 'month', entity: 'web', spent: 100 * usd, limit: 1_000 * usd }])
+      if (minutes === 14) expect(told).toHaveLength(1)
+    }
+    expect(told).toHaveLength(2)
+    expect(describeAlert(told[1]!)).toMatchObject({
+      state: 'resolved',
+      summary: 'The budget month: web has room again: $100.00 of $1000.00 spent.',
+      limit: '1000',
+      at: new Date(start + 15 * minute).toISOString(),
+    })
   })
 
   it('is looked for by its names alone: others may be very many', () => {

@@ -119,10 +119,10 @@ export function createAlerts(options: AlertOptions): Alerts {
     for (const { statuses, status } of firing) {
       const { entity, level = 0, reset = null } = status
       const state = states.get(entity)
-      const threshold =
-        state && status.limit !== undefined && state.limit !== status.limit
-          ? (state.limit / 100) * level
-          : status.threshold
+      const isMoved = state !== undefined && status.limit !== undefined && state.limit !== status.limit
+      // The level is none any more where it is over and cannot be told yet.
+      const threshold = isMoved && level > 0 ? (state.limit / 100) * level : status.threshold
+      if (isMoved) status.limit = state.limit
       const ended = reset !== null && at >= reset
       // What was spent in the window that is over is not what is spent now.
       const value = state?.spent ?? (looks || (ended && level > 0) ? 0 : status.value)
