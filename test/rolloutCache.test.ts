@@ -66,7 +66,8 @@ describe('answers that are kept', () => {
   }, 300_000)
 
   it('take back nothing of what a side had failed at before a stale one helped out: rows have it, and so has the next run', async () => {
-    const watched = '    guards: { abort: [ { metric: first_attempt_error } ], dryRun: [ first_attempt_error ], hard: [] }\n'
+    const watched =
+      '    guards: { abort: [ { metric: first_attempt_error } ], dryRun: [ first_attempt_error ], hard: [] }\n'
     gateway = await startRollout(steps(watched), '', {
       route: ', cache: { deterministicOnly: false, ttl: 1ms, staleIfError: 1h }',
     })
