@@ -42,6 +42,18 @@ const free: ReadonlySet<FaultKind> = new Set([
   'loop',
 ])
 
+/** Faults that end a reply before the vendor has told all: what it says of itself is its last word. */
+const broken: ReadonlySet<FaultKind> = new Set([
+  'reset',
+  'cut',
+  'garbage',
+  'too_large',
+  'first_token_timeout',
+  'idle_timeout',
+  'total_timeout',
+  'withdrawn',
+])
+
 /** The bill of an ended attempt. The provider's usage always wins over an estimate; the two are never summed. */
 export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const { facts, target } = attempt
@@ -92,8 +104,8 @@ function toldInFull(call: Call, attempt: Attempt, usage: Usage, tokens: Rates['t
   if (facts!.finish !== undefined) return usage
   const output = answerEstimate(attempt, tokens)
   if (outputTokens(usage) * 2 < output) return { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
-  const isWhole = !call.inspected!.ask.stream || (fault === undefined && !call.gone)
-  return isWhole ? usage : { ...usage, estimated: true }
+  const brokeOff = call.gone || (fault !== undefined && broken.has(fault.kind))
+  return brokeOff && call.inspected!.ask.stream ? { ...usage, estimated: true } : usage
 }
 
 function estimate(call: Call, attempt: Attempt, rates: Rates): Usage {

@@ -403,7 +403,9 @@ function passAtOnce(lane: Lane, body: Buffer): ReturnType<Lane['restream']> {
   const stream = lane.stream()
   stream.push(body)
   stream.end()
-  return stream.fault ?? { body: Buffer.concat([...stream.ready, ...stream.held]), facts: stream.facts }
+  const { fault, facts } = stream
+  if (fault) return facts.usage === undefined ? fault : { body, facts, fault }
+  return { body: Buffer.concat([...stream.ready, ...stream.held]), facts }
 }
 
 /** A byte order mark before JSON: no parser has to take it (RFC 8259, 8.1), and `fetch`, which the vendor was tried with, hides it. */

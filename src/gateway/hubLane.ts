@@ -6,6 +6,7 @@ import type {
   HubAids,
   HubLane,
   Inbound,
+  JudgedReply,
   Outbound,
   ReplyContext,
   ReplyFacts,
@@ -73,7 +74,7 @@ function wholeReply(outbound: HubLane, { inbound, ask, context, aids }: Replying
   if (events instanceof UpstreamFault) return events
   const facts = new FactReader(ask.n)
   for (const event of events) facts.take(event)
-  if (facts.fault) return facts.fault
+  if (facts.fault) return judgedBad(body, facts)
   return { body: Buffer.from(inbound.reply!(events, ask, context)), facts: facts.facts }
 }
 
@@ -88,10 +89,14 @@ export function restream(outbound: HubLane, { inbound, ask, context, aids }: Rep
     facts.take(event)
     text += write(event)
   }
-  return facts.fault ?? { body: Buffer.from(text), facts: facts.facts }
+  return facts.fault ? judgedBad(body, facts) : { body: Buffer.from(text), facts: facts.facts }
 }
 
-type Judged = { body: Buffer; facts: ReplyFacts } | UpstreamFault
+type Judged = JudgedReply | UpstreamFault
+
+/** A vendor that tells of its usage charges for it, whatever else it says. */
+const judgedBad = (body: Buffer, { facts, fault }: FactReader): Judged =>
+  facts.usage === undefined ? fault! : { body, facts, fault: fault! }
 
 function readEvents(outbound: HubLane, aids: HubAids, body: Buffer): ChatEvent[] | UpstreamFault {
   let wire: unknown

@@ -44,5 +44,5 @@ export interface Lane {
   /** Judges a whole 2xx JSON reply. */
   whole(body: Buffer): JudgedReply | UpstreamFault
   /** Turns a whole 2xx JSON reply into the text of a stream, for a client that asked for one. */
-  restream(body: Buffer): { body: Buffer; facts: ReplyFacts } | UpstreamFault
+  restream(body: Buffer): JudgedReply | UpstreamFault
 }

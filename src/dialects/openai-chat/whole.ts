@@ -17,12 +17,15 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   const wire = asObject(parsed)
   if (!wire) return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not a JSON object.')
   const choices = choicesOf(wire)
-  if (choices.length === 0) {
-    if (tellsError(wire)) return inBandFaultOf(wire, body)
-    return new UpstreamFault('empty', 'The upstream answered 200 without any choice.')
-  }
   const facts = noFacts()
   learn(facts, wire)
+  if (choices.length === 0) {
+    const fault = tellsError(wire)
+      ? inBandFaultOf(wire, body)
+      : new UpstreamFault('empty', 'The upstream answered 200 without any choice.')
+    // What is told is charged, whatever else went wrong.
+    return facts.usage === undefined ? fault : { body, facts, fault }
+  }
   let fault: UpstreamFault | undefined
   for (const choice of choices) {
     fault ??= faultOfFinish(choice)
