@@ -139,3 +139,14 @@ describe('a text', () => {
     expect(() => parseJsonText(`"${'\\'.repeat(100_000)}`)).toThrow(SyntaxError)
   })
 })
+
+it.each(['openai', 'anthropic', 'gemini'])(
+  'a list of more parts than a call takes arguments is no fault of ours (%s)',
+  async (model) => {
+    answer = { stream: false, body: JSON.stringify(replies[model]!.whole) }
+    const part = { type: 'text', text: 'x', cache_control: { type: 'ephemeral' } }
+    const message = { role: 'user', content: Array.from({ length: 150_000 }, () => part) }
+    const { status } = await post(gateway.url + CHAT, { ...ask(model), messages: [message, message] })
+    expect(status).toBe(200)
+  },
+)
