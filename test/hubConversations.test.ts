@@ -219,4 +219,30 @@ describe('in strict mode', () => {
       expect((await chat(gateway.url, { ...body, messages: [...before, begun] }, strict)).status).toBe(400)
     }
   })
+
+  it('an answer that was white space, or ended in the thought, is left out and the conversation goes on', async () => {
+    const question = { role: 'user', content: 'What is the weather in Paris?' }
+    const body = { model: models.anthropic, reasoning_effort: 'low' }
+    const { message } = await chat(gateway.url, { ...body, messages: [question] })
+    expect(message.reasoning_details).toHaveLength(1)
+    const { reasoning_content: _, ...thought } = { ...message, content: '' }
+    for (const [answered, lost] of [
+      [{ role: 'assistant', content: '\n\n' }, 'messages.content'],
+      [thought, 'messages.reasoning'],
+    ] as const) {
+      simulator.reset()
+      const messages = [question, answered, { role: 'user', content: 'And now?' }]
+      const answer = await chat(gateway.url, { ...body, messages })
+      expect([answer.status, answer.dropped, answer.error]).toEqual([200, [lost], undefined])
+      expect(bodiesOf(simulator.calls)[0].messages).toEqual([
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: question.content },
+            { type: 'text', text: 'And now?' },
+          ],
+        },
+      ])
+    }
+  })
 })
