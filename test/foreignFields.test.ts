@@ -2,7 +2,7 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { applySplices, type Cut, cutFields } from '../src/dialects/splice.ts'
-import { foreignIn, refusedFields } from '../src/gateway/foreignFields.ts'
+import { foreignIn, refusedBy } from '../src/gateway/foreignFields.ts'
 import { providerKinds } from '../src/providers/index.ts'
 import { CHAT, reply } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
@@ -198,17 +198,21 @@ describe('ids of tool calls', () => {
 })
 
 describe('what a message does not hold', () => {
-  it.each(strict)('is left out for %s: an empty list of calls, a call that is null', async (model) => {
-    const [user, last] = [
-      { role: 'user', content: 'a' },
-      { role: 'user', content: 'c' },
-    ]
-    const bare = { role: 'assistant', content: 'b' }
-    const messages = [user, { ...bare, tool_calls: [], function_call: null }, { tool_calls: null, ...bare }, last]
-    const { headers } = await post(gateway.url + CHAT, { model, messages })
-    expect(JSON.parse(arrived()).messages).toEqual([user, bare, bare, last])
-    expect(headers['x-turnout-dropped-params']).toBeUndefined()
-  })
+  it.each(strict)(
+    'is left out for %s: an empty list of calls, but for Mistral, whose own it is; a call that is null',
+    async (model) => {
+      const [user, last] = [
+        { role: 'user', content: 'a' },
+        { role: 'user', content: 'c' },
+      ]
+      const bare = { role: 'assistant', content: 'b' }
+      const messages = [user, { ...bare, tool_calls: [], function_call: null }, { tool_calls: null, ...bare }, last]
+      const { headers } = await post(gateway.url + CHAT, { model, messages })
+      const [none, nothing] = model === 'mistral' ? [{ tool_calls: [] }, { tool_calls: null }] : [{}, {}]
+      expect(JSON.parse(arrived()).messages).toEqual([user, { ...bare, ...none }, { ...bare, ...nothing }, last])
+      expect(headers['x-turnout-dropped-params']).toBeUndefined()
+    },
+  )
 
   it.each(['mistral', 'groq'])(
     'is no refusal at %s where that is all that was said: it goes as text',
@@ -286,7 +290,7 @@ it('leaves out beside the other edits: the system text of a target, the cap, the
 
 it('goes by the name of the model where a kind serves those of several makers', () => {
   const refused = (kind: string, model: string) =>
-    refusedFields({ kind: providerKinds.get(kind)!, refusedFields: undefined } as never, model)
+    refusedBy({ kind: providerKinds.get(kind)!, refusedFields: undefined } as never, model).fields
   for (const model of ['gpt-5', 'o3', 'chatgpt-4o-latest', 'ft:gpt-4.1:org::id', 'codex-mini-latest'])
     expect(refused('openai', model)).toContain('reasoning_content')
   for (const model of ['DeepSeek-V3.2', 'grok-4', 'gpt-oss-120b']) expect(refused('azure', model)).toEqual([])

@@ -2,7 +2,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import { z } from 'zod'
 import { pricesSchema } from '../pricing/priceSchema.ts'
-import { capNames, foreignFields, neverPassed } from '../providers/provider.ts'
+import { foreignFields } from '../providers/history.ts'
+import { capNames, neverPassed } from '../providers/provider.ts'
 import { alertSections } from './alertSchema.ts'
 import { auth } from './authSchema.ts'
 import { cacheSection } from './cacheSchema.ts'

@@ -1,7 +1,8 @@
 // The frozen form of a configuration that requests run on: everything resolved, nothing left to look up.
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
 import type { Prices } from '../pricing/priceSchema.ts'
-import type { CapName, ForeignField, ProviderKind, StreamUsage } from '../providers/provider.ts'
+import type { ForeignField } from '../providers/history.ts'
+import type { CapName, ProviderKind, StreamUsage } from '../providers/provider.ts'
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { CacheSettings, RouteCache } from './cacheSettings.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'

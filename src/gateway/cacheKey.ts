@@ -4,7 +4,7 @@ import type { ApiKey, Target } from '../config/snapshot.ts'
 import type { Inspected } from '../dialects/dialect.ts'
 import { CanonicalDigest, ignoreNames } from '../state/cache/canonical.ts'
 import { onlyCapName } from './capName.ts'
-import { refusedFields } from './foreignFields.ts'
+import { refusedBy } from './foreignFields.ts'
 
 /** What of a request does not change its answer: framing, whose request it is, notes for others. All that is not named here counts. */
 const ignored = ignoreNames({
@@ -79,7 +79,7 @@ function printOf(target: Target): string {
     if (systemPrefix !== undefined) told.push({ systemPrefix })
     const capName = onlyCapName(provider, model)
     if (capName !== undefined) told.push({ capName })
-    const refused = refusedFields(provider, model)
+    const refused = refusedBy(provider, model).fields
     if (refused.length > 0) told.push({ refused })
     print = hash('sha256', JSON.stringify(told), 'base64url')
     prints.set(target, print)

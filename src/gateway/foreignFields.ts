@@ -3,13 +3,7 @@ import { hash } from 'node:crypto'
 import type { Provider } from '../config/snapshot.ts'
 import type { Loss } from '../dialects/chat.ts'
 import type { Cut } from '../dialects/splice.ts'
-import type { CallIdRule, ForeignField } from '../providers/provider.ts'
-
-/** What a model answers an error to. */
-export interface Refused {
-  readonly fields: readonly ForeignField[]
-  readonly callIds?: CallIdRule | undefined
-}
+import { type CallIdRule, type ForeignField, nothingRefused, type Refused } from '../providers/history.ts'
 
 /** What is to be left out for a model or written otherwise, and what of it meant something. */
 export interface Foreign {
@@ -22,8 +16,6 @@ interface Place {
   readonly fields?: readonly ForeignField[]
   /** The field that holds the id of a tool call. */
   readonly id?: string
-  /** Fields that are an error where they hold nothing. */
-  readonly empty?: readonly string[]
   readonly each?: Place
   readonly inside?: Readonly<Record<string, Place>>
 }
@@ -45,9 +37,10 @@ const request: Place = {
           'audio',
           'parsed',
           'cache_control',
+          'tool_calls',
+          'function_call',
         ],
         id: 'tool_call_id',
-        empty: ['tool_calls', 'function_call'],
         inside: { content: { each: marked }, tool_calls: { each: { fields: ['extra_content'], id: 'id' } } },
       },
     },
@@ -55,15 +48,11 @@ const request: Place = {
   },
 }
 
-/** What a model refuses of such fields. */
-export const refusedFields = ({ refusedFields: own, kind }: Provider, model: string): readonly ForeignField[] =>
-  own ?? kind.refusedFields?.(model) ?? nothing
-
-/** All that a model refuses of a history that others have made. */
-export const refusedBy = (provider: Provider, model: string): Refused => ({
-  fields: refusedFields(provider, model),
-  callIds: provider.kind.callIds?.(model),
-})
+/** What a model refuses of a history that others have made. */
+export function refusedBy({ refusedFields: fields, kind }: Provider, model: string): Refused {
+  const known = kind.refuses?.(model) ?? nothingRefused
+  return fields ? { ...known, fields } : known
+}
 
 /** Objects of one request that are changed. No conversation has so many, and each takes some ten microseconds. */
 const MAX_CHANGED = 10_000
@@ -105,6 +94,7 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
   let renamed: Cut['renamed']
   for (const name of search.fields) {
     if (holder[name] === undefined || !place.fields?.includes(name)) continue
+    if ((name === 'tool_calls' || name === 'function_call') && !isEmpty(holder[name])) continue
     if (name === 'refusal' && isAllThatIsSaid(holder)) {
       losses.set('messages.refusal', { param: 'messages.refusal', reason: 'approximated', detail: 'sent as text' })
       renamed = refusalAsText
@@ -114,13 +104,6 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
     fields ??= []
     fields.push(name)
     if (!saysNothing(name, holder[name])) tell(name, losses)
-  }
-  if (search.fields.length > 0) {
-    for (const name of place.empty ?? nothing) {
-      if (holder[name] === undefined || !isEmpty(holder[name])) continue
-      fields ??= []
-      fields.push(name)
-    }
   }
   const id = place.id === undefined ? undefined : holder[place.id]
   const put = typeof id === 'string' ? newId(place.id!, id, search.callIds) : undefined

@@ -1,18 +1,11 @@
 // Azure OpenAI: OpenAI's models behind a resource of one's own, with the deployment in the path in all but the v1 API.
-import {
-  callIdsOfOpenAI,
-  capNameOfOpenAI,
-  type ProviderKind,
-  type ProviderOptions,
-  unknownToOpenAI,
-} from './provider.ts'
+import { nothingRefused, refusedByOpenAI } from './history.ts'
+import { capNameOfOpenAI, type ProviderKind, type ProviderOptions } from './provider.ts'
 
 /** The v1 API needs no version; `preview` opts into unreleased parts of it. Everything dated is the deployments API. */
 const isV1 = ({ apiVersion }: ProviderOptions) => !apiVersion || apiVersion === 'v1' || apiVersion === 'preview'
 const query = ({ apiVersion }: ProviderOptions) =>
   !apiVersion || apiVersion === 'v1' ? '' : `?api-version=${encodeURIComponent(apiVersion)}`
-
-const isOfOthers = (model: string) => /deepseek|grok|kimi|qwen|glm|minimax|gpt-oss/i.test(model)
 
 export const azure: ProviderKind = {
   name: 'azure',
@@ -27,8 +20,7 @@ export const azure: ProviderKind = {
   streamUsageFor: (options) => (isV1(options) || options.apiVersion! >= '2024-09-01' ? 'ask' : 'never'),
   capName: capNameOfOpenAI,
   // A deployment's name says what its owner likes; other makers' models, that may read their own thoughts again, mostly keep theirs.
-  refusedFields: (model) => (isOfOthers(model) ? [] : unknownToOpenAI),
-  callIds: (model) => (isOfOthers(model) ? undefined : callIdsOfOpenAI),
+  refuses: (model) => (/deepseek|grok|kimi|qwen|glm|minimax|gpt-oss/i.test(model) ? nothingRefused : refusedByOpenAI),
   // A pasted call address or v1 base URL becomes the resource's address; a proxy's own path before `/openai` stays.
   normalizeBaseUrl: (url) =>
     url

@@ -1,7 +1,9 @@
 // Groq: open models on its own chips; also puts usage into `x_groq`, but into `usage` for sure only when asked.
-import { foreignFields, type ProviderKind, withPath } from './provider.ts'
+import { allFieldsBut, type Refused } from './history.ts'
+import { type ProviderKind, withPath } from './provider.ts'
 
-const refused = foreignFields.filter((name) => name !== 'reasoning')
+// 400 "property 'reasoning_content' is unsupported"; its own thoughts are in `reasoning`, which it takes back.
+const refused: Refused = { fields: allFieldsBut('reasoning') }
 
 export const groq: ProviderKind = {
   name: 'groq',
@@ -12,8 +14,7 @@ export const groq: ProviderKind = {
   keyEnv: ['GROQ_API_KEY'],
   keyHeader: 'authorization',
   streamUsage: 'ask',
-  // 400 "property 'reasoning_content' is unsupported"; its own thoughts are in `reasoning`, which it takes back.
-  refusedFields: () => refused,
+  refuses: () => refused,
   normalizeBaseUrl: withPath('/openai/v1'),
   models: ['llama-3.3-70b-versatile', 'llama-3.1-8b-instant', 'openai/gpt-oss-120b', 'openai/gpt-oss-20b'],
   // https://console.groq.com/docs/deprecations

@@ -1,7 +1,10 @@
 // Mistral: sends usage with the last chunk of every stream, and rejects parameters it does not know, `stream_options` included.
-import { type CallIdRule, foreignFields, olderCapName, type ProviderKind, withPath } from './provider.ts'
+import { allFieldsBut, type Refused } from './history.ts'
+import { olderCapName, type ProviderKind, withPath } from './provider.ts'
 
-const callIds: CallIdRule = { takes: /^[a-zA-Z0-9]{9}$/, length: 9 }
+// 422 "Extra inputs are not permitted": an assistant's message has content, tool_calls (null, too), prefix and role alone; and
+// 400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9."
+const refused: Refused = { fields: allFieldsBut('tool_calls'), callIds: { takes: /^[a-zA-Z0-9]{9}$/, length: 9 } }
 
 export const mistral: ProviderKind = {
   name: 'mistral',
@@ -13,10 +16,7 @@ export const mistral: ProviderKind = {
   keyHeader: 'authorization',
   streamUsage: 'always',
   capName: olderCapName,
-  // 422 "Extra inputs are not permitted": an assistant's message has content, tool_calls, prefix and role alone.
-  refusedFields: () => foreignFields,
-  // 400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9."
-  callIds: () => callIds,
+  refuses: () => refused,
   quirks: ['no-stream-options'],
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],

@@ -1,5 +1,6 @@
 // OpenAI itself: the vendor whose chat format everyone else copies.
-import { callIdsByOpenAI, capNameOfOpenAI, type ProviderKind, refusedByOpenAI } from './provider.ts'
+import { nothingRefused, refusedByOpenAI } from './history.ts'
+import { capNameOfOpenAI, type ProviderKind } from './provider.ts'
 
 export const openai: ProviderKind = {
   name: 'openai',
@@ -12,8 +13,8 @@ export const openai: ProviderKind = {
   streamUsage: 'ask',
   passHeaders: ['openai-beta'],
   capName: capNameOfOpenAI,
-  refusedFields: refusedByOpenAI,
-  callIds: callIdsByOpenAI,
+  // By name, since other servers are put in OpenAI's place, and some of them read their own thoughts again.
+  refuses: (model) => (/^(ft:)?(gpt-(?!oss)|chatgpt-|o[1-9]|codex-)/.test(model) ? refusedByOpenAI : nothingRefused),
   // Not plain `gpt-`: `gpt-oss-…` are open weights that OpenAI's own API does not serve.
   modelPrefixes: ['gpt-3.5-', 'gpt-4', 'gpt-5', 'gpt-6', 'chatgpt-', 'o1-', 'o3-', 'o4-', 'ft:gpt-'],
   models: [

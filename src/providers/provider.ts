@@ -1,5 +1,6 @@
 // What a provider kind is: the facts about one vendor that everything else reads as data.
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
+import type { Refused } from './history.ts'
 
 /** Options of one configured provider that its paths and addresses may depend on. */
 export interface ProviderOptions {
@@ -11,31 +12,6 @@ export type StreamUsage = 'ask' | 'always' | 'never'
 /** What a request calls the cap of its answer, in tokens. */
 export const capNames = ['max_tokens', 'max_completion_tokens'] as const
 export type CapName = (typeof capNames)[number]
-
-/**
- * Fields that replies of one vendor carry, and ours that are translated, and that another vendor answers 400 to when a client sends them back
- * in its history. `cache_control` is the mark of a cache that clients set for Claude; `extra_content` stands in tool calls.
- */
-export const foreignFields = [
-  'reasoning_content',
-  'reasoning',
-  'reasoning_details',
-  'refusal',
-  'annotations',
-  'citations',
-  'images',
-  'audio',
-  'parsed',
-  'cache_control',
-  'extra_content',
-] as const
-export type ForeignField = (typeof foreignFields)[number]
-
-/** Ids of tool calls that a model takes. Others are as long as `length` says once they are written anew, in letters and digits. */
-export interface CallIdRule {
-  readonly takes: RegExp
-  readonly length: number
-}
 
 /** One vendor or kind of server. A file in this folder holds one; `index.ts` lists them. */
 export interface ProviderKind {
@@ -67,10 +43,8 @@ export interface ProviderKind {
   readonly quirks?: readonly Quirk[]
   /** The only name under which a model takes the cap of its answer; undefined = it takes both. The other is an error to it, or passed over. */
   readonly capName?: (model: string) => CapName | undefined
-  /** What a model refuses of `foreignFields`; none unless given. */
-  readonly refusedFields?: (model: string) => readonly ForeignField[]
-  /** What ids of tool calls a model takes; any unless given. */
-  readonly callIds?: (model: string) => CallIdRule | undefined
+  /** What a model answers an error to in a history that others have made; nothing unless given. */
+  readonly refuses?: (model: string) => Refused
   /** Prefixes of bare model names that belong to it without doubt, for clients that send `gpt-…` with no provider. */
   readonly modelPrefixes?: readonly string[]
   /** Path of an OpenAI-chat call where it is not `/chat/completions`. `model` is already URL-encoded. */
@@ -91,28 +65,6 @@ export interface ProviderKind {
  */
 export const capNameOfOpenAI = (model: string): CapName | undefined =>
   /^(ft:)?(o[1-9]|gpt-[5-9])(?!\d)/.test(model) ? 'max_completion_tokens' : undefined
-
-/** What OpenAI's API never had: it answers "Unknown parameter: 'messages[1].…'" to names in a message that it does not list. */
-export const unknownToOpenAI: readonly ForeignField[] = [
-  'reasoning_content',
-  'reasoning',
-  'reasoning_details',
-  'citations',
-  'images',
-  'cache_control',
-  'extra_content',
-]
-
-/** By the model's name, since other servers are put in OpenAI's place, and some of them read their own thoughts again. */
-const isOfOpenAI = (model: string): boolean => /^(ft:)?(gpt-(?!oss)|chatgpt-|o[1-9]|codex-)/.test(model)
-
-export const refusedByOpenAI = (model: string): readonly ForeignField[] => (isOfOpenAI(model) ? unknownToOpenAI : [])
-
-/** "Expected a string with maximum length 40": vLLM's own ids have 46 characters. */
-export const callIdsOfOpenAI: CallIdRule = { takes: /^.{0,40}$/s, length: 40 }
-
-export const callIdsByOpenAI = (model: string): CallIdRule | undefined =>
-  isOfOpenAI(model) ? callIdsOfOpenAI : undefined
 
 /** OpenAI's older name, where the newer one is not among the parameters that the vendor's documentation lists. */
 export const olderCapName = (): CapName => 'max_tokens'

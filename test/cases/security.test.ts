@@ -633,8 +633,11 @@ describe('C63 odd characters', () => {
       for (const more of [{}, { stream: true }]) {
         for (const prefix of ['any-', 'azure-', 'ünï-', 'p/']) {
           const exchange = await post(open.url + CHAT, ask(prefix + name, more))
-          expect(exchange.status, `${prefix}${name} ${exchange.text}`).toBe(200)
           expect(exchange.headers['x-injected']).toBeUndefined()
+          // No model is called so.
+          const isModel = !/\p{Cc}/u.test(name)
+          expect(exchange.status, `${prefix}${name} ${exchange.text}`).toBe(isModel ? 200 : 404)
+          if (!isModel) continue
           for (const header of ['x-turnout-model', 'x-turnout-target', 'x-turnout-provider']) {
             expect(exchange.headers[header], `${header} of ${name}`).toMatch(legal)
             expect(String(exchange.headers[header]).length).toBeLessThanOrEqual(1024)

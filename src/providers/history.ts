@@ -1,0 +1,57 @@
+// What vendors answer an error to in a conversation that another vendor has answered so far, and clients send back as it came.
+
+/**
+ * Fields that replies of one vendor carry, and ours that are translated, and that another vendor refuses. `cache_control` is the mark of a
+ * cache that clients set for Claude; `extra_content` stands in tool calls; `tool_calls` and `function_call` are meant where they hold nothing.
+ */
+export const foreignFields = [
+  'reasoning_content',
+  'reasoning',
+  'reasoning_details',
+  'refusal',
+  'annotations',
+  'citations',
+  'images',
+  'audio',
+  'parsed',
+  'cache_control',
+  'extra_content',
+  'tool_calls',
+  'function_call',
+] as const
+export type ForeignField = (typeof foreignFields)[number]
+
+/** Ids of tool calls that a model takes. Others are as long as `length` says once they are written anew, in letters and digits. */
+export interface CallIdRule {
+  readonly takes: RegExp
+  readonly length: number
+}
+
+/** What a model answers an error to. */
+export interface Refused {
+  readonly fields: readonly ForeignField[]
+  /** Without it any id will do. */
+  readonly callIds?: CallIdRule | undefined
+}
+
+export const nothingRefused: Refused = { fields: [] }
+
+/** "Unknown parameter: 'messages[1].…'", "[] is too short - 'messages.1.tool_calls'", "Expected a string with maximum length 40" (vLLM's ids have 46). */
+export const refusedByOpenAI: Refused = {
+  fields: [
+    'reasoning_content',
+    'reasoning',
+    'reasoning_details',
+    'citations',
+    'images',
+    'cache_control',
+    'extra_content',
+    'tool_calls',
+    'function_call',
+  ],
+  callIds: { takes: /^.{0,40}$/s, length: 40 },
+}
+
+/** All but these. */
+export const allFieldsBut = (...taken: ForeignField[]): ForeignField[] =>
+  foreignFields.filter((name) => !taken.includes(name))
