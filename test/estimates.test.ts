@@ -39,7 +39,7 @@ async function open(budgets: Json, prices: Json = { input: 1, output: 0 }): Prom
   return gateway
 }
 
-const send = (gateway: TestGateway, ...parts: Json[]): Promise<Exchange> =>
+const send = (gateway: TestGateway, ...parts: unknown[]): Promise<Exchange> =>
   post(gateway.url + CHAT, {
     ...ask('chat', { stream: true, max_tokens: 50 }),
     messages: [{ role: 'user', content: [{ type: 'text', text: 'What is it?' }, ...parts] }],
@@ -75,6 +75,12 @@ it.each([
   const gateway = await open({ all: { usd: '0.01' } })
   expect((await send(gateway, part)).status).toBe(402)
   expect((await send(gateway, { text: 'words alone' })).status).toBe(200)
+})
+
+it('a bare text in the place of a part is none, whose letters would be looked at one by one for what it is', async () => {
+  const gateway = await open({ all: { usd: '1000' } })
+  expect((await send(gateway, 'x'.repeat(17_000_000))).status).toBe(200)
+  expect((await send(gateway, ['a', 'list'])).status).toBe(200)
 })
 
 /** A place for an image holds fifty thousand tokens, what nobody can bound holds the whole window. */

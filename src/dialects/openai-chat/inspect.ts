@@ -136,7 +136,9 @@ function messagesOf(wire: Json, max: number, media: MediaCount): number {
 
 function countMedia(parts: unknown[], media: MediaCount): void {
   for (const part of parts) {
-    const fields = (part ?? {}) as Record<string, Json | undefined> & { type?: unknown }
+    // A bare text, or a list, is no part; and its letters are as many names as it is long.
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) continue
+    const fields = part as Record<string, Json | undefined> & { type?: unknown }
     const { image_url, input_audio, file } = fields
     const type = fields.type ?? untyped(fields)
     if (type === 'image_url') {
