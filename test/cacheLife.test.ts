@@ -3,6 +3,8 @@ import { execFile } from 'node:child_process'
 import { setImmediate as turn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
@@ -200,9 +202,44 @@ describe('time', () => {
     expect(upstream.requests).toHaveLength(2)
     const pause = timers.mock.calls.filter(([, ms]) => ms === 10_000)
     expect(pause).toHaveLength(1)
-    pause[0]![0]()
+    const [refreshed, , key] = pause[0]! as unknown as [(key: unknown) => void, number, unknown]
+    refreshed(key)
     expect(markOf(await chat())).toBe('stale; reason=revalidating')
     await upstream.waitFor(() => upstream.requests.length === 3)
+  })
+
+  it('holds no request until that pause is over', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const used = async (): Promise<number> => {
+      upstream.requests.length = 0
+      for (let n = 0; n < 3; n++) {
+        await turn()
+        collect()
+      }
+      const { heapUsed, external } = process.memoryUsage()
+      return heapUsed + external
+    }
+    const count = 10
+    let kept = 0
+    const { upstream, chat } = await startCacheGateway(
+      { ttl: '100ms', staleWhileRevalidate: '1h' },
+      (_, res) => (kept++ < count ? sendJson(res, 200, reply()) : sendJson(res, 503, {})),
+      { breaker: { failures: 1_000 } },
+    )
+    const askAll = async (): Promise<void> => {
+      for (let n = 0; n < count; n++)
+        await chat({ messages: [{ role: 'user', content: `${n} ${'x'.repeat(4_000_000)}` }] })
+    }
+    await askAll()
+    await later(110)
+    const before = await used()
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    onTestFinished(() => timers.mockRestore())
+    await askAll()
+    await vi.waitFor(() => expect(timers.mock.calls.filter(([, ms]) => ms === 10_000)).toHaveLength(count), 10_000)
+    timers.mockRestore()
+    expect((await used()) - before).toBeLessThan(count * 2_000_000)
   })
 
   it('asks for no new one on behalf of a client that wants an answer out of the cache alone', async () => {

@@ -107,6 +107,9 @@ export function createCaching(parts: CachingParts): Caching {
     return false
   }
 
+  /** Not made within `refresh`: what waits to be called would hold the request's body as long. */
+  const refreshed = (key: string): void => void refreshing.delete(key)
+
   /** Fetches the answer anew, for the cache alone: from nobody else than whose answers are kept, since nobody would get them. */
   function refresh(call: Call, asked: Asked): void {
     const twin = openTwin(call, parts.nextId())
@@ -115,9 +118,8 @@ export function createCaching(parts: CachingParts): Caching {
     lead(twin, asked)
     const alone: Plan = { targets: [asked.target], onContextWindow: [], onContentPolicy: [] }
     void parts.travel(twin, alone).finally(() => {
-      const done = (): boolean => refreshing.delete(asked.key)
-      if (twin.outcome === 'ok' && twin.cache!.reason === undefined) done()
-      else setTimeout(done, REFRESH_PAUSE).unref()
+      if (twin.outcome === 'ok' && twin.cache!.reason === undefined) refreshed(asked.key)
+      else setTimeout(refreshed, REFRESH_PAUSE, asked.key).unref()
     })
   }
 
