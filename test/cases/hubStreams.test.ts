@@ -297,12 +297,7 @@ describe.each(vendors)('%s', (vendor) => {
         gateway.url,
         ask(`${vendor}/eaten`, { stream: streams, reasoning_effort: 'low', max_completion_tokens: 20 }),
       )
-      expect([answer.status, answer.finish, answer.done, answer.message.content ?? '']).toEqual([
-        200,
-        'length',
-        true,
-        '',
-      ])
+      expect([answer.status, answer.finish, answer.done, answer.message.content]).toEqual([200, 'length', true, ''])
       const { attempts } = await gateway.rowsOf(String(answer.headers['x-request-id']))
       expect(attempts[0]).toMatchObject({ output: 0, reasoning: 20 })
     })

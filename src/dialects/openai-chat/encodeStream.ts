@@ -23,6 +23,8 @@ interface OpenBlock {
 interface ChoiceState {
   open: Map<number, OpenBlock>
   spoken: boolean
+  /** It has a content other than null, a refusal or a call. */
+  said: boolean
   calls: number
   details: number
   annotations: Annotation[]
@@ -101,6 +103,7 @@ class ChunkWriter {
       state = {
         open: new Map(),
         spoken: false,
+        said: false,
         calls: 0,
         details: 0,
         annotations: [],
@@ -120,8 +123,15 @@ class ChunkWriter {
     if (this.#head === '') this.#setHead({ type: 'start' })
     if (state.spoken) return ''
     state.spoken = true
-    const content = first === undefined || first.type === 'text' ? '""' : 'null'
-    return this.#frame(choice, `"role":"assistant","content":${content},"refusal":null`, 'null', 'null', '')
+    const begins = first === undefined || first.type === 'text'
+    state.said ||= begins
+    return this.#frame(
+      choice,
+      `"role":"assistant","content":${begins ? '""' : 'null'},"refusal":null`,
+      'null',
+      'null',
+      '',
+    )
   }
 
   /** One chunk of one choice. `delta` is the JSON text of the delta's fields, without its braces. */
@@ -148,6 +158,7 @@ class ChunkWriter {
     state.open.set(index, { block, text: '', toolIndex })
     const hello = this.#hello(choice, state, block)
     if (block.type === 'tool-call') {
+      state.said = true
       const { id, name } = block
       if (this.#legacy)
         return hello + this.#chunk(choice, state, `"function_call":${JSON.stringify({ name, arguments: '' })}`)
@@ -172,9 +183,11 @@ class ChunkWriter {
     const said = JSON.stringify(text)
     switch (open.block.type) {
       case 'text':
+        state.said = true
         state.offset += text.length
         return this.#chunk(choice, state, `"content":${said}`)
       case 'refusal':
+        state.said = true
         return this.#chunk(choice, state, `"refusal":${said}`)
       case 'reasoning':
         open.text += text
@@ -230,7 +243,10 @@ class ChunkWriter {
     const sequence = stop === undefined ? '' : `,"stop_reason":${JSON.stringify(stop)}`
     const cited = this.#cited(state)
     const before = cited === '' ? '' : this.#chunk(choice, state, cited)
-    return before + this.#chunk(choice, state, '', JSON.stringify(told), native + sequence)
+    const hello = this.#hello(choice, state)
+    // As in whole replies: what clients put together of thoughts alone would be null, which is an error at OpenAI in a history.
+    const rest = state.said ? '' : '"content":""'
+    return before + hello + this.#chunk(choice, state, rest, JSON.stringify(told), native + sequence)
   }
 
   #usageChunk(): string {
