@@ -92,3 +92,22 @@ it('all that a reply carries can be read by the page that asked, on answers and 
     ]),
   )
 })
+
+it('a gateway that lets in end users alone answers their pages, too', async () => {
+  const origin = 'https://app.example.com'
+  const open = {
+    server: { corsOrigins: [origin] },
+    providers: { p: upstreamAt('http://127.0.0.1:9') },
+    routes: { m: 'p/m' },
+  }
+  const jwt = { secret: 'a-secret-of-32-letters-and-more-', standAlone: { name: 'people', routes: ['m'] } }
+  for (const [config, allowed] of [
+    [{ ...open, auth: { jwt } }, origin],
+    [open, undefined],
+  ] as const) {
+    const gateway = await startGateway(config)
+    onTestFinished(() => gateway.close())
+    const { headers } = await post(gateway.url + CHAT, ask('m'), { origin, authorization: 'Bearer a.b.c' })
+    expect(headers['access-control-allow-origin']).toBe(allowed)
+  }
+})

@@ -43,8 +43,8 @@ const EXPOSED = exposedHeaders.join(', ')
 export function corsHeaders(req: IncomingMessage, snapshot: Snapshot): string[] {
   const origin = req.headers.origin
   const allowed = snapshot.server.corsOrigins
-  // Without keys any page could spend the operator's money (DNS rebinding aside): never.
-  if (origin === undefined || snapshot.keys.size === 0) return []
+  // Where nobody has to show a key or a token any page could spend the operator's money (DNS rebinding aside): never.
+  if (origin === undefined || (snapshot.keys.size === 0 && snapshot.clientJwt === undefined)) return []
   if (!allowed.includes('*') && !allowed.includes(origin)) return []
   return ['access-control-allow-origin', origin, 'vary', 'origin', 'access-control-expose-headers', EXPOSED]
 }
