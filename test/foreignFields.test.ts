@@ -218,10 +218,15 @@ describe('what a message does not hold', () => {
     'is no refusal at %s where that is all that was said: it goes as text',
     async (model) => {
       const no = { role: 'assistant', refusal: 'I cannot.' }
-      const messages = [{ role: 'user', content: 'a' }, { content: null, annotations: [], ...no }, no]
+      const messages = [
+        { role: 'user', content: 'a' },
+        { content: null, annotations: [], ...no },
+        { ...no, content: '', tool_calls: [] },
+        no,
+      ]
       const { headers } = await post(gateway.url + CHAT, { model, messages })
       const said = { role: 'assistant', content: 'I cannot.' }
-      expect(JSON.parse(arrived()).messages).toEqual([messages[0], said, said])
+      expect(JSON.parse(arrived()).messages).toEqual([messages[0], said, said, said])
       expect(headers['x-turnout-dropped-params']).toBe('messages.refusal')
     },
   )
@@ -283,6 +288,26 @@ it('leaves out beside the other edits: the system text of a target, the cap, the
       seed: 1,
       stream_options: { include_usage: true },
     })
+  } finally {
+    await own.close()
+  }
+})
+
+it('leaves alone what a target has in the place of the client’s own', async () => {
+  const tool = (name: string) => ({ type: 'function', function: { name } })
+  const own = await startGateway({
+    providers: { openai: { baseUrl: `${upstream.url}/openai`, apiKey: 'sk-test-01234' } },
+    targets: { t: { provider: 'openai', model: 'gpt-5', params: { tools: [tool('ours')] } } },
+    routes: { r: 't' },
+  })
+  try {
+    const messages = [{ role: 'user', content: 'a', cache_control: {} }]
+    const tools = [{ cache_control: {}, ...tool('theirs') }]
+    expect((await post(own.url + CHAT, { model: 'r', tools, messages })).status).toBe(200)
+    const arrives = { model: 'gpt-5', tools: [tool('ours')], messages: [{ role: 'user', content: 'a' }] }
+    expect(JSON.parse(arrived())).toEqual(arrives)
+    const lossless = await post(own.url + CHAT, { model: 'r', tools, messages: arrives.messages })
+    expect(lossless.headers['x-turnout-dropped-params']).toBeUndefined()
   } finally {
     await own.close()
   }

@@ -22,7 +22,7 @@ interface Place {
 
 const marked: Place = { fields: ['cache_control'] }
 
-const request: Place = {
+const request = {
   inside: {
     messages: {
       each: {
@@ -46,7 +46,7 @@ const request: Place = {
     },
     tools: { each: { ...marked, inside: { function: marked } } },
   },
-}
+} satisfies Place
 
 /** What a model refuses of a history that others have made. */
 export function refusedBy({ refusedFields: fields, kind }: Provider, model: string): Refused {
@@ -66,12 +66,19 @@ interface Search extends Refused {
  * Finds in a client's parsed request what a model refuses. People send the assistant's message back as it came, and it came from whoever
  * answered then: a conversation that goes on at another vendor, by a canary or because the first one is down, would end in 400.
  *
+ * @param forced parameters of the target, which stand in the place of the client's own
  * @returns undefined where nothing has to go, and where there is far too much of it: then the vendor says what is wrong
  */
-export function foreignIn(wire: unknown, refused: Refused): Foreign | undefined {
+export function foreignIn(
+  wire: unknown,
+  refused: Refused,
+  forced: Readonly<Record<string, unknown>> = {},
+): Foreign | undefined {
   if (refused.fields.length === 0 && refused.callIds === undefined) return undefined
   const search: Search = { ...refused, losses: new Map(), left: MAX_CHANGED }
-  const cut = cutOf(wire, request, search)
+  // The client's tools do not arrive where the target has its own, so that nothing may be cut out of them: the edits would overlap.
+  const place = 'tools' in forced ? { inside: { messages: request.inside.messages } } : request
+  const cut = cutOf(wire, place, search)
   return cut && search.left > 0 ? { cut, losses: [...search.losses.values()] } : undefined
 }
 
@@ -98,7 +105,7 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
     if (name === 'refusal' && isAllThatIsSaid(holder)) {
       losses.set('messages.refusal', { param: 'messages.refusal', reason: 'approximated', detail: 'sent as text' })
       renamed = refusalAsText
-      if (holder.content === null) fields = [...(fields ?? nothing), 'content']
+      if (holder.content !== undefined) fields = [...(fields ?? nothing), 'content']
       continue
     }
     fields ??= []
@@ -128,8 +135,9 @@ function newId(field: string, id: string, rule: CallIdRule | undefined): Cut['pu
 const refusalAsText: Cut['renamed'] = new Map([['refusal', 'content']])
 
 /** An assistant's message without content or calls is an error as well: a refusal that is alone is its text. */
-function isAllThatIsSaid({ refusal, content, tool_calls: calls }: Readonly<Record<string, unknown>>): boolean {
-  return typeof refusal === 'string' && refusal !== '' && (content ?? undefined) === undefined && isEmpty(calls)
+function isAllThatIsSaid({ role, refusal, content, tool_calls: calls }: Readonly<Record<string, unknown>>): boolean {
+  if (role !== 'assistant') return false
+  return typeof refusal === 'string' && refusal !== '' && (content === '' || isEmpty(content)) && isEmpty(calls)
 }
 
 const isEmpty = (value: unknown): boolean =>

@@ -37,7 +37,7 @@ export function identityLane(
   const refused = ask.stream ? refusedOptions(inspected.wire, provider) : undefined
   const cap = capEdit(inspected.wire, provider, model, params)
   const drop = [...replying.drop, ...(refused ? ['stream_options'] : []), ...(cap.drop ? [cap.drop] : [])]
-  const foreign = foreignIn(inspected.wire, refusedBy(provider, model))
+  const foreign = foreignIn(inspected.wire, refusedBy(provider, model), params)
   const encoded = encodeURIComponent(model)
   return {
     name: 'identity',
