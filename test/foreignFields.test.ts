@@ -214,6 +214,25 @@ describe('what a message does not hold', () => {
     },
   )
 
+  it.each(['gpt', 'deployment'])('is no null at %s where thoughts were all there was', async (model) => {
+    const cut = { role: 'assistant', content: null, reasoning_content: 'So' }
+    const call = { id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }
+    const answer = { role: 'tool', tool_call_id: 'c', content: 't' }
+    const messages = [cut, { ...cut, refusal: null, tool_calls: [] }, { ...cut, tool_calls: [call] }, answer]
+    await post(gateway.url + CHAT, { model, messages })
+    const { reasoning_content: _, ...bare } = cut
+    const said = { ...bare, content: '' }
+    expect(JSON.parse(arrived()).messages).toEqual([
+      said,
+      { ...said, refusal: null },
+      { ...bare, tool_calls: [call] },
+      answer,
+    ])
+    // Where nothing goes nothing comes either.
+    await post(gateway.url + CHAT, { model, messages: [bare] })
+    expect(JSON.parse(arrived()).messages).toEqual([bare])
+  })
+
   it.each(['mistral', 'groq'])(
     'is no refusal at %s where that is all that was said: it goes as text',
     async (model) => {

@@ -20,6 +20,8 @@ interface Place {
   readonly inside?: Readonly<Record<string, Place>>
 }
 
+type Holder = Readonly<Record<string, unknown>>
+
 const marked: Place = { fields: ['cache_control'] }
 
 const request = {
@@ -95,7 +97,7 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
     }
     return inside && { fields: nothing, inside }
   }
-  const holder = value as Readonly<Record<string, unknown>>
+  const holder = value as Holder
   const { losses } = search
   let fields: string[] | undefined
   let renamed: Cut['renamed']
@@ -113,7 +115,8 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
     if (!saysNothing(name, holder[name])) tell(name, losses)
   }
   const id = place.id === undefined ? undefined : holder[place.id]
-  const put = typeof id === 'string' ? newId(place.id!, id, search.callIds) : undefined
+  let put = typeof id === 'string' ? newId(place.id!, id, search.callIds) : undefined
+  if (fields && isSilent(holder)) put = emptyContent
   for (const name in place.inside) {
     const cut = cutOf(holder[name], place.inside[name]!, search)
     if (!cut) continue
@@ -135,10 +138,16 @@ function newId(field: string, id: string, rule: CallIdRule | undefined): Cut['pu
 const refusalAsText: Cut['renamed'] = new Map([['refusal', 'content']])
 
 /** An assistant's message without content or calls is an error as well: a refusal that is alone is its text. */
-function isAllThatIsSaid({ role, refusal, content, tool_calls: calls }: Readonly<Record<string, unknown>>): boolean {
+function isAllThatIsSaid({ role, refusal, content, tool_calls: calls }: Holder): boolean {
   if (role !== 'assistant') return false
   return typeof refusal === 'string' && refusal !== '' && (content === '' || isEmpty(content)) && isEmpty(calls)
 }
+
+/** An answer that was cut off while its model thought: without its thoughts null is left, which is an error, and no content is none. */
+const isSilent = ({ role, content, refusal, audio, tool_calls: calls, function_call: call }: Holder): boolean =>
+  role === 'assistant' && content === null && [refusal, audio, calls, call].every(isEmpty)
+
+const emptyContent: Cut['put'] = new Map([['content', '""']])
 
 const isEmpty = (value: unknown): boolean =>
   value === undefined || value === null || (Array.isArray(value) && value.length === 0)
