@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
 import { makeKeeper } from '../src/store/keeper.ts'
 import { firstIdOf } from '../src/store/ledgerId.ts'
-import { document } from './support/control.ts'
+import { LoadClient } from './soak/load.ts'
+import { document, keys } from './support/control.ts'
 import { armOf, calm, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 
 let gateway: RolloutGateway
@@ -147,6 +148,34 @@ budgets: { stable: { only: { target: sim/stable }, usd: 0.00000001, onExhausted:
     },
     300_000,
   )
+
+  it('takes no answer of that one away, though it is by the target that the canary was', async () => {
+    gateway = await startRollout(
+      watched.replace('setWeight: 50', 'setWeight: 99'),
+      spent.replace('  canary:', '  sim-text:'),
+      { canary: 'other/sim-text' },
+    )
+    gateway.script('sim-text', { fault: { kind: 'status', status: 503 }, headersDelayMs: 300 })
+    await gateway.verb('start')
+    const client = new LoadClient(gateway.url)
+    const messages = [{ role: 'user', content: 'How do you do?' }]
+    const asked = client.ask({ model: 'moved', messages }, { headers: { authorization: `Bearer ${keys.app}` } })
+    await gateway.simulator.waitFor(({ model }) => model === 'sim-text')
+    gateway.script('sim-text', { tokens: 5, headersDelayMs: 1_000 })
+    await gateway.simulator.waitFor(
+      ({ model, outcome }) => model === 'sim-text' && outcome === 'running' && gateway.simulator.calls.length === 2,
+    )
+    expect((await gateway.verb('abort')).phase).toBe('rolled_back')
+    const reply = await asked
+    client.close()
+    const { status, headers } = reply
+    expect([status, headers['x-turnout-degraded-from'], headers['x-turnout-target']]).toEqual([
+      200,
+      'moved',
+      'other/sim-text',
+    ])
+    expect(armOf(reply)).toBe('canary')
+  }, 300_000)
 
   it('or names none: a row says of a canary that was shut that it was, and not that nobody was asked', async () => {
     gateway = await startRollout(watched, spent.replace(', onExhausted: "route:single"', ''))

@@ -1,5 +1,5 @@
 // Assigns a request to an arm of the rollout that moves its route, if one does, and says whom it then asks.
-import type { Target } from '../config/snapshot.ts'
+import type { Route, Target } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { drawBucket, type EvidenceRecord, type Opening, type Ticket, type UnitId, unitOf } from '../rollouts/index.ts'
 import type { Arms, Live } from '../state/rollouts/live.ts'
@@ -21,6 +21,8 @@ export interface Assigning {
 /** A request's place in a rollout, fixed for all its attempts. */
 export interface Assigned {
   readonly live: Live
+  /** Whose targets the arms are: a request that is sent on to another route is not moved there, whatever that asks. */
+  readonly route: Route
   /** As of its assignment. */
   readonly revision: number
   readonly attempt: number
@@ -103,6 +105,7 @@ function place(
   }
   const assigned: Assigned = {
     live,
+    route: call.route!,
     revision: state.revision,
     attempt: state.attempt,
     label: live.label(arm),

@@ -118,17 +118,25 @@ function leave({ ticket, trial, live }: Assigned, bits = 0): void {
   live.look()
 }
 
-const firstOf = (call: Call, target: Target): Assigned | undefined =>
-  call.assigned?.first.id === target.id ? call.assigned : undefined
+/** Undefined also where a cheaper route answers: what its targets do is none of the rollout's. */
+const movedBy = ({ assigned, route }: Call): Assigned | undefined => (assigned?.route === route ? assigned : undefined)
+
+const firstOf = (call: Call, target: Target): Assigned | undefined => {
+  const assigned = movedBy(call)
+  return assigned?.first.id === target.id ? assigned : undefined
+}
 
 /** Whether an abort has taken this target away from the request. */
-export function isWithdrawn({ assigned }: Call, target: Target): boolean {
+export function isWithdrawn(call: Call, target: Target): boolean {
+  const assigned = movedBy(call)
   return assigned?.arm === 'canary' && assigned.live.withdraws && isOfArm(assigned, target)
 }
 
 /** Whether what it says of the request says nothing of the others: where only the canary turns it away, stable may take it. */
-export const isCanarys = ({ assigned }: Call, target: Target): boolean =>
-  assigned?.arm === 'canary' && isOfArm(assigned, target)
+export function isCanarys(call: Call, target: Target): boolean {
+  const assigned = movedBy(call)
+  return assigned?.arm === 'canary' && isOfArm(assigned, target)
+}
 
 /**
  * Lets an abort of the rollout take a request back from the canary as long as it waits for its first byte.
