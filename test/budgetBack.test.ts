@@ -1,8 +1,10 @@
 // A budget that was taken away and comes back knows what was spent without it, and one that stays forgets nothing that runs.
 import { expect, it, onTestFinished } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
+import { createBudgetKeeping } from '../src/gateway/budgetKeeping.ts'
 import type { BudgetState } from '../src/state/budgets/budget.ts'
 import { createBudgets } from '../src/state/budgets/budgets.ts'
+import type { SpendRow } from '../src/state/budgets/rebuild.ts'
 import { clearOf, hour } from './support/calendar.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type Exchange, get, post } from './support/exchange.ts'
@@ -118,4 +120,32 @@ it('what a call without a bound costs counts, though its budget was looked over 
     expect(budgets.states(one)).toMatchObject([{ spent: 700, reserved: 0 }])
     expect([...budgets.entities(settings)]).toMatchObject([{ entity: 'web', spent: 700 }])
   }
+})
+
+it('also one that goes and comes back while its past is read: that was read too early', async () => {
+  const of = (budgets: object) =>
+    parseConfig(JSON.stringify({ providers: { ollama: {} }, budgets }), { env: {}, version: 1 }).snapshot
+  const reads: ((rows: readonly SpendRow[]) => void)[] = []
+  const nobody = (): never => {
+    throw new Error('nobody spends here')
+  }
+  const keeping = createBudgetKeeping({
+    read: () => new Promise((resolve) => void reads.push(resolve)),
+    virtualKeys: () => [],
+    rates: nobody,
+    told: nobody,
+    acted: nobody,
+    overran: nobody,
+    failed: nobody,
+  })
+  const budgets = { all: { usd: 1, window: 'lifetime' } }
+  keeping.use(of(budgets))
+  const first = keeping.known()
+  keeping.use(of({}))
+  keeping.use(of(budgets))
+  expect(reads).toHaveLength(2)
+  reads[0]!([{ at: 0, nano: 100 }])
+  reads[1]!([{ at: 0, nano: 400 }])
+  await Promise.all([first, keeping.known()])
+  expect(keeping.totals()).toMatchObject([{ total: { spent: 400 }, isKnown: true }])
 })

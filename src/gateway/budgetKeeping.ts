@@ -71,13 +71,17 @@ export interface BudgetKeepingParts {
 export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
   const { read, now = Date.now, hashUser = (user: string) => user, keysRevision = () => 0 } = parts
   const budgets = createBudgets({ now, told: parts.told, recorded: read !== undefined })
-  const restore = read === undefined ? async () => {} : createRestore(budgets, read, now)
+  const restore = read && createRestore(budgets, read, now)
   let configured: readonly BudgetSettings[] = []
   const inUse = (): BudgetSettings[] => [
     ...new Set([...configured, ...parts.virtualKeys().flatMap((key) => key.budgets ?? [])]),
   ]
-  const learn = (): Promise<void> => restore(inUse()).catch(parts.failed)
-  const forgetUnused = (): void => budgets.prune(inUse())
+  const learn = async (): Promise<void> => restore?.(inUse()).catch(parts.failed)
+  const forgetUnused = (): void => {
+    const used = inUse()
+    budgets.prune(used)
+    restore?.keep(used)
+  }
   let newcomers = 0
   let revision = keysRevision()
   const gate = createBudgetGate({
@@ -89,13 +93,13 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
       revision = keysRevision()
       forgetUnused()
     },
-    restore(settings) {
+    async restore(settings) {
       newcomers += settings.length
       if (newcomers >= PRUNE_EVERY) {
         newcomers = 0
         forgetUnused()
       }
-      return restore(settings).catch((error) => {
+      return restore?.(settings).catch((error) => {
         parts.failed(error)
         throw error
       })
