@@ -42,3 +42,29 @@ it.each([
   expect(attempts[0]!.output + attempts[0]!.reasoning).toBe(50)
   expect(books.gateway.turnout.budgets.utilisation()).toMatchObject([{ spent: 200_000, reserved: 0 }])
 })
+
+it('a stream that an error breaks off has told of the prompt, and of an answer that was not over', async () => {
+  const told = { id: 'm', type: 'message', role: 'assistant', model: 'some', content: [], stop_reason: null }
+  const events = [
+    { type: 'message_start', message: { ...told, usage: { input_tokens: 100, output_tokens: 1 } } },
+    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'Well' } },
+    { type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } },
+  ]
+  const vendor = createServer((req, res) => {
+    const text = events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join('')
+    req.resume().on('end', () => res.writeHead(200, { 'content-type': 'text/event-stream' }).end(text))
+  }).listen(0, '127.0.0.1')
+  await once(vendor, 'listening')
+  onTestFinished(() => void vendor.close())
+  const baseUrl = `http://127.0.0.1:${(vendor.address() as AddressInfo).port}`
+  const books = await startLedgerGateway({
+    providers: { anthropic: { apiKey: 'sk-0123456789abcdef', baseUrl } },
+    routes: { chat: ['anthropic/some'] },
+  })
+  onTestFinished(() => books.close())
+  await post(books.url + CHAT, { ...ask('chat'), stream: true }, bearer(appKey))
+  await books.ledger.flush()
+  const attempts = books.store.db.prepare('SELECT * FROM attempts').all() as StoredAttempt[]
+  expect(attempts).toMatchObject([{ input: 100, output: 1, estimated: 1 }])
+})

@@ -42,8 +42,12 @@ const free: ReadonlySet<FaultKind> = new Set([
   'loop',
 ])
 
-/** Faults that end a reply before the vendor has told all: what it says of itself is its last word. */
+/**
+ * Faults that end a stream before the vendor has told all. What it says of the answer itself (`in_band`, `empty`) comes with its last word of
+ * usage; an error that it breaks off with, overloaded say, does not.
+ */
 const broken: ReadonlySet<FaultKind> = new Set([
+  ...free,
   'reset',
   'cut',
   'garbage',
