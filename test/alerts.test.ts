@@ -374,6 +374,20 @@ describe('budget', () => {
     })
   })
 
+  it('is not over when that was a mistake and the limit is what it was again', () => {
+    const { engine, clock, words } = setUp({ money: { kind: 'budget', cooldown: '15m' } })
+    engine.pass(passed(100))
+    for (let minutes = 1; minutes <= 40; minutes++) {
+      clock.at += minute
+      const limit = minutes < 5 ? 1_000 * usd : 100 * usd
+      engine.review(() => [{ name: 'month', entity: 'web', spent: 100 * usd, limit }])
+    }
+    expect(words()).toEqual(['money month: web firing'])
+    clock.at = start + day
+    engine.review(() => [{ name: 'month', entity: 'web', spent: 0, limit: 100 * usd }])
+    expect(words().slice(1)).toEqual(['money month: web resolved'])
+  })
+
   it('is looked for by its names alone: others may be very many', () => {
     const { engine, clock } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
     engine.pass(passed(80))

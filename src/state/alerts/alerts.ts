@@ -120,8 +120,9 @@ export function createAlerts(options: AlertOptions): Alerts {
       const { entity, level = 0, reset = null } = status
       const state = states.get(entity)
       const isMoved = state !== undefined && status.limit !== undefined && state.limit !== status.limit
-      // The level is none any more where it is over and cannot be told yet.
-      const threshold = isMoved && level > 0 ? (state.limit / 100) * level : status.threshold
+      // The level is none any more where it is over and cannot be told yet: then any percentage of a limit that was lowered again holds.
+      const percent = level > 0 ? level : leastOf(statuses.rule)
+      const threshold = isMoved ? (state.limit / 100) * percent : status.threshold
       if (isMoved) status.limit = state.limit
       const ended = reset !== null && at >= reset
       // What was spent in the window that is over is not what is spent now.
@@ -129,6 +130,7 @@ export function createAlerts(options: AlertOptions): Alerts {
       const over = ended || value < threshold
       // Another window: the same percentages are told again.
       if (over) status.level = 0
+      else if (level === 0) status.level = percent
       statuses.weigh(entity, { holds: !over, value, threshold }, at)
     }
   }
@@ -254,3 +256,5 @@ function namesByBudget(entities: readonly string[]): Map<string, string[]> {
 /** A budget and whom it is of, as texts: `month`, `month: web-app`. */
 export const budgetEntity = ({ name, entity }: { name: string; entity: string }): string =>
   entity === '' ? name : `${name}: ${entity}`
+
+const leastOf = (rule: AlertSettings): number => (rule.kind === 'budget' ? rule.percents[0]! : 0)
