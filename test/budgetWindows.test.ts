@@ -141,6 +141,37 @@ describe('what is told', () => {
   })
 })
 
+describe('what is told of another limit', () => {
+  it('is each share of it that is passed from then on, and its first refusal', () => {
+    const { events, budgets, hold, spend } = open(settingsOf(), Date.parse('2026-07-01T08:00:00Z'))
+    const told = () => events.splice(0).map(({ kind, percent, limit }) => `${kind} ${percent} of ${limit}`)
+    const refuse = (setting: BudgetSettings): void => {
+      const verdict = budgets.reserve([{ setting, entity: '' }], 100)
+      if (!verdict.ok) budgets.tellRefused(verdict.refusal)
+    }
+    const early = hold(100)!
+    spend(900)
+    budgets.settle(early, 100)
+    refuse(settingsOf())
+    expect(told()).toEqual(['threshold 80 of 1000', 'threshold 100 of 1000', 'exhausted 100 of 1000'])
+    const late = hold(0)!
+    const raised = settingsOf({ limitNano: 2_000 })
+    budgets.prune([raised])
+    // 50 percent are passed already; a call that began under another limit tells nothing of that one.
+    budgets.settle(late, 100)
+    for (let n = 0; n < 9; n++) {
+      const verdict = budgets.reserve([{ setting: raised, entity: '' }], 100)
+      if (verdict.ok) budgets.settle(verdict.reservation, 100)
+    }
+    refuse(raised)
+    expect(told()).toEqual(['threshold 80 of 2000', 'threshold 100 of 2000', 'exhausted 100 of 2000'])
+    // As much again is no news.
+    budgets.prune([settingsOf({ limitNano: 2_000 })])
+    refuse(raised)
+    expect(told()).toEqual([])
+  })
+})
+
 describe('what the ledger remembers', () => {
   it('brings back the windows of now, whatever they count by, to the nano-dollar', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'turnout-windows-'))

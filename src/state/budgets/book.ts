@@ -8,7 +8,8 @@ const SWEEP = 1_000
 type Found = [entity: string | undefined, Account]
 
 export class BudgetBook {
-  readonly settings: BudgetSettings
+  /** Those in force: calls of an older configuration may still end with others. */
+  settings: BudgetSettings
   /** What was spent before this process is in it. */
   restored: boolean
   /** Forgotten: whoever still has a way to it must look for another. */
@@ -48,6 +49,17 @@ export class BudgetBook {
     made.spent(at)
     this.accounts.set(entity, made)
     return made
+  }
+
+  /** Takes up what may change. Of another limit other shares are spent: those are told of as they are passed. */
+  use(settings: BudgetSettings, at: number): void {
+    const isMoved = settings.limitNano !== this.settings.limitNano
+    this.settings = settings
+    if (!isMoved) return
+    for (const account of [this.#shared, ...this.accounts.values()]) {
+      account.told = Math.min(account.told, passed(account.spent(at), settings.limitNano))
+      account.toldExhausted = false
+    }
   }
 
   forgetIdle(at: number): void {
@@ -90,6 +102,14 @@ export class BudgetBook {
     }
     if (!this.#shared.isIdle(at)) yield [undefined, this.#shared]
   }
+}
+
+const thresholds = [100, 80, 50] as const
+
+/** The highest threshold that the spending has reached; 0 = none. */
+export function passed(spent: number, limit: number): number {
+  for (const percent of thresholds) if (spent >= (percent === 100 ? limit : (limit / 100) * percent)) return percent
+  return 0
 }
 
 /** What is the same budget: its limit and what it does may change at any time, another window or another scope is another count. */

@@ -2,7 +2,7 @@
 import type { BudgetSettings } from '../../config/limitTypes.ts'
 import { entityName, entityOf, matchesOnly, scopeOf } from '../scope.ts'
 import { Account } from './account.ts'
-import { BudgetBook, identityOf } from './book.ts'
+import { BudgetBook, identityOf, passed } from './book.ts'
 import {
   type AppliedBudget,
   type BudgetEvent,
@@ -28,7 +28,6 @@ export interface BudgetOptions {
 /** One entity of one budget costs about 300 bytes (a rolling one up to 16 KB more): 100,000 are 30 MB. */
 const MAX_ACCOUNTS = 100_000
 
-const thresholds = [100, 80, 50] as const
 const none: readonly string[] = []
 
 /** A hold that is about to be one: its account is found when there is room on all others too. */
@@ -84,7 +83,9 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
     }
   }
 
-  function tell({ setting, entity }: AppliedBudget, account: Account, at: number): void {
+  function tell({ setting: known, entity }: AppliedBudget, account: Account, at: number): void {
+    // A call that began before its limit was raised passes nothing of the old one.
+    const setting = bookOf(known).settings
     const percent = passed(account.spent(at), setting.limitNano)
     if (percent <= account.told) return
     account.told = percent
@@ -204,18 +205,21 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       // What is forgotten here is not known any more.
       restoredList = undefined
       const at = now()
-      const kept = new Set(inUse.map(identityOf))
+      const kept = new Map(inUse.map((settings) => [identityOf(settings), settings]))
       for (const [id, book] of books) {
-        if (!kept.has(id)) {
+        const settings = kept.get(id)
+        if (!settings) {
           if (book.isRunning) continue
           books.delete(id)
           book.gone = true
-        } else if (recorded && !used.has(id)) {
-          // It comes back, and missed what was spent without it. A call that ends while that is read may count twice, never not at all.
-          book.forgetSpent()
-        } else book.forgetIdle(at)
+          continue
+        }
+        // It comes back, and missed what was spent without it. A call that ends while that is read may count twice, never not at all.
+        if (recorded && !used.has(id)) book.forgetSpent()
+        else book.forgetIdle(at)
+        book.use(settings, at)
       }
-      used = kept
+      used = new Set(kept.keys())
     },
     get size() {
       let accounts = 0
@@ -247,10 +251,4 @@ function stateOf(settings: BudgetSettings, entity: string, account: Account, at:
     rolling: settings.rolling,
     reset: account.reset(0, at),
   }
-}
-
-/** The highest threshold that the spending has reached; 0 = none. */
-function passed(spent: number, limit: number): number {
-  for (const percent of thresholds) if (spent >= (percent === 100 ? limit : (limit / 100) * percent)) return percent
-  return 0
 }
