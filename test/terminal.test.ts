@@ -49,6 +49,20 @@ it.each([
   }
 })
 
+it.each([
+  ['trace', 'a'.repeat(32)],
+  ['rollout', 'status', 'move'],
+])('turnout %s, refused', async (...args) => {
+  const server = await startFakeUpstream((_, res) => sendJson(res, 409, { error: { message: `no: ${orders}` } }))
+  try {
+    const { out, err } = await runTurnout([...args, '--url', server.url, '--key', 'tk-test-boss-0123456789'], { cwd })
+    expect([out, err]).toEqual(['', expect.stringContaining('no: ?[2J')])
+    expect(err).not.toMatch(control)
+  } finally {
+    await server.close()
+  }
+})
+
 const withoutColours = (line: string): string => line.split(/\p{Cc}\[\d+m/u).join('')
 
 it('a line of the log', () => {

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { StoreError } from '../store/driver.ts'
 import { version } from '../version.ts'
+import { withoutOrders } from './output.ts'
 import { addServeCommand } from './serve.ts'
 
 const program = new Command('turnout')
@@ -21,7 +22,7 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode
   else {
     const known = error instanceof ConfigError || error instanceof StoreError || !(error instanceof TypeError)
-    process.stderr.write(`${known ? (error as Error).message : ((error as Error).stack ?? error)}\n`)
+    process.stderr.write(withoutOrders(`${known ? (error as Error).message : ((error as Error).stack ?? error)}\n`))
     process.exitCode = 1
   }
 }

@@ -20,12 +20,15 @@ export function guardOutput(): void {
 /** What gives a terminal orders: names come from clients, and a reason may hold whatever somebody wrote. Lines and tabs are ours. */
 const orders = /(?![\t\n])\p{Cc}/gu
 
+/** For standard error, too: what a server says of itself may quote others. */
+export const withoutOrders = (text: string): string => text.replace(orders, '?')
+
 /**
  * Prints a text for people, or JSON: what would move the cursor is a question mark. Resolves when there is room for more. Set
  * `process.exitCode` before: nothing after it is done when nobody reads.
  * @param failure exit code for when it cannot be written, and the command has found none that says more
  */
-export const print = (text: string, failure = 1): Promise<void> => printAsIs(text.replace(orders, '?'), failure)
+export const print = (text: string, failure = 1): Promise<void> => printAsIs(withoutOrders(text), failure)
 
 /** The same for what has to be told as it is kept, and for orders of our own. */
 export async function printAsIs(text: string, failure = 1): Promise<void> {
