@@ -135,6 +135,23 @@ export const ruleCases: readonly RuleCase[] = [
         value: '80%',
       },
       { what: 'somebody tries keys', quiet: { [requests]: '0+80x60', ...strays('invalid_api_key', 5) } },
+      {
+        what: 'the same while a key that storms is blocked',
+        fires: {
+          [requests]: '0+80x60',
+          ...strays('model_not_found', 20),
+          ...strays('blocked', 1000),
+          [series('turnout_requests_total', {
+            job: 'turnout',
+            route: '',
+            target: '',
+            status: '4xx',
+            outcome: 'refused',
+          })]: '0+1020x60',
+        },
+        labels: { route: '(none)' },
+        value: '80%',
+      },
       { what: 'a key that storms is blocked', quiet: { [requests]: '0+80x60', ...strays('blocked', 1000) } },
     ],
   },
