@@ -113,5 +113,15 @@ export function passed(spent: number, limit: number): number {
 }
 
 /** What is the same budget: its limit and what it does may change at any time, another window or another scope is another count. */
-export const identityOf = ({ name, per, only, window, rolling, timezone }: BudgetSettings): string =>
-  JSON.stringify([name, per, Object.entries(only).sort(), window, rolling, timezone])
+export function identityOf(settings: BudgetSettings): string {
+  let identity = identities.get(settings)
+  if (identity === undefined) {
+    const { name, per, only, window, rolling, timezone } = settings
+    identity = JSON.stringify([name, per, Object.entries(only).sort(), window, rolling, timezone])
+    identities.set(settings, identity)
+  }
+  return identity
+}
+
+/** Settings are frozen, and all keys' are looked through whenever one key changes. */
+const identities = new WeakMap<BudgetSettings, string>()
