@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import type { Provider } from '../config/snapshot.ts'
 import type { Loss } from '../dialects/chat.ts'
 import type { Cut } from '../dialects/splice.ts'
-import { type CallIdRule, type ForeignField, nothingRefused, type Refused } from '../providers/history.ts'
+import { allFieldsBut, type CallIdRule, type ForeignField, nothingRefused, type Refused } from '../providers/history.ts'
 
 /** What is to be left out for a model or written otherwise, and what of it meant something. */
 export interface Foreign {
@@ -28,20 +28,7 @@ const request = {
   inside: {
     messages: {
       each: {
-        fields: [
-          'reasoning_content',
-          'reasoning',
-          'reasoning_details',
-          'refusal',
-          'annotations',
-          'citations',
-          'images',
-          'audio',
-          'parsed',
-          'cache_control',
-          'tool_calls',
-          'function_call',
-        ],
+        fields: allFieldsBut('extra_content'),
         id: 'tool_call_id',
         inside: { content: { each: marked }, tool_calls: { each: { fields: ['extra_content'], id: 'id' } } },
       },
