@@ -85,6 +85,7 @@ describe('the Dockerfile, read', () => {
     expect(command).toEqual([
       'node',
       '--max-semi-space-size=64',
+      '--min-semi-space-size=32',
       '--no-allocation-site-pretenuring',
       'dist/bin/turnout.js',
       'serve',
@@ -92,7 +93,7 @@ describe('the Dockerfile, read', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
     expect(scripts.start.split(' ')).toEqual(command)
     const [firstLine] = readFileSync(join(root, 'src/cli/main.ts'), 'utf8').split('\n')
-    expect(firstLine).toBe(`#!/usr/bin/env -S ${command.slice(0, 3).join(' ')}`)
+    expect(firstLine).toBe(`#!/usr/bin/env -S ${command.slice(0, 4).join(' ')}`)
     expect(healthCheck[0]).toBe('node')
   })
 })

@@ -3,7 +3,7 @@
 import OpenAI from 'openai'
 import { zodResponseFormat } from 'openai/helpers/zod'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Loss } from '../src/dialects/chat.ts'
 import { lossLabel } from '../src/dialects/loss.ts'
 import { type Simulator, startSimulator } from '../src/simulator/index.ts'

@@ -3,7 +3,7 @@ import { createWriteStream, existsSync, linkSync, renameSync, rmSync } from 'nod
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { z } from 'zod'
+import * as z from 'zod'
 import { toJson } from '../http/admin/answer.ts'
 import { presentRequest } from '../http/admin/present.ts'
 import { filterShape, inOrder, outOfOrder } from '../http/admin/requests.ts'

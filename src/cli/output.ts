@@ -1,6 +1,6 @@
 // Writes to standard output as fast as it is read, and ends quietly when nobody reads on (`… | head`).
 import { once } from 'node:events'
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 let guarded = false
 let failed = 1

@@ -1,6 +1,6 @@
 // The part of the schema that says when money is worth a word, and which webhooks are told.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { defaults } from './defaults.ts'
 import { usd } from './limitSchema.ts'
 import { count, duration, emptyRecord, id, strict, text } from './schemaField.ts'

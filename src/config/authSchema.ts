@@ -1,6 +1,6 @@
 // The part of the schema that says which signed tokens of end users open the door.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { defaults } from './defaults.ts'
 import { ownRules } from './limitSchema.ts'
 import { block, duration, id, strict, text } from './schemaField.ts'

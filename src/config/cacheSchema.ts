@@ -1,5 +1,5 @@
 // The part of the schema that says which answers are kept: per route, and how much memory all of them may take.
-import { z } from 'zod'
+import * as z from 'zod'
 import { defaults } from './defaults.ts'
 import { block, duration, size, strict } from './schemaField.ts'
 

@@ -1,5 +1,5 @@
 // Turns the schema's issues into flat faults with a path each, in words that say what to write instead.
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { Path } from './problem.ts'
 
 export interface SchemaFault {

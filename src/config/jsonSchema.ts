@@ -1,6 +1,6 @@
 // The JSON Schema of turnout.yaml, made from the zod schema so that editors complete and explain what the loader accepts.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { configSchema } from './schema.ts'
 
 type Node = Record<string, unknown>

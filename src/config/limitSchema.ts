@@ -1,5 +1,5 @@
 // The part of the schema that says how much may pass and what it may cost: limits, budgets, teams, and who may come at all.
-import { z } from 'zod'
+import * as z from 'zod'
 import { defaults } from './defaults.ts'
 import { block, count, duration, emptyRecord, id, strict, text } from './schemaField.ts'
 

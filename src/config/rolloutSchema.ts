@@ -1,5 +1,5 @@
 // The part of the schema that moves traffic from one model to another: a route's percentage, and rollouts with steps and guards.
-import { z } from 'zod'
+import * as z from 'zod'
 import { faultRules } from '../dialects/errors.ts'
 import { defaultPolicy, metrics, unitKinds } from '../rollouts/index.ts'
 import { defaults } from './defaults.ts'

@@ -1,6 +1,6 @@
 // The part of the schema that says what can be called: targets, routes, and how they survive failures.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { routeCache } from './cacheSchema.ts'
 import { defaults } from './defaults.ts'
 import { routeRules } from './limitSchema.ts'

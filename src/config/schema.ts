@@ -1,6 +1,6 @@
 // The one schema of turnout.yaml: what may be written, in which units, and what each field means.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { pricesSchema } from '../pricing/priceSchema.ts'
 import { foreignFields } from '../providers/history.ts'
 import { capNames, neverPassed } from '../providers/provider.ts'

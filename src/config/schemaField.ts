@@ -1,5 +1,5 @@
 // The kinds of field that the schema is made of: blocks that refuse unknown keys, durations, sizes, counts, names.
-import { z } from 'zod'
+import * as z from 'zod'
 import { likelyName } from './nearest.ts'
 import { durationPattern, maxDuration, readDuration, readSize, showDuration, showSize, sizePattern } from './unit.ts'
 

@@ -1,6 +1,6 @@
 // What turnout.yaml says about being watched: who may scrape the metrics, and where.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { defaults } from './defaults.ts'
 import { block, count, duration, text } from './schemaField.ts'
 

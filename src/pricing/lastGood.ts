@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { createPriceMapLayer, type PriceLayer } from './layer.ts'
 import { type Prices, pricesSchema } from './priceSchema.ts'
 

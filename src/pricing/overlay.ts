@@ -1,5 +1,5 @@
 // The overlay: our reviewed facts about models (models.ts) as a layer of the price book.
-import { z } from 'zod'
+import * as z from 'zod'
 import { createPriceMapLayer, type PriceLayer } from './layer.ts'
 import { overlayModels, overlayVersion } from './models.ts'
 import { pricesSchema } from './priceSchema.ts'

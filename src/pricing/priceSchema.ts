@@ -1,5 +1,5 @@
 // The shape of `prices:` in the configuration, of our overlay and of the refreshed price file.
-import { z } from 'zod'
+import * as z from 'zod'
 
 const decimal = z
   .union([

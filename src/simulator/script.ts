@@ -1,5 +1,5 @@
 // What a script is: how the simulated vendor answers, how fast, in which form, and how it fails.
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** Every way in which a reply can be made to fail. */
 export const faultKinds = [

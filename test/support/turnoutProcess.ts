@@ -1,6 +1,7 @@
 // Runs the command line as its users do: a process of its own.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 import { buildTurnout } from './crash/build.ts'
 
@@ -15,9 +16,15 @@ export interface Place {
   env?: Record<string, string>
 }
 
-/** Nothing of the test's own environment reaches the process but what Node needs. */
+/** The flags of node that it is shipped with. */
+const shippedFlags: string[] = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  .scripts.start.split(' ')
+  .filter((word: string) => word.startsWith('--'))
+
+/** Nothing of the test's own environment reaches the process but what Node needs. `NODE_OPTIONS` count alone where they are given. */
 export function startTurnout(args: readonly string[], { cwd, env = {} }: Place): ChildProcess {
-  return spawn(process.execPath, [buildTurnout().main, ...args], {
+  const flags = env.NODE_OPTIONS === undefined ? shippedFlags : []
+  return spawn(process.execPath, [...flags, buildTurnout().main, ...args], {
     cwd,
     env: { PATH: process.env.PATH, HOME: cwd, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

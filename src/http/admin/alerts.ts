@@ -1,5 +1,5 @@
 // GET and POST /admin/alerts: what was told to whom and what became of it; tries a webhook, and sends again what was given up.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { classifyFailure } from '../../store/failure.ts'
 import type { LedgerError } from '../../store/ledgerRow.ts'

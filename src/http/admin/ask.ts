@@ -1,6 +1,6 @@
 // Reads what a request to the control plane asks: its query and its JSON body, checked against the route's schemas.
 import type { IncomingMessage } from 'node:http'
-import { z } from 'zod'
+import * as z from 'zod'
 import { faultsOf, type SchemaFault } from '../../config/issue.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { syntaxErrorOf } from '../../dialects/json.ts'

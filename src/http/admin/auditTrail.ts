@@ -1,5 +1,5 @@
 // GET /admin/audit: who did what, newest first.
-import { z } from 'zod'
+import * as z from 'zod'
 import { controlOf } from './control.ts'
 import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'

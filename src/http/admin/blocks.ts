@@ -1,6 +1,6 @@
 // GET, POST and DELETE /admin/blocks: addresses, end users and keys that are kept out for a while.
 import { isIP } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { nearestNames } from '../../config/nearest.ts'
 import type { ApiKey } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'

@@ -1,5 +1,5 @@
 // GET /admin/budgets: what may be spent, what is, what is held, and when there is more again.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
 import type { BudgetState } from '../../state/budgets/budget.ts'

@@ -1,5 +1,5 @@
 // GET /admin/cache/stats, DELETE /admin/cache: what the response cache holds and did, and taking answers out of it.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
 import type { CacheDisk } from '../../state/cache/disk.ts'

@@ -1,5 +1,5 @@
 // GET and PUT /admin/routes/{route}/canary, /admin/canary: the percentage of a route that another model gets.
-import { z } from 'zod'
+import * as z from 'zod'
 import { percentShare } from '../../config/rolloutSchema.ts'
 import type { CommandKey } from '../../config/rolloutTypes.ts'
 import { Refusal } from '../../dialects/errors.ts'

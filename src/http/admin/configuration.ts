@@ -1,5 +1,5 @@
 // /admin/config: the document that is served, its versions, their differences, and the way back. No read shows a literal secret.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { VersionLine } from '../../config/memory.ts'
 import { changesBetween } from '../../config/writtenDocument.ts'
 import { Refusal } from '../../dialects/errors.ts'

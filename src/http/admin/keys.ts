@@ -1,5 +1,5 @@
 // Virtual keys for operators: make, look at, change, rotate, take away. A secret is shown once, in the answer that made it.
-import { z } from 'zod'
+import * as z from 'zod'
 import { ownRulesSchema } from '../../config/limitSchema.ts'
 import { formatPath } from '../../config/problem.ts'
 import type { ApiKey } from '../../config/snapshot.ts'

@@ -1,5 +1,5 @@
 // GET /admin/models/…: which models serve which routes, which there are, and how they are.
-import { z } from 'zod'
+import * as z from 'zod'
 import { isPattern } from '../../config/pattern.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'

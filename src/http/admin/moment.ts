@@ -1,5 +1,5 @@
 // Points in time as queries write them: a day, or an instant.
-import { z } from 'zod'
+import * as z from 'zod'
 
 const dayMs = 86_400_000
 

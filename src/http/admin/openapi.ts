@@ -1,5 +1,5 @@
 // GET /admin/openapi.json: the description of the admin API, made from its table of routes, so that it cannot be out of date.
-import { z } from 'zod'
+import * as z from 'zod'
 import { version } from '../../version.ts'
 import { type AdminRoute, defineRoute } from './route.ts'
 

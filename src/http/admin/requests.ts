@@ -1,5 +1,5 @@
 // GET /admin/requests and /admin/requests/{id}: single requests out of the ledger, with their attempts.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { parseId } from '../../store/ledgerId.ts'
 import { moment } from './moment.ts'

@@ -1,5 +1,5 @@
 // The control plane's way to rollouts: where they are, and how what is wrong with a wish is told.
-import { z } from 'zod'
+import * as z from 'zod'
 import { resolveModel } from '../../config/resolve.ts'
 import type { ChainedEvent } from '../../config/rolloutTypes.ts'
 import type { Snapshot } from '../../config/snapshot.ts'

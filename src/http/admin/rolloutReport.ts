@@ -1,5 +1,5 @@
 // GET /admin/rollouts/{name}/report: the account of a rollout, as JSON or as a page to be filed.
-import { z } from 'zod'
+import * as z from 'zod'
 import { historyOf } from '../../state/rollouts/history.ts'
 import { writeHistory } from '../../state/rollouts/historyText.ts'
 import { findRollout, presentRollout, rolloutsOf } from './rolloutDesk.ts'

@@ -1,5 +1,5 @@
 // GET /admin/rollouts/{name}/requests: what a rollout has assigned, request by request, out of the ledger.
-import { z } from 'zod'
+import * as z from 'zod'
 import { planGuards } from '../../rollouts/guard.ts'
 import type { StoredRequest } from '../../store/requestRead.ts'
 import { presentRequest } from './present.ts'

@@ -1,5 +1,5 @@
 // GET /admin/rollouts/stream: where rollouts stand, and every change of them as it happens, as server-sent events.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import type { Rollouts, Transition } from '../../state/rollouts/rollouts.ts'
 import { presentRollout, rolloutsOf } from './rolloutDesk.ts'

@@ -1,5 +1,5 @@
 // POST /admin/rollouts/{name}/{verb}: what operators may do to a rollout. A command with an `Idempotency-Key` acts once.
-import { z } from 'zod'
+import * as z from 'zod'
 import { percentShare } from '../../config/rolloutSchema.ts'
 import { aim } from '../../state/rollouts/reach.ts'
 import type { Wish } from '../../state/rollouts/rollouts.ts'

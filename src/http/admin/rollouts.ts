@@ -1,5 +1,5 @@
 // /admin/rollouts: moves of traffic in steps. What operators see of them, and the verbs that change them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { formatPath } from '../../config/problem.ts'
 import { rollout } from '../../config/rolloutSchema.ts'
 import { buildRollout } from '../../config/rolloutSettings.ts'

@@ -1,6 +1,6 @@
 // What a route of the control plane is: a row that names its path, the role it needs, and what it takes.
 import type { IncomingMessage } from 'node:http'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { ApiKey, Snapshot } from '../../config/snapshot.ts'
 import type { Admission } from '../../gateway/admission.ts'
 import type { Gatekeeper } from '../../gateway/admit.ts'

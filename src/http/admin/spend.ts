@@ -1,5 +1,5 @@
 // GET /admin/spend: what was spent, by model, key, team, route and day.
-import { z } from 'zod'
+import * as z from 'zod'
 import { type SpendReport, spendDimensions } from '../../store/spend.ts'
 import { day } from './moment.ts'
 import { presentSpend } from './present.ts'

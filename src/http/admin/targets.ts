@@ -1,5 +1,5 @@
 // POST /admin/targets/{id}/disable|enable|reset: what operators do to a single target.
-import { z } from 'zod'
+import * as z from 'zod'
 import { nearestNames } from '../../config/nearest.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import type { Health } from '../../state/health.ts'

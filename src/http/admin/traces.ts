@@ -1,5 +1,5 @@
 // GET /admin/traces and /admin/traces/{id}: what happened in a request, step by step.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { parseId } from '../../store/ledgerId.ts'
 import type { TracedRequest } from '../../store/traceRead.ts'

@@ -1,5 +1,5 @@
 // POST /admin/models/… and /admin/bypass: what operators do to traffic at once.
-import { z } from 'zod'
+import * as z from 'zod'
 import { routeNamed } from '../../config/resolve.ts'
 import { actorOf, controlOf, factsOf, withRefusals } from './control.ts'
 import { defineRoute } from './route.ts'

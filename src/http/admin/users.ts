@@ -1,5 +1,5 @@
 // What people may ask of their own rows: to see them, and to have themselves taken out of them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { forgetAnswers } from './cache.ts'
 import { findUser, hashesOf, readPieces, withLedger } from './reading.ts'
 import { filterShape, inOrder, outOfOrder } from './requests.ts'
