@@ -348,6 +348,7 @@ describe('budget', () => {
       entity,
       spent: spent * usd,
       limit: limit * usd,
+      rolling: false,
     })
     engine.review(() => [now('web', 80, 100), now('batch', 100, 100)])
     expect(words()).toHaveLength(2)
@@ -362,7 +363,7 @@ describe('budget', () => {
     engine.pass(passed(100))
     for (let minutes = 1; minutes <= 20; minutes++) {
       clock.at += minute
-      engine.review(() => [{ name: 'month', entity: 'web', spent: 100 * usd, limit: 1_000 * usd }])
+      engine.review(() => [{ name: 'month', entity: 'web', spent: 100 * usd, limit: 1_000 * usd, rolling: false }])
       if (minutes === 14) expect(told).toHaveLength(1)
     }
     expect(told).toHaveLength(2)
@@ -380,11 +381,11 @@ describe('budget', () => {
     for (let minutes = 1; minutes <= 40; minutes++) {
       clock.at += minute
       const limit = minutes < 5 ? 1_000 * usd : 100 * usd
-      engine.review(() => [{ name: 'month', entity: 'web', spent: 100 * usd, limit }])
+      engine.review(() => [{ name: 'month', entity: 'web', spent: 100 * usd, limit, rolling: false }])
     }
     expect(words()).toEqual(['money month: web firing'])
     clock.at = start + day
-    engine.review(() => [{ name: 'month', entity: 'web', spent: 0, limit: 100 * usd }])
+    engine.review(() => [{ name: 'month', entity: 'web', spent: 0, limit: 100 * usd, rolling: false }])
     expect(words().slice(1)).toEqual(['money month: web resolved'])
   })
 
@@ -405,12 +406,15 @@ describe('budget', () => {
   it('follows a rolling window, which has no end', () => {
     const { engine, clock, words } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
     engine.pass(passed(80, { rolling: true, reset: start + hour }))
-    const at = (spent: number) => () => [{ name: 'month', entity: 'web', spent: spent * usd, limit: 100 * usd }]
+    const at = (spent: number) => () => [
+      { name: 'month', entity: 'web', spent: spent * usd, limit: 100 * usd, rolling: true },
+    ]
     clock.at += 2 * hour
-    engine.review(at(80))
+    // Its budget does not tell 80 % again before 76 are left.
+    engine.review(at(77))
     expect(words()).toHaveLength(1)
     clock.at += 2 * hour
-    engine.review(at(79))
+    engine.review(at(75))
     expect(words().at(-1)).toBe('money month: web resolved')
   })
 
@@ -427,7 +431,7 @@ describe('budget', () => {
       reset: '2026-02-01T12:00:00.000Z',
     })
     clock.at += hour
-    engine.review(() => [{ name: 'month', entity: 'web', spent: 95 * usd, limit: 100 * usd }])
+    engine.review(() => [{ name: 'month', entity: 'web', spent: 95 * usd, limit: 100 * usd, rolling: false }])
     expect(told).toHaveLength(1)
   })
 })

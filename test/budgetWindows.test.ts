@@ -139,6 +139,36 @@ describe('what is told', () => {
     spend(600)
     expect(told()).toEqual(['threshold 50'])
   })
+
+  it('of a rolling window again when it has emptied meanwhile, and not with each call at its edge', () => {
+    const rolling = settingsOf({ rolling: true })
+    const { clock, events, budgets, spend, state } = open(rolling, Date.parse('2026-07-01T08:00:00Z'))
+    const told = () => events.splice(0).map(({ kind, percent }) => `${kind} ${percent}`)
+    const refuse = (): void => {
+      const verdict = budgets.reserve([{ setting: rolling, entity: '' }], 1_000)
+      if (!verdict.ok) budgets.tellRefused(verdict.refusal)
+    }
+    // Every two hours a thirteenth: what leaves is what comes, from 936 to 864 and back.
+    for (let n = 0; n < 40; n++) {
+      spend(72)
+      refuse()
+      clock.now += 2 * hour
+    }
+    expect(told()).toEqual(['exhausted 100', 'threshold 50', 'threshold 80'])
+    clock.now += 6 * hour
+    expect(state().spent).toBeLessThan(800 * 0.95)
+    refuse()
+    for (let n = 0; n < 3; n++) spend(72)
+    refuse()
+    expect(told()).toEqual(['threshold 80'])
+    // One call takes it from nearly nothing to where it was before.
+    clock.now += 23 * hour
+    spend(1)
+    clock.now += 2 * hour
+    spend(850)
+    refuse()
+    expect(told()).toEqual(['threshold 80', 'exhausted 100'])
+  })
 })
 
 describe('what is told of another limit', () => {

@@ -41,7 +41,7 @@ export interface Simulator {
   reset(): void
   /** Scripts a model from its next call on; `undefined` takes the script away. Throws `ScriptError`. */
   script(model: string, script: Script | undefined): void
-  /** Resolves with the first call, past or to come, for which the predicate holds. Default 5000 ms, then it rejects. */
+  /** Resolves with the first call, past or to come, for which the predicate holds. Default 60,000 ms, then it rejects. */
   waitFor(predicate: (call: Call) => boolean, timeoutMs?: number): Promise<Call>
   /** Stops and destroys all connections. */
   close(): Promise<void>
@@ -131,7 +131,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     totals: () => ledger.totals(),
     reset: () => ledger.reset(),
     script,
-    waitFor: (predicate, timeoutMs = 5000) => ledger.waitFor(predicate, timeoutMs),
+    waitFor: (predicate, timeoutMs = 60_000) => ledger.waitFor(predicate, timeoutMs),
     async close() {
       if (!server.listening) return
       const closed = once(server, 'close')

@@ -55,7 +55,7 @@ export interface BudgetPassed {
 }
 
 /** A budget as it is now. */
-export type BudgetNow = Pick<BudgetPassed, 'name' | 'entity' | 'spent' | 'limit'>
+export type BudgetNow = Pick<BudgetPassed, 'name' | 'entity' | 'spent' | 'limit' | 'rolling'>
 
 /** All budgets that are in use, as they are now; `among`: of a budget with this name, entities of such names at least. */
 export type BudgetsNow<Now extends BudgetNow = BudgetNow> = (

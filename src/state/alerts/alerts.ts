@@ -1,5 +1,6 @@
 // The alerts of this process: counts what is spent, judges the rules that are concerned, and says what is to be told.
 import type { AlertScope, AlertSettings } from '../../config/alertTypes.ts'
+import { toldAgainBelow } from '../budgets/budget.ts'
 import type { AlertMemory, AlertMessage, AlertView, BudgetNow, BudgetPassed, BudgetsNow, SavedAlert } from './alert.ts'
 import { spanOf } from './ring.ts'
 import { createStatuses, type Statuses } from './statuses.ts'
@@ -127,7 +128,8 @@ export function createAlerts(options: AlertOptions): Alerts {
       const ended = reset !== null && at >= reset
       // What was spent in the window that is over is not what is spent now.
       const value = state?.spent ?? (looks || (ended && level > 0) ? 0 : status.value)
-      const over = ended || value < threshold
+      // Until its budget would tell it again: else it would be told as over, and not when it is passed once more.
+      const over = ended || value < (state?.rolling ? threshold * toldAgainBelow : threshold)
       // Another window: the same percentages are told again.
       if (over) status.level = 0
       else if (level === 0) status.level = percent

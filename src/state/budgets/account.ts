@@ -13,8 +13,8 @@ export class Account {
   running = 0
   /** The highest share (percent) that was told of in this window. */
   told = 0
-  /** Whether a refusal was told of in this window. */
-  toldExhausted = false
+  /** What was spent when a refusal was told of in this window; undefined = none was. */
+  toldExhausted: number | undefined
   readonly #settings: Pick<BudgetSettings, 'window' | 'rolling' | 'timezone'>
   #log: SlidingLog | undefined
   /** Counts windows, so that what was reserved in one is not given back in another. */
@@ -98,7 +98,7 @@ export class Account {
 
   #forgetTold(): void {
     this.told = 0
-    this.toldExhausted = false
+    this.toldExhausted = undefined
   }
 }
 

@@ -58,7 +58,7 @@ export class BudgetBook {
     if (!isMoved) return
     for (const account of [this.#shared, ...this.accounts.values()]) {
       account.told = Math.min(account.told, passed(account.spent(at), settings.limitNano))
-      account.toldExhausted = false
+      account.toldExhausted = undefined
     }
   }
 

@@ -62,6 +62,12 @@ export type BudgetVerdict =
 /** Worst case of a call that may cost more than any budget may have. */
 export const beyondAll = Number.MAX_SAFE_INTEGER
 
+/**
+ * Spending leaves a rolling window bit by bit: a share of the limit is told of again when it is passed after less than this part of it was
+ * spent. At 1 it would be told with each call at its edge.
+ */
+export const toldAgainBelow = 0.95
+
 /** Something that an operator wants to know of: spending passed a share of the limit, or a call was refused. */
 export interface BudgetEvent extends BudgetState {
   readonly kind: 'threshold' | 'exhausted'

@@ -13,6 +13,7 @@ import {
   beyondAll,
   type Hold,
   type Reservation,
+  toldAgainBelow,
 } from './budget.ts'
 
 export interface BudgetOptions {
@@ -92,11 +93,22 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
     told({ ...stateOf(setting, entityName(entity), account, at), kind: 'threshold', percent, at })
   }
 
+  /** Forgets what was told of a rolling window that has emptied since. To be called before something is booked. */
+  function tellAgain(limit: number, account: Account, at: number): void {
+    if (account.told === 0 && account.toldExhausted === undefined) return
+    const spent = account.spent(at) / toldAgainBelow
+    account.told = Math.min(account.told, passed(spent, limit))
+    if (account.toldExhausted !== undefined && spent < account.toldExhausted) account.toldExhausted = undefined
+  }
+
   function close(reservation: Reservation, booked: number): void {
     reservation.open = false
     const at = now()
-    for (const hold of reservation.holds)
-      if (hold.account.settle(hold.window, reservation.amount, booked, at) && booked > 0) tell(hold, hold.account, at)
+    for (const hold of reservation.holds) {
+      const { setting, account, window } = hold
+      if (setting.rolling) tellAgain(bookOf(setting).settings.limitNano, account, at)
+      if (account.settle(window, reservation.amount, booked, at) && booked > 0) tell(hold, account, at)
+    }
   }
 
   const isRestored = (settings: BudgetSettings): boolean => bookOf(settings).restored
@@ -177,8 +189,9 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       const at = now()
       const account = bookOf(setting).take(entity, at)
       const state = stateOf(setting, entityName(entity), account, at)
-      if (reason !== 'exhausted' || account.toldExhausted) return
-      account.toldExhausted = true
+      if (setting.rolling) tellAgain(state.limit, account, at)
+      if (reason !== 'exhausted' || account.toldExhausted !== undefined) return
+      account.toldExhausted = state.spent
       told({ ...state, kind: 'exhausted', percent: 100, at })
     },
     isRestored,
