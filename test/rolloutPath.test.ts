@@ -8,7 +8,7 @@ import { openStore } from '../src/store/open.ts'
 import { LoadClient } from './soak/load.ts'
 import { keys } from './support/control.ts'
 import { send } from './support/exchange.ts'
-import { armOf, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
+import { armOf, type RolloutGateway, type RolloutScene, startRollout } from './support/rolloutLoad.ts'
 
 let gateway: RolloutGateway
 afterEach(() => gateway?.close())
@@ -67,38 +67,91 @@ describe('an abort', () => {
     expect(text).toMatch(/\nturnout_rollout_abort_propagation_seconds_sum 0?\.?\d/)
   }, 300_000)
 
-  it('while the call to the canary is written down: it is not made, and costs nothing', async () => {
-    let draws = Number.NEGATIVE_INFINITY
-    const random = () => {
-      // The first draw of a request is for its targets, the second for its arm.
-      if (++draws === 2) void abortInTurn()
-      return 0.25
-    }
-    /** When the request has gone as far as it can, and before the turn ends with the commit of its intent. */
-    const abortInTurn = async () => {
-      for (let i = 0; i < 100; i++) await undefined
-      await gateway.running.turnout.rollouts!.command('move', aborting)
-    }
-    const aborting = { verb: 'abort', actor: 'ann', cause: 'operator', reason: 'test' } as const
-    gateway = await startRollout(half, '', { random })
+  it.each<[string, RolloutScene, Record<string, string>]>([
+    ['on a route without fallbacks', { route: ', fallback: false' }, {}],
+    ['of clients that want this model or none', {}, { 'x-turnout-fallback': 'off' }],
+    ['where the canary has the stable model behind it', { canary: '[other/canary, sim/stable]' }, {}],
+  ])(
+    'sends to the stable side who waits for the first byte %s',
+    async (_, scene, wish) => {
+      gateway = await startRollout(half.replace('50', '100'), '', scene)
+      gateway.script('canary', { fault: { kind: 'stall' } })
+      await gateway.verb('start')
+      const client = new LoadClient(gateway.url)
+      const body = { model: 'moved', messages: [{ role: 'user', content: 'x' }] }
+      const waiting = client.ask(body, { headers: { authorization: `Bearer ${keys.app}`, ...wish } })
+      await expect.poll(() => live().trial!.pending.size, { timeout: 60_000 }).toBe(1)
+      await gateway.verb('abort')
+      const reply = await waiting
+      expect([reply.status, reply.headers['x-turnout-target']]).toEqual([200, 'sim/stable'])
+      client.close()
+      const { data } = await gateway.get('/rollouts/move/requests')
+      expect(data[0].rollout).toMatchObject({ arm: 'canary', served_arm: 'stable', first_attempt_class: 'withdrawn' })
+    },
+    300_000,
+  )
+
+  it('sends to the stable side who waits for another try, at once', async () => {
+    gateway = await startRollout(half.replace('50', '100'), '', { route: ', fallback: false', attempts: 2 })
+    gateway.script('canary', { fault: { kind: 'status', status: 503, retryAfter: 25 } })
     await gateway.verb('start')
     const client = new LoadClient(gateway.url)
-    draws = 0
     const body = { model: 'moved', messages: [{ role: 'user', content: 'x' }] }
-    const reply = await client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
-    client.close()
-    expect([reply.status, armOf(reply), reply.headers['x-turnout-target']]).toEqual([200, 'canary', 'sim/stable'])
-    expect(live().state.phase).toBe('rolled_back')
-    expect(gateway.simulator.calls.map(({ model }) => model)).toEqual(['stable'])
-    // A call that may have been made would be billed by what it may have cost.
-    const store = openStore({ file: `${gateway.folder}/data/turnout.db`, readonly: true })
-    const asked = store.db.prepare('SELECT target, fault, input, output FROM attempts ORDER BY id').all()
-    store.close()
-    expect(asked).toEqual([
-      { target: 'other/canary', fault: 'withdrawn', input: 0, output: 0 },
-      { target: 'sim/stable', fault: '', input: expect.any(Number), output: 5 },
+    const waiting = client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+    await expect.poll(() => gateway.simulator.calls[0]?.outcome, { timeout: 60_000 }).toBe('faulted')
+    const begin = performance.now()
+    await gateway.verb('abort')
+    const reply = await waiting
+    expect(performance.now() - begin).toBeLessThan(20_000)
+    expect([reply.status, reply.headers['x-turnout-target'], reply.headers['x-turnout-attempts']]).toEqual([
+      200,
+      'sim/stable',
+      '2',
     ])
+    client.close()
   }, 300_000)
+
+  it.each([
+    ['before the canary is called', false],
+    ['while the call to the canary is written down', true],
+  ])(
+    '%s: it is not made, and costs nothing',
+    async (_, isWritten) => {
+      let draws = Number.NEGATIVE_INFINITY
+      const random = () => {
+        // The first draw of a request is for its targets, the second for its arm.
+        if (++draws === 2) void abortInTurn()
+        return 0.25
+      }
+      /** When the request has gone as far as it can, and before the turn ends with the commit of its intent. */
+      const abortInTurn = async () => {
+        for (let i = 0; isWritten && i < 100; i++) await undefined
+        await gateway.running.turnout.rollouts!.command('move', aborting)
+      }
+      const aborting = { verb: 'abort', actor: 'ann', cause: 'operator', reason: 'test' } as const
+      gateway = await startRollout(half, '', { random })
+      await gateway.verb('start')
+      const client = new LoadClient(gateway.url)
+      draws = 0
+      const body = { model: 'moved', messages: [{ role: 'user', content: 'x' }] }
+      const reply = await client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+      client.close()
+      expect([reply.status, armOf(reply), reply.headers['x-turnout-target']]).toEqual([200, 'canary', 'sim/stable'])
+      expect(live().state.phase).toBe('rolled_back')
+      expect(gateway.simulator.calls.map(({ model }) => model)).toEqual(['stable'])
+      // A call that may have been made would be billed by what it may have cost.
+      const store = openStore({ file: `${gateway.folder}/data/turnout.db`, readonly: true })
+      const asked = store.db.prepare('SELECT target, fault, input, output FROM attempts ORDER BY id').all()
+      const [request] = store.db.prepare('SELECT arm, served_arm, first_attempt_class FROM requests').all()
+      store.close()
+      expect(asked).toEqual([
+        ...(isWritten ? [{ target: 'other/canary', fault: 'withdrawn', input: 0, output: 0 }] : []),
+        { target: 'sim/stable', fault: '', input: expect.any(Number), output: 5 },
+      ])
+      expect(request).toEqual({ arm: 'canary', served_arm: 'stable', first_attempt_class: 'withdrawn' })
+    },
+    300_000,
+  )
 })
 
 describe('a conversation', () => {

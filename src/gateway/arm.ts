@@ -39,8 +39,10 @@ export interface Assigned {
   readonly arms: Arms
   /** Who is asked first; set when the plan is made. */
   first: Target
-  /** Our own refusal of what could not be said to the first target. */
+  /** Our own refusal of what could not be said to the first target, or `withdrawn` where it was taken away before it was asked. */
   refusal: string | undefined
+  /** An abort has sent it to the stable side. */
+  withdrawn: boolean
   /** The attempt that it belongs to. */
   readonly trial: Trial
   /** Its place in the evidence; undefined for what is none. */
@@ -117,6 +119,7 @@ function place(
     arms,
     first: arm === 'canary' ? arms.canary[0]! : arms.stable[0]!,
     refusal: undefined,
+    withdrawn: false,
     trial,
     ticket,
     beganAt: 0,

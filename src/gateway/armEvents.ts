@@ -126,16 +126,28 @@ const firstOf = (call: Call, target: Target): Assigned | undefined => {
   return assigned?.first.id === target.id ? assigned : undefined
 }
 
-/** Whether an abort has taken this target away from the request. */
-export function isWithdrawn(call: Call, target: Target): boolean {
-  const assigned = movedBy(call)
-  return assigned?.arm === 'canary' && assigned.live.withdraws && isOfArm(assigned, target)
+/** Whether an abort takes this target away from the request. */
+export const isTakenAway = (call: Call, target: Target): boolean =>
+  isCanarys(call, target) && call.assigned!.live.withdraws
+
+/** What a request meets whose canary was taken away from it. */
+export const withdrawal = (): UpstreamFault =>
+  new UpstreamFault('withdrawn', 'The rollout was aborted before anything came.')
+
+/**
+ * From now on it is the stable side's: who is behind the canary on both sides, or where nothing else may be tried, too. Nothing is learnt
+ * of it but what it has shown before.
+ */
+export function armWithdrawn({ assigned, attempts }: Call): void {
+  assigned!.withdrawn = true
+  if (attempts.length === 0) assigned!.refusal = 'withdrawn'
+  leave(assigned!)
 }
 
 /** Whether what it says of the request says nothing of the others: where only the canary turns it away, stable may take it. */
 export function isCanarys(call: Call, target: Target): boolean {
   const assigned = movedBy(call)
-  return assigned?.arm === 'canary' && isOfArm(assigned, target)
+  return assigned?.arm === 'canary' && !assigned.withdrawn && isOfArm(assigned, target)
 }
 
 /**
@@ -149,9 +161,9 @@ export function watchAbort(
 ): (() => void) | undefined {
   if (!isCanarys(call, target)) return undefined
   const { pending } = call.assigned!.trial
-  const take = (): void => withdraw(new UpstreamFault('withdrawn', 'The rollout was aborted before anything came.'))
+  const take = (): void => withdraw(withdrawal())
   const over = pending.add(take)
   // It was aborted between the request's assignment and now.
-  if (isWithdrawn(call, target)) take()
+  if (isTakenAway(call, target)) take()
   return over
 }

@@ -5,7 +5,17 @@ import type { Permit } from '../state/breaker.ts'
 import type { Health } from '../state/health.ts'
 import type { RetryBudget } from '../state/retryBudget.ts'
 import type { AttemptReason } from '../store/ledgerRow.ts'
-import { armBegan, armFailed, armPassedOver, armRefused, isCanarys, isWithdrawn } from './armEvents.ts'
+import {
+  armBegan,
+  armFailed,
+  armPassedOver,
+  armRefused,
+  armWithdrawn,
+  isCanarys,
+  isTakenAway,
+  watchAbort,
+  withdrawal,
+} from './armEvents.ts'
 import { type Good, type Means, tryTarget } from './attempt.ts'
 import { backoff } from './backoff.ts'
 import { type Call, ClientGone, isAbandoned } from './call.ts'
@@ -32,25 +42,33 @@ const TOO_LATE = 5
  * @throws UpstreamFault of the last attempt; Refusal when no target may be asked, with the time when one may; ClientGone
  */
 export async function firstGood(call: Call, plan: Plan, survival: Survival): Promise<Good> {
-  const { targets, onContextWindow, onContentPolicy } = plan
+  const { onContextWindow, onContentPolicy, onWithdrawn } = plan
   survival.retryBudget.earn(call.route!.name, call.route!.retries.budget)
   const hops = countHops(call.req, call.snapshot.server.maxHops)
-  try {
-    return await tryChain(call, targets, hops, survival)
-  } catch (error) {
-    const special =
-      error instanceof UpstreamFault
-        ? { context_window: onContextWindow, content_policy: onContentPolicy }[error.kind as string]
-        : undefined
-    if (special === undefined || special.length === 0 || isOnlyOne(call)) throw error
+  for (let targets = plan.targets; ; targets = onWithdrawn!) {
     try {
-      return await tryChain(call, special, hops, survival)
-    } catch (last) {
-      // A way out that the key may not take is none: the client learns what is wrong with its request.
-      throw last instanceof Refusal && last.code === 'model_not_allowed' ? error : last
+      return await tryChain(call, targets, hops, survival)
+    } catch (error) {
+      if (isWithdrawal(error) && onWithdrawn && !call.assigned!.withdrawn) {
+        armWithdrawn(call)
+        continue
+      }
+      const special =
+        error instanceof UpstreamFault
+          ? { context_window: onContextWindow, content_policy: onContentPolicy }[error.kind as string]
+          : undefined
+      if (special === undefined || special.length === 0 || isOnlyOne(call)) throw error
+      try {
+        return await tryChain(call, special, hops, survival)
+      } catch (last) {
+        // A way out that the key may not take is none: the client learns what is wrong with its request.
+        throw last instanceof Refusal && last.code === 'model_not_allowed' ? error : last
+      }
     }
   }
 }
+
+const isWithdrawal = (error: unknown): boolean => error instanceof UpstreamFault && error.kind === 'withdrawn'
 
 /** The client, the route or the provider of the target that turned the request away wants no other to be tried. */
 const isOnlyOne = (call: Call): boolean =>
@@ -64,7 +82,7 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
   let refusal: Refusal | undefined
   for (let at = 0; at < targets.length && call.attempts.length < MAX_ATTEMPTS; at++) {
     const target = targets[at]!
-    if (isWithdrawn(call, target)) continue
+    if (isTakenAway(call, target)) throw withdrawal()
     const permit = health.admit(target.id)
     if (!permit) {
       call.passedOver ??= 'breaker_open'
@@ -76,6 +94,8 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
     try {
       return await persist(call, target, permit, isLast, hops, survival)
     } catch (error) {
+      // Whoever comes behind the canary comes after what the stable side would ask first.
+      if (isWithdrawal(error)) throw error
       if (error instanceof UpstreamFault && (error.rule.scope !== 'request' || isCanarys(call, target))) fault = error
       // Another target may be able to take what this one cannot be told.
       else if (error instanceof Refusal && error.code !== 'ledger_unavailable') {
@@ -117,7 +137,7 @@ async function persist(
       // Its breaker stays shut for longer, perhaps by this very fault: the client would wait for nothing.
       if (isShutFor(target.id, wait, survival.health)) throw error
       if (!survival.retryBudget.take(call.route!.name)) throw error
-      await pause(call, wait)
+      await pause(call, target, wait)
       permit = survival.health.admit(target.id)
       if (!permit) throw error
     }
@@ -169,17 +189,19 @@ async function tryWithPermit(
   }
 }
 
-/** @throws ClientGone when the client does not wait as long */
-function pause(call: Call, ms: number): Promise<void> {
+/** @throws ClientGone when the client does not wait as long; UpstreamFault when the target is taken away meanwhile */
+function pause(call: Call, target: Target, ms: number): Promise<void> {
   if (isAbandoned(call)) return Promise.reject(new ClientGone())
   const since = performance.now()
+  let timer: NodeJS.Timeout
+  let over: (() => void) | undefined
   return new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(resolve, ms)
-    call.onGone = () => {
-      clearTimeout(timer)
-      reject(new ClientGone())
-    }
+    timer = setTimeout(resolve, ms)
+    call.onGone = () => reject(new ClientGone())
+    over = watchAbort(call, target, reject)
   }).finally(() => {
+    clearTimeout(timer)
+    over?.()
     call.idleMs += performance.now() - since
   })
 }

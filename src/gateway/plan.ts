@@ -16,6 +16,8 @@ export interface Plan {
   /** What is tried when a target says that the prompt is too long for it, or that its policy forbids it. */
   readonly onContextWindow: readonly Target[]
   readonly onContentPolicy: readonly Target[]
+  /** What a canary's request is sent to when its rollout is aborted: those of the stable side, in their order. */
+  readonly onWithdrawn?: readonly Target[]
 }
 
 /**
@@ -30,7 +32,7 @@ export function makePlan(call: Call, draw: number, assigning?: Assigning): Plan 
   const asked = route.clientModels ? chainAsked(call) : undefined
   if (asked) return { targets: clientChain(call, asked), onContextWindow, onContentPolicy }
   const moved = assigning?.traffic.of(route.name)
-  if (moved) return { targets: movedChain(call, moved, draw, assigning!), onContextWindow, onContentPolicy }
+  if (moved) return movedPlan(call, moved, draw, assigning!)
   if (targets.length === 1) return route
   return { targets: inOrder(call, targets, draw), onContextWindow, onContentPolicy }
 }
@@ -39,14 +41,15 @@ const inOrder = (call: Call, targets: readonly Target[], draw: number): readonly
   targets.length === 1 ? targets : policies.get(call.route!.policy)!.choose(targets, call.inspected!.ask, { draw })
 
 /** The arm's targets; behind those of the canary the stable ones, so that a client sees no error where there is a way out. */
-function movedChain(call: Call, moved: Moved, draw: number, assigning: Assigning): readonly Target[] {
+function movedPlan(call: Call, moved: Moved, draw: number, assigning: Assigning): Plan {
+  const { onContextWindow, onContentPolicy } = call.route!
   const { base, assigned } = assign(call, moved, assigning)
-  if (!assigned) return inOrder(call, base, draw)
+  if (!assigned) return { targets: inOrder(call, base, draw), onContextWindow, onContentPolicy }
   call.assigned = assigned
   const stable = inOrder(call, assigned.arms.stable, draw)
-  const chain = assigned.arm === 'canary' ? canaryFirst(assigned.arms, stable) : stable
-  assigned.first = chain[0]!
-  return chain
+  const targets = assigned.arm === 'canary' ? canaryFirst(assigned.arms, stable) : stable
+  assigned.first = targets[0]!
+  return { targets, onContextWindow, onContentPolicy, onWithdrawn: stable }
 }
 
 /** Made once, as long as the policy leaves the stable ones as they are. */

@@ -44,6 +44,8 @@ export interface RolloutScene {
   readonly canary?: string
   /** YAML of the route beside its target, in flow style. */
   readonly route?: string
+  /** Calls to one target in all; one unless given. */
+  readonly attempts?: number
   /** Keep the bodies that the vendors get. */
   readonly keepBodies?: boolean
   /** Draws in place of even ones. */
@@ -52,8 +54,15 @@ export interface RolloutScene {
 
 /** @param rollout YAML of the rollout `move`, indented by four; the route is `moved` */
 export async function startRollout(rollout: string, more = '', scene: RolloutScene = {}): Promise<RolloutGateway> {
-  const { targets = '', canary = 'other/canary', route = '', keepBodies = false, random = evenly() } = scene
-  const routes = `  moved: { targets: [sim/stable], retries: { attempts: 1 }${route} }\n`
+  const {
+    targets = '',
+    canary = 'other/canary',
+    route = '',
+    attempts = 1,
+    keepBodies = false,
+    random = evenly(),
+  } = scene
+  const routes = `  moved: { targets: [sim/stable], retries: { attempts: ${attempts} }${route} }\n`
   const text = document(`rollouts:\n  move:\n    route: moved\n    canary: ${canary}\n${rollout}${more}`)
     .replace('targets:\n', `targets:\n${targets}`)
     .replace('routes:\n', `routes:\n${routes}`)
