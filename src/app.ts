@@ -41,7 +41,7 @@ import type { Keyring } from './state/keyring.ts'
 import type { Limits } from './state/limits/limit.ts'
 import type { LimitOptions } from './state/limits/limits.ts'
 import { Rollouts } from './state/rollouts/rollouts.ts'
-import { presentTransition, shownRollouts } from './state/rollouts/view.ts'
+import { messageOf, presentTransition, shownRollouts } from './state/rollouts/view.ts'
 import { createTurn, type Turn } from './state/turn.ts'
 import type { Ledger } from './store/ledger.ts'
 import { firstIdOf } from './store/ledgerId.ts'
@@ -305,16 +305,18 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       folds: ledger && { firstIdOf, written: ledger.written, fold: ledger.keeper.fold },
       trouble: (text, error) => log.error(text, { event: 'rollout', error }),
       aborted: (ms) => shown?.aborted(ms),
+      stored(transition) {
+        const { message, channels } = messageOf(transition)
+        if (!options.notify) options.sender?.post(message, channels)
+      },
       told(transition) {
-        const { text, from, to, cause, data, type } = presentTransition(transition)
+        const { text, from, to, cause } = presentTransition(transition)
         log.warn(text, { event: 'rollout', route: transition.live.definition.route })
         shown?.changed(from, to, cause)
         if (to === 'rolled_back') dropping = dropCanary(cache, transition.live, snapshot, keeper)
-        const { notify: channels } = transition.live.definition
-        notify(
-          { type, at: transition.event.at, data: { summary: text, ...data } },
-          channels.length > 0 ? channels : undefined,
-        )
+        if (!options.notify) return
+        const { message, channels } = messageOf(transition)
+        options.notify(message, channels)
       },
     })
   }

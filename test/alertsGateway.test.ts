@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startSimulator } from '../src/simulator/server.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { type ControlGateway, document, keys, startControl } from './support/control.ts'
 import { post } from './support/exchange.ts'
 import { startGateway, upstreamAt } from './support/gateway.ts'
@@ -216,6 +217,27 @@ describe('a rule on budgets', () => {
     // 86 percent.
     await place.chat('chat')
     expect(await told(4)).toEqual(['alert.firing', 80])
+  })
+})
+
+describe('a transition of a rollout', () => {
+  it('C53 is stored together with its message, or neither is: no kill between the two loses one', async () => {
+    const { ask, folder } = await start('  first: { kind: spend, usd: 100 }')
+    const move = (body: object) => ask('PUT', '/routes/single/canary', { percent: 5, reason: 'test', ...body })
+    expect((await move({ target: 'sim/sim-fast' })).status).toBe(200)
+    const other = new (loadDriver())(`${folder}/data/turnout.db`)
+    other.exec("CREATE TRIGGER none BEFORE INSERT ON delivery BEGIN SELECT raise(ABORT, 'no'); END")
+    expect((await move({ percent: 10 })).body).toMatchObject({ error: { code: 'ledger_unavailable' } })
+    expect((await ask('GET', '/routes/single/canary')).body).toMatchObject({ percent: 5, revision: 2 })
+    other.exec('DROP TRIGGER none')
+    other.close()
+    expect((await move({ percent: 20 })).body).toMatchObject({ percent: 20, revision: 3 })
+    const told = (await receiver.received(3)).map(({ body: { type, data } }) => [type, data.percent])
+    expect(told.sort()).toEqual([
+      ['rollout.created', 0],
+      ['rollout.started', 5],
+      ['rollout.weight', 20],
+    ])
   })
 })
 

@@ -146,12 +146,30 @@ export interface TakenBack {
 export interface RolloutKeeper {
   /** The latest of each name, and all that were completed; the latest last. */
   list(): StoredRollout[]
-  /** Rejects with `LedgerError`; then nothing was written. */
-  create(rollout: Omit<StoredRollout, 'id'>, event: NewEvent, key?: CommandKey): Promise<number>
+  /**
+   * Rejects with `LedgerError`; then nothing was written.
+   * @param also writes what else belongs to it, in the same transaction
+   */
+  create(
+    rollout: Omit<StoredRollout, 'id'>,
+    event: NewEvent,
+    key?: CommandKey,
+    also?: (id: number) => void,
+  ): Promise<number>
   /** Of all together: rises with each change of any. */
   revision(): number
-  /** False where another transition was first. Rejects with `LedgerError`. */
-  change(id: number, expected: number, state: State, event: NewEvent, key?: CommandKey): Promise<boolean>
+  /**
+   * False where another transition was first. Rejects with `LedgerError`.
+   * @param also as of `create`
+   */
+  change(
+    id: number,
+    expected: number,
+    state: State,
+    event: NewEvent,
+    key?: CommandKey,
+    also?: () => void,
+  ): Promise<boolean>
   /** A command that was done before, of the last day. */
   findCommand(id: string): RememberedCommand | undefined
   /** Keeps the answer to a command. Rejects with `LedgerError`. */

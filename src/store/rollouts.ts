@@ -22,13 +22,14 @@ export function openRollouts(store: Store): RolloutKeeper {
   const { db } = store
   return {
     list: () => listRollouts(db),
-    create: (rollout, event, key) =>
+    create: (rollout, event, key, also) =>
       writeSteadily(store, () => {
         const id = insert(db, rollout, event)
         if (key) rememberCommand(db, key, id)
+        also?.(id)
         return id
       }),
-    change: (id, expected, state, event, key) =>
+    change: (id, expected, state, event, key, also) =>
       writeSteadily(store, () => {
         const { changes } = db
           .prepare(
@@ -41,6 +42,7 @@ export function openRollouts(store: Store): RolloutKeeper {
         if (changes === 0) return false
         append(db, id, event)
         if (key) rememberCommand(db, key, id)
+        also?.()
         return true
       }),
     // Rows are never deleted, and a new one takes up where that of its name has ended.

@@ -1,4 +1,4 @@
-// What a definition and a name reach: whether there is anything to move, and which rollout an `undo` is of.
+// What a definition and a name reach: whether there is anything to move, and may be, and which rollout an `undo` is of.
 import { resolveModel } from '../../config/resolve.ts'
 import type { RolloutDefinition, StoredRollout } from '../../config/rolloutTypes.ts'
 import type { Route } from '../../config/snapshot.ts'
@@ -37,6 +37,15 @@ export function requireReach(rollouts: Rollouts, live: Live, verb: 'promote' | '
   if (!route) throw new RolloutConflict(`The configuration has no route '${live.definition.route}': it moves nothing.`)
   if (missing !== undefined)
     throw new RolloutConflict(`The configuration has no target '${missing}': it moves nothing.`)
+}
+
+/** @throws RolloutConflict where the same arms were aborted by what was seen of them */
+export function requireNotAborted({ chains }: Rollouts, specHash: string): void {
+  const aborted = chains.abortOf(specHash)
+  if (!aborted) return
+  throw new RolloutConflict(
+    `These arms were aborted at ${new Date(aborted.at).toISOString()} (${aborted.reason}). To try them again all the same, use force.`,
+  )
 }
 
 /** Which rollout of that name a wish is of, and the wish as that one is told it. @throws RolloutProblem */

@@ -32,7 +32,7 @@ import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { isOvertaken, RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
-import { aim, onTop, requireArms, requireReach, routeOf } from './reach.ts'
+import { aim, onTop, requireArms, requireNotAborted, requireReach, routeOf } from './reach.ts'
 import { specHashOf } from './spec.ts'
 import { shareBefore, stageAt } from './stage.ts'
 import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
@@ -50,6 +50,8 @@ export interface Transition {
 export interface RolloutsOptions {
   readonly keeper: RolloutKeeper
   snapshot(): Snapshot
+  /** Writes what is stored with a transition, in its transaction: what this throws undoes both. */
+  stored?(transition: Transition): void
   /** Told of each transition after it is stored. */
   told?(transition: Transition): void
   /** Told how many milliseconds an abort took from its decision until it was in force. */
@@ -129,8 +131,8 @@ export class Rollouts {
     return this.#keeper.events(live.id)
   }
 
-  /** Where chains of events do not hold, and what else had a name: its events stay. */
-  get chains(): Pick<RolloutKeeper, 'events' | 'findBreak' | 'idsOf'> {
+  /** What was stored of all that ever were: where chains of events do not hold, what else had a name, how arms ended. */
+  get chains(): Pick<RolloutKeeper, 'events' | 'findBreak' | 'idsOf' | 'abortOf'> {
     return this.#keeper
   }
 
@@ -298,10 +300,11 @@ export class Rollouts {
       state,
     }
     const event = eventOf('create', undefined, state, actor, { arms: armsOf(definition) })
-    const id = await this.#keeper.create(made, event, key)
-    const live = this.#watched(new Live({ ...made, id }))
+    const liveOf = (id: number): Live => this.#watched(new Live({ ...made, id }))
+    const also = (id: number) => this.#options.stored?.({ live: liveOf(id), event })
+    const live = liveOf(await this.#keeper.create(made, event, key, also))
     if (before && before.state.phase !== 'completed') this.#all.delete(before.id)
-    this.#all.set(id, live)
+    this.#all.set(live.id, live)
     this.#tell({ live, event })
     return live
   }
@@ -392,7 +395,7 @@ export class Rollouts {
     const begins = command.verb === 'start' || command.verb === 'retry'
     // Who may not begin anyway is not told to use force.
     if (begins) requirePhase(from, command.verb)
-    if (begins && !force) this.requireNotAborted(live.specHash)
+    if (begins && !force) requireNotAborted(this, live.specHash)
     // Before what runs on the route is ended for it.
     if (begins) requireArms(this, live.definition)
     if (command.verb === 'promote' || command.verb === 'approve') requireReach(this, live, command.verb)
@@ -407,7 +410,8 @@ export class Rollouts {
     const to = onTop(this, live, next)
     if (begins) await this.#supersede(live, actor)
     const event = eventOf(command.verb, from, to, actor, evidence)
-    if (!(await this.#keeper.change(live.id, from.revision, to, event, key)))
+    const also = () => this.#options.stored?.({ live, event })
+    if (!(await this.#keeper.change(live.id, from.revision, to, event, key, also)))
       throw new RolloutProblem('stale', `'${live.name}' was changed by another process.`)
     // An abort that came meanwhile stays in force: its own change follows.
     if (begins) live.halted = false
@@ -428,15 +432,6 @@ export class Rollouts {
     live.state = to
     if (ends) this.#folding?.forget(live, attempt)
     this.traffic.rebuild(this.#all.values())
-  }
-
-  /** @throws RolloutConflict where the same arms were aborted by what was seen of them */
-  requireNotAborted(specHash: string): void {
-    const aborted = this.#keeper.abortOf(specHash)
-    if (!aborted) return
-    throw new RolloutConflict(
-      `These arms were aborted at ${new Date(aborted.at).toISOString()} (${aborted.reason}). To try them again all the same, use force.`,
-    )
   }
 
   /** One at a time on a route: the one that runs there ends. */

@@ -6,7 +6,7 @@ import type { UnitKind } from '../../rollouts/index.ts'
 import { isRunning } from '../../rollouts/machine.ts'
 import { followsFile, type Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
-import { requireArms } from './reach.ts'
+import { requireArms, requireNotAborted } from './reach.ts'
 import type { Rollouts } from './rollouts.ts'
 import { specHashOf } from './spec.ts'
 
@@ -97,7 +97,7 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
   // What the file names no longer ends in any case; for an operator, nothing is ended by what cannot begin.
   if (wish.origin !== undefined) await end()
   requireArms(rollouts, definition)
-  if (ppm > 0 && !force && wish.origin === undefined) rollouts.requireNotAborted(specHashOf(definition))
+  if (ppm > 0 && !force && wish.origin === undefined) requireNotAborted(rollouts, specHashOf(definition))
   if (wish.origin === undefined) await end()
   const by = { actor, origin: wish.origin ?? 'toggle', reason, key: ppm === 0 ? key : undefined } as const
   const made = await rollouts.make(definition, by)

@@ -122,3 +122,11 @@ export function presentTransition({ live, event }: Transition) {
     },
   }
 }
+
+/** What webhooks are sent of a transition, and the names of those that its rollout has picked; undefined = all. */
+export function messageOf(transition: Transition) {
+  const { type, text, data } = presentTransition(transition)
+  const { notify } = transition.live.definition
+  const message = { type, at: transition.event.at, data: { summary: text, ...data } }
+  return { message, channels: notify.length > 0 ? notify : undefined }
+}

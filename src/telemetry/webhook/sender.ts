@@ -28,8 +28,8 @@ export type AttemptResult = (typeof attemptResults)[number]
 export interface Sender {
   readonly notify: Notify
   readonly shelf: DeliveryShelf
-  /** Stores an event and returns the ids of its deliveries. Unlike `notify` it throws when the database cannot be used. */
-  post(event: NotifyEvent, channels: readonly string[]): { event: string; deliveries: number[] }
+  /** As `notify`, and returns the ids of its deliveries. Unlike that it throws when the database cannot be used. */
+  post(event: NotifyEvent, channels?: readonly string[]): { event: string; deliveries: number[] }
   /** Resolves when each of these was tried at least once from now on, or is out of reach. */
   tried(ids: readonly number[]): Promise<void>
   /** Sends dead or delivered messages again, from the first attempt. Returns ids; see `DeliveryShelf.revive`. */
@@ -252,7 +252,7 @@ export function createSender(options: SenderOptions): Sender {
         log.error(`an event of type ${event.type} cannot be told`, { event: 'webhook', error })
       }
     },
-    post(event, channels) {
+    post(event, channels = [...webhooks().keys()]) {
       const stored = toStored(event)
       return { event: stored.id, deliveries: store(stored, channels) }
     },
