@@ -35,6 +35,15 @@ it('names the revision that it is meant for, or acts in any case', async () => {
   expect((await abort()).body).toMatchObject({ phase: 'rolled_back', percent: 0 })
 }, 300_000)
 
+it('by the name of a route ends what moves that, and not its percentage of before', async () => {
+  gateway = await startRollout(half)
+  await gateway.ask('PUT', '/routes/moved/canary', { target: 'small', percent: 5 })
+  await gateway.verb('start')
+  const ended = await gateway.ask('POST', '/rollouts/moved/abort', { reason: 'test' }, 'responder')
+  expect([ended.status, ended.body]).toEqual([200, expect.objectContaining({ name: 'move', phase: 'rolled_back' })])
+  expect(await gateway.get('/rollouts/moved')).toMatchObject({ name: 'canary:moved', phase: 'stopped' })
+}, 300_000)
+
 it('is judged by the revision of its moment: what another has under way does not leave it in force and refused', async () => {
   gateway = await startRollout(half)
   await gateway.verb('start')

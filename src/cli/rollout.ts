@@ -48,7 +48,7 @@ export function addRolloutCommand(program: Command): void {
     rollout
       .command('get')
       .description('show where a rollout stands: share, guards between safe and harm, what is missing')
-      .argument('<name>', 'the rollout, or a route for its percentage')
+      .argument('<name>', 'the rollout, or a route for what moves it')
       .option('-w, --watch', 'again every second, until it is over'),
   ).action(async (name: string, flags: Flags) => {
     const server = findServer(flags)

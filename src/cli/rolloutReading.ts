@@ -33,7 +33,7 @@ export function addReadingCommands(rollout: Command): void {
     rollout
       .command('requests')
       .description('list the requests of a rollout, newest first: their arm, and what they were bad for')
-      .argument('<name>', 'the rollout, or a route for its percentage')
+      .argument('<name>', 'the rollout, or a route for what moves it')
       .addOption(new Option('--arm <arm>', 'of this arm').choices(['stable', 'canary']))
       .option('--outcome <outcome>', 'with this outcome')
       .addOption(new Option('--assignment <how>', 'assigned so').choices(['hash', 'override', 'pinned']))
@@ -72,7 +72,7 @@ export function addReadingCommands(rollout: Command): void {
     rollout
       .command('report')
       .description('print the account of a rollout as Markdown: each step, the evidence at the end, the decision')
-      .argument('<name>', 'the rollout, or a route for its percentage'),
+      .argument('<name>', 'the rollout, or a route for what moves it'),
   ).action(async (name: string, flags: ServerFlags) => {
     const answer = await askServer<Heading & History>(findServer(flags), 'GET', pathOf(name, 'report'))
     await print(flags.json ? toText(answer) : writeHistory(answer, answer))
@@ -82,7 +82,7 @@ export function addReadingCommands(rollout: Command): void {
     rollout
       .command('evidence')
       .description('show the guards of a rollout; of one that is over, as they were when it ended')
-      .argument('<name>', 'the rollout, or a route for its percentage'),
+      .argument('<name>', 'the rollout, or a route for what moves it'),
   ).action(async (name: string, flags: ServerFlags) => {
     const answer = await askServer<{ rollout: string; evidence: ShownRollout['evidence'] }>(
       findServer(flags),

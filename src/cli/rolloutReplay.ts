@@ -1,6 +1,7 @@
 // `turnout rollout replay`: recomputes a decision from the ledger's rows, beside a running gateway or without one.
 import type { Command } from 'commander'
 import type { RolloutEvent } from '../config/rolloutTypes.ts'
+import { isRunning } from '../rollouts/machine.ts'
 import { overBefore, type Replay, replay } from '../state/rollouts/replay.ts'
 import { toggleName } from '../state/rollouts/toggle.ts'
 import { printId } from '../store/ledgerId.ts'
@@ -14,7 +15,7 @@ export function addReplayCommand(rollout: Command): void {
     rollout
       .command('replay')
       .description('recompute the decision on the last attempt from the rows of the ledger')
-      .argument('<name>', 'the rollout, or a route for its percentage'),
+      .argument('<name>', 'the rollout, or a route for what moves it'),
   )
     .option('--json', 'print one JSON object')
     .action(async (name: string, flags: LedgerFlags & { json?: boolean }) => {
@@ -23,9 +24,11 @@ export function addReplayCommand(rollout: Command): void {
       const store = openCommandStore({ file, readonly: true })
       try {
         const keeper = openRollouts(store)
-        const named = (wanted: string) => keeper.list().findLast(({ definition }) => definition.name === wanted)
-        // A route stands for its percentage, as everywhere.
-        const stored = named(name) ?? named(toggleName(name))
+        const all = keeper.list()
+        const named = (wanted: string) => all.findLast(({ definition }) => definition.name === wanted)
+        const runningOn = (route: string) => all.find((one) => one.definition.route === route && isRunning(one.state))
+        // A route stands for what moves it, as everywhere.
+        const stored = named(name) ?? runningOn(name) ?? named(toggleName(name))
         if (!stored) throw new Error(`There is no rollout '${name}' in this database.`)
         const { id, state } = stored
         const records = [...keeper.records(id, state.attempt, state.attemptAt)]

@@ -91,7 +91,7 @@ export function buildRollout(name: string, fields: RolloutFields, names: Rollout
   if (name.startsWith('canary:'))
     report(path, '"canary:" begins the names of percentages: call it something else', 'key')
   if (names.routes.includes(name))
-    report(path, 'a route is called so, and its name stands for its percentage: call it something else', 'key')
+    report(path, 'a route is called so, and its name stands for what moves it: call it something else', 'key')
   if (name === 'stream')
     report(path, '"stream" is a path of the admin API beside the names of rollouts: call it something else', 'key')
   const stable = fields.stable === undefined ? [] : [fields.stable].flat()

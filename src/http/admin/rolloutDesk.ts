@@ -11,7 +11,7 @@ import type { Live } from '../../state/rollouts/live.ts'
 import { RolloutProblem } from '../../state/rollouts/problem.ts'
 import { usedOf } from '../../state/rollouts/purse.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
-import { toggleName } from '../../state/rollouts/toggle.ts'
+import { canaryOf } from '../../state/rollouts/toggle.ts'
 import { baseOf } from '../../state/rollouts/traffic.ts'
 import { isIdle, percentOf } from '../../state/rollouts/view.ts'
 import { LedgerError } from '../../store/ledgerRow.ts'
@@ -25,13 +25,14 @@ export function rolloutsOf({ rollouts }: AdminDeps): Rollouts {
   throw new Refusal('not_available', 'This gateway has no database: it cannot move traffic by percent.')
 }
 
-/** The rollout of that name; the name of a route stands for its percentage. @throws Refusal `not_found` */
+/** The rollout of that name; the name of a route stands for what moves it. @throws Refusal `not_found` */
 export function findRollout(name: string, deps: AdminDeps): Live {
-  const found = rolloutsOf(deps).find(name)
+  const rollouts = rolloutsOf(deps)
+  const found = rollouts.find(name)
   if (found) return found
   const route = resolveModel(deps.snapshot(), name)
-  const toggle = 'nearest' in route ? undefined : rolloutsOf(deps).find(toggleName(route.name))
-  if (toggle && !('nearest' in route) && route.name === name) return toggle
+  const moving = 'nearest' in route || route.name !== name ? undefined : canaryOf(rollouts, name)
+  if (moving) return moving
   throw new Refusal('not_found', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
 }
 
