@@ -96,6 +96,21 @@ it('never counts against an operator, nor revives what was aborted or superseded
   expect(rollouts!.find('canary:single')!.state).toMatchObject({ phase: 'stopped', cause: 'superseded' })
 }, 120_000)
 
+it.each(['the file', 'an operator'])(
+  'takes an operator at their word who begins again what %s has ended',
+  async (by) => {
+    await start('{ target: small, percent: 10 }')
+    if (by === 'an operator') await gateway!.ask('POST', '/rollouts/single/abort', { reason: 'test' })
+    await reload(document())
+    await gateway!.ask('PUT', '/routes/single/canary', { percent: 40 })
+    const begun = ['stepping', 40, 'conversation', 'small']
+    expect(await reload(`${document()}# something else\n`)).toEqual(begun)
+    await gateway!.restart()
+    expect(await stand()).toEqual(begun)
+  },
+  120_000,
+)
+
 it('takes an operator at their word who says 0 where the file has 0 already', async () => {
   await start('{ target: small, percent: 10 }')
   expect((await reload(small('percent: 0')))[0]).toBe('stopped')

@@ -37,7 +37,7 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
   const { canary } = route
   const isOurs = isOfFile(stored?.origin)
   if (!canary) {
-    if (!stored || !isOurs || !isRunning(stored.state)) return
+    if (!stored || !isOurs || !isRunning(stored.state) || !isBegunByFile(rollouts, stored)) return
     const reason = 'the file names no canary any more'
     await rollouts.change(stored, { verb: 'stop', cause: 'file', reason, actor: 'file' })
     return
@@ -64,6 +64,10 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
     origin: canary.origin,
   })
 }
+
+/** Not where it had ended, and an operator has begun it again: that has nothing to do with what the file names. */
+const isBegunByFile = (rollouts: Rollouts, stored: Live): boolean =>
+  isOfFile(rollouts.events(stored).find(({ revision }) => revision === stored.state.attemptRevision)?.cause)
 
 const says = ({ percent, unit }: CanarySetting, { state, definition }: Live): boolean =>
   ppmOf(percent) === state.weightPpm && unit === definition.assign.unit
