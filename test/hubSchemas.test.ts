@@ -118,6 +118,22 @@ describe('what is left out', () => {
     expect(removed).toEqual([])
   })
 
+  it('a format that Google refuses with a type is told in words', () => {
+    const of = (type: unknown, format: string) => clean({ type, format }).schema
+    expect(of('string', 'date-time')).toEqual({ type: 'STRING', format: 'date-time' })
+    expect(of('integer', 'int64')).toEqual({ type: 'INTEGER', format: 'int64' })
+    expect(of('number', 'double')).toEqual({ type: 'NUMBER', format: 'double' })
+    // As Google's own services write large numbers in JSON.
+    expect(of('string', 'int64')).toEqual({ type: 'STRING', description: 'Format: int64.' })
+    expect(of('integer', 'double')).toEqual({ type: 'INTEGER', description: 'Format: double.' })
+    expect(of(['string', 'integer'], 'int64')).toEqual({
+      anyOf: [
+        { type: 'STRING', description: 'Format: int64.' },
+        { type: 'INTEGER', format: 'int64' },
+      ],
+    })
+  })
+
   it('a property may have any name', () => {
     const schema = JSON.parse('{"type": "object", "properties": {"__proto__": {"type": "string"}}}')
     expect(JSON.stringify(clean(schema).schema.properties)).toBe('{"__proto__":{"type":"STRING"}}')

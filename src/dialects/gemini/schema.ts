@@ -1,6 +1,6 @@
 // JSON Schema to the OpenAPI subset that Gemini's function declarations take. The original is never touched: a later target needs it.
 import { Refusal } from '../errors.ts'
-import { asObject, type Json } from '../field.ts'
+import { asObject, type Json, ownEntry } from '../field.ts'
 import { resolvePointer } from '../jsonPointer.ts'
 import { lengthOf, SchemaJoin } from './schemaJoin.ts'
 
@@ -55,8 +55,12 @@ const quiet: ReadonlySet<string> = new Set([
   'additionalProperties',
   'discriminator',
 ])
-/** The only formats that the API does not refuse. */
-const formats: ReadonlySet<string> = new Set(['enum', 'date-time', 'int32', 'int64', 'float', 'double'])
+/** The only formats that the API does not refuse, by type ("only 'enum' and 'date-time' are supported for STRING type"). */
+const formats: Readonly<Record<string, readonly string[]>> = {
+  STRING: ['enum', 'date-time'],
+  INTEGER: ['int32', 'int64'],
+  NUMBER: ['float', 'double'],
+}
 
 /**
  * What all schemas of one request may come to with their references written out. A few lines whose references double at each step would
@@ -137,11 +141,8 @@ class Cleaner {
     for (const name of copied) if (from[name] !== undefined) result[name] = from[name]
     for (const name of counts) if (typeof from[name] === 'number') result[name] = String(from[name])
     if (from.nullable === true) result.nullable = true
-    if (typeof from.format === 'string') {
-      if (formats.has(from.format)) result.format = from.format
-      else describe(result, `Format: ${from.format}.`)
-    }
     this.#setType(from, result, followed)
+    setFormat(from, result)
     this.#setEnum(from, result)
     this.#setUnion(from, result, followed)
     this.#setProperties(from, result, followed)
@@ -258,6 +259,13 @@ class Cleaner {
     // An array without items is refused.
     result.items = asObject(from.items) ? this.clean(from.items, trail) : { type: 'STRING' }
   }
+}
+
+/** One that goes with no type here is told in words; of several types, each has its own. */
+function setFormat({ format }: Json, result: GeminiSchema): void {
+  if (typeof format !== 'string' || result.anyOf) return
+  if (ownEntry(formats, String(result.type))?.includes(format)) result.format = format
+  else describe(result, `Format: ${format}.`)
 }
 
 /** The API knows a union or properties, not both: those that stand beside a union belong to each of its members. */
