@@ -141,6 +141,8 @@ describe('what a message holds', () => {
     ['groq', '"reasoning_content":"r","annotations":[{}]', 'messages.reasoning, messages.annotations'],
     ['gpt', '"reasoning":"r","reasoning_details":[{}],"images":[]', 'messages.reasoning'],
     ['deployment', '"citations":["x"]', 'messages.citations'],
+    ['gpt', '"executed_tools":[{}],"channel":"final"', 'messages.executed_tools'],
+    ['groq', '"extra_content":{"google":{"thought":true}},"thought_signature":"s"', 'messages.reasoning'],
   ])('%s does not get %s', async (model, field, dropped) => {
     expect(await send(model, `,${field}`)).toEqual({ body: told(''), dropped })
   })
@@ -250,6 +252,35 @@ describe('what a message does not hold', () => {
       expect(headers['x-turnout-dropped-params']).toBe('messages.refusal')
     },
   )
+})
+
+describe('thoughts that stand in the content, as Mistral writes them', () => {
+  const thought = { type: 'thinking', thinking: [{ type: 'text', text: 'So' }], closed: true }
+  const said = { type: 'text', text: 'b' }
+  const call = (more = {}) => ({ ...more, id: 'KikbB849t', type: 'function', function: { name: 'f', arguments: '{}' } })
+  const messages = [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: [thought, said, thought, thought] },
+    { role: 'assistant', content: [thought], tool_calls: [call({ index: 0 })] },
+    { role: 'tool', tool_call_id: 'KikbB849t', content: 't' },
+  ]
+
+  it.each(['gpt', 'deployment', 'groq'])('are left out at %s, and the number of a call', async (model) => {
+    const { headers } = await post(gateway.url + CHAT, { model, messages })
+    expect(JSON.parse(arrived()).messages).toEqual([
+      messages[0],
+      { role: 'assistant', content: [said] },
+      { role: 'assistant', content: '', tool_calls: [call()] },
+      messages[3],
+    ])
+    expect(headers['x-turnout-dropped-params']).toBe('messages.reasoning')
+  })
+
+  it('are taken back by Mistral', async () => {
+    const { headers } = await post(gateway.url + CHAT, { model: 'mistral', messages })
+    expect(JSON.parse(arrived()).messages).toEqual(messages)
+    expect(headers['x-turnout-dropped-params']).toBeUndefined()
+  })
 })
 
 it('takes marks of a cache out of parts, tools and messages, and signatures out of tool calls', async () => {
@@ -368,7 +399,11 @@ describe('cutting fields out of bytes', () => {
       inside.set(key, cut)
       return left
     }
-    if (Array.isArray(value)) return { left: value.map((part, at) => within(at, part)), cut: { fields: [], inside } }
+    if (Array.isArray(value)) {
+      const elements = new Set([...value.keys()].filter(draw))
+      const left = value.flatMap((part, at) => (elements.has(at) ? [] : [within(at, part)]))
+      return { left, cut: { fields: [], elements, inside } }
+    }
     const fields = Object.keys(value as object).filter(draw)
     const kept = Object.entries(value as object).filter(([name]) => !fields.includes(name))
     return {

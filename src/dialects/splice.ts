@@ -108,19 +108,24 @@ export function removeFields(fields: Fields, names: readonly string[]): Splice[]
   const gone = new Set(names.flatMap((name) => fields.byName.get(name) ?? []))
   if (gone.size === 0) return []
   const inOrder = [...fields.byName.values()].sort((a, b) => a.keyStart - b.keyStart)
+  return removeRuns(inOrder.map((field) => ({ start: field.keyStart, end: field.valueEnd, gone: gone.has(field) })))
+}
+
+/** The same of what stands between commas, in its order. */
+function removeRuns(inOrder: readonly { start: number; end: number; gone: boolean }[]): Splice[] {
   const splices: Splice[] = []
   const bytes = Buffer.alloc(0)
-  let before: Field | undefined
+  let before: number | undefined
   for (let at = 0; at < inOrder.length; at++) {
     const first = inOrder[at]!
-    if (!gone.has(first)) {
-      before = first
+    if (!first.gone) {
+      before = first.end
       continue
     }
-    while (at + 1 < inOrder.length && gone.has(inOrder[at + 1]!)) at++
-    const last = inOrder[at]!
-    if (before) splices.push({ start: before.valueEnd, end: last.valueEnd, bytes })
-    else splices.push({ start: first.keyStart, end: inOrder[at + 1]?.keyStart ?? last.valueEnd, bytes })
+    while (inOrder[at + 1]?.gone) at++
+    const { end } = inOrder[at]!
+    if (before !== undefined) splices.push({ start: before, end, bytes })
+    else splices.push({ start: first.start, end: inOrder[at + 1]?.start ?? end, bytes })
   }
   return splices
 }
@@ -132,16 +137,19 @@ export interface Cut {
   readonly renamed?: ReadonlyMap<string, string> | undefined
   /** Fields that get another value, as JSON text. */
   readonly put?: ReadonlyMap<string, string> | undefined
+  /** Positions of elements of an array. */
+  readonly elements?: ReadonlySet<number> | undefined
   readonly inside: ReadonlyMap<string | number, Cut>
 }
 
 /** The edits that do so for the value that starts at `from`. What is not there changes nothing. Linear in the length for each level. */
-export function cutFields(raw: Buffer, from: number, { fields, renamed, put, inside }: Cut): Splice[] {
+export function cutFields(raw: Buffer, from: number, { fields, renamed, put, elements: gone, inside }: Cut): Splice[] {
   if (raw[from] === OPEN_BRACKET) {
     const elements = scanElements(raw, from)
-    return [...inside].flatMap(([at, cut]) =>
+    const within = [...inside].flatMap(([at, cut]) =>
       elements[at as number] ? cutFields(raw, elements[at as number]!.start, cut) : [],
     )
+    return gone ? [...removeRuns(elements.map((span, at) => ({ ...span, gone: gone.has(at) }))), ...within] : within
   }
   const found = scanFields(raw, from)
   const within = [...inside].flatMap(([name, cut]) => {

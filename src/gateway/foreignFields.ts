@@ -28,9 +28,12 @@ const request = {
   inside: {
     messages: {
       each: {
-        fields: allFieldsBut('extra_content'),
+        fields: allFieldsBut('thinking', 'index'),
         id: 'tool_call_id',
-        inside: { content: { each: marked }, tool_calls: { each: { fields: ['extra_content'], id: 'id' } } },
+        inside: {
+          content: { each: { fields: ['cache_control', 'thinking'] } },
+          tool_calls: { each: { fields: ['extra_content', 'index'], id: 'id' } },
+        },
       },
     },
     tools: { each: { ...marked, inside: { function: marked } } },
@@ -75,14 +78,24 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
   if (typeof value !== 'object' || value === null || search.left <= 0) return undefined
   let inside: Map<string | number, Cut> | undefined
   if (Array.isArray(value)) {
-    if (!place.each) return undefined
+    const { each } = place
+    if (!each) return undefined
+    const thoughtless = search.fields.includes('thinking') && each.fields?.includes('thinking')
+    let elements: Set<number> | undefined
     for (let at = 0; at < value.length; at++) {
-      const cut = cutOf(value[at], place.each, search)
+      if (thoughtless && isThought(value[at])) {
+        elements ??= new Set()
+        elements.add(at)
+        search.left--
+        continue
+      }
+      const cut = cutOf(value[at], each, search)
       if (!cut) continue
       inside ??= new Map()
       inside.set(at, cut)
     }
-    return inside && { fields: nothing, inside }
+    if (elements) tell('thinking', search.losses)
+    return (inside || elements) && { fields: nothing, elements, inside: inside ?? nowhere }
   }
   const holder = value as Holder
   const { losses } = search
@@ -107,6 +120,11 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
   for (const name in place.inside) {
     const cut = cutOf(holder[name], place.inside[name]!, search)
     if (!cut) continue
+    // Parts of which none is left: an empty list of them is an error as well.
+    if (cut.elements && cut.elements.size === (holder[name] as readonly unknown[]).length) {
+      put = emptyContent
+      continue
+    }
     inside ??= new Map()
     inside.set(name, cut)
   }
@@ -134,6 +152,9 @@ function isAllThatIsSaid({ role, refusal, content, tool_calls: calls }: Holder):
 const isSilent = ({ role, content, refusal, audio, tool_calls: calls, function_call: call }: Holder): boolean =>
   role === 'assistant' && content === null && [refusal, audio, calls, call].every(isEmpty)
 
+/** A part of the content that Mistral's models thought, and did not say. */
+const isThought = (part: unknown): boolean => (part as { type?: unknown } | null)?.type === 'thinking'
+
 const emptyContent: Cut['put'] = new Map([['content', '""']])
 
 const isEmpty = (value: unknown): boolean =>
@@ -147,12 +168,14 @@ function tell(field: ForeignField, losses: Map<string, Loss>): void {
 /** The names that translations report the same things by. */
 function paramOf(field: ForeignField): string {
   if (field === 'cache_control') return field
-  return field.startsWith('reasoning') || field === 'extra_content' ? 'messages.reasoning' : `messages.${field}`
+  return thoughts.has(field) || field.startsWith('reasoning') ? 'messages.reasoning' : `messages.${field}`
 }
 
-/** What SDKs write where there is nothing; and `parsed` is the content once more, as a value. */
+const thoughts: ReadonlySet<ForeignField> = new Set(['extra_content', 'thought_signature', 'thinking'])
+
+/** What SDKs write where there is nothing; `parsed` is the content once more, as a value, and of the others nobody else makes anything. */
 function saysNothing(name: ForeignField, value: unknown): boolean {
-  return name === 'parsed' || value === '' || isEmpty(value)
+  return name === 'parsed' || name === 'channel' || name === 'index' || value === '' || isEmpty(value)
 }
 
 const nothing: readonly ForeignField[] = []

@@ -2,7 +2,9 @@
 
 /**
  * Fields that replies of one vendor carry, and ours that are translated, and that another vendor refuses. `cache_control` is the mark of a
- * cache that clients set for Claude; `extra_content` stands in tool calls; `tool_calls` and `function_call` are meant where they hold nothing.
+ * cache that clients set for Claude; `thinking` means parts of the content that hold it (Mistral's); `executed_tools` and `channel` are
+ * Groq's, `extra_content` and `thought_signature` Google's; `index` stands in tool calls; `tool_calls` and `function_call` are meant where
+ * they hold nothing.
  */
 export const foreignFields = [
   'reasoning_content',
@@ -16,6 +18,11 @@ export const foreignFields = [
   'parsed',
   'cache_control',
   'extra_content',
+  'thought_signature',
+  'thinking',
+  'executed_tools',
+  'channel',
+  'index',
   'tool_calls',
   'function_call',
 ] as const
@@ -46,6 +53,11 @@ export const refusedByOpenAI: Refused = {
     'images',
     'cache_control',
     'extra_content',
+    'thought_signature',
+    'thinking',
+    'executed_tools',
+    'channel',
+    'index',
     'tool_calls',
     'function_call',
   ],
