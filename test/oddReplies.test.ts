@@ -290,6 +290,53 @@ it.each([
   expect(read.map((url) => url === picture)).toEqual([true])
 })
 
+const told = (parts: object[]): string => sseText(parts, { done: false })
+const spoken = [chunk({ role: 'assistant', content: words }), chunk({ content: ' End.' })]
+const claude = {
+  begun: [
+    { type: 'message_start', message: { ...JSON.parse(message), content: [], stop_reason: null } },
+    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: words } },
+  ],
+  over: [
+    { type: 'content_block_stop', index: 0 },
+    { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 2 } },
+  ],
+}
+const hear = async (provider: string): Promise<string> => {
+  let heard = ''
+  for await (const { choices } of await client.chat.completions.create({ ...body(provider), stream: true }))
+    heard += choices[0]?.delta.content ?? ''
+  return heard
+}
+
+it.each([
+  ['the name of a field', 'd'],
+  ['a field without a value', 'data:'],
+  ['the name of an event', 'event: mes'],
+  ['its JSON', 'data: {"choices":[{"ind'],
+  ['its blank line', `data: ${JSON.stringify(chunk({ content: '' }))}\n`],
+  ['its last line', `data: ${JSON.stringify(chunk({ content: '' }))}`],
+])(
+  'a stream that ends in the middle of an event, in %s, says to the client that it is broken',
+  async (_where, tail) => {
+    odd = { headers: events, body: told(spoken) + tail }
+    await expect(hear('vendor')).rejects.toMatchObject({ code: 'cut' })
+    odd = { headers: events, body: told(claude.begun) + tail }
+    await expect(hear('anthropic')).rejects.toMatchObject({ code: 'cut' })
+  },
+)
+
+it('an answer that is over stays whole where the connection ends in the middle of what follows', async () => {
+  for (const breaks of [false, true])
+    for (const tail of ['da', 'data: {"usa', 'data: [DO']) {
+      odd = { headers: events, body: told([...spoken, chunk({}, 'stop')]) + tail, breaks }
+      expect(await hear('vendor')).toBe(`${words} End.`)
+      odd = { headers: events, body: told([...claude.begun, ...claude.over]) + tail, breaks }
+      expect(await hear('anthropic')).toBe(words)
+    }
+})
+
 it('a stream of megabytes that says nothing is given up', async () => {
   odd = { headers: events, body: sseText(Array.from({ length: 10_000 }, () => chunk({ role: 'assistant' }))) }
   await expect(client.chat.completions.create({ ...body(), stream: true })).rejects.toMatchObject({ code: 'garbage' })

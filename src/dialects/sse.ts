@@ -1,5 +1,6 @@
 // Cuts a byte stream into server-sent-event frames without copying, and reads one frame's event name and data.
 // Frames stay bytes because the identity lane forwards them as they came. Rules: WHATWG HTML, "Server-sent events", section 9.2.6.
+import { parseJsonText } from './depth.ts'
 import { UpstreamFault } from './errors.ts'
 
 const LF = 0x0a
@@ -150,6 +151,20 @@ function readPlain(text: string): Frame | undefined {
   if (!text.startsWith('event: ') || !text.startsWith('data: ', data)) return undefined
   const isLast = text.indexOf('\n', data) === end + ending - 1 && (ending === 1 || text.indexOf('\r', data) === end)
   return isLast ? { event: text.slice(7, first), data: text.slice(data + 6, end) } : undefined
+}
+
+/**
+ * Whether an event is only a part of itself. To be asked of the last one of a stream, which may lack its blank line: the connection may have
+ * been closed anywhere in it.
+ */
+export function isCutOff({ data }: Frame): boolean {
+  if (data === undefined || data.trim() === '[DONE]') return false
+  try {
+    parseJsonText(data)
+    return false
+  } catch {
+    return true
+  }
 }
 
 function readAny(text: string): Frame {

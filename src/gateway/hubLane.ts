@@ -14,7 +14,7 @@ import type {
 } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { parseJson, writeJson } from '../dialects/exactJson.ts'
-import { FrameSplitter, readFrame } from '../dialects/sse.ts'
+import { FrameSplitter, isCutOff, readFrame } from '../dialects/sse.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
 /** What the way back to the client needs. */
@@ -226,7 +226,8 @@ class HubStream implements LaneStream {
 
   end(): void {
     const rest = this.#splitter.end()
-    if (rest) this.#pass(this.#decoder.take(readFrame(rest)))
+    const last = rest && readFrame(rest)
+    if (last && !isCutOff(last)) this.#pass(this.#decoder.take(last))
     this.#pass(this.#decoder.end())
     this.#flush()
   }

@@ -11,7 +11,7 @@ import type {
   StreamTap,
 } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
-import { FrameSplitter } from '../dialects/sse.ts'
+import { FrameSplitter, isCutOff, readFrame } from '../dialects/sse.ts'
 import { capEdit } from './capName.ts'
 import { foreignIn, refusedBy } from './foreignFields.ts'
 import { type Replying, restream } from './hubLane.ts'
@@ -86,6 +86,8 @@ function editedWire(
   return Object.assign(edited, params)
 }
 
+const END_OF_FRAME = Buffer.from('\n\n')
+
 class IdentityStream implements LaneStream {
   readonly ready: Buffer[] = []
   readonly held: Buffer[] = []
@@ -133,12 +135,14 @@ class IdentityStream implements LaneStream {
   }
 
   end(): void {
-    const rest = this.#splitter.end()
-    if (rest && !this.fault) {
-      this.#take(rest, 0, rest.length)
-      this.#flush()
-    }
+    const rest = this.fault ? undefined : this.#splitter.end()
+    const last = rest && readFrame(rest)
+    if (last && !isCutOff(last)) this.#take(rest, 0, rest.length)
+    if (last?.data === undefined) this.#runs = []
     this.fault ??= this.#tap.end()
+    // What the client is told of the fault must not become a part of the line that has no end.
+    if (this.fault && this.#runs.length > 0) this.#add(END_OF_FRAME, 0, END_OF_FRAME.length)
+    this.#flush()
   }
 
   readonly #take = (buffer: Buffer, start: number, end: number): void => {
