@@ -1,6 +1,8 @@
 // Replies that are right but for their wrapping: compressed although nobody asked, called by another name, with a mark in front.
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { brotliCompressSync, constants, createGzip, deflateSync, gzipSync } from 'node:zlib'
-import OpenAI from 'openai'
+import OpenAI, { type APIError } from 'openai'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type FakeUpstream, sseText, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
@@ -182,6 +184,48 @@ it.each([
   odd = { status: 429, headers, body: said as string }
   await expect(ask()).rejects.toMatchObject({ status: 429 })
   expect(gateway.lines.at(-1)).toMatchObject({ status: 429, fault: 'rate_limited', attempts: 1 })
+})
+
+it('a refusal stays one where its connection breaks in the middle of its words', async () => {
+  const headers = { 'content-type': json, 'content-length': '1000', 'retry-after': '7' }
+  odd = { status: 429, headers, body: failed.slice(0, 20), breaks: true }
+  await expect(ask()).rejects.toMatchObject({ status: 429 })
+  expect(gateway.lines.at(-1)).toMatchObject({ status: 429, fault: 'rate_limited', attempts: 1 })
+  odd = { status: 400, headers, body: failed.slice(0, 20), breaks: true }
+  await expect(ask()).rejects.toMatchObject({ status: 400 })
+  expect(gateway.lines.at(-1)).toMatchObject({ status: 400, fault: 'bad_request', attempts: 1 })
+})
+
+it.each([
+  [
+    'answers with what is not HTTP',
+    'http',
+    (socket: Socket) => socket.end('220 mail.example.com ESMTP\r\n'),
+    'garbage',
+  ],
+  ['hangs up in the middle of the TLS handshake', 'https', (socket: Socket) => socket.destroy(), 'dial_failed'],
+] as const)('a server that %s is told as one', async (_what, scheme, answer, fault) => {
+  const server = createServer((socket) => socket.once('data', () => answer(socket)))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const wrong = await startGateway(
+    {
+      providers: { vendor: upstreamAt(`${scheme}://127.0.0.1:${port}`) },
+      directModels: true,
+      prices: { '*': { input: 1, output: 1 } },
+    },
+    { env: { TURNOUT_MASTER_KEY: key } },
+  )
+  try {
+    const asked = new OpenAI({ baseURL: `${wrong.url}/v1`, apiKey: key, maxRetries: 0 }).chat.completions.create(body())
+    const error = await asked.catch((refused: APIError) => refused)
+    expect(error).toMatchObject({ status: 502, code: fault })
+    // No word of the request went to whoever was never spoken to.
+    expect((error as APIError).headers?.get('x-turnout-cost-usd') === '0').toBe(fault === 'dial_failed')
+  } finally {
+    await wrong.close()
+    server.close()
+  }
 })
 
 it('a compressed stream whose connection breaks after its end is whole', async () => {

@@ -16,19 +16,29 @@ const kinds: Record<string, [FaultKind, string]> = {
   EPROTO: ['tls_failed', 'The TLS handshake with the upstream failed.'],
 }
 
-/** `responded`: the upstream's headers had come. */
-export function dialFaultOf(error: Error, responded: boolean): UpstreamFault {
+/** How far a call had come. `sent`: bytes of the request may have reached the upstream; `responded`: its headers had come. */
+export interface Reached {
+  sent: boolean
+  responded: boolean
+}
+
+export function dialFaultOf(error: Error, { sent, responded }: Reached): UpstreamFault {
   const code = codeOf(error)
   const known = kinds[code]
   if (known) return new UpstreamFault(known[0], known[1], { code: known[0] })
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code)) {
     return new UpstreamFault('tls_failed', `The TLS handshake with the upstream failed (${code}).`)
   }
-  if (code.startsWith('HPE_')) return new UpstreamFault('garbage', `The upstream does not speak HTTP (${code}).`)
+  if (isNoHttp(error)) return new UpstreamFault('garbage', 'What the upstream sent is not HTTP.')
+  if (!sent) return new UpstreamFault('dial_failed', 'The upstream closed the connection before the request was sent.')
   return responded
     ? new UpstreamFault('cut', 'The upstream closed the connection in the middle of its reply.')
     : new UpstreamFault('reset', 'The upstream closed the connection before it replied.')
 }
+
+/** undici holds the end of a reply that was to go on for unreadable, too: then there are no bytes that could not be read. */
+const isNoHttp = (error: Error & { data?: unknown }): boolean =>
+  error.name === 'HTTPParserError' && typeof error.data === 'string' && error.data !== ''
 
 /** A dial to several addresses fails with one error that holds the others. */
 function codeOf(error: Error & { code?: unknown; errors?: unknown; cause?: unknown }): string {

@@ -272,7 +272,9 @@ export class Exchange implements Caller {
     const { stream } = this
     // What is cut off after the finish frame was complete in all that counts.
     if (stream?.finishing && !stream.fault) return this.#takeEnd()
-    this.#end(dialFaultOf(error, this.status !== 0))
+    // What a status other than 2xx says counts, also where its words did not come whole: a retry of a bad request would be in vain.
+    if (this.status >= 300) return this.#end(this.#refusal())
+    this.#end(dialFaultOf(error, { sent: this.#controller !== undefined, responded: this.status !== 0 }))
   }
 
   /**

@@ -6,18 +6,18 @@ const end = '<!-- End of the failure table -->'
 
 /** What has happened, for those who read it at night. A new fault without words does not compile. */
 const words: Record<FaultKind, string> = {
-  dial_failed: 'connection refused, name not found, host not reachable',
+  dial_failed: 'connection refused, name not found, host not reachable, hung up before the request was sent',
   connect_timeout: 'no connection within `connect`, TLS included',
   tls_failed: 'the TLS handshake failed: certificate, protocol',
   first_token_timeout: 'nothing generated within `firstToken`',
   idle_timeout: 'a gap in what is generated longer than `idle`',
   total_timeout: 'the call took longer than `total`',
   reset: 'the connection broke before the reply began',
-  cut: 'the connection broke, or the stream ended, in the middle of the reply',
+  cut: 'the connection broke, or the stream ended, in the middle of a 2xx reply',
   garbage: 'a reply that is no JSON, no events, no HTTP',
   empty: '"stop" with nothing generated and no usage',
   loop: 'a gateway behind this one that finds itself in a circle (508)',
-  too_large: 'a reply larger than `maxReplyBytes`',
+  too_large: 'a reply larger than `maxReply`',
   redirect: 'a 3xx: never followed',
   in_band: 'an error inside a 200 that says no more, or the finish reason `error` or `abort`',
   overloaded: '498, 503, 529, or an error that says so',
