@@ -1,7 +1,7 @@
-// The slow, complete stop of the server: what runs is finished to the last byte, and nothing idle is waited for.
+// The slow, complete stop of the server: what runs is finished to the last byte, who is about to ask is answered, and nothing idle is waited for.
 import { once } from 'node:events'
 import { Agent, type IncomingMessage, request, type ServerResponse } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { afterEach, expect, it } from 'vitest'
 import { defaults } from '../src/config/defaults.ts'
@@ -118,7 +118,29 @@ it('answers what has come before it and was not read yet, on a kept connection a
   expect(await timed(drained)).toEqual({ value: 0, soon: true })
 })
 
-it('closes connections that are idle at once', async () => {
+it('answers a queue of clients that have connected, and each that is about to ask', async () => {
+  server = await listen((req, res) => void res.end(req.url), settings)
+  const kept = connect(server.port, '127.0.0.1')
+  kept.write('GET /first HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(kept, 'data')
+  const fresh = Array.from({ length: 40 }, () => connect(server.port, '127.0.0.1'))
+  // The system has taken them all in; of ours, each turn takes in one.
+  await Promise.all(fresh.map((socket) => once(socket, 'connect')))
+  const clients = [kept, ...fresh]
+  const answers = clients.map((socket) => buffer(socket).catch((error) => error.code))
+  const ask = (socket: Socket, n: number) => socket.write(`GET /${n} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  const asksLate = (n: number) => n % 2 === 0
+  for (const [n, socket] of clients.entries()) if (!asksLate(n)) ask(socket, n)
+  const drained = server.drain(bound)
+  // The drain has looked at all of them before.
+  for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve))
+  for (const [n, socket] of clients.entries()) if (asksLate(n)) ask(socket, n)
+  const texts = (await Promise.all(answers)).map(String)
+  expect(texts).toEqual(clients.map((_, n) => expect.stringMatching(new RegExp(`^HTTP/1\\.1 200 .*/${n}$`, 's'))))
+  expect(await timed(drained)).toEqual({ value: 0, soon: true })
+})
+
+it('does not wait for connections that are idle', async () => {
   server = await listen((_req, res) => void res.end('done'), settings)
   await buffer(await get())
   expect(await timed(server.drain(bound))).toEqual({ value: 0, soon: true })

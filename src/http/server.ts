@@ -76,17 +76,13 @@ function endStalled(socket: Socket): void {
 
 async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Promise<number> {
   letGo(sockets)
-  // Requests that have come and were not read yet look like connections that are idle or were never made: one turn takes a new
-  // connection in, the next reads its request, the third comes after both.
-  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve))
+  await takeIn(server)
   letGo(sockets)
   return new Promise((resolve) => {
     let cut = 0
     const timer = setTimeout(() => {
-      server.getConnections((_error, count) => {
-        cut = count
-        server.closeAllConnections()
-      })
+      for (const socket of sockets) if (replyOn(socket)) cut++
+      server.closeAllConnections()
     }, ms)
     // Not http's own `close`: it also destroys connections whose reply has ended but not all left yet (`closeIdleConnections` of Node 20).
     NetServer.prototype.close.call(server, () => {
@@ -97,25 +93,42 @@ async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Pro
     server.prependListener('request', (_req, res) => {
       res.shouldKeepAlive = false
     })
-    for (const socket of sockets) {
-      const reply = replyOn(socket)
-      if (reply) reply.once('close', () => endPromised(socket))
-      else socket.destroySoon()
-    }
+    for (const socket of sockets) endKept(socket, UNDER_WAY)
   })
 }
 
-/** Milliseconds. */
-const LAST_ASK = 250
+/** Connections that the system holds for us at most; Node's own number. */
+const BACKLOG = 511
 
 /**
- * A reply that has begun has promised to keep its connection open, which would hold the drain up until it idles out. But a client that asks
- * again at once, as one under load does, would lose what it sends: so there is a moment for that, and that reply says that it is the last.
+ * Requests that have come and were not read yet look like connections that are idle or were never made. Each turn takes in one new
+ * connection, the next reads its request, one more comes after both.
  */
-function endPromised(socket: Socket): void {
-  const timer = setTimeout(() => {
-    if (!replyOn(socket)) socket.destroySoon()
-  }, LAST_ASK)
+async function takeIn(server: Server): Promise<void> {
+  let quiet = 0
+  const came = (): void => {
+    quiet = 0
+  }
+  server.on('connection', came)
+  for (let turns = 0; quiet < 3 && turns < BACKLOG; turns++) {
+    quiet++
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  server.off('connection', came)
+}
+
+/** Milliseconds for the next request behind a reply, and for one that may be on its way on a connection that is idle. */
+const LAST_ASK = 250
+const UNDER_WAY = 50
+
+/**
+ * Ends a connection that was to be kept, which would hold the drain up until it idles out. But a client that has just connected, or asks
+ * again at once as one under load does, would lose what it sends: so there is a moment for that, and the reply to it says that it is the last.
+ */
+function endKept(socket: Socket, moment: number): void {
+  const reply = replyOn(socket)
+  if (reply) return void reply.once('close', () => endKept(socket, LAST_ASK))
+  const timer = setTimeout(() => (replyOn(socket) ? endKept(socket, LAST_ASK) : socket.destroySoon()), moment)
   socket.once('close', () => clearTimeout(timer))
 }
 
