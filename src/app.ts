@@ -289,7 +289,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
     metrics: expose,
     status: createStatusPage({
       version,
-      startedAt: new Date(),
+      startedAt: performance.now(),
       pools,
       snapshot: () => snapshot,
       draining: () => draining,

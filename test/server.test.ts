@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Agent, createServer, request } from 'node:http'
 import { type AddressInfo, connect, createServer as createMute } from 'node:net'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { clientAddress, trustRanges } from '../src/http/clientAddress.ts'
 import { ask, CHAT, chunk, DONE, event, finishChunk, reply } from './support/chatBodies.ts'
 import { type Exchange, get, post, send } from './support/exchange.ts'
@@ -334,6 +334,11 @@ describe('pages', () => {
     await upstream.waitFor(() => upstream.requests.length > before)
     const status = json(await get(`${gateway.url}/status`))
     expect(status).toMatchObject({ name: 'turnout', status: 'ready', in_flight: 1, config: { version: 1 } })
+    // The clock was set back meanwhile.
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(0)
+    const { uptime_seconds } = json(await get(`${gateway.url}/status`))
+    clock.mockRestore()
+    expect(uptime_seconds).toBeGreaterThanOrEqual(0)
     expect(JSON.stringify(status)).not.toContain('sk-test')
     sent.request.destroy()
     await upstream.waitFor((seen) => seen.closedEarly)

@@ -6,7 +6,8 @@ import { sendJson } from './reply.ts'
 
 export interface StatusSource {
   readonly version: string
-  readonly startedAt: Date
+  /** By the monotonic clock. */
+  readonly startedAt: number
   readonly pools: Pools
   snapshot(): Snapshot
   draining(): boolean
@@ -36,7 +37,7 @@ export function createStatusPage(source: StatusSource): StatusPage {
         name: 'turnout',
         version: source.version,
         status: stateOf(),
-        uptime_seconds: Math.round((Date.now() - source.startedAt.getTime()) / 1000),
+        uptime_seconds: Math.round((performance.now() - source.startedAt) / 1000),
         in_flight: source.inFlight(),
         bypass: snapshot.bypass,
         config: { version: snapshot.version, hash: snapshot.hash, source: snapshot.source },
