@@ -41,6 +41,7 @@ import type { Keyring } from './state/keyring.ts'
 import type { Limits } from './state/limits/limit.ts'
 import type { LimitOptions } from './state/limits/limits.ts'
 import { Rollouts } from './state/rollouts/rollouts.ts'
+import { stableOf } from './state/rollouts/traffic.ts'
 import { messageOf, presentTransition, shownRollouts } from './state/rollouts/view.ts'
 import { createTurn, type Turn } from './state/turn.ts'
 import type { Ledger } from './store/ledger.ts'
@@ -277,6 +278,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   })
   const listener = createDataPlane({
     snapshot: () => snapshot,
+    targetsOf: (of, route) => stableOf(of, route, rollouts?.traffic.of(route.name)),
     insecure,
     gatekeeper,
     door: admission.door,

@@ -205,6 +205,27 @@ describe('C34 keys that may not use both sides', () => {
     }
   })
 
+  it('are shown and counted what the route asks since a canary was completed', async () => {
+    const one = await startControl()
+    try {
+      const { body } = await one.ask('POST', '/keys', { name: 'new-only', models: ['other/*'] })
+      const headers = { authorization: `Bearer ${body.secret}` }
+      const met = async () => {
+        const list = await send('GET', `${one.url}/v1/models`, undefined, headers).done
+        const asked = { model: 'chat', input: 'Hello' }
+        const count = await send('POST', `${one.url}/v1/tokens/count`, asked, headers).done
+        const listed = JSON.parse(list.text).data.map(({ id }: { id: string }) => id)
+        return [(await one.chat('chat', headers)).status, listed, JSON.parse(count.text).counted_as]
+      }
+      expect(await met()).toEqual([403, ['single'], undefined])
+      await one.ask('PUT', '/routes/chat/canary', { target: 'other/sim-fast', percent: 50 })
+      await one.ask('POST', '/rollouts/chat/promote', { reason: 'test', full: true })
+      expect(await met()).toEqual([200, ['chat', 'single'], 'sim-fast'])
+    } finally {
+      await one.close()
+    }
+  })
+
   it('stay there, too, with further models that the vendor of the canary might choose and that they may not use', async () => {
     const claude = `  claude: { kind: anthropic, baseUrl: "\${SIMULATOR_URL}", apiKey: sk-test-claude }\n`
     const text = document().replace('  other:', `${claude}  other:`).replace('single: other', 'single: claude')

@@ -216,6 +216,31 @@ describe('C34 allow-lists', () => {
     expect(await chat(none.secret, 'chain')).toEqual([403, 'model_not_allowed'])
   })
 
+  it('C34 are what the list of models, a single one, token counts and limits go by, too', async () => {
+    const { secret } = await make({ name: 'looking', models: ['up-eu/*'] })
+    const ids = JSON.parse((await get(`${gateway.url}/v1/models`, bearer(secret))).text).data.map(
+      ({ id }: { id: string }) => id,
+    )
+    for (const [model, status] of [
+      ['chain', 200],
+      ['up-eu/x', 200],
+      ['chat', 403],
+      ['up/x', 403],
+    ] as const) {
+      expect((await chat(secret, model))[0], model).toBe(status)
+      if (!model.includes('/')) expect(ids.includes(model), model).toBe(status === 200)
+      const name = encodeURIComponent(model)
+      const count = await post(`${gateway.url}/v1/tokens/count`, { model, input: 'Hello' }, bearer(secret))
+      const shown = await get(`${gateway.url}/v1/models/${name}`, bearer(secret))
+      const limits = await get(`${gateway.url}/v1/limits?model=${name}`, bearer(secret))
+      expect([count.status, shown.status, limits.status], model).toEqual([status, status, status])
+      const facts = JSON.parse(count.text)
+      // Not the first of the route, which this key never meets.
+      if (model === 'chain') expect(facts.counted_as).toBe('c')
+      if (status === 403) expect(facts.error.code).toBe('model_not_allowed')
+    }
+  })
+
   it('C34 take effect with the next request', async () => {
     const { id, secret } = await make({ name: 'changing' })
     expect(await chat(secret, 'other')).toEqual([200, 'up/d'])

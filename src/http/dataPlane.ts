@@ -12,7 +12,7 @@ import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import { isAdminPath } from './admin/door.ts'
 import { corsHeaders, preflightHeaders } from './cors.ts'
 import { type Allowance, showLimits } from './limits.ts'
-import { listModels, showModel } from './models.ts'
+import { type Looking, listModels, showModel, type TargetsOf } from './models.ts'
 import { sendJson, sendRefusal } from './reply.ts'
 import { answerScrape } from './scrape.ts'
 import type { StatusPage } from './status.ts'
@@ -20,6 +20,7 @@ import { countTokens } from './tokensCount.ts'
 
 export interface DataPlane {
   snapshot(): Snapshot
+  readonly targetsOf: TargetsOf
   readonly insecure: boolean
   readonly gatekeeper: Gatekeeper
   readonly door: Door
@@ -66,10 +67,10 @@ export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
   const openai = dialects.get('openai-chat')!
   const chat = journey((req, res, _rest, headers) => plane.handle(req, res, openai, headers))
   const models = caller(plane, ['GET', 'HEAD'], (req, res, _rest, headers, key) =>
-    listModels(plane.snapshot(), key, req, res, headers),
+    listModels(lookingOf(plane, key), req, res, headers),
   )
   const model = caller(plane, ['GET', 'HEAD'], (req, res, rest, headers, key) =>
-    showModel(plane.snapshot(), key, rest, req, res, headers),
+    showModel(lookingOf(plane, key), rest, req, res, headers),
   )
   const live = probe((req, res) => plane.status.live(req, res))
   return new Map<string, DataRoute>([
@@ -91,7 +92,7 @@ export function dataRoutes(plane: DataPlane): ReadonlyMap<string, DataRoute> {
     [
       '/v1/tokens/count',
       caller(plane, ['POST'], (req, res, _rest, headers, key) =>
-        countTokens(plane.snapshot(), plane.tokens, key, req, res, headers),
+        countTokens(lookingOf(plane, key), plane.tokens, req, res, headers),
       ),
     ],
     ['/v1/limits', account(plane)],
@@ -220,6 +221,12 @@ const page = (plane: DataPlane, name: PageName, open: Open): DataRoute => ({
   },
 })
 
+const lookingOf = (plane: DataPlane, key: ApiKey | undefined): Looking => ({
+  snapshot: plane.snapshot(),
+  key,
+  targetsOf: plane.targetsOf,
+})
+
 const keyOf = (plane: DataPlane, req: IncomingMessage): ReturnType<Gatekeeper['admit']> =>
   plane.door.enter(req, () => plane.gatekeeper.admit(req, plane.snapshot()))
 
@@ -230,7 +237,7 @@ const account = (plane: DataPlane): DataRoute => ({
   async open(req, res, _rest, headers) {
     plane.door.visit('limits', req)
     const key = await keyOf(plane, req)
-    await showLimits(plane.allowances, { snapshot: plane.snapshot(), key, req }, res, headers)
+    await showLimits(plane.allowances, lookingOf(plane, key), req, res, headers)
   },
 })
 

@@ -1,9 +1,8 @@
 // GET /v1/limits: what a caller may still ask for, by its own limits and whatever else bounds it.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Refusal } from '../dialects/errors.ts'
-import { requireRoute } from '../gateway/allow.ts'
 import type { Caller, LimitGate } from '../gateway/limitGate.ts'
-import { routeOf } from '../gateway/route.ts'
+import { type Looking, requireModel } from './models.ts'
 import { sendJson } from './reply.ts'
 
 /** One field of the answer, and what stands in it for a caller. A list, empty where nothing bounds the caller in that way. */
@@ -33,13 +32,14 @@ export const limitAllowance = (gate: LimitGate): Allowance => [
  */
 export async function showLimits(
   allowances: readonly Allowance[],
-  { snapshot, key, req }: Pick<Caller, 'snapshot' | 'key' | 'req'>,
+  looking: Looking,
+  req: IncomingMessage,
   res: ServerResponse,
   headers: readonly string[],
 ): Promise<void> {
+  const { snapshot, key } = looking
   const { model, user } = readQuestion(req)
-  const route = model === undefined ? undefined : routeOf(snapshot, model)
-  if (route) requireRoute(key, model!, route)
+  const route = model === undefined ? undefined : requireModel(looking, model).route
   const caller: Caller = { snapshot, key, route, user: key?.user ?? user, req }
   const fields = await Promise.all(allowances.map(async ([field, of]) => [field, await of(caller)] as const))
   sendJson(

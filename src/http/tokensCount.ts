@@ -1,40 +1,35 @@
 // POST /v1/tokens/count: how many tokens a prompt has, without sending it anywhere. Counted beside the event loop.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ApiKey, Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { syntaxErrorOf } from '../dialects/json.ts'
 import { scanFields } from '../dialects/splice.ts'
-import { requireRoute } from '../gateway/allow.ts'
 import { readBody } from '../gateway/body.ts'
 import { wireModel } from '../gateway/headers.ts'
-import { routeOf } from '../gateway/route.ts'
 import type { CountAsk, TokenCounter } from '../telemetry/tokens/counter.ts'
+import { type Looking, requireModel } from './models.ts'
 import { sendJson } from './reply.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
 /**
- * Answers `{ tokens, method, encoding?, uncounted? }`. A route is counted as its first target's model; `counted_as` says which.
+ * Answers `{ tokens, method, encoding?, uncounted? }`. A route is counted as the model of its first target that may serve the key; `counted_as` says which.
  * @throws Refusal for bodies that cannot be counted, and models that are not configured or not for the key
  */
 export async function countTokens(
-  snapshot: Snapshot,
+  looking: Looking,
   tokens: TokenCounter,
-  key: ApiKey | undefined,
   req: IncomingMessage,
   res: ServerResponse,
   headers: readonly string[],
 ): Promise<void> {
-  const { maxBodyBytes, maxJsonDepth } = snapshot.server
+  const { maxBodyBytes, maxJsonDepth, maxMessages } = looking.snapshot.server
   const body = parseFields(await readBody(req, maxBodyBytes), maxJsonDepth)
   const { model, tools } = body
   if (typeof model !== 'string' || model === '') throw invalid('model', 'the name of a model', model)
   if (tools !== undefined && !Array.isArray(tools)) throw invalid('tools', 'a list', tools)
-  const route = routeOf(snapshot, model)
-  requireRoute(key, model, route)
-  const target = route.targets[0]!
+  const { target } = requireModel(looking, model)
   const counted = wireModel(target, model)
-  const ask = askOf(body, counted, snapshot.server.maxMessages)
+  const ask = askOf(body, counted, maxMessages)
   const { uncounted = 0, ...count } = await tokens.count(ask)
   // What a vendor makes of tool definitions is not known: each is a part that is not in the number.
   const left = uncounted + (tools?.length ?? 0)

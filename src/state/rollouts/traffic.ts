@@ -55,6 +55,14 @@ export function baseOf(snapshot: Snapshot, route: Route, promoted: readonly Live
   return base
 }
 
+/** Whom requests of a route may meet wherever its rollouts send them, best first: a key that may use none of these is refused. */
+export function stableOf(snapshot: Snapshot, route: Route, moved: Moved | undefined): readonly Target[] {
+  if (!moved) return route.targets
+  const base = baseOf(snapshot, route, moved.promoted)
+  const arms = moved.running?.arms(snapshot, route, base)
+  return arms && isReachable(arms) ? arms.stable : base
+}
+
 export const isReachable = (arms: Arms | { missing: string }): arms is Arms => !('missing' in arms)
 
 /** Whether both arms ask the same, with those that help out: then there is nothing to move. */
