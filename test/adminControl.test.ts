@@ -7,6 +7,7 @@ import { SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { mayAct, type Role, roles } from '../src/http/admin/role.ts'
 import { adminRoutes } from '../src/http/admin/table.ts'
+import { writeLastGood } from '../src/pricing/lastGood.ts'
 import { loadDriver } from '../src/store/driver.ts'
 import { type ControlGateway, document, keys, planted, startControl } from './support/control.ts'
 import { send } from './support/exchange.ts'
@@ -382,6 +383,20 @@ describe('the configuration', () => {
     await ask('POST', '/models/reload', {})
     expect((await gateway.chat('other/sim-fast')).status).toBe(404)
   })
+})
+
+it('a reload takes up a price list that was refreshed, though the configuration is as it was', async () => {
+  const inputOf = async () =>
+    (await ask('GET', '/models/health')).body.data.find(({ id }: { id: string }) => id === 'sim/sim-text').prices?.input
+  expect(await inputOf()).toBeUndefined()
+  await writeLastGood(join(gateway.folder, 'data'), 'a test', new Date(), {
+    'sim-text': { per: '1M', input: 7, output: 8 },
+  })
+  expect((await ask('POST', '/models/reload', {})).body).toMatchObject({ swapped: false })
+  expect(await inputOf()).toBe('7')
+  const { headers, body } = await gateway.chat('chat')
+  const { prompt_tokens, completion_tokens } = body.usage
+  expect(Number(headers['x-turnout-cost-usd']) * 1e6).toBeCloseTo(prompt_tokens * 7 + completion_tokens * 8)
 })
 
 describe('the one switch', () => {

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { createTurnout, type Turnout } from '../app.ts'
 import { checkBinding } from '../config/binding.ts'
+import { freezeDeep } from '../config/freeze.ts'
 import type { Live } from '../config/live.ts'
 import { parseConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
@@ -167,7 +168,8 @@ export async function run(options: RunOptions): Promise<Running> {
       metrics,
       host: snapshot.server.host,
       swap: (next) => turnout.swap(next),
-      again: (same) => void turnout.rollouts?.follow(same),
+      // Another one of the same version: it takes up a refreshed price list, and calls that run keep the prices that they began with.
+      again: (same) => turnout.swap(freezeDeep({ ...same })),
     })
     log.level = live.snapshot.log.level
     const shelf = openDeliveries(store)
