@@ -462,6 +462,42 @@ describe('the audit trail', () => {
     await putBack()
   })
 
+  it('and the answers say what each of several changes at once was made of', async () => {
+    const put = (label: string) => {
+      const text = document().replace('sim/sim-text, small', `sim/${label}, small`)
+      return ask('PUT', '/config', { document: text }, 'admin', { 'if-match': '*' })
+    }
+    // None can be stored before all have come.
+    const holder = new (loadDriver())(join(gateway.folder, 'data/turnout.db'))
+    holder.exec('BEGIN IMMEDIATE')
+    const swap = ask('POST', '/models/set-primary', { route: 'chat', model_id: 'sim/swapped' })
+    const asked = [swap, put('one'), put('two'), put('three')]
+    await ask('GET', '/config')
+    holder.exec('ROLLBACK')
+    holder.close()
+    const replies = await Promise.all(asked)
+    const [swapped, ...written] = replies.map(({ body }) => body)
+    for (const { version: to, changes } of written) {
+      const { body } = await ask('GET', `/config/diff?from=${to - 1}&to=${to}`)
+      expect(changes).toEqual(body.changes)
+    }
+    const { body: diff } = await ask(
+      'GET',
+      `/config/diff?from=${swapped.config.version - 1}&to=${swapped.config.version}`,
+    )
+    expect(diff.changes).toMatchObject([
+      {
+        path: 'routes.chat',
+        before: [swapped.previous_primary_model, 'small'],
+        after: [swapped.primary_model, ...swapped.fallback_models],
+      },
+    ])
+    const { body } = await ask('GET', `/audit?limit=${replies.length}`)
+    for (const { verb, before, after } of body.data)
+      if (verb !== 'set-primary') expect(after.version).toBe(before.version + 1)
+    await putBack()
+  })
+
   it('and every other read show no planted secret, although they were changed, and the rows in the database do not either', async () => {
     const { body } = await ask('GET', '/config')
     const rotated = 'sk-planted-rotated-0123456789'

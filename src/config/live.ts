@@ -49,9 +49,19 @@ export type LiveEvent =
   | { kind: 'bypass'; on: boolean; reason: string; actor: string }
   | { kind: 'unsaved'; what: string; error: unknown }
 
+/** What was served at one moment. */
+export interface Shown {
+  readonly snapshot: Snapshot
+  /** Before variables are replaced, without secrets; made when asked for. */
+  readonly document: string
+}
+
 export interface SwapResult {
   /** False where nothing changed. */
   readonly swapped: boolean
+  /** What it was made of and what it left: others may have come before it since it was asked for, and after it by now. */
+  readonly before: Shown
+  readonly after: Shown
   readonly version: number
   readonly warnings: readonly string[]
   /** Paths of admin writes that this has ended. */
@@ -206,10 +216,11 @@ export async function startLive(options: LiveOptions): Promise<Live> {
       throw error
     }
     const warnings = [...warningsOf(next), ...needRestart(started, next.loaded.snapshot)]
+    const before = shown()
     if (next.fingerprint === served.fingerprint) {
       if (JSON.stringify(sources.overlay) !== JSON.stringify(served.overlay)) await memory.saveOverlay(sources.overlay)
       served = { ...served, ...sources }
-      return { swapped: false, version: current.version, warnings, lost }
+      return { swapped: false, before, after: before, version: current.version, warnings, lost }
     }
     await store(next, source, actor, note)
     served = next
@@ -217,7 +228,18 @@ export async function startLive(options: LiveOptions): Promise<Live> {
     options.swap(current)
     if (lost.length > 0) tell({ kind: 'lost', changes: lost, why: source === 'file' ? 'file' : 'written' })
     tell({ kind: 'swapped', version: current.version, hash: current.hash, source, warnings })
-    return { swapped: true, version: current.version, warnings, lost }
+    return { swapped: true, before, after: shown(), version: current.version, warnings, lost }
+  }
+
+  function shown(): Shown {
+    const { document } = served
+    return {
+      snapshot: current,
+      // It is read through for secrets, which takes as long as parsing it.
+      get document() {
+        return redactor.redact(document)
+      },
+    }
   }
 
   /** One change at a time: each is built on what the one before has left. */

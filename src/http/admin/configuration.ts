@@ -54,7 +54,7 @@ export const writeConfig = defineRoute({
     if (wanted === undefined)
       throw new Refusal('precondition_required', "Send the version that the change was made from as 'If-Match'.")
     const text = typeof document === 'string' ? document : JSON.stringify(document, null, 2)
-    return change(control, (actor) => control.live.write(text, actor, wanted === '*' ? undefined : wanted), key)
+    return change((actor) => control.live.write(text, actor, wanted === '*' ? undefined : wanted), key)
   },
 })
 
@@ -122,26 +122,20 @@ export const rollBack = defineRoute({
   async answer({ body: { version }, key, req, deps }) {
     const control = controlOf(deps)
     const wanted = versionIn(req.headers['if-match'])
-    return change(
-      control,
-      async (actor) => {
-        const result = await control.live.rollback(version, actor, typeof wanted === 'number' ? wanted : undefined)
-        if (!result) throw new Refusal('not_found', `There is no version ${version}.`, 'version')
-        return result
-      },
-      key,
-    )
+    return change(async (actor) => {
+      const result = await control.live.rollback(version, actor, typeof wanted === 'number' ? wanted : undefined)
+      if (!result) throw new Refusal('not_found', `There is no version ${version}.`, 'version')
+      return result
+    }, key)
   },
 })
 
 async function change(
-  { live }: AdminControl,
   work: (actor: ReturnType<typeof actorOf>) => ReturnType<AdminControl['live']['reload']>,
   key: AdminCall<unknown, unknown>['key'],
 ): Promise<AdminAnswer> {
-  const before = live.state()
   const result = await withRefusals(() => work(actorOf(key)))
-  const after = live.state()
+  const { before, after } = result
   const changes = changesBetween(before.document, after.document)
   const side = (pick: 'before' | 'after') => Object.fromEntries(changes.map((each) => [each.path, each[pick] ?? null]))
   return {

@@ -1,5 +1,6 @@
 // POST /admin/models/… and /admin/bypass: what operators do to traffic at once.
 import * as z from 'zod'
+import type { Shown } from '../../config/live.ts'
 import { routeNamed } from '../../config/resolve.ts'
 import { actorOf, controlOf, factsOf, withRefusals } from './control.ts'
 import { defineRoute } from './route.ts'
@@ -18,12 +19,11 @@ export const setPrimary = defineRoute({
   }),
   async answer({ body, key, deps }) {
     const { live } = controlOf(deps)
-    const before = deps.snapshot()
     const result = await withRefusals(() =>
       live.setPrimary(body.route, body.model_id, { persist: body.update_env, actor: actorOf(key) }),
     )
-    const chainOf = (snapshot: typeof before) => routeNamed(snapshot, result.route)?.targets.map(({ id }) => id) ?? []
-    const [previous, current] = [chainOf(before), chainOf(deps.snapshot())]
+    const chainOf = ({ snapshot }: Shown) => routeNamed(snapshot, result.route)?.targets.map(({ id }) => id) ?? []
+    const [previous, current] = [chainOf(result.before), chainOf(result.after)]
     return {
       json: {
         object: 'primary',
@@ -56,7 +56,6 @@ export const reload = defineRoute({
   async answer({ body, key, deps }) {
     const { live } = controlOf(deps)
     const { health } = factsOf(deps)
-    const before = deps.snapshot().version
     const result = await withRefusals(() => live.reload(actorOf(key)))
     const shut = body.force
       ? [...deps.snapshot().targets.keys()].filter((id) => ['open', 'half_open'].includes(health.stateOf(id)))
@@ -65,7 +64,11 @@ export const reload = defineRoute({
     const { swapped, version, warnings, lost } = result
     return {
       json: { object: 'reload', swapped, config: { version }, warnings, lost_changes: lost, closed_breakers: shut },
-      audit: { subject: '', before: { version: before }, after: { version, lost, closed_breakers: shut } },
+      audit: {
+        subject: '',
+        before: { version: result.before.snapshot.version },
+        after: { version, lost, closed_breakers: shut },
+      },
     }
   },
 })
