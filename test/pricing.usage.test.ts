@@ -236,6 +236,22 @@ describe('quirks of vendors', () => {
     expect(mergeRawUsage(start, null)).toBe(start)
   })
 
+  it('takes no prompt of zero in a message_delta for a count', () => {
+    const start = { input_tokens: 17, cache_read_input_tokens: 5, cache_creation_input_tokens: 3, output_tokens: 1 }
+    const nothing = { input_tokens: 0, cache_read_input_tokens: 0, cache_creation_input_tokens: 0 }
+    const all = { input: 17, cacheRead: 5, cacheWrite5m: 3, output: 9 }
+    expect(readAnthropic(mergeRawUsage(start, { ...nothing, output_tokens: 9 }))).toEqual(usage(all))
+    expect(readAnthropic(mergeRawUsage(start, { input_tokens: 0, output_tokens: 9 }))).toEqual(usage(all))
+    // Where the other parts of the prompt say where it went, that is what the zero means.
+    const cached = { ...nothing, cache_read_input_tokens: 25, output_tokens: 9 }
+    expect(readAnthropic(mergeRawUsage(start, cached))).toEqual(usage({ cacheRead: 25, output: 9 }))
+    // Some tell the prompt at the end alone.
+    expect(readAnthropic(mergeRawUsage(nothing, { input_tokens: 17, output_tokens: 9 }))).toEqual(
+      usage({ input: 17, output: 9 }),
+    )
+    expect(readAnthropic(mergeRawUsage({ output_tokens: 1 }, { ...nothing, output_tokens: 0 }))).toEqual(usage({}))
+  })
+
   it('lists Anthropic passes that the top-level counts leave out', () => {
     const raw = {
       input_tokens: 180,

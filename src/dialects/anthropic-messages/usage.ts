@@ -1,6 +1,6 @@
 // Token usage of the anthropic-messages wire: counts that exclude cached tokens to disjoint classes.
 import type { Usage } from '../chat.ts'
-import { asObject, countOf, partition, readCount } from '../usage.ts'
+import { asObject, countOf, type Json, partition, readCount } from '../usage.ts'
 
 /**
  * Wire to hub: the `usage` of a message, a `message_start` or a (merged) `message_delta`; undefined when it holds no count at all.
@@ -16,10 +16,8 @@ export function readUsage(raw: unknown): Usage | undefined {
   const answered = readCount(usage.output_tokens)
   if (input === undefined && answered === undefined) return undefined
 
-  const lifetimes = asObject(usage.cache_creation)
-  const fiveMinutes = countOf(lifetimes, 'ephemeral_5m_input_tokens')
-  const oneHour = countOf(lifetimes, 'ephemeral_1h_input_tokens')
-  const written = Math.max(countOf(usage, 'cache_creation_input_tokens'), fiveMinutes + oneHour)
+  const oneHour = countOf(asObject(usage.cache_creation), 'ephemeral_1h_input_tokens')
+  const written = writtenOf(usage)
   const thought = countOf(asObject(usage.output_tokens_details), 'thinking_tokens')
   const [reasoning, output] = partition(answered ?? 0, thought) as [number, number]
   return {
@@ -34,9 +32,24 @@ export function readUsage(raw: unknown): Usage | undefined {
   }
 }
 
+/** What was written to the cache, however long it lives. */
+function writtenOf(usage: Json): number {
+  const lifetimes = asObject(usage.cache_creation)
+  const both = countOf(lifetimes, 'ephemeral_5m_input_tokens') + countOf(lifetimes, 'ephemeral_1h_input_tokens')
+  return Math.max(countOf(usage, 'cache_creation_input_tokens'), both)
+}
+
+/** Fields that count the prompt. */
+const asked: ReadonlySet<string> = new Set([
+  'input_tokens',
+  'cache_read_input_tokens',
+  'cache_creation_input_tokens',
+  'cache_creation',
+])
+
 /**
  * Lays a later raw `usage` of the same stream over an earlier one, field by field. A `message_delta` is cumulative but may leave out
- * what `message_start` said (some send `output_tokens` alone); a null is not a count.
+ * what `message_start` said (some send `output_tokens` alone, some servers a 0 for the prompt, and no prompt is empty); a null is not a count.
  */
 export function mergeRawUsage(earlier: unknown, later: unknown): unknown {
   const before = asObject(earlier)
@@ -44,8 +57,10 @@ export function mergeRawUsage(earlier: unknown, later: unknown): unknown {
   if (!before) return after
   if (!after) return before
   const merged: Record<string, unknown> = { ...before }
+  const isAsked = countOf(after, 'input_tokens') + countOf(after, 'cache_read_input_tokens') + writtenOf(after) > 0
   for (const [name, value] of Object.entries(after)) {
-    if (value !== null && value !== undefined) merged[name] = value
+    if (value === null || value === undefined) continue
+    if (isAsked || !asked.has(name) || before[name] === undefined) merged[name] = value
   }
   return merged
 }
