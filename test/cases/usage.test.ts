@@ -86,6 +86,14 @@ describe('C19 usage wherever a vendor puts it', () => {
         { ...finishChunk(), ...soFar(9) },
       ],
     ],
+    [
+      'in the choice that has ended (Moonshot)',
+      [
+        roleChunk,
+        chunk({ content: 'one' }),
+        { ...finishChunk(), choices: [{ index: 0, delta: {}, finish_reason: 'stop', usage: counted }] },
+      ],
+    ],
     ['twice', [...chunks('one'), { ...usageChunk, usage: counted }, { ...usageChunk, usage: counted }]],
     [
       'on the finish chunk, and once more in full',

@@ -1,4 +1,5 @@
 // Shared reading of OpenAI chat replies and chunks on the identity lane: is anything generated, is it finished, what did it use.
+import type { Usage } from '../chat.ts'
 import type { ReplyFacts } from '../dialect.ts'
 import { asObject, type Json } from '../usage.ts'
 import { finishOf } from './finish.ts'
@@ -19,8 +20,14 @@ export function learn(facts: ReplyFacts, wire: Json): void {
   if (typeof wire.id === 'string' && wire.id !== '') facts.id ??= wire.id
   if (typeof wire.model === 'string' && wire.model !== '') facts.model ??= wire.model
   if (typeof wire.service_tier === 'string') facts.serviceTier = wire.service_tier
-  const usage = readUsage(wire.usage ?? asObject(wire.x_groq)?.usage)
+  const usage = usageOf(wire)
   if (usage) facts.usage = usage
+}
+
+/** The usage of a reply or chunk, where the vendor puts it: Groq in `x_groq` as well, Moonshot in the choice that has ended. */
+export function usageOf(wire: Json): Usage | undefined {
+  const own = wire.usage ?? asObject(wire.x_groq)?.usage
+  return readUsage(own ?? (Array.isArray(wire.choices) ? asObject(wire.choices[0])?.usage : undefined))
 }
 
 export function learnFinish(facts: ReplyFacts, raw: string): void {

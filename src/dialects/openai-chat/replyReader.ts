@@ -9,9 +9,8 @@ import { sourceOf } from './decodeMessages.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { finishOf } from './finish.ts'
 import { readDetails, weave } from './reasoningDetails.ts'
-import { choicesOf } from './reply.ts'
+import { choicesOf, usageOf } from './reply.ts'
 import { CallKeys, readAnnotations, readLogprobs, readPart, textOf, writeThought } from './replyParts.ts'
-import { readUsage } from './usage.ts'
 
 /** The state of one reply. After `failed` or `ended` it gives nothing more. */
 export class ReplyReader {
@@ -41,7 +40,7 @@ export class ReplyReader {
     choicesOf(wire).forEach((choice, position) => {
       this.#choice(choice, typeof choice.index === 'number' ? choice.index : position)
     })
-    const usage = readUsage(wire.usage ?? asObject(wire.x_groq)?.usage)
+    const usage = usageOf(wire)
     if (usage) {
       this.#used = true
       this.#choices.push({ type: 'usage', usage })
