@@ -236,7 +236,8 @@ export type ChatEvent =
   | { type: 'block-end'; index: number; choice?: number; signature?: string; origin?: string }
   | { type: 'annotations'; choice?: number; annotations: Annotation[] }
   | { type: 'logprobs'; choice?: number; part: 'content' | 'refusal'; tokens: TokenLogprob[] }
-  | { type: 'usage'; usage: Usage }
+  /** `billed`: what the vendor charges, where that is more than the counts that it gives a client. */
+  | { type: 'usage'; usage: Usage; billed?: Usage }
   | { type: 'finish'; choice?: number; reason: FinishReason; raw?: string; stopSequence?: string }
   | { type: 'end' }
   | { type: 'fault'; fault: UpstreamFault }

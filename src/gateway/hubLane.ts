@@ -153,7 +153,7 @@ class FactReader {
         this.good = true
         return
       case 'usage':
-        facts.usage = event.usage
+        facts.usage = event.billed ?? event.usage
         return
       case 'finish':
         facts.finish = event.reason

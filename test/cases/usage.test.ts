@@ -164,6 +164,61 @@ describe('C19 usage wherever a vendor puts it', () => {
   })
 })
 
+it.each([false, true])(
+  'C22 what Anthropic reads and writes to shorten a conversation is paid for, too (stream: %s)',
+  async (stream) => {
+    const none = { cache_creation_input_tokens: 0, cache_read_input_tokens: 0 }
+    const own = { input_tokens: 612, output_tokens: 2819, ...none }
+    const pass = {
+      type: 'compaction',
+      input_tokens: 385,
+      output_tokens: 522,
+      ...none,
+      cache_creation_input_tokens: 60_000,
+    }
+    const usage = { ...own, iterations: [pass, { type: 'message', ...own }] }
+    const message = {
+      id: 'm',
+      type: 'message',
+      role: 'assistant',
+      model: 'm',
+      content: [{ type: 'text', text: 'yes' }],
+    }
+    const events: Json[] = [
+      {
+        type: 'message_start',
+        message: { ...message, content: [], usage: { input_tokens: 60_385, output_tokens: 5 } },
+      },
+      { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+      { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'yes' } },
+      { type: 'content_block_stop', index: 0 },
+      { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage },
+      { type: 'message_stop' },
+    ]
+    const upstream = await startFakeUpstream((_req, res) =>
+      stream
+        ? sendSse(res, events.map(event).join(''))
+        : sendJson(res, 200, { ...message, stop_reason: 'end_turn', usage }),
+    )
+    onTestFinished(() => upstream.close())
+    const compacting = { context_management: { edits: [{ type: 'compact_20260112' }] } }
+    const books = await openBooks({
+      providers: { p: { kind: 'anthropic', apiKey: 'sk-0123456789abcdef', baseUrl: upstream.url } },
+      targets: { long: { provider: 'p', model: 'm', params: compacting } },
+      routes: { m: 'long' },
+      budgets: { soft: { usd: 1, hard: false } },
+    })
+    const reply = await chat(books, ask('m', { stream }))
+    expect(reply.status).toBe(200)
+    // The answer's cap bounds no pass that comes before it.
+    expect(reply.headers['x-turnout-budget-unbounded']).toBe('true')
+    const [row] = await attemptsOf(books, 1)
+    const paid = classes({ input: 612 + 385, cache_write_5m: 60_000, output: 2819 + 522 })
+    expect(classesOf(row!)).toEqual(paid)
+    expect([row!.estimated, row!.cost]).toEqual([0, costOf(paid)])
+  },
+)
+
 describe('vendors of three dialects', () => {
   let vendor: Simulator
 

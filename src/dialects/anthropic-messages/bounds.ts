@@ -13,13 +13,24 @@ export function boundsOf(wire: unknown): CostBounds {
     serviceTier: typeof body.service_tier === 'string' ? tierOf(body.service_tier) : undefined,
     tools: tools.length > 0,
     predicts: false,
-    // Tools with a type of their own may run at the vendor: searches are billed by the call, and what they find by the token.
-    unbounded: isGiven(body.mcp_servers) || isGiven(body.container) || tools.some((tool) => isTyped(tool)),
+    // Tools with a type of their own may run at the vendor: searches are billed by the call, and what they find by the token. A conversation
+    // that it shortens itself is read and written once more.
+    unbounded:
+      isGiven(body.mcp_servers) ||
+      isGiven(body.container) ||
+      tools.some((tool) => isTyped(tool)) ||
+      compacts(body.context_management),
   }
 }
 
 /** The API's word for "never the dearer tier". */
 const tierOf = (tier: string): string => (tier === 'standard_only' ? 'standard' : tier)
+
+/** `compact_20260112` and what comes after it; other edits only leave things out. */
+function compacts(management: unknown): boolean {
+  const edits = (management as Json | null | undefined)?.edits
+  return Array.isArray(edits) && edits.some((edit: Json | null) => String(edit?.type).startsWith('compact'))
+}
 
 const isTyped = (tool: Json | null): boolean => tool?.type !== undefined && tool?.type !== 'custom'
 

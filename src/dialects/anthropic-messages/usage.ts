@@ -7,7 +7,7 @@ import { asObject, countOf, type Json, partition, readCount } from '../usage.ts'
  *
  * `input_tokens` excludes what was read from and written to the cache. `cache_creation` splits the writes by lifetime; without it they
  * are 5-minute writes, the default. `output_tokens` includes `output_tokens_details.thinking_tokens`. `iterations` (compaction, advisor)
- * are not read here: see `readSideUsage`.
+ * are not read here: see `readSideUsage`, and `readBilledUsage`.
  */
 export function readUsage(raw: unknown): Usage | undefined {
   const usage = asObject(raw)
@@ -81,4 +81,23 @@ export function readSideUsage(raw: unknown): { kind: string; model: string | und
     passes.push({ kind: pass.type, model: typeof pass.model === 'string' ? pass.model : undefined, usage })
   }
   return passes
+}
+
+/**
+ * All that a message is billed for at the price of its own model: its counts, and the passes in which the vendor shortened the conversation
+ * before it answered; undefined where there were none. An advisor's are at the price of another model and not in it.
+ */
+export function readBilledUsage(raw: unknown): Usage | undefined {
+  const passes = readSideUsage(raw).filter(({ kind }) => kind === 'compaction')
+  const sum = passes.length > 0 ? readUsage(raw) : undefined
+  if (!sum) return undefined
+  for (const { usage } of passes) {
+    sum.input += usage.input
+    sum.cacheRead += usage.cacheRead
+    sum.cacheWrite5m += usage.cacheWrite5m
+    sum.cacheWrite1h += usage.cacheWrite1h
+    sum.output += usage.output
+    sum.reasoning += usage.reasoning
+  }
+  return sum
 }
