@@ -99,12 +99,14 @@ export function costsNothing({ sent, facts, fault }: Attempt): boolean {
 }
 
 /**
- * The provider's usage; where the reply broke off and it tells of far less output than there was, with our estimate of that. Anthropic
+ * The provider's usage, undefined where it holds nothing; where the reply broke off and it tells of far less output than there was, with our estimate of that. Anthropic
  * counts one token when the message begins and tells the rest at its end, which a client that leaves never lets come. Whatever is told of a
  * stream that broke off, the vendor may charge more.
  */
-function toldInFull(call: Call, attempt: Attempt, usage: Usage, tokens: Rates['tokens']): Usage {
+function toldInFull(call: Call, attempt: Attempt, usage: Usage, tokens: Rates['tokens']): Usage | undefined {
   const { facts, fault } = attempt
+  // Some servers send zeros where they have not counted; no answer comes of no tokens.
+  if (facts!.contentBytes > 0 && promptTokens(usage) + outputTokens(usage) === 0) return undefined
   if (facts!.finish !== undefined) return usage
   const output = answerEstimate(attempt, tokens)
   if (outputTokens(usage) * 2 < output) return { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }

@@ -147,6 +147,26 @@ describe('C19 usage wherever a vendor puts it', () => {
     expect(told).toMatchObject({ estimated: 0, input: 40, output: 9 })
   })
 
+  it('C19 zeros for an answer with text are no count; for one without they are', async () => {
+    const zeros = { usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } }
+    const filtered = { ...zeros, choices: [{ index: 0, message: { content: '' }, finish_reason: 'content_filter' }] }
+    const spoken = { ...zeros, choices: [{ index: 0, message: { content: 'signal' }, finish_reason: 'stop' }] }
+    const upstream = await startFakeUpstream((_req, res, body) => {
+      const { stream, seed } = JSON.parse(String(body)) as Json
+      if (stream) sendSse(res, [...chunks('signal'), { ...usageChunk, ...zeros }].map(event).join('') + event('[DONE]'))
+      else sendJson(res, 200, seed === 1 ? filtered : spoken)
+    })
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+    for (const more of [{}, { stream: true }, { seed: 1 }]) await chat(books, ask('m', more))
+    const [document, streamed, nothing] = await attemptsOf(books, 3)
+    for (const row of [document!, streamed!]) {
+      expect(row.estimated).toBe(1)
+      expect(Math.min(row.input, row.output, row.cost!)).toBeGreaterThan(0)
+    }
+    expect(nothing).toMatchObject({ estimated: 0, input: 0, output: 0, cost: 0 })
+  })
+
   it('C19 a stream that broke after it had told a usage is billed by that', async () => {
     const upstream = await startFakeUpstream(async (_req, res) => {
       res.writeHead(200, { 'content-type': 'text/event-stream' })
