@@ -212,6 +212,18 @@ describe('several limits', () => {
     expect(mixed.refusal()).toMatchObject({ name: 'rate', kind: 'requests' })
   })
 
+  test('and until all that one of them counts has room', () => {
+    const { clock, enter, refusal } = setUp(limit({ requests: 2, tokens: 100 }))
+    enter('a', 10)
+    clock.move(1_000)
+    enter('a', 90)
+    expect(refusal('a', 5)).toMatchObject({ kind: 'requests', retryAfterMs: 59_001 })
+    expect(refusal('a', 50)).toMatchObject({ kind: 'tokens', retryAfterMs: 60_001 })
+    expect(refusal('a', 101)).toMatchObject({ kind: 'tokens', reason: 'too_large' })
+    clock.move(60_001)
+    expect(enter('a', 50)).toBeDefined()
+  })
+
   test('that are taken out and put back still know of the slots that are held', () => {
     const settings = limit({ concurrency: 1 })
     const { enter, limits } = setUp(settings)

@@ -208,20 +208,25 @@ export class Counters {
   #place(seat: Seat, demand: Demand, now: number): Shortage | undefined {
     const { setting, entity, counter } = seat
     const { requests, tokens: most, concurrency } = setting
+    let worst: Shortage | undefined
     if (requests !== undefined) {
       const log = counter.requests.find(entity, now)
       seat.requests = log
       if ((log === undefined ? 0 : log.sum) + 1 > requests)
-        return { applied: seat, kind: 'requests', waitMs: log?.waitFor(requests - 1, now) }
+        worst = { applied: seat, kind: 'requests', waitMs: log?.waitFor(requests - 1, now) }
     }
     if (most !== undefined) {
       const tokens = tokensFor(setting, demand)
       const log = counter.tokens.find(entity, now)
       seat.tokens = log
       seat.booked = tokens
-      if (tokens > 0 && (log === undefined ? 0 : log.sum) + tokens > most)
-        return { applied: seat, kind: 'tokens', waitMs: tokens > most ? undefined : log?.waitFor(most - tokens, now) }
+      if (tokens > 0 && (log === undefined ? 0 : log.sum) + tokens > most) {
+        const waitMs = tokens > most ? undefined : log?.waitFor(most - tokens, now)
+        const shortage: Shortage = { applied: seat, kind: 'tokens', waitMs }
+        if (worst === undefined || weightOf(shortage) > weightOf(worst)) worst = shortage
+      }
     }
+    if (worst) return worst
     // Last, because it cannot say when to come back.
     if (concurrency !== undefined) {
       const { slots } = counter
