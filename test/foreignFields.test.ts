@@ -68,6 +68,7 @@ beforeAll(async () => {
       mistral: at('mistral'),
       groq: at('groq'),
       deepseek: at('deepseek'),
+      ollama: at('ollama'),
       lax: { ...at('mistral', { refusedFields: ['annotations'] }), baseUrl: `${upstream.url}/free` },
       proxy: { ...at('openai'), baseUrl: `${upstream.url}/free` },
     },
@@ -78,6 +79,7 @@ beforeAll(async () => {
       mistral: 'mistral/mistral-large-latest',
       groq: 'groq/llama-3.3-70b-versatile',
       deepseek: 'deepseek/deepseek-chat',
+      ollama: 'ollama/llama3.2',
       proxy: 'proxy/gpt-oss-120b',
       lax: 'lax/m',
     },
@@ -196,6 +198,24 @@ describe('ids of tool calls', () => {
   it.each(['groq', 'deepseek', 'proxy', 'lax'])('stay as they are at %s, unless it is Mistral', async (model) => {
     const ids = ['KikbB849t', ...(model === 'lax' ? [] : [long])]
     expect(await written(model, ids)).toEqual(ids)
+  })
+})
+
+describe('the role of a developer', () => {
+  const body = (model: string, role: string) =>
+    `{"model":"${model}","messages":[{"content":[{"type":"text","text":"s"}], "role" : "${role}","name":"n"},{"role":"user","content":"developer"}]}`
+  const send = async (model: string) => {
+    const { headers } = await post(gateway.url + CHAT, body(model, 'developer'))
+    expect(headers['x-turnout-dropped-params']).toBeUndefined()
+    return arrived().replace(/"model":"[^"]*"/, `"model":"${model}"`)
+  }
+
+  it.each(['lax', 'groq', 'deepseek', 'ollama'])('is that of the system at %s', async (model) => {
+    expect(await send(model)).toBe(body(model, 'system'))
+  })
+
+  it.each(['gpt', 'deployment', 'proxy'])('stays at %s', async (model) => {
+    expect(await send(model)).toBe(body(model, 'developer'))
   })
 })
 

@@ -66,7 +66,7 @@ export function foreignIn(
   refused: Refused,
   forced: Readonly<Record<string, unknown>> = {},
 ): Foreign | undefined {
-  if (refused.fields.length === 0 && refused.callIds === undefined) return undefined
+  if (refused.fields.length === 0 && refused.callIds === undefined && !refused.developer) return undefined
   const search: Search = { ...refused, losses: new Map(), left: MAX_CHANGED }
   // The client's tools do not arrive where the target has its own, so that nothing may be cut out of them: the edits would overlap.
   const place = 'tools' in forced ? { inside: { messages: request.inside.messages } } : request
@@ -117,6 +117,7 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
   const id = place.id === undefined ? undefined : holder[place.id]
   let put = typeof id === 'string' ? newId(place.id!, id, search.callIds) : undefined
   if (fields && isSilent(holder)) put = emptyContent
+  if (search.developer && holder.role === 'developer') put = systemRole
   for (const name in place.inside) {
     const cut = cutOf(holder[name], place.inside[name]!, search)
     if (!cut) continue
@@ -154,6 +155,8 @@ const isSilent = ({ role, content, refusal, audio, tool_calls: calls, function_c
 
 /** A part of the content that Mistral's models thought, and did not say. */
 const isThought = (part: unknown): boolean => (part as { type?: unknown } | null)?.type === 'thinking'
+
+const systemRole: Cut['put'] = new Map([['role', '"system"']])
 
 const emptyContent: Cut['put'] = new Map([['content', '""']])
 

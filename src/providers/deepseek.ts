@@ -1,5 +1,9 @@
 // DeepSeek: sends usage with the last chunk of every stream, asked or not.
+import type { Refused } from './history.ts'
 import { olderCapName, type ProviderKind } from './provider.ts'
+
+// 400 "unknown variant `developer`, expected one of `system`, `user`, `assistant`, `tool`".
+const refused: Refused = { fields: [], developer: true }
 
 export const deepseek: ProviderKind = {
   name: 'deepseek',
@@ -11,6 +15,7 @@ export const deepseek: ProviderKind = {
   keyHeader: 'authorization',
   streamUsage: 'always',
   capName: olderCapName,
+  refuses: () => refused,
   // Not plain `deepseek-`: distilled models of that name are served by others under it.
   modelPrefixes: ['deepseek-chat', 'deepseek-reasoner'],
   models: ['deepseek-chat', 'deepseek-reasoner'],

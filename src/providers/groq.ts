@@ -2,8 +2,9 @@
 import { allFieldsBut, type Refused } from './history.ts'
 import { type ProviderKind, withPath } from './provider.ts'
 
-// 400 "property 'reasoning_content' is unsupported"; its own thoughts are in `reasoning`, which it takes back.
-const refused: Refused = { fields: allFieldsBut('reasoning') }
+// 400 "property 'reasoning_content' is unsupported"; its own thoughts are in `reasoning`, which it takes back. 400 "discriminator property
+// 'role' has invalid value" for a developer's message.
+const refused: Refused = { fields: allFieldsBut('reasoning'), developer: true }
 
 export const groq: ProviderKind = {
   name: 'groq',

@@ -39,6 +39,8 @@ export interface Refused {
   readonly fields: readonly ForeignField[]
   /** Without it any id will do. */
   readonly callIds?: CallIdRule | undefined
+  /** It does not know OpenAI's newer word for the role `system`. */
+  readonly developer?: true
 }
 
 export const nothingRefused: Refused = { fields: [] }

@@ -1,5 +1,9 @@
 // Ollama: models on one's own machine, addressed by OLLAMA_HOST as its own tools are.
+import type { Refused } from './history.ts'
 import { olderCapName, type ProviderKind } from './provider.ts'
+
+// Its models' templates pass over a role that they do not know, and what the message says with it.
+const refused: Refused = { fields: [], developer: true }
 
 /** Reads OLLAMA_HOST's short forms (`host`, `:port`, `0.0.0.0`) as Ollama's client does: port 11434 unless a scheme is given. */
 function readHost(host: string): string {
@@ -23,6 +27,7 @@ export const ollama: ProviderKind = {
   keyHeader: 'authorization',
   streamUsage: 'ask',
   capName: olderCapName,
+  refuses: () => refused,
   quirks: ['stop-after-tool-call'],
   normalizeBaseUrl: readHost,
 }
