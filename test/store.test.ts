@@ -8,10 +8,12 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadDriver, StoreError } from '../src/store/driver.ts'
+import { journalFile, openJournal } from '../src/store/journal.ts'
 import { readHolder } from '../src/store/lock.ts'
 import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { readBetween } from '../src/store/rolloutRows.ts'
+import { watchSteps } from './support/fileSteps.ts'
 
 let folder: string
 let file: string
@@ -94,6 +96,23 @@ describe('opening', () => {
     }[]
     expect(rows.find((row) => row.id === first.instance)?.stopped_at).toBeTypeOf('number')
     expect(rows.find((row) => row.id === second.instance)?.stopped_at).toBeNull()
+  })
+
+  it('stops, and frees the file, where nothing can be written any more', () => {
+    const first = open()
+    const journal = openJournal(journalFile(file), 0)
+    const Database = loadDriver()
+    const other = new Database(file)
+    other.exec('BEGIN EXCLUSIVE')
+    let mayRemove = false
+    watchSteps(join(folder, 'data'), (_, what) => {
+      if (!mayRemove && what.startsWith('rmSync')) throw Object.assign(new Error(what), { code: 'EACCES' })
+    })
+    journal.close(true)
+    first.close()
+    other.close()
+    mayRemove = true
+    expect(open().db.prepare('SELECT count(*) FROM instance').pluck().get()).toBe(2)
   })
 
   it('reads beside a running writer, and cannot write', () => {

@@ -102,7 +102,12 @@ export function openJournal(file: string, last: number): Journal {
       // One that another gateway has begun in its place is that one's.
       const isOwn = isThere()
       closeSync(fd)
-      if (remove && isOwn) rmSync(file, { force: true })
+      if (!remove || !isOwn) return
+      try {
+        rmSync(file, { force: true })
+      } catch {
+        // In a folder that may not be written any more it stays: nothing in it is taken twice.
+      }
     },
   }
 }

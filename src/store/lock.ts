@@ -48,7 +48,11 @@ export function takeLock(file: string, instance: string, now: number): WriterLoc
       if (!db.open) return
       // Where the folder was taken away another process may hold what stands there now.
       const named = readHolder(file)
-      if (named?.pid === holder.pid && named.instance === instance) rmSync(`${file}.holder`, { force: true })
+      try {
+        if (named?.pid === holder.pid && named.instance === instance) rmSync(`${file}.holder`, { force: true })
+      } catch {
+        // In a folder that may not be written any more: it is only information.
+      }
       db.close()
     },
   }

@@ -110,6 +110,8 @@ function makeWriter(
             'UPDATE instance SET stopped_at = @at, heartbeat_at = max(heartbeat_at, @at) WHERE id = @instance',
           ).run({ at: now(), instance: facts.instance })
         }
+      } catch {
+        // Locked, full, read-only: the next start finds what a kill leaves, and all that counts is in it.
       } finally {
         db.close()
         lock.release()
