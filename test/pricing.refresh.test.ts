@@ -346,6 +346,18 @@ describe('turnout prices', () => {
     await expect(run('show', 'my-model', '-c', file)).rejects.toThrow(/prices\.my-model\.input/)
   })
 
+  it('goes by the data folder and the variables of the configuration, as `serve` does', async () => {
+    const file = join(dir, 'turnout.yaml')
+    const price = `prices: { mine: { input: \${PRICE_OF_MINE:-3}, output: 4 } }`
+    writeFileSync(file, `dataDir: ${dir}/elsewhere\nkeys: [{ name: a, key: \${NOBODY_SETS_THIS} }]\n${price}\n`)
+    expect(await run('refresh', save('new.json', liteLlm()), '-c', file)).toMatchObject({ code: 0, err: '' })
+    expect(readdirSync(join(dir, 'elsewhere'))).toEqual(['prices.json'])
+    const refreshed = await run('show', 'groq/model-1', '-c', file, '--json')
+    expect(JSON.parse(refreshed.out)).toMatchObject({ source: 'refreshed' })
+    const mine = await run('show', 'mine', '-c', file, '--json')
+    expect(JSON.parse(mine.out)).toMatchObject({ source: 'config', prices: [{ input: '3' }] })
+  })
+
   it('says unknown, and exits 1', async () => {
     const { out, code } = await run('show', 'openai/gpt-99', '--data-dir', dir)
     expect(code).toBe(1)

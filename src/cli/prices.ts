@@ -1,7 +1,10 @@
 // `turnout prices`: shows what a model costs and why, and refreshes the price list from a file or URL.
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
-import { parse } from 'yaml'
+import { readDocument } from '../config/document.ts'
+import { readEnv } from '../config/env.ts'
+import { findConfigFile } from '../config/load.ts'
+import { ConfigError } from '../config/problem.ts'
 import { createPriceBook, type Explained, type PriceBook } from '../pricing/book.ts'
 import { formatDecimal } from '../pricing/decimal.ts'
 import { readLastGood, writeLastGood } from '../pricing/lastGood.ts'
@@ -10,36 +13,45 @@ import { firstSeller, splitModel } from '../pricing/names.ts'
 import { type Prices, pricesSchema } from '../pricing/priceSchema.ts'
 import { type PriceVariant, perMillionScale, type RateSet } from '../pricing/rates.ts'
 import { judgePrices } from '../pricing/refresh.ts'
+import { findLedger, type LedgerFlags } from './ledgerFile.ts'
 import { readPriceFile } from './priceFile.ts'
 
-interface ShowFlags {
-  json?: boolean
-  config?: string
+interface PlaceFlags extends Omit<LedgerFlags, 'db'> {
   dataDir?: string
+}
+
+interface ShowFlags extends PlaceFlags {
+  json?: boolean
   at?: number
 }
 
-interface RefreshFlags {
+interface RefreshFlags extends PlaceFlags {
   force?: boolean
-  dataDir?: string
 }
 
-const defaultDataDir = (): string => process.env.TURNOUT_DATA_DIR ?? './data'
+/** Where a gateway looks for the refreshed list. */
+const dataDirOf = ({ dataDir, ...found }: PlaceFlags): string => dataDir ?? findLedger(found).dataDir
+
+const addPlaceOptions = (command: Command): Command =>
+  command
+    .option(
+      '-c, --config <file>',
+      'configuration with `prices:` and the data folder, found as `serve` finds it unless given',
+    )
+    .option('--env-file <file>', 'file of environment variables; `.env` is read in any case')
+    .option('--data-dir <dir>', 'folder of the refreshed price list, whatever the configuration says')
 
 /** Adds `prices show MODEL` and `prices refresh FILE|URL`. */
 export function addPricesCommand(program: Command): void {
   const prices = program.command('prices').description('what models cost, and where that is known from')
 
-  const show = prices
-    .command('show')
-    .description('print the price lists and facts of a model; exit code 1 when its price is unknown')
-    .argument('<model>', '`provider/model`, or a well-known model alone')
+  const show = addPlaceOptions(
+    prices
+      .command('show')
+      .description('print the price lists and facts of a model; exit code 1 when its price is unknown')
+      .argument('<model>', '`provider/model`, or a well-known model alone'),
+  )
     .option('--json', 'print one JSON object')
-    .option(
-      '-c, --config <file>',
-      'configuration whose `prices:` come first (default: turnout.yaml where there is one)',
-    )
-    .option('--data-dir <dir>', 'folder with the refreshed price list')
     .option('--at <date>', 'the moment to price at, such as 2026-06-01', parseDate)
     .action((model: string, flags: ShowFlags) => {
       const shown = showPrice(model, flags, (text) => show.configureOutput().writeErr!(`${text}\n`))
@@ -47,12 +59,13 @@ export function addPricesCommand(program: Command): void {
       if (shown.source === null) process.exitCode = 1
     })
 
-  const refresh = prices
-    .command('refresh')
-    .description("replace the refreshed price list by LiteLLM's model_prices JSON or models.dev's api.json")
-    .argument('<source>', 'a file, or an http(s) URL')
+  const refresh = addPlaceOptions(
+    prices
+      .command('refresh')
+      .description("replace the refreshed price list by LiteLLM's model_prices JSON or models.dev's api.json")
+      .argument('<source>', 'a file, or an http(s) URL'),
+  )
     .option('--force', 'accept prices that differ wildly from the ones known so far')
-    .option('--data-dir <dir>', 'folder of the price list')
     .action(async (source: string, flags: RefreshFlags) => {
       const { lines, done } = await refreshPrices(source, flags)
       const { writeOut, writeErr } = refresh.configureOutput()
@@ -63,9 +76,9 @@ export function addPricesCommand(program: Command): void {
 
 /** Explains one model's price by all layers. `warn` hears of a refreshed list that cannot be used. */
 export function showPrice(model: string, flags: ShowFlags, warn: (text: string) => void): Explained {
-  const prices = configPrices(flags.config)
+  const prices = configPrices(flags)
   const config = prices && { prices, version: 'file' }
-  const book = createPriceBook(loadLayers({ config, dataDir: flags.dataDir ?? defaultDataDir() }, warn))
+  const book = createPriceBook(loadLayers({ config, dataDir: dataDirOf(flags) }, warn))
   const at = flags.at ?? Date.now()
   const named = splitModel(model)
   if (named) return book.explain(named.provider, named.model, at)
@@ -85,7 +98,7 @@ export async function refreshPrices(
   flags: RefreshFlags,
   now: Date = new Date(),
 ): Promise<{ done: boolean; lines: string[] }> {
-  const dataDir = flags.dataDir ?? defaultDataDir()
+  const dataDir = dataDirOf(flags)
   const notes: string[] = []
   const last = readLastGood(dataDir, (problem) => notes.push(`note: ${problem}`))
   const layers = last ? [last.layer, ...builtInLayers()] : builtInLayers()
@@ -125,13 +138,17 @@ function knownPrice(book: PriceBook, now: Date) {
 
 const usd = (rate: bigint | undefined): number | undefined => (rate === undefined ? undefined : Number(rate) / 1e12)
 
-/** The `prices:` of a configuration, checked. Reads nothing else of it: showing a price needs no keys and no environment. */
-function configPrices(file: string | undefined): Prices | undefined {
-  const place = file ?? 'turnout.yaml'
-  if (file === undefined && !existsSync(place)) return undefined
-  const document = parse(readFileSync(place, 'utf8')) as { prices?: unknown } | null
-  if (document?.prices === undefined) return undefined
-  const checked = pricesSchema.safeParse(document.prices)
+/** The `prices:` of a configuration, checked. What else it says may be faulty: showing a price needs no keys. */
+function configPrices({ config, envFile }: PlaceFlags): Prices | undefined {
+  const { env } = readEnv({ processEnv: process.env, envFile })
+  const place = findConfigFile(config, env)
+  if (place === undefined) return undefined
+  const { document, problems } = readDocument(readFileSync(place, 'utf8'), env)
+  const grave = problems.filter(({ path }) => path === '' || /^prices\b/.test(path))
+  if (grave.length > 0) throw new ConfigError(grave, place)
+  const { prices } = (document.data ?? {}) as { prices?: unknown }
+  if (prices === undefined) return undefined
+  const checked = pricesSchema.safeParse(prices)
   if (checked.success) return checked.data
   const issues = checked.error.issues.map((issue) => `prices.${issue.path.join('.')}: ${issue.message}`)
   throw new Error(`${place}: ${issues.join('; ')}`)
