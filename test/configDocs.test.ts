@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { configJsonSchema } from '../src/config/jsonSchema.ts'
 import { providerKinds } from '../src/providers/index.ts'
+import { metrics } from '../src/rollouts/index.ts'
 
 const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
 const rows = text.split('\n').filter((line) => line.startsWith('| `'))
@@ -45,6 +46,12 @@ describe('docs/configuration.md', () => {
         `${name}: ${fallback}`,
       ).toBe(true)
     }
+  })
+
+  test('names what a guard may look at, and nothing else', () => {
+    const row = rows.find((line) => line.startsWith('| `metric` |'))!
+    const [, , , meaning] = row.split('|')
+    expect([...meaning!.matchAll(/`(\w+)`/g)].map(([, name]) => name).sort()).toEqual([...metrics].sort())
   })
 
   test('names every kind of provider and every variable that it reads', () => {
