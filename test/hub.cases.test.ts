@@ -968,6 +968,31 @@ describe('C15 every system message, all texts, text and calls, names of results'
   })
 })
 
+it('C15 names that Google refuses for their first letter go there and back in another form', () => {
+  const names = ['21st_search', '-x', '_3d', '__4', '_private', 'plain', '_']
+  const sent = names.map((_, at) => (at < 4 ? `_${names[at]}` : names[at]))
+  const { wire, losses } = toGemini(
+    request({
+      messages: turn(
+        { tool_calls: names.map((name, at) => call(`c${at}`, name, '{}')) },
+        ...names.map((_, at): [string, string] => [`c${at}`, 'ok']),
+      ),
+      tools: names.map((name) => ({ type: 'function', function: { name } })),
+      tool_choice: { type: 'function', function: { name: '21st_search' } },
+    }),
+  )
+  const [declared] = wire.tools as { functionDeclarations: { name: string }[] }[]
+  expect(declared!.functionDeclarations.map(({ name }) => name)).toEqual(sent)
+  expect(wire.toolConfig).toMatchObject({ functionCallingConfig: { allowedFunctionNames: ['_21st_search'] } })
+  const named = (at: number, kind: string) => wire.contents[at]?.parts.map((part) => (part[kind] as Json).name)
+  expect(named(1, 'functionCall')).toEqual(sent)
+  expect(named(2, 'functionResponse')).toEqual(sent)
+  expect(losses).toEqual([])
+  const parts = sent.map((name) => ({ functionCall: { name, args: {} } }))
+  const { calls } = readReply(asReply(fromGemini(frame(parts, { finishReason: 'STOP' }))))
+  expect(calls.map(({ name }) => name)).toEqual(names)
+})
+
 describe('C16 parameters to Anthropic', () => {
   const parameters = {
     type: 'object',

@@ -39,6 +39,7 @@ A stream sends each item of that list once, when it is whole: put them one behin
 keeps the last alone; a list that has lost its head is left out and reported. Citations come in one list, at the end.
 
 The deprecated \`functions\` know one call a turn: Claude is told so, and of several that Gemini makes at once the first is given.
+A function whose name begins with a digit or a dash, which Google refuses, has an underscore before it there; the client sees its own name.
 `
 
 /** The whole page. */

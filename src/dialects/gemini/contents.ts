@@ -7,6 +7,7 @@ import type { Losses } from '../loss.ts'
 import { inputOf } from '../toolInput.ts'
 import { type Family, lostSignature } from './families.ts'
 import { encodeMedia } from './media.ts'
+import { writeName } from './names.ts'
 import { type Content, origin, type Part } from './type.ts'
 
 export interface Contents {
@@ -175,7 +176,7 @@ class ContentWriter {
     }
     const signature = kept ?? (insists ? lostSignature : undefined)
     return {
-      functionCall: { name: block.name, args, ...id },
+      functionCall: { name: writeName(block.name), args, ...id },
       ...(signature === undefined ? {} : { thoughtSignature: signature }),
     }
   }
@@ -195,7 +196,7 @@ class ContentWriter {
     // A result is data, also when it looks like a schema: it goes in as the text that it is.
     const response = block.failed ? { error: text } : { output: text }
     const order = this.#calls.get(block.id)?.order ?? Number.MAX_SAFE_INTEGER
-    const part: Part = { functionResponse: { name, response, ...id } }
+    const part: Part = { functionResponse: { name: writeName(name), response, ...id } }
     this.#orders.set(part, order)
     return [part, ...media.map((inner, index) => encodeMedia(inner, `${path}.content[${index}]`, this.#losses))]
   }

@@ -7,6 +7,7 @@ import { numberOf, writeJson } from '../exactJson.ts'
 import { asObject, type Json, ownEntry } from '../field.ts'
 import { decodeInBand } from './error.ts'
 import { Citations } from './grounding.ts'
+import { readName } from './names.ts'
 import { PartialInput } from './partialInput.ts'
 import { origin } from './type.ts'
 import { readUsage } from './usage.ts'
@@ -206,7 +207,7 @@ export class ReplyReader {
     if (signature !== undefined) this.#aids.signatures?.put(id, signature)
     const key = String(this.#calls)
     const signed = signature === undefined ? {} : { signature, origin }
-    candidate.writer.beginCall(key, { type: 'tool-call', id, name, ...signed })
+    candidate.writer.beginCall(key, { type: 'tool-call', id, name: readName(name), ...signed })
     candidate.open = { key, id, input: new PartialInput() }
   }
 

@@ -4,6 +4,7 @@ import { Refusal } from '../errors.ts'
 import { asObject, compact } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import type { Family } from './families.ts'
+import { writeName } from './names.ts'
 import { cleanSchemaOf, SchemaRoom } from './schema.ts'
 import type { FunctionDeclaration, WireRequest } from './type.ts'
 
@@ -50,7 +51,7 @@ function encodeDeclaration(tool: Tool, room: SchemaRoom, losses: Losses): Functi
   if (removed.length > 0) losses.add('tools', 'approximated', `schema without ${removed.join(', ')}`)
   // An object without properties is refused: a function without parameters has no schema at all.
   const parameters = schema.properties || schema.anyOf ? { ...schema, type: 'OBJECT' } : undefined
-  return compact({ name: tool.name, description: tool.description, parameters })
+  return compact({ name: writeName(tool.name), description: tool.description, parameters })
 }
 
 const nativeTools: ReadonlySet<string> = new Set([
@@ -81,6 +82,6 @@ function encodeChoice(choice: ToolChoice): { mode: string; allowedFunctionNames?
     case 'required':
       return { mode: 'ANY' }
     case 'named':
-      return { mode: 'ANY', allowedFunctionNames: [choice.name] }
+      return { mode: 'ANY', allowedFunctionNames: [writeName(choice.name)] }
   }
 }
