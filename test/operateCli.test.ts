@@ -1,5 +1,6 @@
 // The commands that operate a gateway, as real processes: against a running one, and against its database when it is down.
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
@@ -170,6 +171,14 @@ describe('against the database', () => {
     await openConfigVersions(store).save({ ...line, number: 1, document: '{}' }, undefined)
     store.close()
     expect(await diff()).toMatchObject({ code: 1, err: 'There is one version so far: no other to compare it with.\n' })
+  })
+
+  it('rollback makes no database where there is none', slow, async () => {
+    const file = join(gateway.folder, 'mistyped.db')
+    const place = { cwd: gateway.folder, env: { SIMULATOR_URL: gateway.simulator.url } }
+    const ran = await runTurnout(['config', 'rollback', '1', '--config', gateway.file, '--db', file], place)
+    expect(ran).toMatchObject({ code: 1, out: '', err: `There is no database at ${file}.\n` })
+    expect(existsSync(file)).toBe(false)
   })
 
   it('rollback without a gateway: the next one serves that version', slow, async () => {

@@ -126,6 +126,8 @@ function fromDatabase<Result>(
 async function rollBack(version: number, flags: Flags): Promise<{ swapped: boolean; version: number }> {
   const place = findLedger(flags)
   try {
+    // Who writes makes what is not there, and would make a mistyped name, or another program's file, a database of Turnout.
+    openCommandStore({ file: place.file, readonly: true }).close()
     const store = openCommandStore({ file: place.file, offline: true })
     try {
       const live = await startLive({
