@@ -112,7 +112,7 @@ describe('budgets', () => {
 describe('a name in `only` that is nobody’s', () => {
   const warned = (part: object): string[] =>
     parseConfig(JSON.stringify({ ...base, ...part }), { file: 'f.yaml', env: {}, version: 1 }).warnings.flatMap(
-      ({ path, message }) => (path.startsWith('budgets') ? [`${path}: ${message}`] : []),
+      ({ path, message }) => (/^(?:budgets|alerts)/.test(path) ? [`${path}: ${message}`] : []),
     )
 
   test('is told of, for nothing would ever count', () => {
@@ -125,6 +125,9 @@ describe('a name in `only` that is nobody’s', () => {
     expect(problems({ budgets: { a: { usd: 1, only: { target: 'olama/big' } } } })).toEqual([
       'budgets.a.only.target: no target "olama/big"; did you mean "ollama/big"?',
     ])
+    expect(problems({ alerts: { a: { kind: 'share', percent: 5, route: 'chta' } } })).toEqual([
+      'alerts.a.route: no route "chta"; did you mean "chat"?',
+    ])
   })
 
   test('is only warned of where it may come at run time', () => {
@@ -133,6 +136,10 @@ describe('a name in `only` that is nobody’s', () => {
     expect(warned(part)).toEqual([
       'budgets.a.only.target: no target "ollama/bgi"; did you mean "ollama/big"? Until a route has it, this counts nothing',
     ])
+    const rules = { a: { kind: 'spend', usd: 1, only: { target: 'ollama/x' } } }
+    const share = { alerts: { ...rules, b: { kind: 'share', percent: 5, target: 'ollama/x' } } }
+    expect(problems(share)).toEqual([])
+    expect(warned(share).map((text) => text.split(':')[0])).toEqual(['alerts.a.only.target', 'alerts.b.target'])
     const run = { budgets: { a: { usd: 1, only: { key: 'made-later', team: 'blue' } } } }
     expect([...problems(run), ...warned(run)]).toEqual([])
     const open = { directModels: true, budgets: { a: { usd: 1, only: { route: 'ollama/x', target: 'ollama/x' } } } }

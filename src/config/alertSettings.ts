@@ -5,6 +5,7 @@ import type { AlertKind, AlertSettings, WebhookSettings } from './alertTypes.ts'
 import { isLoopback } from './binding.ts'
 import { defaults } from './defaults.ts'
 import { weaknessOf } from './keySettings.ts'
+import { checkOnly, type ScopeNames, type Told } from './limitSettings.ts'
 import { likelyName } from './nearest.ts'
 import type { Path, Report } from './problem.ts'
 
@@ -27,13 +28,9 @@ const ownHeaders = /^(?:host|content-.*|transfer-encoding|connection|upgrade|exp
 const leastBytes = 24
 
 /** Names that rules may use. */
-export interface AlertNames {
+export interface AlertNames extends ScopeNames {
   readonly webhooks: readonly string[]
-  readonly routes: readonly string[]
-  readonly targets: ReadonlySet<string>
   readonly budgets: readonly string[]
-  /** Routes and targets that no section names may be used. */
-  readonly open: boolean
 }
 
 /** Tells of addresses that are none or are not safe, and of weak secrets. */
@@ -59,10 +56,11 @@ export function buildWebhook(name: string, fields: WebhookFields, report: Report
 }
 
 /** Tells of what a rule of its kind needs or cannot use, and of names that are nobody's. */
-export function buildAlert(name: string, fields: AlertFields, names: AlertNames, report: Report): AlertSettings {
+export function buildAlert(name: string, fields: AlertFields, names: AlertNames, told: Told): AlertSettings {
+  const { report } = told
   const path = ['alerts', name]
   checkFields(fields, path, report)
-  checkNames(fields, names, path, report)
+  checkNames(fields, names, path, told)
   const base = {
     name,
     severity: fields.severity ?? defaults.alerts.severity,
@@ -109,13 +107,15 @@ export function buildAlerts(
     alerts?: Readonly<Record<string, AlertFields>> | undefined
   },
   names: Omit<AlertNames, 'webhooks'>,
-  report: Report,
+  told: Told,
 ): { webhooks: Map<string, WebhookSettings>; alerts: AlertSettings[] } {
   const { webhooks = {}, alerts = {} } = settings
   const all = { ...names, webhooks: Object.keys(webhooks) }
   return {
-    webhooks: new Map(Object.entries(webhooks).map(([name, fields]) => [name, buildWebhook(name, fields, report)])),
-    alerts: Object.entries(alerts).map(([name, fields]) => buildAlert(name, fields, all, report)),
+    webhooks: new Map(
+      Object.entries(webhooks).map(([name, fields]) => [name, buildWebhook(name, fields, told.report)]),
+    ),
+    alerts: Object.entries(alerts).map(([name, fields]) => buildAlert(name, fields, all, told)),
   }
 }
 
@@ -129,11 +129,11 @@ function checkFields(fields: AlertFields, path: Path, report: Report): void {
       report([...path, field], `means nothing to a rule of kind ${fields.kind}`, 'key')
 }
 
-function checkNames(fields: AlertFields, names: AlertNames, path: Path, report: Report): void {
+function checkNames(fields: AlertFields, names: AlertNames, path: Path, told: Told): void {
   const look = (place: Path, what: string, name: string | undefined, known: Iterable<string>): void => {
     if (name === undefined || [...known].includes(name)) return
     const meant = likelyName(name, known)
-    report([...path, ...place], `no ${what} "${name}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`)
+    told.report([...path, ...place], `no ${what} "${name}"${meant === undefined ? '' : `; did you mean "${meant}"?`}`)
   }
   fields.channels?.forEach((channel, index) => {
     look(['channels', index], 'webhook', channel, names.webhooks)
@@ -142,11 +142,8 @@ function checkNames(fields: AlertFields, names: AlertNames, path: Path, report: 
     // Those of keys, teams and routes are called after them: `key web-app`. Keys may be made at run time.
     if (!/^(?:key|team|route) /.test(budget)) look(['budgets', index], 'budget', budget, names.budgets)
   })
-  if (names.open) return
-  look(['route'], 'route', fields.route, names.routes)
-  look(['only', 'route'], 'route', fields.only?.route, names.routes)
-  look(['target'], 'target', fields.target, names.targets)
-  look(['only', 'target'], 'target', fields.only?.target, names.targets)
+  checkOnly({ route: fields.route, target: fields.target }, path, names, told)
+  checkOnly(fields.only, [...path, 'only'], names, told)
 }
 
 /** Why events may not be sent to an address, or undefined. */

@@ -131,7 +131,7 @@ export function buildLimits(
     access?: AccessFields
   },
   names: ScopeNames,
-  { report, warn }: { report: Report; warn: Report },
+  told: Told,
 ): {
   limits: LimitSettings[]
   budgets: BudgetSettings[]
@@ -140,9 +140,9 @@ export function buildLimits(
 } {
   const { limits = {}, budgets = {}, teams = {} } = settings
   const { routes } = names
+  const { report } = told
   for (const [block, rules] of Object.entries({ limits, budgets }))
-    for (const [name, { only }] of Object.entries(rules))
-      checkOnly(only, [block, name, 'only'], names, { report, warn })
+    for (const [name, { only }] of Object.entries(rules)) checkOnly(only, [block, name, 'only'], names, told)
   return {
     limits: Object.entries(limits).map(([name, fields]) =>
       buildLimit(fields, { name, path: ['limits', name] }, report),
@@ -160,6 +160,12 @@ export function buildLimits(
   }
 }
 
+/** Who hears of faults, and of what is probably one. */
+export interface Told {
+  readonly report: Report
+  readonly warn: Report
+}
+
 /** Names that a configuration has, for `only`. Keys and teams may come at run time. */
 export interface ScopeNames {
   readonly routes: readonly string[]
@@ -170,11 +176,11 @@ export interface ScopeNames {
 }
 
 /** Tells of names that are nobody's: what is only for them would never count, and so bound nothing. */
-function checkOnly(
+export function checkOnly(
   only: Readonly<Partial<Record<BudgetScope, string | undefined>>> = {},
   path: Path,
   { routes, targets, providers, open }: ScopeNames,
-  { report, warn }: { report: Report; warn: Report },
+  { report, warn }: Told,
 ): void {
   const { route, target } = only
   const nobody = (what: string, name: string, known: Iterable<string>): string => {

@@ -208,6 +208,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
   const names = {
     routes: [...routes.keys(), ...routeNames],
     targets: new Set([...plans.keys(), ...targetIds]),
+    providers: declared,
     open: settings.directModels ?? false,
   }
 
@@ -232,8 +233,8 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     routes,
     patterns,
     directModels: settings.directModels ?? false,
-    ...buildLimits(settings, { ...names, providers: declared }, { report, warn }),
-    ...buildAlerts(settings, { ...names, budgets: Object.keys(settings.budgets ?? {}) }, report),
+    ...buildLimits(settings, names, { report, warn }),
+    ...buildAlerts(settings, { ...names, budgets: Object.keys(settings.budgets ?? {}) }, { report, warn }),
     rollouts,
     keys,
   }
