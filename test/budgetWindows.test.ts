@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { BudgetSettings } from '../src/config/limitTypes.ts'
 import { createRestore } from '../src/gateway/budgetRestore.ts'
-import type { BudgetEvent, Reservation } from '../src/state/budgets/budget.ts'
+import type { AppliedBudget, BudgetEvent, Reservation } from '../src/state/budgets/budget.ts'
 import { createBudgets } from '../src/state/budgets/budgets.ts'
 import { windowAt } from '../src/state/budgets/window.ts'
 import { readBudgetSpend } from '../src/store/budgetSpend.ts'
@@ -121,6 +121,36 @@ describe('rolling windows', () => {
     expect(reset - Date.parse('2026-07-02T00:00:00Z')).toBeLessThanOrEqual(2 * (day / 1_000))
     clock.now = reset
     expect(spend(500)).toBe(true)
+  })
+})
+
+describe('several without room', () => {
+  it('say when the last of them has it, and go where any of them says', () => {
+    const now = Date.parse('2026-07-01T08:30:00Z')
+    const named = (name: string, more: Partial<BudgetSettings>) => ({
+      setting: settingsOf({ name, ...more }),
+      entity: '',
+    })
+    const hourly = named('hourly', { window: 'hour' })
+    const daily = named('daily', { degradeTo: 'cheap' })
+    const small = named('small', { limitNano: 400 })
+    const budgets = createBudgets({ now: () => now })
+    const refusalOf = (applied: AppliedBudget[], nano: number) => {
+      const verdict = budgets.reserve(applied, nano)
+      return verdict.ok ? undefined : verdict.refusal
+    }
+    expect(refusalOf([hourly, daily], 900)).toBeUndefined()
+    const both = { name: 'daily', degradeTo: 'cheap', reset: Date.parse('2026-07-02T00:00:00Z') }
+    expect(refusalOf([hourly, daily], 500)).toMatchObject(both)
+    expect(refusalOf([daily, hourly], 500)).toMatchObject(both)
+    expect(refusalOf([daily, small, hourly], 500)).toMatchObject({
+      name: 'small',
+      reason: 'too_large',
+      degradeTo: 'cheap',
+    })
+    expect(refusalOf([hourly, named('free', { degradeTo: 'cheap' })], 500)).toMatchObject({ degradeTo: undefined })
+    // None of them held anything of what was refused.
+    expect(refusalOf([small], 400)).toBeUndefined()
   })
 })
 

@@ -120,14 +120,18 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       const at = now()
       // Of its length from the start: a list that grows takes room for many more, and this one stays as long as its attempt.
       const holds = new Array<Opening>(applied.length)
+      let refused: BudgetRefusal[] | undefined
       for (let i = 0; i < applied.length; i++) {
         const { setting, entity } = applied[i]!
         const book = bookOf(setting)
         const account = book.accounts.get(entity)
-        if (lacksRoom(setting, account ?? book.find(entity, at), worst, at))
-          return { ok: false, refusal: refuse({ setting, entity }, worst, at) }
+        if (lacksRoom(setting, account ?? book.find(entity, at), worst, at)) {
+          refused ??= []
+          refused.push(refuse({ setting, entity }, worst, at))
+        }
         holds[i] = { setting, entity, account, window: 0 }
       }
+      if (refused) return { ok: false, refusal: lastOf(refused) }
       // There is room on all of them: from here on nothing can go wrong.
       const amount = worst ?? 0
       let exceeded = none
@@ -244,6 +248,13 @@ export function createBudgets(options: BudgetOptions = {}): Budgets {
       return { budgets: books.size, accounts, reserved }
     },
   }
+}
+
+/** Of those that have no room the one that has it last: coming back then is not in vain. Any of them may name another route. */
+function lastOf(refusals: readonly BudgetRefusal[]): BudgetRefusal {
+  const when = ({ reset }: BudgetRefusal): number => reset ?? Number.POSITIVE_INFINITY
+  const last = refusals.reduce((latest, one) => (when(one) > when(latest) ? one : latest))
+  return { ...last, degradeTo: refusals.find(({ degradeTo }) => degradeTo !== undefined)?.degradeTo }
 }
 
 function roomIn({ limitNano }: BudgetSettings, account: Account | undefined, at: number): number {
