@@ -72,27 +72,33 @@ describe('connections', () => {
     raw.close()
   })
 
-  it('serve pipelined requests in their order, slow ones first', async () => {
-    let release = (): void => {}
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
+  it('serve pipelined requests in their order, one at a time, and not without end', async () => {
+    const held: (() => void)[] = []
     script = async (res, body) => {
-      const { user } = JSON.parse(body.toString())
-      if (user === 'slow') await held
-      sendJson(res, 200, reply(user))
+      await new Promise<void>((resolve) => held.push(resolve))
+      sendJson(res, 200, reply(JSON.parse(body.toString()).user))
     }
     const count = upstream.requests.length
     const raw = await openRaw(gateway.port)
-    raw.write(
-      rawPost(CHAT, JSON.stringify(ask('m', { user: 'slow' }))) +
-        rawPost(CHAT, JSON.stringify(ask('m', { user: 'fast' }))),
-    )
-    await upstream.waitFor(() => upstream.requests.length === count + 2)
-    release()
-    const text = await raw.until((all) => all.includes('"slow"') && all.includes('"fast"'))
-    expect(text.indexOf('"slow"')).toBeLessThan(text.indexOf('"fast"'))
+    const sent = Array.from({ length: 3 }, (_, n) => rawPost(CHAT, JSON.stringify(ask('m', { user: `user-${n}` }))))
+    // The last one in two pieces.
+    raw.write(sent.join('').slice(0, -10))
+    for (let n = 0; n < 3; n++) {
+      await vi.waitFor(() => expect(held).toHaveLength(n + 1))
+      expect(upstream.requests.length).toBe(count + n + 1)
+      held[n]!()
+      await raw.until((all) => all.includes(`"user-${n}"`))
+      if (n === 1) raw.write(sent.join('').slice(-10))
+    }
+    const answered = raw.text.match(/"user-\d"/g)
+    expect(answered).toEqual(['"user-0"', '"user-1"', '"user-2"'])
+
     raw.close()
+    const flood = connect(gateway.port, '127.0.0.1')
+    flood.on('error', () => {})
+    flood.write(sent[0]!.repeat(2_000))
+    await new Promise((resolve) => flood.once('close', resolve))
+    expect(upstream.requests.length).toBeLessThanOrEqual(count + 4)
   })
 
   it('end when the client says so, also in HTTP/1.0', async () => {

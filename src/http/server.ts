@@ -6,6 +6,7 @@ import { Refusal } from '../dialects/errors.ts'
 import { LinedResponse } from '../gateway/linedResponse.ts'
 import { Roster } from '../state/roster.ts'
 import { answerClientErrors } from './clientError.ts'
+import { inTurn } from './inTurn.ts'
 import { sendRefusal } from './reply.ts'
 
 export interface ListeningServer {
@@ -23,10 +24,10 @@ export async function listen(
   settings: ServerSettings,
 ): Promise<ListeningServer> {
   /** HTTP/1.1 demands a `Host` (RFC 9112, 3.2), and no two of us should guess what was meant. */
-  const served = (req: IncomingMessage, res: ServerResponse): void => {
+  const served = inTurn((req, res) => {
     if (req.headers.host !== undefined || req.httpVersionMinor === 0) return listener(req, res)
     sendRefusal(req, res, new Refusal('bad_http', 'The request has no Host header.'), ['connection', 'close'])
-  }
+  })
   const server = createServer(
     {
       ServerResponse: LinedResponse,
