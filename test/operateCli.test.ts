@@ -40,6 +40,10 @@ describe('against a running gateway', () => {
       chat: 'other/sim-fast',
     })
     expect(await done(operate(['swap', 'single', 'small', '--persist']))).toContain('(until the file changes)')
+    // Tried first, and then kept.
+    expect(await done(operate(['swap', 'chat', 'other/sim-fast', '--persist']))).toContain(
+      'chat: other/sim-fast, sim/sim-text, small (until the file changes)\n',
+    )
     expect(await done(operate(['health']))).toMatch(
       /^target +breaker +until +reason +last fault +latency\nsmall +closed/,
     )

@@ -96,9 +96,11 @@ interface Swapped {
 
 function renderSwap({ route, primary_model, fallback_models, swapped, stored, warnings }: Swapped): string {
   const lasting = stored ? 'until the file changes' : 'until the next restart'
-  const what = swapped
-    ? `${route}: ${[primary_model, ...fallback_models].join(', ')} (${lasting})`
-    : `${route}: as it was`
+  // What was first until the next restart, and is stored now, serves as before and is not as it was.
+  const what =
+    swapped || stored
+      ? `${route}: ${[primary_model, ...fallback_models].join(', ')} (${lasting})`
+      : `${route}: as it was`
   return `${[what, ...warnings.map((warning) => `warning: ${warning}`)].join('\n')}\n`
 }
 
