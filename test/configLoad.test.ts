@@ -44,11 +44,11 @@ describe('aliases and nesting', () => {
 
   test('thousands of aliases are looked up once, not once for each', () => {
     const links = Array.from({ length: 4000 }, (_, at) => `k${at}: &x${at + 1} [*x${at}]`).join('\n')
-    const began = performance.now()
+    const began = process.cpuUsage()
     const [problem] = problemsOf(() => load(`k: &x0 [1]\n${links}\n`))
     expect(problem?.message).toContain('Excessive alias count')
-    // The parser alone takes a part of a second; with a search for each alias it took more than ten.
-    expect(performance.now() - began).toBeLessThan(5_000)
+    // The parser alone takes a part of a second; with a search for each alias it took more than ten. Of the processor: others may have it.
+    expect(process.cpuUsage(began).user / 1e6).toBeLessThan(7)
   })
 
   test('an alias means the last anchor of its name before it', () => {
