@@ -3,7 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -393,6 +393,20 @@ describe('C54 migrations', () => {
     expect(error.code).toBe('newer_database')
     expect(error.message).toContain(extra)
     expect(failure(() => openStore({ file, readonly: true, migrationsDir: migrations })).code).toBe('newer_database')
+  })
+
+  it('the database of another program gets no tables of ours', () => {
+    const Database = loadDriver()
+    mkdirSync(dirname(file), { recursive: true })
+    const other = new Database(file)
+    other.exec('CREATE TABLE notes (a INTEGER)')
+    other.close()
+    const before = readFileSync(file)
+    expect(failure(openHere)).toMatchObject({ code: 'not_a_database', message: expect.stringContaining(file) })
+    expect(readFileSync(file)).toEqual(before)
+    // Nothing is in it yet: it becomes ours.
+    new Database(`${file}.new`).close()
+    openStore({ file: `${file}.new`, migrationsDir: migrations }).close()
   })
 
   it('C54 gaps, odd names and transaction words in files are refused before anything is touched', () => {

@@ -75,6 +75,9 @@ function openWriter(file: string, options: StoreOptions): Store {
     makePrivate(file)
     // Busy wait 0: the driver's wait would sleep in the event loop. Writers retry by themselves.
     db = new Database(file, { timeout: 0 })
+    const tables = tablesOf(db)
+    if (tables.length > 0 && !tables.includes('migration'))
+      throw new StoreError('not_a_database', file, `The file ${file} is the database of another program.`)
     applySettings(db)
     const migrated = migrate(db, file, migrations, startedAt, undefined, (pending, from) =>
       options.migrating?.(from, from + pending.length),
@@ -128,7 +131,7 @@ function openReader(file: string, options: StoreOptions): Store {
   let db: Sqlite | undefined
   try {
     db = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 })
-    if (!db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migration'").get())
+    if (!tablesOf(db).includes('migration'))
       throw new StoreError('not_a_database', file, `The file ${file} is empty, or the database of another program.`)
     checkApplied(db, file, readMigrations(options.migrationsDir ?? packageMigrations))
     readOlderRows(db)
@@ -173,6 +176,9 @@ function takeBackForReader(file: string, now: number): void {
     lock?.release()
   }
 }
+
+const tablesOf = (db: Sqlite): unknown[] =>
+  db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all()
 
 /** Settings of the writing connection. */
 function applySettings(db: Sqlite): void {
