@@ -112,6 +112,39 @@ describe('an abort', () => {
   }, 300_000)
 
   it.each([
+    ['waits for it', true],
+    ['has yet to ask it', false],
+  ])(
+    'takes no way out of the route away that is the same model: not from who %s',
+    async (_, waits) => {
+      gateway = await startRollout(half.replace('50', '100'), '', { route: ', onContextWindow: [other/canary]' })
+      gateway.script('canary', { fault: { kind: 'status', status: 500 } })
+      gateway.script('stable', {
+        headersDelayMs: 1_000,
+        fault: { kind: 'status', status: 400, code: 'context_length_exceeded' },
+      })
+      await gateway.verb('start')
+      const client = new LoadClient(gateway.url)
+      const body = { model: 'moved', messages: [{ role: 'user', content: 'x' }] }
+      const waiting = client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+      await gateway.simulator.waitFor(({ model }) => model === 'stable')
+      gateway.script('canary', { tokens: 5, headersDelayMs: waits ? 1_000 : 0 })
+      if (waits) await expect.poll(() => gateway.simulator.calls.length, { timeout: 60_000 }).toBe(3)
+      await gateway.verb('abort')
+      const reply = await waiting
+      expect([reply.status, reply.headers['x-turnout-target']]).toEqual([200, 'other/canary'])
+      client.close()
+      const { data } = await gateway.get('/rollouts/move/requests')
+      expect(data[0].rollout).toMatchObject({
+        arm: 'canary',
+        served_arm: 'stable',
+        first_attempt_class: 'server_error',
+      })
+    },
+    300_000,
+  )
+
+  it.each([
     ['before the canary is called', false],
     ['while the call to the canary is written down', true],
   ])(

@@ -41,8 +41,8 @@ export interface Assigned {
   first: Target
   /** Our own refusal of what could not be said to the first target, or `withdrawn` where it was taken away before it was asked. */
   refusal: string | undefined
-  /** An abort has sent it to the stable side. */
-  withdrawn: boolean
+  /** No more the canary's: an abort has sent it to the stable side, or it takes one of the route's ways out. */
+  released: boolean
   /** The attempt that it belongs to. */
   readonly trial: Trial
   /** Its place in the evidence; undefined for what is none. */
@@ -119,7 +119,7 @@ function place(
     arms,
     first: arm === 'canary' ? arms.canary[0]! : arms.stable[0]!,
     refusal: undefined,
-    withdrawn: false,
+    released: false,
     trial,
     ticket,
     beganAt: 0,

@@ -139,7 +139,7 @@ export const withdrawal = (): UpstreamFault =>
  * of it but what it has shown before.
  */
 export function armWithdrawn({ assigned, attempts }: Call): void {
-  assigned!.withdrawn = true
+  assigned!.released = true
   if (attempts.length === 0) assigned!.refusal = 'withdrawn'
   leave(assigned!)
 }
@@ -147,7 +147,7 @@ export function armWithdrawn({ assigned, attempts }: Call): void {
 /** Whether what it says of the request says nothing of the others: where only the canary turns it away, stable may take it. */
 export function isCanarys(call: Call, target: Target): boolean {
   const assigned = movedBy(call)
-  return assigned?.arm === 'canary' && !assigned.withdrawn && isOfArm(assigned, target)
+  return assigned?.arm === 'canary' && !assigned.released && isOfArm(assigned, target)
 }
 
 /**

@@ -42,8 +42,8 @@ export function rolloutFacts(call: Call): RolloutFacts | undefined {
   if (!assigned) return undefined
   const last = call.attempts.at(-1)
   const { record } = assigned
-  const { live, revision, attempt, arm, propensityPpm, assignment, withdrawn } = assigned
-  const served = last && (arm === 'canary' && !withdrawn && isOfArm(assigned, last.target) ? 'canary' : 'stable')
+  const { live, revision, attempt, arm, propensityPpm, assignment, released } = assigned
+  const served = last && (arm === 'canary' && !released && isOfArm(assigned, last.target) ? 'canary' : 'stable')
   return {
     case: live.cases.textOf({
       rollout: live.name,

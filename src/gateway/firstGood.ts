@@ -49,7 +49,7 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
     try {
       return await tryChain(call, targets, hops, survival)
     } catch (error) {
-      if (isWithdrawal(error) && onWithdrawn && !call.assigned!.withdrawn) {
+      if (isWithdrawal(error) && onWithdrawn && !call.assigned!.released) {
         armWithdrawn(call)
         continue
       }
@@ -58,6 +58,8 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
           ? { context_window: onContextWindow, content_policy: onContentPolicy }[error.kind as string]
           : undefined
       if (special === undefined || special.length === 0 || isOnlyOne(call)) throw error
+      // Who stands there helps out on both sides, the canary's model, too: an abort takes none of it away.
+      if (call.assigned) call.assigned.released = true
       try {
         return await tryChain(call, special, hops, survival)
       } catch (last) {
