@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { keys } from './support/control.ts'
@@ -171,3 +171,33 @@ it('models tells where a rollout sends a route, and nothing where it sends nothi
   await done('abort', 'move')
   expect(await models()).not.toMatch(moved)
 }, 300_000)
+
+it.each([
+  ['get', '--watch', 0],
+  ['status', '--timeout=200', 1],
+] as const)(
+  '%s %s by the name of a route sees the end of what moved it',
+  async (command, flag, code) => {
+    let asked = 0
+    const door = createServer((socket) => {
+      asked++
+      const way = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+      socket.on('error', () => way.destroy()).pipe(way)
+      way.on('error', () => socket.destroy()).pipe(socket)
+    })
+    await once(door.listen(0, '127.0.0.1'), 'listening')
+    await done('retry', 'move')
+    const looking = startTurnout(['rollout', command, 'moved', flag], {
+      cwd: gateway.folder,
+      env: { TURNOUT_URL: `http://127.0.0.1:${(door.address() as AddressInfo).port}`, TURNOUT_MASTER_KEY: keys.admin },
+    })
+    const ended = once(looking, 'exit')
+    const last = said(looking, 'stdout', /^move.* rolled_back/m)
+    await expect.poll(() => asked, { timeout: 60_000 }).toBeGreaterThan(1)
+    await done('abort', 'move')
+    await last
+    expect(await ended).toEqual([code, null])
+    door.close()
+  },
+  300_000,
+)

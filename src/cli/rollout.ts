@@ -50,8 +50,9 @@ export function addRolloutCommand(program: Command): void {
       .description('show where a rollout stands: share, guards between safe and harm, what is missing')
       .argument('<name>', 'the rollout, or a route for what moves it')
       .option('-w, --watch', 'again every second, until it is over'),
-  ).action(async (name: string, flags: Flags) => {
+  ).action(async (named: string, flags: Flags) => {
     const server = findServer(flags)
+    let name = named
     let isSeen = false
     for (;;) {
       const answer = await show(server, name).catch((error: unknown) => {
@@ -64,6 +65,8 @@ export function addRolloutCommand(program: Command): void {
         continue
       }
       isSeen = true
+      // The name of a route stands for another one as soon as this one is over.
+      name = answer.name
       const text = flags.json ? toText(answer) : renderRollout(answer)
       // On a terminal the picture is redrawn in place.
       if (flags.watch && process.stdout.isTTY) await printAsIs('\x1b[H\x1b[2J')
@@ -114,11 +117,12 @@ export function addRolloutCommand(program: Command): void {
       .description(
         'exit with 0 when it is completed, 1 rolled back or stopped, 2 paused or waiting for somebody, 3 still under way, 4 where that cannot be told',
       )
-      .argument('<name>', 'the rollout')
+      .argument('<name>', 'the rollout, or a route for what moves it')
       // A script that was mistyped knows nothing of the rollout, either.
       .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : untold))
       .addOption(new Option('--timeout <seconds>', 'how long to wait for an end').argParser(secondsOf).default(0)),
-  ).action(async (name: string, flags: Flags) => {
+  ).action(async (named: string, flags: Flags) => {
+    let name = named
     const end = Date.now() + (flags.timeout ?? 0) * 1000
     for (;;) {
       let answer: ShownRollout
@@ -135,6 +139,8 @@ export function addRolloutCommand(program: Command): void {
         process.exitCode = untold
         return
       }
+      // As of who watches.
+      name = answer.name
       const code = codes[answer.phase] ?? 3
       if (code !== 3 || Date.now() >= end) {
         process.exitCode = code
