@@ -381,6 +381,25 @@ it('an answer that is over stays whole where the connection ends in the middle o
     }
 })
 
+it.each(['CRLF', 'a comment', 'a number of the event'])(
+  'a whole answer passes to its last byte, also where that is %s that came apart from it',
+  async (tail) => {
+    const text = sseText([...spoken, chunk({}, 'stop')], { done: tail === 'CRLF' })
+    const pieces =
+      tail === 'CRLF'
+        ? [text.replaceAll('\n', '\r\n').slice(0, -1), '\n']
+        : [text, tail === 'a comment' ? ': bye\n' : 'id: 7\n']
+    odd = { headers: { ...events, 'content-encoding': 'gzip' }, pieces }
+    const { body: told } = await client.chat.completions.create({ ...body(), stream: true }).asResponse()
+    let got = ''
+    for await (const bytes of told!) {
+      got += Buffer.from(bytes)
+      if (got.includes(' End.')) heard!()
+    }
+    expect(got).toBe(pieces.join(''))
+  },
+)
+
 it('a stream of megabytes that says nothing is given up', async () => {
   odd = { headers: events, body: sseText(Array.from({ length: 10_000 }, () => chunk({ role: 'assistant' }))) }
   await expect(client.chat.completions.create({ ...body(), stream: true })).rejects.toMatchObject({ code: 'garbage' })

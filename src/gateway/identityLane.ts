@@ -138,10 +138,12 @@ class IdentityStream implements LaneStream {
     const rest = this.fault ? undefined : this.#splitter.end()
     const last = rest && readFrame(rest)
     if (last && !isCutOff(last)) this.#take(rest, 0, rest.length)
-    if (last?.data === undefined) this.#runs = []
     this.fault ??= this.#tap.end()
-    // What the client is told of the fault must not become a part of the line that has no end.
-    if (this.fault && this.#runs.length > 0) this.#add(END_OF_FRAME, 0, END_OF_FRAME.length)
+    if (this.fault) {
+      // What the client is told of the fault must not become a part of the line that has no end.
+      if (last?.data === undefined) this.#runs = []
+      else if (this.#runs.length > 0) this.#add(END_OF_FRAME, 0, END_OF_FRAME.length)
+    }
     this.#flush()
   }
 
