@@ -412,10 +412,33 @@ describe('budget', () => {
     clock.at += 2 * hour
     // Its budget does not tell 80 % again before 76 are left.
     engine.review(at(77))
+    clock.at += 10_000
+    engine.review(at(77))
     expect(words()).toHaveLength(1)
     clock.at += 2 * hour
     engine.review(at(75))
     expect(words().at(-1)).toBe('money month: web resolved')
+  })
+
+  it('tells of a rolling window that goes to and fro no more often than the cooldown says', () => {
+    const { engine, clock, words } = setUp({ money: { kind: 'budget', cooldown: '15m' } })
+    const goOn = (from: number, to: number) => {
+      for (let minutes = from; minutes < to; minutes++) {
+        clock.at = start + minutes * minute
+        const spent = minutes % 4 < 2 ? 80 : 70
+        if (minutes % 4 === 0) engine.pass(passed(80, { rolling: true, at: clock.at }))
+        engine.review(() => [{ name: 'month', entity: 'web', spent: spent * usd, limit: 100 * usd, rolling: true }])
+      }
+    }
+    goOn(0, 15)
+    expect(words()).toEqual(['money month: web firing'])
+    // What is higher is told all the same.
+    engine.pass(passed(100, { rolling: true, at: clock.at }))
+    expect(words()).toHaveLength(2)
+    goOn(15, 29)
+    expect(words()).toHaveLength(2)
+    goOn(29, 32)
+    expect(words().slice(2)).toEqual(['money month: web resolved'])
   })
 
   it('tells when a budget refuses calls although it is not spent, and keeps to that', () => {

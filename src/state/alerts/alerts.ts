@@ -3,7 +3,7 @@ import type { AlertScope, AlertSettings } from '../../config/alertTypes.ts'
 import { toldAgainBelow } from '../budgets/budget.ts'
 import type { AlertMemory, AlertMessage, AlertView, BudgetNow, BudgetPassed, BudgetsNow, SavedAlert } from './alert.ts'
 import { spanOf } from './ring.ts'
-import { createStatuses, type Statuses } from './statuses.ts'
+import { createStatuses, pauses, type Statuses } from './statuses.ts'
 import { countedBy, createWatch, namesFor, type SpendNames, type Watch } from './watch.ts'
 
 export interface AlertOptions {
@@ -119,20 +119,22 @@ export function createAlerts(options: AlertOptions): Alerts {
     }
     for (const { statuses, status } of firing) {
       const { entity, level = 0, reset = null } = status
+      const ended = reset !== null && at >= reset
+      // What a budget has spent is as it was when it was looked at, and so is what was made of it.
+      if (!looks && !ended) continue
       const state = states.get(entity)
       const isMoved = state !== undefined && status.limit !== undefined && state.limit !== status.limit
       // The level is none any more where it is over and cannot be told yet: then any percentage of a limit that was lowered again holds.
       const percent = level > 0 ? level : leastOf(statuses.rule)
       const threshold = isMoved ? (state.limit / 100) * percent : status.threshold
       if (isMoved) status.limit = state.limit
-      const ended = reset !== null && at >= reset
       // What was spent in the window that is over is not what is spent now.
       const value = state?.spent ?? (looks || (ended && level > 0) ? 0 : status.value)
       // Until its budget would tell it again: else it would be told as over, and not when it is passed once more.
       const over = ended || value < (state?.rolling ? threshold * toldAgainBelow : threshold)
-      // Another window: the same percentages are told again.
-      if (over) status.level = 0
-      else if (level === 0) status.level = percent
+      // Another window: the same percentages are told again. One that rolls goes to and fro: only when it was told as over.
+      if (!over) status.level = percent
+      else if (!state?.rolling || !pauses(status, statuses.rule.cooldown, at)) status.level = 0
       statuses.weigh(entity, { holds: !over, value, threshold }, at)
     }
   }

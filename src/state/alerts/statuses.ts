@@ -113,7 +113,7 @@ const fresh = (entity: string, at: number): AlertStatus => ({
   threshold: 0,
 })
 
-/** A clock that went back must not silence a rule for the time that it went. */
-function pauses({ toldAt }: AlertStatus, cooldown: number, at: number): boolean {
+/** Whether nothing more is said yet. A clock that went back must not silence a rule for the time that it went. */
+export function pauses({ toldAt }: AlertStatus, cooldown: number, at: number): boolean {
   return at >= toldAt && at - toldAt < cooldown
 }
