@@ -38,6 +38,13 @@ describe('docs/configuration.md', () => {
     }
   })
 
+  test('speaks of no key or value that there is not', () => {
+    const ofVendors = ['generationConfig', 'systemInstruction', 'generateContent']
+    const words = [...text.matchAll(/`([a-z]+[A-Z]\w*)`/g)].map(([, word]) => word!)
+    const schema = JSON.stringify(configJsonSchema())
+    expect(words.filter((word) => !ofVendors.includes(word) && !schema.includes(`"${word}"`))).toEqual([])
+  })
+
   test('states the defaults that the schema states', () => {
     for (const { name, fallback } of fields) {
       if (fallback === undefined || sections.includes(name)) continue
