@@ -241,6 +241,19 @@ describe('C34 allow-lists', () => {
     }
   })
 
+  it('C34 are looked up as the bypass sends requests, while it is on', async () => {
+    const { secret } = await make({ name: 'bypassed', models: ['up-eu/*'] })
+    const before = gateway.turnout.snapshot
+    gateway.turnout.swap({ ...before, bypass: true })
+    try {
+      expect(await chat(secret, 'chain')).toEqual([403, 'model_not_allowed'])
+      expect((await get(`${gateway.url}/v1/models/chain`, bearer(secret))).status).toBe(403)
+      expect((await get(`${gateway.url}/v1/models`, bearer(secret))).text).not.toContain('"chain"')
+    } finally {
+      gateway.turnout.swap(before)
+    }
+  })
+
   it('C34 take effect with the next request', async () => {
     const { id, secret } = await make({ name: 'changing' })
     expect(await chat(secret, 'other')).toEqual([200, 'up/d'])

@@ -55,8 +55,12 @@ export function baseOf(snapshot: Snapshot, route: Route, promoted: readonly Live
   return base
 }
 
-/** Whom requests of a route may meet wherever its rollouts send them, best first: a key that may use none of these is refused. */
+/**
+ * Whom requests of a route may meet wherever its rollouts send them, best first, and while the bypass is on: a key that may use none of
+ * these is refused.
+ */
 export function stableOf(snapshot: Snapshot, route: Route, moved: Moved | undefined): readonly Target[] {
+  if (snapshot.bypass) return route.targets.slice(0, 1)
   if (!moved) return route.targets
   const base = baseOf(snapshot, route, moved.promoted)
   const arms = moved.running?.arms(snapshot, route, base)
