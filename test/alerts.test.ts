@@ -316,6 +316,14 @@ describe('budget', () => {
     expect(told.map(({ status }) => status.level)).toEqual([50])
   })
 
+  it.each([true, false])('is over when calls that held all of it, with nothing spent, are (rolling: %s)', (rolling) => {
+    const { engine, clock, words } = setUp({ money: { kind: 'budget', cooldown: '1m' } })
+    engine.pass(passed(100, { spent: 0, rolling, reset: null }))
+    clock.at += hour
+    engine.review(() => [{ name: 'month', entity: 'web', spent: 10 * usd, limit: 100 * usd, rolling }])
+    expect(words()).toEqual(['money month: web firing', 'money month: web resolved'])
+  })
+
   it('looks only at the budgets that it names', () => {
     const { engine, told } = setUp({ money: { kind: 'budget', budgets: ['month'] } })
     engine.pass(passed(100, { name: 'key web' }))

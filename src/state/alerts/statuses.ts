@@ -71,8 +71,9 @@ export function createStatuses(
       status.limit = budget.limit
       // A rolling window has no end: what was spent leaves it bit by bit.
       status.reset = budget.rolling ? null : budget.reset
-      // One that refuses a large call may have spent less.
-      status.threshold = Math.min((budget.limit / 100) * level, budget.spent)
+      // One that refuses a large call may have spent less; with nothing spent it was held, which is over soon.
+      const share = (budget.limit / 100) * level
+      status.threshold = budget.spent > 0 ? Math.min(share, budget.spent) : share
       change(this, status, true, budget.at)
     },
     open: () => [...known.keys()],
