@@ -64,7 +64,7 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const ask = call.inspected!.ask
   // Nothing was asked of anybody, or the vendor worked for nobody: that costs nothing at any price, known or not.
   if (costsNothing(attempt)) return nothing
-  const told = facts?.usage && toldInFull(call, attempt, facts.usage, rates.tokens)
+  const told = facts?.usage && toldInFull(call, attempt, facts.usage, rates)
   const usage = told ?? estimate(call, attempt, rates)
   // Only what was told of a whole reply teaches anything.
   if (told && told === facts.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
@@ -99,16 +99,20 @@ export function costsNothing({ sent, facts, fault }: Attempt): boolean {
 }
 
 /**
- * The provider's usage, undefined where it holds nothing; where the reply broke off and it tells of far less output than there was, with our estimate of that. Anthropic
- * counts one token when the message begins and tells the rest at its end, which a client that leaves never lets come. Whatever is told of a
- * stream that broke off, the vendor may charge more.
+ * The provider's usage, undefined where it holds nothing, and with our estimate of a prompt that it leaves out; where the reply broke off and
+ * it tells of far less output than there was, with our estimate of that. Anthropic counts one token when the message begins and tells the rest
+ * at its end, which a client that leaves never lets come. Whatever is told of a stream that broke off, the vendor may charge more.
  */
-function toldInFull(call: Call, attempt: Attempt, usage: Usage, tokens: Rates['tokens']): Usage | undefined {
+function toldInFull(call: Call, attempt: Attempt, told: Usage, rates: Rates): Usage | undefined {
   const { facts, fault } = attempt
-  // Some servers send zeros where they have not counted; no answer comes of no tokens.
-  if (facts!.contentBytes > 0 && promptTokens(usage) + outputTokens(usage) === 0) return undefined
+  let usage = told
+  // Some servers send zeros where they have not counted; no answer comes of no tokens, and no prompt is empty.
+  if (facts!.contentBytes > 0 && promptTokens(told) === 0) {
+    if (outputTokens(told) === 0) return undefined
+    usage = { ...told, input: promptEstimate(call, attempt, rates), estimated: true }
+  }
   if (facts!.finish !== undefined) return usage
-  const output = answerEstimate(attempt, tokens)
+  const output = answerEstimate(attempt, rates.tokens)
   if (outputTokens(usage) * 2 < output) return { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
   const brokeOff = call.gone || (fault !== undefined && broken.has(fault.kind))
   return brokeOff && call.inspected!.ask.stream ? { ...usage, estimated: true } : usage

@@ -147,6 +147,23 @@ describe('C19 usage wherever a vendor puts it', () => {
     expect(told).toMatchObject({ estimated: 0, input: 40, output: 9 })
   })
 
+  it('C19 a prompt of zero before an answer with text is no count of the prompt, and the answer is as told', async () => {
+    const uncounted = { usage: { prompt_tokens: 0, completion_tokens: 9, total_tokens: 9 } }
+    const spoken = { ...uncounted, choices: [{ index: 0, message: { content: 'signal' }, finish_reason: 'stop' }] }
+    const upstream = await startFakeUpstream((_req, res, body) => {
+      if ((JSON.parse(String(body)) as Json).stream)
+        sendSse(res, [...chunks('signal'), { ...usageChunk, ...uncounted }].map(event).join('') + event('[DONE]'))
+      else sendJson(res, 200, spoken)
+    })
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+    for (const more of [{}, { stream: true }]) await chat(books, ask('m', more))
+    for (const row of await attemptsOf(books, 2)) {
+      expect(row).toMatchObject({ estimated: 1, output: 9 })
+      expect(row.input).toBeGreaterThan(0)
+    }
+  })
+
   it('C19 zeros for an answer with text are no count; for one without they are', async () => {
     const zeros = { usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } }
     const filtered = { ...zeros, choices: [{ index: 0, message: { content: '' }, finish_reason: 'content_filter' }] }
