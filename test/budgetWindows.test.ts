@@ -199,6 +199,21 @@ describe('what is told', () => {
     refuse()
     expect(told()).toEqual(['threshold 80', 'exhausted 100'])
   })
+
+  it('the first refusal of a rolling window once, also where all is held and nothing spent', () => {
+    const rolling = settingsOf({ rolling: true })
+    const { events, budgets, hold } = open(rolling, Date.parse('2026-07-01T08:00:00Z'))
+    const refuse = (): void => {
+      const verdict = budgets.reserve([{ setting: rolling, entity: '' }], 200)
+      if (!verdict.ok) budgets.tellRefused(verdict.refusal)
+    }
+    for (let n = 1; n <= 2; n++) {
+      const held = hold(900)!
+      for (let calls = 0; calls < 3; calls++) refuse()
+      expect(events).toHaveLength(n)
+      budgets.release(held)
+    }
+  })
 })
 
 describe('what is told of another limit', () => {

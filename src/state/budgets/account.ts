@@ -38,7 +38,8 @@ export class Account {
   spent(now: number): number {
     if (this.#log) {
       const spent = this.#log.expire(now)
-      if (spent === 0) this.#forgetTold()
+      // With something held it may have refused calls all the same.
+      if (spent === 0 && this.reserved === 0) this.#forgetTold()
       return spent
     }
     // A clock that goes back stays in the window that it was in: money must not be spent twice.
