@@ -14,8 +14,8 @@ export function parseJsonText(text: string): unknown {
   return JSON.parse(text)
 }
 
-/** Linear, and true only of what a parser would follow so far: it stops at the first error, up to which both see the same. */
-function nestsDeep(text: string): boolean {
+/** Whether it cannot be meant. Linear, and true only of what a parser would follow so far: it stops at the first error, up to which both see the same. */
+export function nestsDeep(text: string): boolean {
   // It has to end as often as it begins, and most texts are too short for that.
   if (text.length < 2 * DEEPEST) return false
   let depth = 0
