@@ -14,7 +14,7 @@ export interface ListeningServer {
   readonly port: number
   /**
    * Stops accepting, lets what runs finish for at most `ms`, then cuts it off.
-   * @returns how many connections were cut off
+   * @returns how many requests were cut off
    */
   drain(ms: number): Promise<number>
 }
