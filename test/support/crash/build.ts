@@ -15,9 +15,9 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const cache = join(root, 'node_modules/.cache/turnout-build')
@@ -93,8 +93,10 @@ function install(aside: string, folder: string): void {
   }
 }
 
+/** The compiler is loaded only here: of the many files that use a build one makes it. */
 function compile(files: readonly string[], folder: string): void {
-  const compilerOptions: ts.CompilerOptions = {
+  const ts = createRequire(import.meta.url)('typescript') as typeof import('typescript')
+  const compilerOptions: import('typescript').CompilerOptions = {
     module: ts.ModuleKind.ES2022,
     target: ts.ScriptTarget.ES2023,
     verbatimModuleSyntax: true,
