@@ -1,4 +1,4 @@
-// JSON that nests for ever: in a text within a request, in a body that is only counted, in what a vendor answers. Nobody waits for it.
+// JSON that nests for ever, or holds millions of values: in a text within a request, in a body that is only counted, in what a vendor answers. Nobody waits for it.
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseJsonText } from '../src/dialects/depth.ts'
@@ -18,26 +18,27 @@ const SAY = '"say"'
 let answer: { stream: boolean; body: string }
 let upstream: FakeUpstream
 let gateway: TestGateway
+const config = () => ({
+  providers: {
+    openai: upstreamAt(upstream.url),
+    anthropic: { ...upstreamAt(upstream.url), kind: 'anthropic' },
+    gemini: { ...upstreamAt(upstream.url), kind: 'gemini' },
+  },
+  // Each of them answers nonsense more often than a target may.
+  breaker: { failures: 1_000 },
+  routes: {
+    openai: { targets: ['openai/gpt-4.1-mini'] },
+    anthropic: { targets: ['anthropic/claude-sonnet-4-5'] },
+    gemini: { targets: ['gemini/gemini-2.5-flash'] },
+    unread: { targets: ['anthropic/claude-haiku-4-5'], toolArguments: 'pass' },
+  },
+})
 beforeAll(async () => {
   upstream = await startFakeUpstream(async (_, res) => {
     if (answer.stream) await sendSse(res, answer.body)
     else res.writeHead(200, { 'content-type': 'application/json' }).end(answer.body)
   })
-  gateway = await startGateway({
-    providers: {
-      openai: upstreamAt(upstream.url),
-      anthropic: { ...upstreamAt(upstream.url), kind: 'anthropic' },
-      gemini: { ...upstreamAt(upstream.url), kind: 'gemini' },
-    },
-    // Each of them answers nonsense more often than a target may.
-    breaker: { failures: 1_000 },
-    routes: {
-      openai: { targets: ['openai/gpt-4.1-mini'] },
-      anthropic: { targets: ['anthropic/claude-sonnet-4-5'] },
-      gemini: { targets: ['gemini/gemini-2.5-flash'] },
-      unread: { targets: ['anthropic/claude-haiku-4-5'], toolArguments: 'pass' },
-    },
-  })
+  gateway = await startGateway(config())
 })
 afterAll(async () => {
   await gateway.close()
@@ -64,7 +65,8 @@ describe('a request', () => {
   it.each(['openai', 'anthropic', 'gemini', 'unread'])('is refused for the arguments of a call (%s)', async (model) => {
     for (const levels of [LEVELS, 30_000]) {
       const { status, text, endMs } = await packed(CHAT, called(model, `{"a":${nested(levels)}}`))
-      expect([status, JSON.parse(text).error.code]).toEqual([400, 'invalid_tool_arguments'])
+      const code = levels === LEVELS && model !== 'unread' ? 'too_many_values' : 'invalid_tool_arguments'
+      expect([status, JSON.parse(text).error.code]).toEqual([400, code])
       expect(endMs).toBeLessThan(QUICK)
     }
   })
@@ -72,9 +74,50 @@ describe('a request', () => {
   it('is refused where it is only counted, as it is where it is answered', async () => {
     for (const path of [CHAT, '/v1/tokens/count']) {
       const { status, text, endMs } = await packed(path, { ...ask('openai'), tools: 'say' })
-      expect([status, JSON.parse(text).error.code]).toEqual([400, 'json_too_deep'])
+      expect([status, JSON.parse(text).error.code]).toEqual([400, 'too_many_values'])
+      expect(endMs).toBeLessThan(QUICK)
+      const less = await post(
+        gateway.url + path,
+        JSON.stringify({ ...ask('openai'), tools: 'say' }).replace(SAY, nested(1_000)),
+      )
+      expect([less.status, JSON.parse(less.text).error.code]).toEqual([400, 'json_too_deep'])
+    }
+  })
+
+  // 20 KB on the wire, of which Node's parser makes six million objects.
+  it('is refused for millions of values, in its own JSON and in that of its calls', async () => {
+    const crowd = `[${'{},'.repeat(6_000_000)}{}]`
+    const crowded = (path: string, body: unknown, as: string) =>
+      post(gateway.url + path, gzipSync(JSON.stringify(body).replace(SAY, as)), { 'content-encoding': 'gzip' })
+    for (const [path, body] of [
+      [CHAT, { ...ask('openai'), tools: 'say' }],
+      ['/v1/tokens/count', { ...ask('openai'), tools: 'say' }],
+      ['/openai/deployments/openai/chat/completions?api-version=2024-10-21', { ...ask('openai'), tools: 'say' }],
+      [CHAT, { ...called('openai', 'x'), more: 'say' }],
+    ] as const) {
+      const { status, text, endMs } = await crowded(path, body, crowd)
+      expect([path, status, JSON.parse(text).error.code]).toEqual([path, 400, 'too_many_values'])
       expect(endMs).toBeLessThan(QUICK)
     }
+    const { status, text, endMs } = await crowded(CHAT, called('openai', 'say'), JSON.stringify(crowd))
+    expect([status, JSON.parse(text).error]).toEqual([
+      400,
+      expect.objectContaining({ code: 'too_many_values', param: 'messages' }),
+    ])
+    expect(endMs).toBeLessThan(QUICK)
+    // None of them has too many by itself.
+    const part = `[${'1,'.repeat(60_000)}1]`
+    const calls = Array.from({ length: 4 }, (_, i) => ({
+      ...{ id: `c${i}`, type: 'function', function: { name: 'f', arguments: part } },
+    }))
+    const all = { ...ask('openai'), messages: [{ role: 'assistant', tool_calls: calls }] }
+    expect(JSON.parse((await post(gateway.url + CHAT, all)).text).error.code).toBe('too_many_values')
+  })
+
+  it('may hold as many commas and brackets in its texts as it likes', async () => {
+    answer = { stream: false, body: JSON.stringify(reply()) }
+    const messages = [{ role: 'user', content: ',[{"\\",'.repeat(100_000) }]
+    expect((await post(gateway.url + CHAT, { ...ask('openai'), messages })).status).toBe(200)
   })
 
   it('may hold brackets in its texts', async () => {
@@ -146,7 +189,9 @@ it.each(['openai', 'anthropic', 'gemini'])(
     answer = { stream: false, body: JSON.stringify(replies[model]!.whole) }
     const part = { type: 'text', text: 'x', cache_control: { type: 'ephemeral' } }
     const message = { role: 'user', content: Array.from({ length: 150_000 }, () => part) }
-    const { status } = await post(gateway.url + CHAT, { ...ask(model), messages: [message, message] })
+    const patient = await startGateway({ ...config(), server: { maxJsonValues: 10_000_000 } })
+    const { status } = await post(patient.url + CHAT, { ...ask(model), messages: [message, message] })
+    await patient.close()
     expect(status).toBe(200)
   },
 )

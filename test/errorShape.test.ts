@@ -137,6 +137,7 @@ describe.skipIf(!hasShared)(`errors made by Turnout${needsShared}`, () => {
           maxReply: '4KB',
           maxMessages: 3,
           maxJsonDepth: 8,
+          maxJsonValues: 1000,
         },
         providers: {
           p: upstreamAt(upstream.url),
@@ -232,6 +233,7 @@ describe.skipIf(!hasShared)(`errors made by Turnout${needsShared}`, () => {
       ['invalid_encoding', 400, () => post(gateway.url + CHAT, Buffer.from([0x7b, 0xff, 0x7d]))],
       ['duplicate_key', 400, () => post(gateway.url + CHAT, '{"model":"m","model":"m"}')],
       ['json_too_deep', 400, () => post(gateway.url + CHAT, `{"a":${'['.repeat(20)}`)],
+      ['too_many_values', 400, () => post(gateway.url + CHAT, `{"a":[${'1,'.repeat(1_000)}1]}`)],
       ['missing_required_parameter', 400, () => post(gateway.url + CHAT, { model: 'm' })],
       ['invalid_type', 400, () => post(gateway.url + CHAT, ask('m', { stream: 'yes' }))],
       ['invalid_value', 400, () => post(gateway.url + CHAT, ask('m', { n: 0 }))],

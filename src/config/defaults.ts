@@ -16,6 +16,7 @@ export const defaults = {
     maxBodyBytes: 20 * 1024 ** 2,
     maxReplyBytes: 64 * 1024 ** 2,
     maxJsonDepth: 128,
+    maxJsonValues: 100_000,
     maxMessages: 10_000,
     maxHops: 5,
     // Balancers keep their side open for 60 s: ours must be the longer, or they meet a closed socket now and then.

@@ -118,6 +118,9 @@ const server = block({
   maxBody: size(defaults.server.maxBodyBytes).describe('Largest request body.'),
   maxReply: size(defaults.server.maxReplyBytes).describe('Largest JSON reply of an upstream.'),
   maxJsonDepth: count(defaults.server.maxJsonDepth, 8, 1024).optional().describe('Deepest nesting of a request body.'),
+  maxJsonValues: count(defaults.server.maxJsonValues, 1000, 10_000_000)
+    .optional()
+    .describe('Most values in the JSON of a request body.'),
   maxMessages: count(defaults.server.maxMessages).optional().describe('Most messages in one request.'),
   maxHops: count(defaults.server.maxHops, 1, 100).optional().describe('Most gateways a request may pass through.'),
   keepAliveTimeout: duration(defaults.server.keepAliveTimeout).describe(

@@ -38,6 +38,7 @@ export function buildServer(
     maxBodyBytes: given.maxBody ?? base.maxBodyBytes,
     maxReplyBytes: given.maxReply ?? base.maxReplyBytes,
     maxJsonDepth: given.maxJsonDepth ?? base.maxJsonDepth,
+    maxJsonValues: given.maxJsonValues ?? base.maxJsonValues,
     maxMessages: given.maxMessages ?? base.maxMessages,
     maxHops: given.maxHops ?? base.maxHops,
     keepAliveTimeout: given.keepAliveTimeout ?? base.keepAliveTimeout,

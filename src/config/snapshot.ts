@@ -175,6 +175,7 @@ export interface ServerSettings {
   readonly maxBodyBytes: number
   readonly maxReplyBytes: number
   readonly maxJsonDepth: number
+  readonly maxJsonValues: number
   readonly maxMessages: number
   readonly maxHops: number
   /** Milliseconds. */

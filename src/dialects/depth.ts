@@ -30,7 +30,7 @@ export function nestsDeep(text: string): boolean {
 }
 
 /** The offset of the quote that closes the string which opens at `from`; the length when none does. */
-function stringEnd(text: string, from: number): number {
+export function stringEnd(text: string, from: number): number {
   for (let quote = text.indexOf('"', from + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
     let slashes = 0
     while (text.charCodeAt(quote - 1 - slashes) === 0x5c) slashes++

@@ -115,8 +115,8 @@ export interface StreamTap {
 export interface Inbound {
   /** Parses a body once. Throws `Refusal` for bodies that are not a request of this dialect. */
   inspect(body: Buffer, limits: InspectLimits): Inspected
-  /** Checks what the model wrote earlier and the client sends back: tool arguments that are not JSON. Throws `Refusal`. */
-  checkHistory(wire: unknown): void
+  /** Checks what the model wrote earlier and the client sends back: tool arguments that are not JSON, or hold more values than `most`. Throws `Refusal`. */
+  checkHistory(wire: unknown, most: number): void
   /** Wire to hub. Throws `Refusal` that names what it cannot hold. Never mutates the wire. */
   decode?(wire: unknown): Chat
   /** Hub events to one JSON reply. Throws the `UpstreamFault` of a `fault` event. */

@@ -168,6 +168,7 @@ export const refusalRules = {
   unsupported_content: invalid(),
   unsupported_parameter: invalid(),
   too_many_messages: invalid(),
+  too_many_values: invalid(),
   invalid_url: invalid(404),
   not_found: invalid(404),
   model_not_found: invalid(404),

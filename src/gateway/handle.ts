@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 import type { Dialect } from '../dialects/dialect.ts'
 import { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import { refuseCrowd } from '../dialects/valueCount.ts'
 import type { Repeats } from '../state/cache/repeats.ts'
 import type { ResponseCache } from '../state/cache/responseCache.ts'
 import type { Health } from '../state/health.ts'
@@ -134,7 +135,7 @@ export function createHandle(gateway: Gateway): Handle {
       call.admitted = true
       call.signatures = signatures.of(call.key?.name ?? '')
       gateway.limits.screen(call)
-      const { maxBodyBytes, maxJsonDepth } = call.snapshot.server
+      const { maxBodyBytes, maxJsonDepth, maxJsonValues } = call.snapshot.server
       const askedAt = performance.now()
       let read: Buffer
       try {
@@ -142,6 +143,7 @@ export function createHandle(gateway: Gateway): Handle {
       } finally {
         call.idleMs = performance.now() - askedAt
       }
+      refuseCrowd(read, maxJsonValues)
       const body = model === undefined ? read : withModel(read, model, maxJsonDepth)
       call.bodyAt = performance.now()
       await gateway.turn.reached('opening')
@@ -185,7 +187,7 @@ export function inspect(call: Call, body: Buffer, repeats: Repeats): void {
   const { model } = call.inspected.ask
   call.route = routeOf(call.snapshot, model)
   requireRoute(call.key, model, call.route)
-  if (call.route.toolArguments === 'check') inbound!.checkHistory(call.inspected.wire)
+  if (call.route.toolArguments === 'check') inbound!.checkHistory(call.inspected.wire, server.maxJsonValues)
 }
 
 /** A stale answer in place of a failure. @throws nothing: what goes wrong with it is not what went wrong */

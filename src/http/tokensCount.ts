@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Refusal } from '../dialects/errors.ts'
 import { syntaxErrorOf } from '../dialects/json.ts'
 import { scanFields } from '../dialects/splice.ts'
+import { refuseCrowd } from '../dialects/valueCount.ts'
 import { readBody } from '../gateway/body.ts'
 import { wireModel } from '../gateway/headers.ts'
 import type { CountAsk, TokenCounter } from '../telemetry/tokens/counter.ts'
@@ -22,8 +23,10 @@ export async function countTokens(
   res: ServerResponse,
   headers: readonly string[],
 ): Promise<void> {
-  const { maxBodyBytes, maxJsonDepth, maxMessages } = looking.snapshot.server
-  const body = parseFields(await readBody(req, maxBodyBytes), maxJsonDepth)
+  const { maxBodyBytes, maxJsonDepth, maxJsonValues, maxMessages } = looking.snapshot.server
+  const raw = await readBody(req, maxBodyBytes)
+  refuseCrowd(raw, maxJsonValues)
+  const body = parseFields(raw, maxJsonDepth)
   const { model, tools } = body
   if (typeof model !== 'string' || model === '') throw invalid('model', 'the name of a model', model)
   if (tools !== undefined && !Array.isArray(tools)) throw invalid('tools', 'a list', tools)

@@ -5,6 +5,7 @@ import { Refusal } from '../errors.ts'
 import { isJson, syntaxErrorOf } from '../json.ts'
 import { isPicture } from '../mediaType.ts'
 import { type Fields, foldName, scanFields } from '../splice.ts'
+import { countValues, mayHoldMore, tooMany } from '../valueCount.ts'
 
 type Json = Record<string, unknown>
 
@@ -175,9 +176,12 @@ function embedded(url: unknown): number {
 /**
  * Finds tool calls in the history whose arguments are not JSON text. Many servers answer these with a 500 or drop the connection.
  * Empty arguments pass: models write them for tools without parameters.
- * @throws Refusal `invalid_tool_arguments` that names the message and the call
+ * @param most values that all of them may hold, about
+ * @throws Refusal `invalid_tool_arguments` that names the message and the call, `too_many_values`
  */
-export function checkToolArguments(wire: unknown): void {
+export function checkToolArguments(wire: unknown, most: number): void {
+  let length = 0
+  let values = 0
   const messages = (wire as { messages?: unknown }).messages
   if (!Array.isArray(messages)) return
   for (let index = 0; index < messages.length; index++) {
@@ -186,7 +190,12 @@ export function checkToolArguments(wire: unknown): void {
     for (let at = 0; at < calls.length; at++) {
       const fn = (calls[at] as { function?: { arguments?: unknown } } | null)?.function
       if (fn === undefined || fn === null || fn.arguments === undefined || fn.arguments === '') continue
-      if (typeof fn.arguments === 'string' && isJson(fn.arguments)) continue
+      if (typeof fn.arguments === 'string') {
+        length += fn.arguments.length
+        if (mayHoldMore(length, most)) values += countValues(fn.arguments, most)
+        if (values > most) throw tooMany('A history of tool calls', most, 'messages')
+        if (isJson(fn.arguments)) continue
+      }
       const param = `messages[${index}].tool_calls[${at}].function.arguments`
       throw new Refusal('invalid_tool_arguments', `Invalid '${param}': expected a string that holds valid JSON.`, param)
     }
