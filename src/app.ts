@@ -12,7 +12,7 @@ import { type BudgetKeeping, createBudgetKeeping } from './gateway/budgetKeeping
 import { showBudgets, tellBudgets } from './gateway/budgetTelling.ts'
 import { dropCanary, leftoversOf } from './gateway/cacheDrop.ts'
 import { showCache } from './gateway/cacheMetrics.ts'
-import { type Call, leave } from './gateway/call.ts'
+import { type Call, cutOff, shuttingDown } from './gateway/call.ts'
 import { createClientTokens } from './gateway/clientTokens.ts'
 import { createHandle } from './gateway/handle.ts'
 import { createPools } from './gateway/pools.ts'
@@ -390,7 +390,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       const cut = (await server?.drain(snapshot.server.drainTimeout)) ?? 0
       // Nobody's connection ends those: they have as long as others have.
       while (own.size > 0 && performance.now() < deadline) await pause(20)
-      for (const call of own) leave(call)
+      for (const call of own) cutOff(call, shuttingDown())
       // Who was cut off has still to be settled, and may wait for the ledger before.
       for (const until = performance.now() + 2_000; metrics.inFlight > 0 && performance.now() < until; )
         await turn.reached('commit')

@@ -279,7 +279,7 @@ describe('time', () => {
     await upstream.waitFor(() => upstream.requests.length === 2)
     await gateway.turnout.close()
     expect(gateway.lines.filter(({ cache }) => cache === 'refresh')).toMatchObject([
-      { outcome: 'client_disconnected', status: 499, attempts: 1 },
+      { outcome: 'refused', refusal: 'shutting_down', status: 503, attempts: 1 },
     ])
   }, 20_000)
 

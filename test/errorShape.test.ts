@@ -26,7 +26,7 @@ const faultKinds = Object.keys(faultRules) as FaultKind[]
 const unprovoked = new Set<string>([
   'client_closed_request', // nobody is left to be told
   'internal_error', // a fault of our own
-  'shutting_down',
+  'shutting_down', // see server.test.ts
   'no_target',
   'not_found', // only the admin API, see admin.test.ts
   'precondition_failed', // these too, see adminControl.test.ts

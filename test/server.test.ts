@@ -7,7 +7,7 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { clientAddress, trustRanges } from '../src/http/clientAddress.ts'
 import { ask, CHAT, chunk, DONE, event, finishChunk, reply } from './support/chatBodies.ts'
-import { type Exchange, get, post, send } from './support/exchange.ts'
+import { dataOf, type Exchange, get, post, send } from './support/exchange.ts'
 import { type FakeUpstream, openSse, sendJson, stall, startFakeUpstream } from './support/fakeUpstream.ts'
 import { single } from './support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
@@ -597,15 +597,45 @@ describe('stopping', () => {
     server.close()
   })
 
-  it('cuts off what does not end in time, and counts it', async () => {
-    const stopping = await startGateway({ ...config(), server: { drainTimeout: '200ms' } })
-    script = stall
+  it('cuts off what does not end in time, counts it, and tells it and the books that the gateway did it', async () => {
+    const stopping = await startGateway({ ...config(), server: { drainTimeout: '300ms' } })
+    script = (res, body) => {
+      if (JSON.parse(body.toString()).stream) {
+        openSse(res)
+        res.write(event(chunk({ content: 'a' })))
+      }
+      return stall(res)
+    }
     const count = upstream.requests.length
-    const sent = send('POST', stopping.url + CHAT, ask())
-    await upstream.waitFor(() => upstream.requests.length > count)
-    expect(await stopping.turnout.close()).toBe(1)
-    expect((await sent.done).error).toBeDefined()
-    expect(stopping.lines).toMatchObject([{ outcome: 'client_disconnected' }])
+    const whole = send('POST', stopping.url + CHAT, ask())
+    const stream = send('POST', stopping.url + CHAT, ask('m', { stream: true }))
+    const uploading = await openRaw(stopping.port)
+    uploading.write(rawPost(CHAT, JSON.stringify(ask())).slice(0, -5))
+    await upstream.waitFor(() => upstream.requests.length === count + 2)
+    await stream.response
+    expect(await stopping.turnout.close()).toBe(3)
+
+    const told = [await whole.done, parseReply(await uploading.closed)]
+    for (const { status, headers } of told)
+      expect([status, headers['x-turnout-error'], headers['retry-after']]).toEqual([503, 'shutting_down', '1'])
+    expect(json(await whole.done).error).toMatchObject({ code: 'shutting_down', type: 'gateway_error' })
+    const { status, text, error } = await stream.done
+    expect([status, error]).toEqual([200, undefined])
+    expect(text).toContain(event(chunk({ content: 'a' })))
+    expect(JSON.parse(dataOf(text).at(-1)!).error).toMatchObject({ code: 'shutting_down' })
+
+    const refused = { outcome: 'refused', status: 503, refusal: 'shutting_down' }
+    const lines = stopping.lines.toSorted((a, b) => a.outcome.localeCompare(b.outcome) || a.attempts! - b.attempts!)
+    expect(lines).toMatchObject([
+      { outcome: 'partial', status: 200, refusal: 'shutting_down', attempts: 1 },
+      { ...refused, attempts: 0 },
+      { ...refused, attempts: 1 },
+    ])
+    const { body: page } = await stopping.metrics.expose()
+    expect(page).toContain('turnout_request_errors_total{blame="gateway",cause="shutting_down",route="m"} 2')
+    expect(page).toMatch(/^turnout_upstream_attempts_total\{outcome="cancelled",target="p\/m"\} 2$/m)
+    expect(page).not.toMatch(/^turnout_client_disconnects_total.* [1-9]/m)
+    for (const seen of upstream.requests.slice(count)) await upstream.waitFor((one) => one === seen && one.closedEarly)
     stopping.metrics.close()
   })
 

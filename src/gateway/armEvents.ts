@@ -4,7 +4,7 @@ import { type FaultKind, UpstreamFault } from '../dialects/errors.ts'
 import { badEvents, breakerOpen } from '../rollouts/index.ts'
 import { type Assigned, isOfArm } from './arm.ts'
 import { firstFaultOf } from './armOutcome.ts'
-import type { Attempt, Call } from './call.ts'
+import { type Attempt, type Call, hasLeft } from './call.ts'
 
 const failed = badEvents.first_attempt_error.bit
 const throttled = badEvents.rate_limited.bit
@@ -90,10 +90,10 @@ export function armEnded(call: Call): void {
 
 function endingOf(call: Call, { first }: Assigned) {
   const [attempt] = call.attempts
-  if (attempt?.target.id !== first.id) return { bits: call.gone ? badEvents.client_abort.bit : 0 }
+  if (attempt?.target.id !== first.id) return { bits: hasLeft(call) ? badEvents.client_abort.bit : 0 }
   const { facts, fault, bill, startedAt, endedAt } = attempt
   let bits = 0
-  if (call.gone) bits |= badEvents.client_abort.bit
+  if (hasLeft(call)) bits |= badEvents.client_abort.bit
   if (fault && attempt.permit) bits |= badEvents.late_error.bit
   if (facts?.finish === 'length') bits |= badEvents.truncated.bit
   if (facts?.finish === 'content_filter') bits |= badEvents.refused.bit

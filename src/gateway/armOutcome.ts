@@ -11,7 +11,7 @@ export type FirstAttempt = 'ok' | 'none' | 'cancelled' | 'unavailable' | (string
 
 /**
  * `unavailable`: the arm was not asked, because its breaker was open or its target switched off. `none`: nobody was asked.
- * `cancelled`: the client left before anything good came.
+ * `cancelled`: the client left, or we cut it off, before anything good came.
  */
 export function firstAttemptOf(call: Call): FirstAttempt {
   const assigned = call.assigned!
@@ -23,7 +23,7 @@ export function firstAttemptOf(call: Call): FirstAttempt {
   if (!attempt) return call.error && 'code' in call.error && call.error.code === 'no_target' ? 'unavailable' : 'none'
   if (attempt.target.id !== assigned.first.id) return 'unavailable'
   if (attempt.fault) return firstFaultOf(attempt.fault)
-  return call.attempts.length === 1 && call.outcome === 'client_disconnected' && !isGood(attempt) ? 'cancelled' : 'ok'
+  return call.attempts.length === 1 && call.gone && !isGood(attempt) ? 'cancelled' : 'ok'
 }
 
 /** Vendors' words for a parameter that their model does not take: the client's own mistake elsewhere, and the canary's here. */

@@ -6,7 +6,7 @@ import type { AttemptRow, RequestRow } from '../store/ledgerRow.ts'
 import { rolloutFacts } from './armOutcome.ts'
 import { promptTokens } from './bill.ts'
 import { cacheFacts } from './cacheTurn.ts'
-import { type Attempt, type Call, ownTimeOf, userOf } from './call.ts'
+import { type Attempt, type Call, hasLeft, ownTimeOf, userOf } from './call.ts'
 import { keptLosses, vendorName } from './foreignNames.ts'
 import type { RefusedRows } from './refusedRows.ts'
 import { keptTrace } from './tracing.ts'
@@ -101,7 +101,7 @@ function requestRow(call: Call, now: number, user: string | undefined): RequestR
     dialect: call.dialect.name,
     stream: call.inspected?.ask.stream ?? false,
     config: call.snapshot.version,
-    status: call.gone ? 0 : call.status,
+    status: hasLeft(call) ? 0 : call.status,
     outcome: call.outcome ?? 'failed',
     error: call.error === undefined ? undefined : 'kind' in call.error ? call.error.kind : call.error.code,
     latencyMs: now - call.startedAt,

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiKey, Route, Snapshot, Target } from '../config/snapshot.ts'
 import type { Chat, Loss } from '../dialects/chat.ts'
 import type { Dialect, Inspected, ReplyFacts, SignatureStore } from '../dialects/dialect.ts'
-import type { Refusal, UpstreamFault } from '../dialects/errors.ts'
+import { Refusal, type UpstreamFault } from '../dialects/errors.ts'
 import type { Permit } from '../state/breaker.ts'
 import type { Repeat } from '../state/cache/repeats.ts'
 import type { Lease } from '../state/limits/limit.ts'
@@ -14,6 +14,7 @@ import type { Assigned } from './arm.ts'
 import type { Bill } from './bill.ts'
 import type { Held } from './budgetGate.ts'
 import type { CacheTurn } from './cacheTurn.ts'
+import { LinedResponse } from './linedResponse.ts'
 import { says } from './switches.ts'
 
 /** How a request ended. `partial`: content was sent, then the upstream failed. */
@@ -96,8 +97,10 @@ export interface Call {
   idleMs: number
   /** When the first generated content went to the client. */
   firstTokenAt: number | undefined
-  /** The client went away before the reply was complete. */
+  /** Nobody waits for it any more although the reply is not complete: its client went away, or it was cut off. */
   gone: boolean
+  /** Why we cut it off; its client may still be there to be told. */
+  cutBy: Refusal | undefined
   /** Why a target before the first one that was asked was not asked. */
   passedOver: 'breaker_open' | 'refused' | undefined
   /** Called once when the client goes away; set by whoever holds the upstream at the moment. */
@@ -110,7 +113,7 @@ export interface Call {
   settled: boolean
 }
 
-/** Thrown through the journey when the client is gone: nobody is left to answer. */
+/** Thrown through the journey when the call is gone: nobody waits for a reply. */
 export class ClientGone extends Error {
   constructor() {
     super('The client closed the connection.')
@@ -131,8 +134,20 @@ export function openCall(req: IncomingMessage, res: ServerResponse, from: Openin
   res.on('close', () => {
     if (!res.writableFinished) leave(call)
   })
+  if (res instanceof LinedResponse) res.cutOff = (why) => cutOff(call, why)
   return call
 }
+
+/** Ends a call in the middle, and has its client told why. One whose reply is on record goes its way. */
+export function cutOff(call: Call, why: Refusal): void {
+  if (call.gone || call.settled) return
+  call.cutBy = why
+  leave(call)
+}
+
+/** Why a stop cuts off what has not come to its end in time. */
+export const shuttingDown = (): Refusal =>
+  new Refusal('shutting_down', 'The gateway is shutting down, and has no time left for this request.')
 
 /** Nobody waits for its reply any more: its client has left, or we end. */
 export function leave(call: Call): void {
@@ -185,6 +200,7 @@ function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Ca
     idleMs: 0,
     firstTokenAt: undefined,
     gone: false,
+    cutBy: undefined,
     passedOver: undefined,
     onGone: undefined,
     error: undefined,
@@ -201,6 +217,26 @@ export const overheadOf = (call: Call, now: number): number =>
 /** As of its end. Of a stream nobody knows: while it runs, both sides wait for each other. */
 export const ownTimeOf = (call: Call, now: number): number | undefined =>
   call.inspected?.ask.stream ? undefined : overheadOf(call, now)
+
+/** What the books say of a call that is gone. */
+export function endGone(call: Call): void {
+  const { cutBy } = call
+  call.gone = true
+  if (cutBy === undefined) {
+    call.outcome = 'client_disconnected'
+    call.status = 499
+    return
+  }
+  call.error = cutBy
+  call.outcome = isBegun(call) ? 'partial' : 'refused'
+  if (call.outcome === 'refused') call.status = cutBy.status
+}
+
+/** Its reply is on the way: another one cannot take its place. */
+export const isBegun = (call: Call): boolean => !call.background && call.res.headersSent
+
+/** The client went away by itself before the reply was complete. */
+export const hasLeft = (call: Call): boolean => call.gone && call.cutBy === undefined
 
 /** Somebody reads the reply. */
 export const isHeard = (call: Call): boolean => !call.gone && !call.background

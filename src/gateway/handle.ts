@@ -20,7 +20,7 @@ import { readBody } from './body.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
 import { type Caching, createCaching } from './cache.ts'
-import { type Call, ClientGone, openCall } from './call.ts'
+import { type Call, ClientGone, endGone, hasLeft, isBegun, openCall } from './call.ts'
 import { firstAffordable } from './cheaperRoute.ts'
 import { degrade } from './degrade.ts'
 import type { Door } from './door.ts'
@@ -29,7 +29,7 @@ import type { Survival } from './firstGood.ts'
 import type { LimitGate } from './limitGate.ts'
 import { makePlan, type Plan } from './plan.ts'
 import type { Pools } from './pools.ts'
-import { refuse } from './refuse.ts'
+import { breakOff, refuse } from './refuse.ts'
 import { relay } from './relay.ts'
 import { routeOf } from './route.ts'
 import { checkSwitches } from './switches.ts'
@@ -139,7 +139,7 @@ export function createHandle(gateway: Gateway): Handle {
       const askedAt = performance.now()
       let read: Buffer
       try {
-        read = await readBody(req, maxBodyBytes)
+        read = await readBody(req, maxBodyBytes, call)
       } finally {
         call.idleMs = performance.now() - askedAt
       }
@@ -203,11 +203,22 @@ async function conclude(
   gateway: Gateway,
   settle: (call: Call) => Promise<void> | undefined,
 ): Promise<void> {
-  if (error instanceof ClientGone || call.gone) {
-    call.outcome = 'client_disconnected'
-    call.status = 499
-    return
+  if (error instanceof ClientGone || call.gone) endGone(call)
+  else endFailed(call, error, gateway)
+  if (call.background || hasLeft(call)) return
+  const cause = call.error!
+  try {
+    await settle(call)
+  } catch (unrecorded) {
+    if (!(unrecorded instanceof Refusal)) throw unrecorded
+    return refuse(call, unrecorded)
   }
+  if (isDegraded(call, cause)) degrade(call)
+  else if (call.cutBy && isBegun(call)) breakOff(call, cause)
+  else refuse(call, cause)
+}
+
+function endFailed(call: Call, error: unknown, gateway: Gateway): void {
   let cause: Refusal | UpstreamFault
   if (error instanceof Refusal || error instanceof UpstreamFault) cause = error
   else {
@@ -216,18 +227,11 @@ async function conclude(
   }
   call.error = cause
   call.outcome = cause instanceof Refusal ? 'refused' : 'failed'
-  const degraded = call.route?.onAllFailed === 'message' && isNobodysButOurs(cause)
-  call.status = degraded ? 200 : cause instanceof Refusal ? cause.status : cause.clientStatus
-  if (call.background) return
-  try {
-    await settle(call)
-  } catch (unrecorded) {
-    if (!(unrecorded instanceof Refusal)) throw unrecorded
-    return refuse(call, unrecorded)
-  }
-  if (degraded) degrade(call)
-  else refuse(call, cause)
+  call.status = isDegraded(call, cause) ? 200 : cause instanceof Refusal ? cause.status : cause.clientStatus
 }
+
+const isDegraded = ({ route }: Call, cause: Refusal | UpstreamFault): boolean =>
+  route?.onAllFailed === 'message' && isNobodysButOurs(cause)
 
 /** Failures that the client can do nothing about: its own bad request stays an error. */
 function isNobodysButOurs(cause: Refusal | UpstreamFault): boolean {

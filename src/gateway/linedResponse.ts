@@ -1,5 +1,7 @@
 // A reply whose head takes lines that are ready: Node looks at each header of a list by itself, and most of ours are the same ones again.
 import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Refusal } from '../dialects/errors.ts'
 
 /** What every head of Node's goes through; not in its types. */
 interface HeadWriter {
@@ -17,6 +19,8 @@ const { _storeHeader: storeHeader } = ServerResponse.prototype as unknown as Hea
 export class LinedResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   /** See `setLines`. */
   lines = ''
+  /** Ends in the middle what makes the reply, which then says why. Set for as long as somebody makes it who can. */
+  cutOff: ((why: Refusal) => void) | undefined
 
   /** @internal */
   _storeHeader(firstLine: string, headers: unknown): void {
@@ -37,4 +41,9 @@ export function setLines(res: ServerResponse, lines: string): void {
       const colon = line.indexOf(':')
       if (colon > 0) res.setHeader(line.slice(0, colon), line.slice(colon + 2))
     }
+}
+
+/** The reply that a connection of our server is busy with. Node has no public name for it; to note each request would cost every one of them. */
+export function replyOn(socket: Socket & { _httpMessage?: LinedResponse | null }): LinedResponse | undefined {
+  return socket._httpMessage ?? undefined
 }

@@ -31,6 +31,11 @@ export function refuse(call: Call, cause: Refusal | UpstreamFault): void {
   res.end(call.req.method === 'HEAD' ? undefined : body)
 }
 
+/** Ends a stream that has begun with the error, so that nobody takes it for whole. */
+export function breakOff(call: Call, cause: Refusal | UpstreamFault): void {
+  call.res.end(withoutSecrets(call, Buffer.from(call.dialect.inbound!.errorFrame(errorOf(cause)))))
+}
+
 /** SDKs wait as long as they are told, up to a minute; beyond that they come back in seconds, and in vain. */
 const PATIENCE_OF_SDKS = 60
 

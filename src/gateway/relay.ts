@@ -1,12 +1,12 @@
 // Sends a good reply to the client: a whole one at once, a stream as it comes. The ending waits until the request is settled.
-import { errorOf, Refusal, type UpstreamFault } from '../dialects/errors.ts'
+import { Refusal, type UpstreamFault } from '../dialects/errors.ts'
 import { formatUsd } from '../pricing/decimal.ts'
 import type { HistogramRow } from '../telemetry/families.ts'
 import type { Good } from './attempt.ts'
 import { asksForCost, type Call, ClientGone, isAbandoned, isHeard, overheadOf } from './call.ts'
 import { costLine } from './costHeaders.ts'
 import { passedHeaders, writeHead } from './headers.ts'
-import { withoutSecrets } from './refuse.ts'
+import { breakOff, withoutSecrets } from './refuse.ts'
 import { costOf } from './settle.ts'
 
 export type Settle = (call: Call) => Promise<void> | undefined
@@ -24,7 +24,7 @@ async function relayWhole(call: Call, good: Good, settle: Settle): Promise<void>
   const { res } = call
   const { exchange } = good
   call.status = exchange.status
-  call.outcome = call.gone ? 'client_disconnected' : 'ok'
+  call.outcome = 'ok'
   call.firstTokenAt = performance.now()
   const settled = settle(call)
   if (settled) await settled
@@ -99,7 +99,7 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
       attempt.fault = broken
       attempt.firstTokenAt ??= call.firstTokenAt
       call.error = broken
-      call.outcome = call.gone ? 'client_disconnected' : broken ? 'partial' : 'ok'
+      call.outcome = broken ? 'partial' : 'ok'
       send()
       try {
         await settle(call)
@@ -115,7 +115,7 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
       if (broken && fault === broken && stream.errorFrame) {
         writeAll(call, stream.held)
         res.end(withoutSecrets(call, stream.errorFrame))
-      } else if (fault) res.end(withoutSecrets(call, Buffer.from(call.dialect.inbound!.errorFrame(errorOf(fault)))))
+      } else if (fault) breakOff(call, fault)
       else {
         if (wantsCost(call)) stream.held.splice(0, Infinity, withCost(call, Buffer.concat(stream.held), true))
         writeAll(call, stream.held)

@@ -14,7 +14,7 @@ import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
 import type { CacheTurn } from './cacheTurn.ts'
-import { type Attempt, type Call, ownTimeOf, userOf } from './call.ts'
+import { type Attempt, type Call, endGone, hasLeft, ownTimeOf, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
 import { settleLimits } from './limitGate.ts'
 import { createTally } from './tally.ts'
@@ -110,8 +110,8 @@ function stepsOf(witnesses: Witnesses): readonly Step[] {
   const tally = createTally(metrics)
   return [
     (call) => {
-      // The end of a reply is sent after this: whoever has left by now does not get it.
-      if (call.gone) call.outcome = 'client_disconnected'
+      // The end of a reply is sent after this: whoever has left by now does not get it, and what was made for others was sent to nobody.
+      if (call.gone) endGone(call)
       const rates = witnesses.rates(call.snapshot)
       for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
     },
@@ -166,7 +166,7 @@ function count(call: Call, now: number, metrics: Metrics): void {
   metrics.requestEnded({
     route: call.route?.name ?? '',
     target: attempts.at(-1)?.target.id ?? '',
-    status: call.gone ? 0 : call.status,
+    status: hasLeft(call) ? 0 : call.status,
     outcome: call.outcome ?? 'failed',
     durationMs: now - call.startedAt,
     firstTokenMs: stream ? firstTokenMs(call) : undefined,
@@ -179,7 +179,7 @@ function count(call: Call, now: number, metrics: Metrics): void {
 function outcomeOf(attempt: Attempt, call: Call) {
   if (attempt.fault) return attempt.fault.kind
   // One that came to its end for others, or for the cache, was not cut off by the client that left.
-  return call.outcome === 'client_disconnected' && attempt.facts?.finish === undefined ? 'cancelled' : 'ok'
+  return call.gone && attempt.facts?.finish === undefined ? 'cancelled' : 'ok'
 }
 
 function firstTokenMs(call: Call): number | undefined {
@@ -201,13 +201,12 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     dialect: call.dialect.name,
     lane: attempt?.lane,
     stream: ask?.stream,
-    // What was made for others after its own client had left was sent to nobody.
-    status: call.outcome === 'client_disconnected' ? 499 : call.status,
+    status: call.status,
     outcome: call.outcome ?? 'failed',
     fault: attempt?.fault?.kind,
     queuedMs: call.queuedMs > 0 ? rounded(call.queuedMs) : undefined,
     limit: limitOf(call),
-    refusal: call.error && 'code' in call.error && call.outcome === 'refused' ? call.error.code : undefined,
+    refusal: call.error instanceof Refusal ? call.error.code : undefined,
     attempts: call.attempts.length,
     cache: call.cache?.status,
     durationMs: rounded(now - call.startedAt),

@@ -5,7 +5,7 @@ import { spanOf, type TraceContext, writeTraceparent } from '../telemetry/trace/
 import type { Attribute, SpanExporter, SpanFacts } from '../telemetry/trace/exporter.ts'
 import { names, providerName } from '../telemetry/trace/names.ts'
 import { type Bill, outputTokens, promptTokens } from './bill.ts'
-import { type Attempt, type Call, userOf } from './call.ts'
+import { type Attempt, type Call, hasLeft, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
 
 /** Names and values of the headers that a call to an upstream carries on; none where traces are off, or where the provider's list has the client's own pass. */
@@ -97,7 +97,7 @@ function factsOf(call: Call, trace: TraceContext, now: number): TraceFacts {
     team: key?.team,
     dialect: call.dialect.name,
     stream: call.inspected?.ask.stream,
-    status: call.gone ? undefined : call.status,
+    status: hasLeft(call) ? undefined : call.status,
     error: error === undefined ? undefined : 'kind' in error ? error.kind : error.code,
     config: call.snapshot.version,
     rollout: assigned?.live.name,

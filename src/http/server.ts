@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import type { ServerSettings } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
-import { LinedResponse } from '../gateway/linedResponse.ts'
+import { shuttingDown } from '../gateway/call.ts'
+import { LinedResponse, replyOn } from '../gateway/linedResponse.ts'
 import { Roster } from '../state/roster.ts'
 import { answerClientErrors } from './clientError.ts'
 import { inTurn } from './inTurn.ts'
@@ -13,7 +14,7 @@ export interface ListeningServer {
   readonly url: string
   readonly port: number
   /**
-   * Stops accepting, lets what runs finish for at most `ms`, then cuts it off.
+   * Stops accepting, lets what runs finish for at most `ms`, then cuts it off: whoever waits for a chat is told so.
    * @returns how many requests were cut off
    */
   drain(ms: number): Promise<number>
@@ -66,6 +67,21 @@ export async function listen(
   }
 }
 
+/** Milliseconds that those who are cut off have to take what they are told of it. */
+const LAST_WORDS = 1_000
+
+/** Returns how many were waiting for a reply. Those whose journey can end with a word get one. */
+function cutOff(sockets: Iterable<Socket>): number {
+  let count = 0
+  for (const socket of sockets) {
+    const reply = replyOn(socket)
+    if (reply) count++
+    if (reply?.cutOff) reply.cutOff(shuttingDown())
+    else socket.destroy()
+  }
+  return count
+}
+
 /**
  * Nothing has moved on a connection for so long. One that waits for our reply may; one that takes nothing of it holds its bytes, its file and
  * what feeds it for as long as its system is up. Node asks only when no byte of a long write has left either, and so
@@ -81,9 +97,9 @@ async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Pro
   letGo(sockets)
   return new Promise((resolve) => {
     let cut = 0
-    const timer = setTimeout(() => {
-      for (const socket of sockets) if (replyOn(socket)) cut++
-      server.closeAllConnections()
+    let timer = setTimeout(() => {
+      cut = cutOff(sockets)
+      timer = setTimeout(() => server.closeAllConnections(), LAST_WORDS)
     }, ms)
     // Not http's own `close`: it also destroys connections whose reply has ended but not all left yet (`closeIdleConnections` of Node 20).
     NetServer.prototype.close.call(server, () => {
@@ -139,9 +155,4 @@ function letGo(sockets: Iterable<Socket>): void {
     const reply = replyOn(socket)
     if (reply && !reply.headersSent) reply.shouldKeepAlive = false
   }
-}
-
-/** The reply that a connection is busy with. Node has no public name for it; to note each request would cost every one of them. */
-function replyOn(socket: Socket & { _httpMessage?: ServerResponse | null }): ServerResponse | undefined {
-  return socket._httpMessage ?? undefined
 }
