@@ -144,12 +144,14 @@ describe('connections', () => {
     expect((await rawExchange(gateway.port, 'GET /health HTTP/1.0\r\n\r\n')).status).toBe(200)
   })
 
-  it('are told of a broken chunk in the middle of a body', async () => {
+  it('are told of a broken chunk in the middle of a body, and it is on record as what it is', async () => {
+    const count = gateway.lines.length
     const text = await rawExchange(
       gateway.port,
       'POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{"mod\r\nzz\r\n',
     )
     expect([text.status, JSON.parse(text.body).error.code]).toEqual([400, 'bad_http'])
+    expect(gateway.lines.slice(count)).toMatchObject([{ outcome: 'refused', refusal: 'bad_http', status: 400 }])
   })
 })
 

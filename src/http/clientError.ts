@@ -2,6 +2,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { Refusal } from '../dialects/errors.ts'
+import { type LinedResponse, replyOn } from '../gateway/linedResponse.ts'
 import { rawRefusal } from './reply.ts'
 
 /** Milliseconds that a refused client has to take its answer. */
@@ -16,6 +17,9 @@ export function answerClientErrors(server: Server): void {
       return
     }
     const [refusal, reason] = refusalOf(error.code)
+    const reply = replyOn(socket)
+    // One whose end came in the middle has left, with its connection.
+    if (reply?.cutOff && error.code !== 'HPE_INVALID_EOF_STATE') return endReply(socket, reply, refusal)
     socket.write(rawRefusal(refusal, reason))
     linger(socket)
   })
@@ -42,18 +46,29 @@ function refusalOf(code: string | undefined): [Refusal, string] {
   return [new Refusal('bad_http', 'The request is not valid HTTP.'), 'Bad Request']
 }
 
+/** It was on its journey when the rest of it failed to come: it ends there, and is on record with what its client is told. */
+function endReply(socket: Socket, reply: LinedResponse, refusal: Refusal): void {
+  readOn(socket)
+  socket.destroySoon = () => linger(socket)
+  reply.shouldKeepAlive = false
+  reply.cutOff!(refusal)
+}
+
 /** A client that is still sending would have its unread answer thrown away by a reset: read on for a moment, into nothing. */
 function linger(socket: Socket): void {
-  socket.removeAllListeners('data')
-  socket.on('data', () => {})
+  readOn(socket)
   socket.on('error', () => socket.destroy())
-  socket.resume()
   socket.end()
   const timer = setTimeout(() => socket.destroy(), LINGER)
   socket.once('close', () => clearTimeout(timer))
 }
 
-/** Whether part of an answer has gone out already. `_httpMessage` is Node's link from a socket to its response. */
-function isAnswering(socket: Socket & { _httpMessage?: { headersSent: boolean } | null }): boolean {
-  return socket._httpMessage?.headersSent === true
+/** What still comes is no request, nor a part of one. */
+function readOn(socket: Socket): void {
+  socket.removeAllListeners('data')
+  socket.on('data', () => {})
+  socket.resume()
 }
+
+/** Whether part of an answer has gone out already. */
+const isAnswering = (socket: Socket): boolean => replyOn(socket)?.headersSent === true

@@ -438,6 +438,7 @@ describe('C52 limits', () => {
   })
 
   it('C52 of the time for headers and for the body', async () => {
+    const count = hasty.lines.length
     const slow = async (begin: string, rest: string): Promise<string> => {
       const raw = await openRaw(hasty.port)
       raw.write(begin)
@@ -456,6 +457,8 @@ describe('C52 limits', () => {
       const { status, body } = parseReply(text)
       expect([status, codeOf({ text: body })]).toEqual([408, 'request_timeout'])
     }
+    // Without its headers it is no request yet. The client of the other one waited for its answer.
+    expect(hasty.lines.slice(count)).toMatchObject([{ outcome: 'refused', refusal: 'request_timeout', status: 408 }])
   })
 
   it('C52 of the hops: a gateway that points at itself stops at once, and says so', async () => {
