@@ -151,3 +151,23 @@ it('thoughts that are not shown are estimated within the cap of the answer', asy
   await gateway.settled(10)
   expect((spent(gateway) - before) / 1_000 - 50).toBe(500)
 })
+
+it('what a vendor runs beside the answer teaches nothing of how long texts are', async () => {
+  const own = { type: 'message', input_tokens: 20, output_tokens: 9 }
+  const usage = { ...own, iterations: [{ ...own, type: 'compaction', input_tokens: 30, output_tokens: 60 }, own] }
+  const content = [{ type: 'text', text: 'It is a train, and it moves.' }]
+  const message = { id: 'm', type: 'message', role: 'assistant', model: 'm', content, stop_reason: 'end_turn', usage }
+  const vendor = await startFakeUpstream((_, res) => sendJson(res, 200, message))
+  onTestFinished(() => vendor.close())
+  const gateway = await startGateway({
+    providers: { p: { kind: 'anthropic', baseUrl: vendor.url, apiKey: 'sk-test-01234' } },
+    routes: { chat: 'p/m' },
+  })
+  onTestFinished(() => gateway.close())
+  const count = async () =>
+    (await post(`${gateway.url}/v1/tokens/count`, { model: 'chat', input: 'x'.repeat(360) })).text
+  const before = await count()
+  for (let n = 0; n < 5; n++) expect((await post(gateway.url + CHAT, ask('chat'))).status).toBe(200)
+  await gateway.settled(5)
+  expect(await count()).toEqual(before)
+})

@@ -1,7 +1,7 @@
 // Usage of every wire as disjoint classes: quirks one by one, and the laws that hold for all.
 
 import { describe, expect, it } from 'vitest'
-import { mergeRawUsage, readUsage as readAnthropic, readSideUsage } from '../src/dialects/anthropic-messages/usage.ts'
+import { mergeRawUsage, readUsage as readAnthropic, readBilled } from '../src/dialects/anthropic-messages/usage.ts'
 import { noUsage, type Usage } from '../src/dialects/chat.ts'
 import { readUsage as readGemini } from '../src/dialects/gemini/usage.ts'
 import { readUsage as readChat, writeUsage } from '../src/dialects/openai-chat/usage.ts'
@@ -252,26 +252,33 @@ describe('quirks of vendors', () => {
     expect(readAnthropic(mergeRawUsage({ output_tokens: 1 }, { ...nothing, output_tokens: 0 }))).toEqual(usage({}))
   })
 
-  it('lists Anthropic passes that the top-level counts leave out', () => {
-    const raw = {
-      input_tokens: 180,
-      output_tokens: 8,
-      iterations: [
-        {
-          type: 'compaction',
-          input_tokens: 100,
-          output_tokens: 82,
-          cache_creation: { ephemeral_5m_input_tokens: 55096 },
-        },
-        { type: 'message', input_tokens: 180, output_tokens: 8 },
-        { type: 'advisor_message', model: 'claude-opus-4-8', input_tokens: 2518, output_tokens: 22 },
-      ],
+  it('lists the passes that Anthropic bills by themselves, and sums them up', () => {
+    const compaction = {
+      type: 'compaction',
+      input_tokens: 100,
+      output_tokens: 82,
+      cache_creation: { ephemeral_5m_input_tokens: 55096 },
     }
-    expect(readAnthropic(raw)).toEqual(usage({ input: 180, output: 8 }))
-    expect(readSideUsage(raw)).toEqual([
-      { kind: 'compaction', model: undefined, usage: usage({ input: 100, cacheWrite5m: 55096, output: 82 }) },
-      { kind: 'advisor_message', model: 'claude-opus-4-8', usage: usage({ input: 2518, output: 22 }) },
-    ])
+    const message = { type: 'message', input_tokens: 180, output_tokens: 8 }
+    const again = { type: 'message', input_tokens: 200, output_tokens: 4 }
+    const advisor = { type: 'advisor_message', model: 'claude-opus-4-8', input_tokens: 2518, output_tokens: 22 }
+    const raw = { input_tokens: 380, output_tokens: 12, iterations: [compaction, message, advisor, again] }
+    expect(readAnthropic(raw)).toEqual(usage({ input: 380, output: 12 }))
+    expect(readBilled({ ...raw, output_tokens_details: { thinking_tokens: 9 } })).toEqual({
+      usage: usage({ input: 2998, cacheWrite5m: 55096, output: 107, reasoning: 9 }),
+      passes: [
+        { usage: usage({ input: 180, output: 8 }) },
+        { usage: usage({ input: 200, output: 4 }) },
+        { usage: usage({ input: 100, cacheWrite5m: 55096, output: 82 }) },
+        { model: 'claude-opus-4-8', usage: usage({ input: 2518, output: 22 }) },
+      ],
+    })
+    // A list that leaves passes of the message out says less than its counts.
+    const own = { usage: usage({ input: 380, output: 12 }) }
+    for (const listed of [[compaction], [compaction, message]])
+      expect(readBilled({ ...raw, iterations: listed })?.passes).toEqual([own, expect.anything()])
+    for (const iterations of [undefined, null, [], [message], 'x', [null]])
+      expect(readBilled({ ...raw, iterations })).toBeUndefined()
   })
 
   it('splits Bedrock cache writes by lifetime', () => {

@@ -215,6 +215,19 @@ export interface Usage {
   estimated?: boolean
 }
 
+/** One run of a model that a vendor charges by itself. `model`: where it may be another than the reply's. */
+export interface BilledPass {
+  model?: string
+  usage: Usage
+}
+
+/** All that a reply is charged for. */
+export interface Billed {
+  /** The sum of the passes. */
+  usage: Usage
+  passes: readonly BilledPass[]
+}
+
 /** One token's log probability, as OpenAI spells it. `bytes` is null where the vendor gives none. */
 export interface TokenLogprob {
   token: string
@@ -236,8 +249,8 @@ export type ChatEvent =
   | { type: 'block-end'; index: number; choice?: number; signature?: string; origin?: string }
   | { type: 'annotations'; choice?: number; annotations: Annotation[] }
   | { type: 'logprobs'; choice?: number; part: 'content' | 'refusal'; tokens: TokenLogprob[] }
-  /** `billed`: what the vendor charges, where that is more than the counts that it gives a client. */
-  | { type: 'usage'; usage: Usage; billed?: Usage }
+  /** `billed`: what the vendor charges, where that is more than one run of one model: the counts for a client may leave some out. */
+  | { type: 'usage'; usage: Usage; billed?: Billed }
   | { type: 'finish'; choice?: number; reason: FinishReason; raw?: string; stopSequence?: string }
   | { type: 'end' }
   | { type: 'fault'; fault: UpstreamFault }

@@ -1,5 +1,5 @@
 // What a dialect is: how clients speak a wire format to us, and how we speak it to upstreams.
-import type { Chat, ChatEvent, FinishReason, Loss, Usage } from './chat.ts'
+import type { BilledPass, Chat, ChatEvent, FinishReason, Loss, Usage } from './chat.ts'
 import type { GatewayError, UpstreamFault } from './errors.ts'
 import type { Cut, Fields } from './splice.ts'
 
@@ -80,6 +80,8 @@ export interface ReplyFacts {
   /** The vendor's own word for it. */
   rawFinish: string | undefined
   usage: Usage | undefined
+  /** The runs that `usage` is the sum of, where there are several and each is charged by itself. */
+  passes?: readonly BilledPass[] | undefined
   /** The service tier that the provider says it used: prices depend on it. */
   serviceTier: string | undefined
   /** Bytes of generated content seen (text, reasoning, tool input), for estimates when usage never comes. */

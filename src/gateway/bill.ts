@@ -1,8 +1,8 @@
 // What an attempt used and cost: the provider's own count where there is one, else an estimate that is marked as one.
-import type { Usage } from '../dialects/chat.ts'
+import type { BilledPass, Usage } from '../dialects/chat.ts'
 import { noUsage } from '../dialects/chat.ts'
 import type { FaultKind } from '../dialects/errors.ts'
-import type { PriceBook } from '../pricing/book.ts'
+import type { PriceBook, Priced } from '../pricing/book.ts'
 import type { Estimate } from '../store/ledgerRow.ts'
 import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import type { Attempt, Call } from './call.ts'
@@ -60,34 +60,51 @@ const broken: ReadonlySet<FaultKind> = new Set([
 
 /** The bill of an ended attempt. The provider's usage always wins over an estimate; the two are never summed. */
 export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
-  const { facts, target } = attempt
+  const { facts } = attempt
   const ask = call.inspected!.ask
   // Nothing was asked of anybody, or the vendor worked for nobody: that costs nothing at any price, known or not.
   if (costsNothing(attempt)) return nothing
   const told = facts?.usage && toldInFull(call, attempt, facts.usage, rates)
   const usage = told ?? estimate(call, attempt, rates)
-  // Only what was told of a whole reply teaches anything.
-  if (told && told === facts.usage && ask.media.images + ask.media.audio + ask.media.files === 0) {
+  const passes = told && told === facts.usage ? facts.passes : undefined
+  // Only what was told of a whole reply teaches anything, and only where nothing but the answer was generated.
+  if (told && told === facts.usage && !passes && ask.media.images + ask.media.audio + ask.media.files === 0) {
     rates.tokens.learn(attempt.model, promptBytes(call, attempt), promptTokens(usage), 'prompt')
     rates.tokens.learn(attempt.model, facts.contentBytes, usage.output + usage.reasoning, 'answer')
   }
-  const options = { serviceTier: facts?.serviceTier }
-  const { prices } = rates
-  const { name } = target.provider
-  const asked = attempt.model
-  const served = facts?.model ?? asked
-  // The served name is the exact one (an alias, a deployment), unless the operator has set a price for the asked one: budgets hold by it,
-  // too. One of the client's own list is no alias. Where nothing is known of the better one, the other may be known.
-  const isExact = ask.models?.includes(served) || prices.told(name, asked) <= prices.told(name, served)
-  const first = prices.price(name, isExact ? served : asked, usage, options)
-  const priced =
-    first.nanoUsd === null && served !== asked ? prices.price(name, isExact ? asked : served, usage, options) : first
+  const priced = passes ? sumOf(passes, call, attempt, rates.prices) : priceOf(usage, call, attempt, rates.prices)
   return {
     usage,
     nanoUsd: priced.nanoUsd,
     priceSource: priced.priceSource ?? undefined,
     priceVersion: priced.priceVersion ?? undefined,
   }
+}
+
+function priceOf(usage: Usage, call: Call, { facts, target, model: asked }: Attempt, prices: PriceBook): Priced {
+  const options = { serviceTier: facts?.serviceTier }
+  const { name } = target.provider
+  const served = facts?.model ?? asked
+  // The served name is the exact one (an alias, a deployment), unless the operator has set a price for the asked one: budgets hold by it,
+  // too. One of the client's own list is no alias. Where nothing is known of the better one, the other may be known.
+  const isExact = call.inspected!.ask.models?.includes(served) || prices.told(name, asked) <= prices.told(name, served)
+  const first = prices.price(name, isExact ? served : asked, usage, options)
+  if (first.nanoUsd !== null || served === asked) return first
+  return prices.price(name, isExact ? asked : served, usage, options)
+}
+
+/** Each pass at the price of its own model, by the list of the first; null where one has no known price. */
+function sumOf(passes: readonly BilledPass[], call: Call, attempt: Attempt, prices: PriceBook): Priced {
+  const { facts, target } = attempt
+  const options = { serviceTier: facts?.serviceTier }
+  const [first, ...others] = passes.map(({ model, usage }) =>
+    model === undefined || model === facts?.model
+      ? priceOf(usage, call, attempt, prices)
+      : prices.price(target.provider.name, model, usage, options),
+  ) as [Priced, ...Priced[]]
+  const plus = (sum: number | null, { nanoUsd }: Priced): number | null =>
+    sum === null || nanoUsd === null ? null : sum + nanoUsd
+  return { ...first, nanoUsd: others.reduce(plus, first.nanoUsd) }
 }
 
 const nothing: Bill = { usage: noUsage(), nanoUsd: 0, priceSource: undefined, priceVersion: undefined }

@@ -153,7 +153,8 @@ class FactReader {
         this.good = true
         return
       case 'usage':
-        facts.usage = event.billed ?? event.usage
+        facts.usage = (event.billed ?? event).usage
+        facts.passes = event.billed?.passes
         return
       case 'finish':
         facts.finish = event.reason

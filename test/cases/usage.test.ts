@@ -256,6 +256,85 @@ it.each([false, true])(
   },
 )
 
+describe.each([false, true])('C22 passes that Anthropic bills by themselves (stream: %s)', (stream) => {
+  const pass = (type: string, input: number, output: number, model?: string): Json => ({
+    type,
+    ...(model && { model }),
+    input_tokens: input,
+    output_tokens: output,
+    cache_read_input_tokens: 0,
+    cache_creation_input_tokens: 0,
+  })
+  // Twice as dear when its prompt has more than 200 tokens; the other model has a price of its own.
+  const listed = {
+    mine: { input: 1, output: 5, tiers: [{ above: 200, input: 2, output: 10 }] },
+    dear: { input: 10, output: 50 },
+  }
+
+  it.each<[string, Json[], [number, number], Json, number | null]>([
+    [
+      'a long prompt that is shortened makes the short one no dearer',
+      [pass('compaction', 1000, 100), pass('message', 90, 10)],
+      [90, 10],
+      { input: 1090, output: 110 },
+      1000 * 2000 + 100 * 10_000 + 90 * 1000 + 10 * 5000,
+    ],
+    [
+      'prompts of passes that are long together are short ones, and an advisor costs what its model costs',
+      [pass('message', 120, 10), pass('advisor_message', 300, 20, 'dear'), pass('message', 150, 5)],
+      [270, 15],
+      { input: 570, output: 35 },
+      270 * 1000 + 15 * 5000 + 300 * 10_000 + 20 * 50_000,
+    ],
+    [
+      'what was asked of a model before another took over is paid for',
+      [pass('message', 40, 0, 'dear'), pass('fallback_message', 42, 26, 'mine')],
+      [42, 26],
+      { input: 82, output: 26 },
+      40 * 10_000 + 42 * 1000 + 26 * 5000,
+    ],
+    [
+      'an advisor without a price makes the cost unknown',
+      [pass('message', 120, 10), pass('advisor_message', 300, 20, 'new')],
+      [120, 10],
+      { input: 420, output: 30 },
+      null,
+    ],
+  ])('%s', async (_, iterations, [input, output], tokens, cost) => {
+    const usage = { input_tokens: input, output_tokens: output, iterations }
+    const message = {
+      id: 'm',
+      type: 'message',
+      role: 'assistant',
+      model: 'mine',
+      content: [{ type: 'text', text: 'y' }],
+    }
+    const start = { ...message, content: [], usage: { input_tokens: 1, output_tokens: 1 } }
+    const events: Json[] = [
+      { type: 'message_start', message: start },
+      { type: 'content_block_start', index: 0, content_block: { type: 'text', text: 'y' } },
+      { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage },
+      { type: 'message_stop' },
+    ]
+    const upstream = await startFakeUpstream((_req, res) =>
+      stream
+        ? sendSse(res, events.map(event).join(''))
+        : sendJson(res, 200, { ...message, stop_reason: 'end_turn', usage }),
+    )
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({
+      prices: listed,
+      providers: { p: { kind: 'anthropic', apiKey: 'sk-0123456789abcdef', baseUrl: upstream.url } },
+      routes: { m: 'p/mine' },
+    })
+    const reply = await chat(books, ask('m', { stream, stream_options: stream ? { include_usage: true } : undefined }))
+    // A client counts as the vendor's own clients do.
+    expect(reply.text).toContain(`"prompt_tokens":${input},"completion_tokens":${output}`)
+    const [row] = await attemptsOf(books, 1)
+    expect(row).toMatchObject({ ...tokens, cost, estimated: 0 })
+  })
+})
+
 describe('vendors of three dialects', () => {
   let vendor: Simulator
 

@@ -1,13 +1,13 @@
 // Token usage of the anthropic-messages wire: counts that exclude cached tokens to disjoint classes.
-import type { Usage } from '../chat.ts'
+import { type Billed, type BilledPass, noUsage, type Usage } from '../chat.ts'
 import { asObject, countOf, type Json, partition, readCount } from '../usage.ts'
 
 /**
  * Wire to hub: the `usage` of a message, a `message_start` or a (merged) `message_delta`; undefined when it holds no count at all.
  *
  * `input_tokens` excludes what was read from and written to the cache. `cache_creation` splits the writes by lifetime; without it they
- * are 5-minute writes, the default. `output_tokens` includes `output_tokens_details.thinking_tokens`. `iterations` (compaction, advisor)
- * are not read here: see `readSideUsage`, and `readBilledUsage`.
+ * are 5-minute writes, the default. `output_tokens` includes `output_tokens_details.thinking_tokens`. `iterations` are not read
+ * here: see `readBilled`.
  */
 export function readUsage(raw: unknown): Usage | undefined {
   const usage = asObject(raw)
@@ -65,32 +65,38 @@ export function mergeRawUsage(earlier: unknown, later: unknown): unknown {
   return merged
 }
 
+/** Kinds of passes that the counts of a message may hold; those of all others stand beside them. */
+const within: ReadonlySet<unknown> = new Set(['message', 'fallback_message'])
+
 /**
- * What a message cost beside its own counts: Anthropic leaves compaction and advisor passes out of the top-level numbers and lists
- * them in `iterations`, each billed on top, an advisor at the price of its own model.
- * Returns one entry per such pass; `model` is undefined where it is the message's own.
+ * All that a message is billed for, where `iterations` tells of more than one pass: each is charged by itself (its own prompt chooses the
+ * price of a long one), an advisor's and a fallback's at the price of their own model. The counts of a message hold only its own passes,
+ * summed up, and of those before a fallback none; where the list tells less than they do, they count.
  */
-export function readSideUsage(raw: unknown): { kind: string; model: string | undefined; usage: Usage }[] {
+export function readBilled(raw: unknown): Billed | undefined {
   const iterations = asObject(raw)?.iterations
-  if (!Array.isArray(iterations)) return []
-  const passes: { kind: string; model: string | undefined; usage: Usage }[] = []
+  const own = readUsage(raw)
+  if (!own || !Array.isArray(iterations)) return undefined
+  const inside: BilledPass[] = []
+  const beside: BilledPass[] = []
   for (const iteration of iterations) {
     const pass = asObject(iteration)
     const usage = readUsage(pass)
-    if (!pass || !usage || typeof pass.type !== 'string' || pass.type === 'message') continue
-    passes.push({ kind: pass.type, model: typeof pass.model === 'string' ? pass.model : undefined, usage })
+    if (!pass || !usage) continue
+    const list = within.has(pass.type) ? inside : beside
+    list.push(typeof pass.model === 'string' ? { model: pass.model, usage } : { usage })
   }
-  return passes
+  if (inside.length < 2 && beside.length === 0) return undefined
+  const isListed = tokensOf(sumOf(inside)) >= tokensOf(own)
+  const passes = [...(isListed ? inside : [{ usage: own }]), ...beside]
+  const sum = sumOf(passes)
+  // Of passes nobody tells how much of the output was thought.
+  const [reasoning, output] = partition(sum.output + sum.reasoning, own.reasoning) as [number, number]
+  return { usage: { ...sum, output, reasoning }, passes }
 }
 
-/**
- * All that a message is billed for at the price of its own model: its counts, and the passes in which the vendor shortened the conversation
- * before it answered; undefined where there were none. An advisor's are at the price of another model and not in it.
- */
-export function readBilledUsage(raw: unknown): Usage | undefined {
-  const passes = readSideUsage(raw).filter(({ kind }) => kind === 'compaction')
-  const sum = passes.length > 0 ? readUsage(raw) : undefined
-  if (!sum) return undefined
+function sumOf(passes: readonly BilledPass[]): Usage {
+  const sum = noUsage()
   for (const { usage } of passes) {
     sum.input += usage.input
     sum.cacheRead += usage.cacheRead
@@ -101,3 +107,6 @@ export function readBilledUsage(raw: unknown): Usage | undefined {
   }
   return sum
 }
+
+const tokensOf = (usage: Usage): number =>
+  usage.input + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h + usage.output + usage.reasoning
