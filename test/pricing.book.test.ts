@@ -10,6 +10,7 @@ import { modelCandidates } from '../src/pricing/names.ts'
 import { loadOverlay, readOverlay } from '../src/pricing/overlay.ts'
 import { type ModelPriceInput, pricesSchema } from '../src/pricing/priceSchema.ts'
 import { ceilingOf, compileRates, type PriceVariant, type RateSet } from '../src/pricing/rates.ts'
+import { createWorstCases } from '../src/pricing/worstCase.ts'
 import fc from './support/seededCheck.ts'
 
 const usage = (some: Partial<Usage>): Usage => ({ ...noUsage(), ...some })
@@ -305,5 +306,22 @@ describe('the hot path', () => {
     const before = asked
     for (let i = 0; i < 1000; i++) book.price('p', 'real', usage({ input: 1 }))
     expect(asked).toBe(before)
+  })
+})
+
+describe('the worst case', () => {
+  const prices = { input: 1, output: 1 }
+  const cases = createWorstCases(
+    createPriceBook([layer('config', { m: { ...prices, serviceTiers: { priority: 2, us: 1.1, fast: 6 } } })]),
+  )
+  const facts = { textTokens: 0, maxTokens: 1000, n: 1, images: 0, audio: 0, files: 0 }
+
+  it.each<[string, string | undefined, number | null]>([
+    ['is the dearest tier in the dearest region, which the account may choose', undefined, 2_200_000],
+    ['is the dearest region of a tier', 'standard', 1_100_000],
+    ['is fast where that is asked for', 'fast', 6_600_000],
+    ['is not known for a tier without a factor', 'scale', null],
+  ])('%s', (_, serviceTier, nanoUsd) => {
+    expect(cases.of('p', 'm', facts, { serviceTier }).nanoUsd).toBe(nanoUsd)
   })
 })

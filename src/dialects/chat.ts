@@ -249,8 +249,11 @@ export type ChatEvent =
   | { type: 'block-end'; index: number; choice?: number; signature?: string; origin?: string }
   | { type: 'annotations'; choice?: number; annotations: Annotation[] }
   | { type: 'logprobs'; choice?: number; part: 'content' | 'refusal'; tokens: TokenLogprob[] }
-  /** `billed`: what the vendor charges, where that is more than one run of one model: the counts for a client may leave some out. */
-  | { type: 'usage'; usage: Usage; billed?: Billed }
+  /**
+   * `billed`: what the vendor charges, where that is more than one run of one model: the counts for a client may leave some out.
+   * `tariff`: the service tier and what else the price depends on, joined by `+`, where that is more than the tier.
+   */
+  | { type: 'usage'; usage: Usage; billed?: Billed; tariff?: string }
   | { type: 'finish'; choice?: number; reason: FinishReason; raw?: string; stopSequence?: string }
   | { type: 'end' }
   | { type: 'fault'; fault: UpstreamFault }

@@ -82,7 +82,7 @@ export interface ReplyFacts {
   usage: Usage | undefined
   /** The runs that `usage` is the sum of, where there are several and each is charged by itself. */
   passes?: readonly BilledPass[] | undefined
-  /** The service tier that the provider says it used: prices depend on it. */
+  /** The service tier that the provider says it used, and what else prices depend on, joined by `+`. */
   serviceTier: string | undefined
   /** Bytes of generated content seen (text, reasoning, tool input), for estimates when usage never comes. */
   contentBytes: number

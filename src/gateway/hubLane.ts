@@ -155,6 +155,7 @@ class FactReader {
       case 'usage':
         facts.usage = (event.billed ?? event).usage
         facts.passes = event.billed?.passes
+        facts.serviceTier = event.tariff ?? facts.serviceTier
         return
       case 'finish':
         facts.finish = event.reason

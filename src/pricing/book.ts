@@ -22,7 +22,10 @@ export interface Priced {
 }
 
 export interface PriceOptions {
-  /** As the vendor reports or the client asked it. Absent, `auto`, `default`, `standard`, `on_demand` cost the list price. */
+  /**
+   * As the vendor reports or the client asked it; of several, joined by `+`, all count. Absent, `auto`, `default`, `standard`, `on_demand`
+   * cost the list price.
+   */
   serviceTier?: string | null | undefined
   /** Milliseconds since 1970; default: now. Some prices change on a date or by the hour. */
   at?: number | undefined
@@ -168,14 +171,22 @@ function listAt(lists: Compiled[], at: number | undefined): Compiled {
 function listsFor(resolved: Resolved, serviceTier: string): Compiled[] | null {
   const known = resolved.compiled.get(serviceTier)
   if (known !== undefined) return known
-  const name = serviceTier.toLowerCase()
-  const factor = resolved.serviceTiers.get(name)
-  let lists: Compiled[] | null = null
-  if (factor) lists = compile(resolved.variants, factor)
-  else if (listPrice.has(name)) lists = resolved.standard
+  const factor = factorOf(resolved.serviceTiers, serviceTier.toLowerCase())
+  const lists = factor && (factor.by === factor.of ? resolved.standard : compile(resolved.variants, factor))
   // The client chooses this string: remember a few spellings, not all there are.
   if (resolved.compiled.size < 32) resolved.compiled.set(serviceTier, lists)
   return lists
+}
+
+/** The product of the factors of all tiers in `names`; null where one is not known. */
+function factorOf(tiers: Resolved['serviceTiers'], names: string): { by: bigint; of: bigint } | null {
+  let product = { by: 1n, of: 1n }
+  for (const name of names.split('+')) {
+    const factor = tiers.get(name)
+    if (factor) product = { by: product.by * factor.by, of: product.of * factor.of }
+    else if (!listPrice.has(name)) return null
+  }
+  return product
 }
 
 function compile(variants: PriceVariant[], factor?: { by: bigint; of: bigint }): Compiled[] {

@@ -7,7 +7,7 @@
 // It is code, not YAML, because reading it as YAML took a tenth of the start.
 
 /** Day of the last review. */
-export const overlayVersion = '2026-11-20'
+export const overlayVersion = '2026-11-23'
 
 export const overlayModels = {
   // ---------------------------------------------------------------- service tiers, by vendor
@@ -28,7 +28,18 @@ export const overlayModels = {
   'azure/*': { serviceTiers: { batch: 0.5 } },
   // Anthropic: batches cost half, caching included (docs.anthropic.com/en/docs/about-claude/pricing, "Batch processing").
   // `priority` is bought in advance by contract: no price per token is right for it, so it stays unknown unless configured.
-  'anthropic/*': { serviceTiers: { batch: 0.5 } },
+  // Inference in the US alone costs 1.1 times as much in every class (same page, "Data residency pricing"). Models before Opus 4.6 do not
+  // offer it.
+  'anthropic/*': { serviceTiers: { batch: 0.5, us: 1.1 } },
+  'anthropic/claude-3*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-opus-4-2025*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-opus-4-1*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-opus-4-5*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-sonnet-4-2025*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-sonnet-4-5*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-haiku-4-5*': { serviceTiers: { us: 1 } },
+  // Fast mode: 30 and 150 USD, caching in proportion (same page, "Fast mode pricing"). Of other models it is not known.
+  'anthropic/claude-opus-4-6': { serviceTiers: { fast: 6 } },
   // Gemini: batch mode costs half (ai.google.dev/gemini-api/docs/pricing).
   'gemini/*': { serviceTiers: { batch: 0.5 } },
   // Mistral: batch inference costs half (docs.mistral.ai, "Batch Inference").

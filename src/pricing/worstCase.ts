@@ -59,6 +59,9 @@ export const defaultBounds: ModalityBounds = { image: 50_000 }
 const isUndecided = (tier: string | null | undefined): tier is '' | null | undefined =>
   tier === undefined || tier === null || tier === '' || tier.toLowerCase() === 'auto'
 
+/** A region comes on top of a tier, and nothing is generated fast unless the request says so. */
+const notByAccount: ReadonlySet<string> = new Set(['us', 'fast'])
+
 const hour = 3_600_000
 
 export interface WorstCases {
@@ -82,6 +85,8 @@ interface Found {
   readonly info: ModelInfo
   /** The dearest tier above the list price; undefined = the list price is the dearest. */
   readonly dearestTier: string | undefined
+  /** What comes on top of any tier where the account says so, whatever was asked for: a dearer region. */
+  readonly onTop: string | undefined
   /** Times at which another price begins: Unix milliseconds, and seconds of the UTC day. */
   readonly dates: readonly number[]
   readonly seconds: readonly number[]
@@ -130,10 +135,11 @@ export function createWorstCases(book: PriceBook): WorstCases {
     promptTokens: number,
     outputTokens: number,
     options: WorstCaseOptions,
-    { dearestTier, dates, seconds }: Found,
+    { dearestTier, onTop, dates, seconds }: Found,
   ): number | null {
     const { serviceTier } = options
-    const tier = isUndecided(serviceTier) ? dearestTier : serviceTier
+    const asked = isUndecided(serviceTier) ? dearestTier : serviceTier
+    const tier = asked && onTop ? `${asked}+${onTop}` : (asked ?? onTop)
     // Most prices are the same at any time.
     if (dates.length + seconds.length === 0)
       return ceilingAt(provider, model, promptTokens, outputTokens, tier, undefined)
@@ -209,9 +215,11 @@ function boundPrompt(
 
 function findOut(book: PriceBook, provider: string, model: string): Found {
   const { info, serviceTiers, variants } = book.explain(provider, model)
+  const region = serviceTiers.get('us')
   let dearestTier: string | undefined
   let most = { by: 1n, of: 1n }
   for (const [name, factor] of serviceTiers) {
+    if (notByAccount.has(name)) continue
     if (factor.by * most.of <= most.by * factor.of) continue
     dearestTier = name
     most = factor
@@ -219,6 +227,7 @@ function findOut(book: PriceBook, provider: string, model: string): Found {
   return {
     info,
     dearestTier,
+    onTop: region && region.by > region.of ? 'us' : undefined,
     dates: variants.flatMap(({ from }) => from ?? []),
     seconds: variants.flatMap(({ window }) => (window ? [window.start, window.end] : [])),
   }

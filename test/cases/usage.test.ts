@@ -335,6 +335,42 @@ describe.each([false, true])('C22 passes that Anthropic bills by themselves (str
   })
 })
 
+describe.each([false, true])('C22 what Anthropic charges on top of a tier (stream: %s)', (stream) => {
+  const prices = { m: { input: 1, output: 5, serviceTiers: { us: 1.1, fast: 6 } } }
+  const plain = 100 * 1000 + 10 * 5000
+
+  it.each<[string, Json, number | null]>([
+    ['nothing, wherever it was made', { inference_geo: 'global', speed: 'standard', service_tier: 'standard' }, plain],
+    ['nothing by a model that tells no place', { inference_geo: 'not_available', service_tier: null }, plain],
+    ['for the US alone', { inference_geo: 'us', service_tier: 'standard' }, plain * 1.1],
+    ['for speed, too', { inference_geo: 'us', speed: 'fast' }, plain * 6.6],
+    ['for a place without a price', { inference_geo: 'moon', service_tier: 'standard' }, null],
+    ['for a contract without one', { inference_geo: 'us', service_tier: 'priority' }, null],
+  ])('%s', async (_, told, cost) => {
+    const usage = { input_tokens: 100, output_tokens: 10, ...told }
+    const content = [{ type: 'text', text: 'y' }]
+    const message = { id: 'm', type: 'message', role: 'assistant', model: 'm', content, stop_reason: 'end_turn', usage }
+    const events: Json[] = [
+      { type: 'message_start', message: { ...message, content: [], stop_reason: null } },
+      { type: 'content_block_start', index: 0, content_block: content[0]! },
+      { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 10 } },
+      { type: 'message_stop' },
+    ]
+    const upstream = await startFakeUpstream((_req, res) =>
+      stream ? sendSse(res, events.map(event).join('')) : sendJson(res, 200, message),
+    )
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({
+      prices,
+      providers: { p: { kind: 'anthropic', apiKey: 'sk-0123456789abcdef', baseUrl: upstream.url } },
+      routes: { m: 'p/m' },
+    })
+    const { text } = await chat(books, ask('m', { stream }))
+    expect(text).not.toMatch(/\+|moon/)
+    expect((await attemptsOf(books, 1))[0]).toMatchObject({ cost, input: 100, output: 10 })
+  })
+})
+
 describe('vendors of three dialects', () => {
   let vendor: Simulator
 

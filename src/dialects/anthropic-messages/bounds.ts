@@ -10,7 +10,8 @@ export function boundsOf(wire: unknown): CostBounds {
   return {
     maxTokens: typeof body.max_tokens === 'number' && body.max_tokens >= 1 ? body.max_tokens : undefined,
     n: 1,
-    serviceTier: typeof body.service_tier === 'string' ? tierOf(body.service_tier) : undefined,
+    serviceTier:
+      body.speed === 'fast' ? 'fast' : typeof body.service_tier === 'string' ? tierOf(body.service_tier) : undefined,
     tools: tools.length > 0,
     predicts: false,
     // Tools with a type of their own may run at the vendor: searches are billed by the call, and what they find by the token. A conversation

@@ -6,7 +6,7 @@ import { parseJson, writeJson } from '../exactJson.ts'
 import { asObject, type Json, ownEntry } from '../field.ts'
 import { decodeInBand } from './error.ts'
 import { jsonToolName, origin } from './type.ts'
-import { mergeRawUsage, readBilled, readUsage } from './usage.ts'
+import { mergeRawUsage, readBilled, readTariff, readUsage } from './usage.ts'
 
 /** A block that is being read. `raw` is what opened it; vendor-run blocks grow in it until they are whole. */
 interface OpenBlock {
@@ -132,7 +132,8 @@ export class MessageReader {
     this.#usage = mergeRawUsage(this.#usage, raw)
     const usage = readUsage(this.#usage)
     const billed = readBilled(this.#usage)
-    if (usage) this.#choices.push({ type: 'usage', usage, ...(billed && { billed }) })
+    const tariff = readTariff(this.#usage)
+    if (usage) this.#choices.push({ type: 'usage', usage, ...(billed && { billed }), ...(tariff && { tariff }) })
   }
 
   /** A block that is complete at once, under a number that no stream event uses. */

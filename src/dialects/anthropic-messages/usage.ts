@@ -65,6 +65,16 @@ export function mergeRawUsage(earlier: unknown, later: unknown): unknown {
   return merged
 }
 
+/** Where the reply was made and how fast, in the words that say that it was as ever. Models before Opus 4.6 tell of no place. */
+const usual: ReadonlySet<unknown> = new Set(['global', 'not_available', 'standard'])
+
+/** The tier of a usage and what is charged on top of it, joined by `+`: `standard+us+fast`. Undefined where nothing is. */
+export function readTariff(raw: unknown): string | undefined {
+  const { service_tier: tier, inference_geo: place, speed } = asObject(raw) ?? {}
+  const extra = [place, speed].filter((word) => typeof word === 'string' && !usual.has(word))
+  return extra.length === 0 ? undefined : [tier ?? 'standard', ...extra].join('+')
+}
+
 /** Kinds of passes that the counts of a message may hold; those of all others stand beside them. */
 const within: ReadonlySet<unknown> = new Set(['message', 'fallback_message'])
 
