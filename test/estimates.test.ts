@@ -135,6 +135,21 @@ it('what a vendor puts before each prompt by itself is not taken for the length 
   expect(tokens).toBeLessThan(25_000)
 })
 
+it.each([
+  [1, 'internationalisation, and more'],
+  [2, 'Rindfleischetikettierung'],
+  [100, 'extraordinary '.repeat(50)],
+])(
+  'an answer capped at %i tokens is not estimated beyond what was held for it, long as its words are',
+  async (cap, words) => {
+    shown = words
+    const gateway = await open({ all: { usd: 9 } }, { input: 0, output: 1 })
+    expect((await post(gateway.url + CHAT, ask('chat', { stream: true, max_tokens: cap }))).status).toBe(200)
+    await gateway.settled(1)
+    expect(spent(gateway) / 1_000).toBe(cap)
+  },
+)
+
 it('thoughts that are not shown are estimated within the cap of the answer', async () => {
   const gateway = await open({ all: { usd: 9 } }, { input: 0, output: 1 })
   const usage = { prompt_tokens: 50, completion_tokens: 80, total_tokens: 130 }

@@ -144,16 +144,21 @@ function estimate(call: Call, attempt: Attempt, rates: Rates): Usage {
 
 /** Bytes of text for a token: fewer in most texts. */
 const SHOWN = 4
+/** A token of the longest words and of white space has more; no text has this many for each, after the first few. */
+const LONGEST = 8
+const FEW = 6
 
 /**
- * By what this model's answers have had for each byte that was shown, thoughts included. They are within the cap: what goes beyond it is only
- * believed as far as it was seen.
+ * By what this model's answers have had for each byte that was shown, thoughts included. They are within the cap: that it was passed over is only
+ * believed of a text that no such number of tokens holds, and then as far as it was seen.
  */
 function answerEstimate({ model, facts, held }: Attempt, tokens: Rates['tokens']): number {
   const shown = facts?.contentBytes ?? 0
   if (shown === 0) return 0
   const all = tokens.estimate(model, shown, 'answer')
-  return held && held.outputTokens > 0 ? Math.min(all, Math.max(held.outputTokens, Math.ceil(shown / SHOWN))) : all
+  if (!held || held.outputTokens === 0) return all
+  const cap = held.outputTokens
+  return Math.min(all, shown > (cap + FEW) * LONGEST ? Math.max(cap, Math.ceil(shown / SHOWN)) : cap)
 }
 
 /** What one image is taken for: OpenAI's and Anthropic's models count 765 to 1,600 for a photograph, however many bytes it has. */
