@@ -130,6 +130,29 @@ describe('C19 usage wherever a vendor puts it', () => {
     )
   }
 
+  it('C19 of several choices that each tell their own (Moonshot) all answers count, and the prompt once', async () => {
+    const own = (index: number, completion_tokens: number): Json => ({
+      index,
+      delta: {},
+      finish_reason: 'stop',
+      usage: { prompt_tokens: 40, completion_tokens, total_tokens: 40 + completion_tokens },
+    })
+    const said = (index: number): Json => ({ index, delta: { content: 'one' }, finish_reason: null })
+    const upstream = await startFakeUpstream((_req, res) =>
+      sendSse(
+        res,
+        [[said(0)], [said(1)], [own(1, 3)], [own(1, 4)], [own(0, 5)]]
+          .map((choices) => event({ ...roleChunk, choices }))
+          .join('') + event('[DONE]'),
+      ),
+    )
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+    await chat(books, ask('m', { stream: true, n: 2 }))
+    const [row] = await attemptsOf(books, 1)
+    expect(row).toMatchObject({ estimated: 0, input: 40, output: 9 })
+  })
+
   it('C19 without any usage there is an estimate, marked as one; with one it is not added', async () => {
     const words = Array.from({ length: 200 }, () => 'signal ')
     let usage: Json[] = []

@@ -16,18 +16,47 @@ export const noFacts = (): ReplyFacts => ({
 })
 
 /** Takes over what a reply or chunk tells about itself. The last usage wins: some providers send running totals. */
-export function learn(facts: ReplyFacts, wire: Json): void {
+export function learn(facts: ReplyFacts, wire: Json, told: UsageReader): void {
   if (typeof wire.id === 'string' && wire.id !== '') facts.id ??= wire.id
   if (typeof wire.model === 'string' && wire.model !== '') facts.model ??= wire.model
   if (typeof wire.service_tier === 'string') facts.serviceTier = wire.service_tier
-  const usage = usageOf(wire)
+  const usage = told.read(wire)
   if (usage) facts.usage = usage
 }
 
-/** The usage of a reply or chunk, where the vendor puts it: Groq in `x_groq` as well, Moonshot in the choice that has ended. */
-export function usageOf(wire: Json): Usage | undefined {
-  const own = wire.usage ?? asObject(wire.x_groq)?.usage
-  return readUsage(own ?? (Array.isArray(wire.choices) ? asObject(wire.choices[0])?.usage : undefined))
+/** Finds the usage of one reply where its vendor puts it: Groq in `x_groq` as well, Moonshot in each choice that has ended. */
+export class UsageReader {
+  /** What choices have told of themselves, by their number. */
+  #byChoice: Map<unknown, Usage> | undefined
+
+  /** What the reply has used as far as this reply or chunk tells; undefined where it tells nothing. */
+  read(wire: Json): Usage | undefined {
+    const own = wire.usage ?? asObject(wire.x_groq)?.usage
+    if (own !== undefined && own !== null) return readUsage(own)
+    if (!Array.isArray(wire.choices)) return undefined
+    let last: Usage | undefined
+    for (let position = 0; position < wire.choices.length; position++) {
+      const choice = asObject(wire.choices[position])
+      const usage = readUsage(choice?.usage)
+      if (!usage) continue
+      last = usage
+      this.#byChoice ??= new Map()
+      this.#byChoice.set(choice!.index ?? position, usage)
+    }
+    return last && this.#sum(last)
+  }
+
+  /** The prompt is read once for all choices. */
+  #sum(last: Usage): Usage {
+    if (this.#byChoice!.size === 1) return last
+    const sum = { ...last, output: 0, reasoning: 0, audioOut: 0 }
+    for (const { output, reasoning, audioOut } of this.#byChoice!.values()) {
+      sum.output += output
+      sum.reasoning += reasoning
+      sum.audioOut += audioOut
+    }
+    return sum
+  }
 }
 
 export function learnFinish(facts: ReplyFacts, raw: string): void {

@@ -9,7 +9,7 @@ import { sourceOf } from './decodeMessages.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { finishOf } from './finish.ts'
 import { readDetails, weave } from './reasoningDetails.ts'
-import { choicesOf, usageOf } from './reply.ts'
+import { choicesOf, UsageReader } from './reply.ts'
 import { CallKeys, readAnnotations, readLogprobs, readPart, textOf, writeThought } from './replyParts.ts'
 
 /** The state of one reply. After `failed` or `ended` it gives nothing more. */
@@ -24,6 +24,7 @@ export class ReplyReader {
   readonly #aids: HubAids
   #id: string | undefined
   #started = false
+  readonly #told = new UsageReader()
   #used = false
   #over = false
   #failure: UpstreamFault | undefined
@@ -40,7 +41,7 @@ export class ReplyReader {
     choicesOf(wire).forEach((choice, position) => {
       this.#choice(choice, typeof choice.index === 'number' ? choice.index : position)
     })
-    const usage = usageOf(wire)
+    const usage = this.#told.read(wire)
     if (usage) {
       this.#used = true
       this.#choices.push({ type: 'usage', usage })

@@ -7,7 +7,7 @@ import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
 import { withoutUsage, withToolCallsFinish } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
-import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
+import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
 
 export function tap(edits: ReplyEdits): StreamTap {
   return new OpenAiChatTap(edits)
@@ -21,6 +21,7 @@ class OpenAiChatTap implements StreamTap {
   cutStart = 0
   cutEnd = 0
   readonly facts: ReplyFacts = noFacts()
+  readonly #told = new UsageReader()
   readonly #edits: ReplyEdits
   readonly #repairStop: boolean
   readonly #finished = new Set<number>()
@@ -74,7 +75,7 @@ class OpenAiChatTap implements StreamTap {
     if (wire === undefined) {
       return this.#fail(new UpstreamFault('garbage', 'The upstream sent an event that is not JSON.'))
     }
-    learn(this.facts, wire)
+    learn(this.facts, wire, this.#told)
     if (tellsError(wire) || event === 'error')
       return this.#fail(inBandFaultOf(wire, readable(wire) ? Buffer.from(data) : undefined))
     // Groq says so beside a finish reason: https://github.com/groq/groq-typescript, `XGroq.error`, "why a stream was stopped early".

@@ -5,7 +5,7 @@ import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
 import { withToolCallsFinish } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
-import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts } from './reply.ts'
+import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
 
 export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFault {
   let parsed: unknown
@@ -18,7 +18,7 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   if (!wire) return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not a JSON object.')
   const choices = choicesOf(wire)
   const facts = noFacts()
-  learn(facts, wire)
+  learn(facts, wire, new UsageReader())
   if (choices.length === 0) {
     const fault = tellsError(wire)
       ? inBandFaultOf(wire, body)
