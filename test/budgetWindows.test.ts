@@ -300,6 +300,24 @@ describe('what the ledger remembers', () => {
     }
   })
 
+  it('books nothing in a window that began while the ledger was read', async () => {
+    // A quarter to midnight in Berlin; the sums of the day are known by the day of UTC.
+    const clock = { now: Date.parse('2026-07-15T21:45:00Z') }
+    const turn = Date.parse('2026-07-15T22:00:00Z')
+    const budgets = createBudgets({ now: () => clock.now, recorded: true })
+    const settings = settingsOf({ limitNano: 1e12, timezone: 'Europe/Berlin' })
+    const restore = createRestore(
+      budgets,
+      async () => {
+        clock.now = turn + 1
+        return [{ at: Date.parse('2026-07-15T23:59:59.999Z'), nano: 1_000 }]
+      },
+      () => clock.now,
+    )
+    await restore([settings])
+    expect([...budgets.entities(settings)]).toEqual([])
+  })
+
   it('finds entities by their names, and what others share', () => {
     const budgets = createBudgets({ maxAccounts: 2 })
     const spend = (setting: BudgetSettings, entity: string): void => {

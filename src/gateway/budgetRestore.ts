@@ -22,7 +22,8 @@ export function createRestore(budgets: Budgets, read: ReadSpend, now: () => numb
 
   const restore = async (settings: readonly BudgetSettings[]): Promise<void> => {
     const fresh = settings.filter((one) => !budgets.isRestored(one) && !reading.has(identityOf(one)))
-    for (const { question, budgets: asked } of spendQuestions(distinct(fresh), now())) {
+    const present = now()
+    for (const { question, budgets: asked } of spendQuestions(distinct(fresh), present)) {
       const isMine = (one: BudgetSettings): boolean => reading.get(identityOf(one)) === done
       const done: Promise<void> = read(question)
         .then((rows) => {
@@ -30,7 +31,7 @@ export function createRestore(budgets: Budgets, read: ReadSpend, now: () => numb
           const wanted = asked.filter(
             (one) => isMine(one) || !(reading.has(identityOf(one)) || budgets.isRestored(one)),
           )
-          rebuild(budgets, wanted, rows)
+          rebuild(budgets, wanted, rows, present)
           for (const one of wanted) budgets.restored(one)
           // It came back while this was read: who waits needs what is read since.
           return Promise.all(asked.filter((one) => !isMine(one)).map((one) => reading.get(identityOf(one))))

@@ -36,9 +36,18 @@ export function spendQuestions(
   return [...asked.values()]
 }
 
-/** Books the rows of one answer, which must be in the order of their time. Call before the budgets are used, once for each question. */
-export function rebuild(budgets: Budgets, settings: readonly BudgetSettings[], rows: Iterable<SpendRow>): void {
-  for (const { at, nano, ...facts } of rows) for (const budget of settings) budgets.restore(budget, { facts, at, nano })
+/**
+ * Books the rows of one answer, which must be in the order of their time. Call before the budgets are used, once for each question.
+ * @param asked when the ledger was asked: a day's sum ends with its day, and a window may have turned since
+ */
+export function rebuild(
+  budgets: Budgets,
+  settings: readonly BudgetSettings[],
+  rows: Iterable<SpendRow>,
+  asked: number,
+): void {
+  for (const { at, nano, ...facts } of rows)
+    for (const budget of settings) budgets.restore(budget, { facts, at: Math.min(at, asked), nano })
 }
 
 function questionOf({ per, only, window, rolling, timezone }: BudgetSettings, now: number): SpendQuestion {
