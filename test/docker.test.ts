@@ -87,13 +87,15 @@ describe('the Dockerfile, read', () => {
       '--max-semi-space-size=64',
       '--min-semi-space-size=32',
       '--no-allocation-site-pretenuring',
+      // What follows is not for Node, which would read the file of `--env-file` first: a pipe would be empty then.
+      '--',
       'dist/bin/turnout.js',
       'serve',
     ])
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
     expect(scripts.start.split(' ')).toEqual(command)
     const [firstLine] = readFileSync(join(root, 'src/cli/main.ts'), 'utf8').split('\n')
-    expect(firstLine).toBe(`#!/usr/bin/env -S ${command.slice(0, 4).join(' ')}`)
+    expect(firstLine).toBe(`#!/usr/bin/env -S ${command.slice(0, 5).join(' ')}`)
     expect(healthCheck[0]).toBe('node')
   })
 })

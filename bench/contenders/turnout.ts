@@ -82,7 +82,7 @@ export const makeTurnout = (
     start({
       name,
       command: process.execPath,
-      args: [...shippedFlags, ...nodeArgs, program, 'serve', '--config', writeConfig(grounds, on)],
+      args: [...nodeArgs, ...shippedFlags, program, 'serve', '--config', writeConfig(grounds, on)],
       core: grounds.machine.gatewayCore,
       machine: grounds.machine,
       outputFile: join(grounds.folder, 'stdout.txt'),

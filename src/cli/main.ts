@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=64 --min-semi-space-size=32 --no-allocation-site-pretenuring
+#!/usr/bin/env -S node --max-semi-space-size=64 --min-semi-space-size=32 --no-allocation-site-pretenuring --
 // The command line: `turnout --help` lists what it can do.
 import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'
