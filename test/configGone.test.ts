@@ -1,6 +1,7 @@
 // A configuration file that is taken away under a running gateway: a fault, and no wish to be served by the environment alone.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -52,3 +53,24 @@ it('is refused where a pipe stands in its place: to read that would stop every r
   const status = JSON.parse((await send('GET', `${url}/status`, undefined, {}).done).text)
   expect(status).toMatchObject({ config: { version: 1, source: 'file' }, routes: [{ name: 'chat' }] })
 }, 60_000)
+
+it.each(['.env', 'variables'])(
+  'takes variables out of a pipe once, at the start: %s',
+  async (name) => {
+    writeFileSync(
+      join(folder, 'turnout.yaml'),
+      'server: { port: 0 }\nproviders: { openai: {} }\nroutes: { chat: [openai/a, openai/b] }\n',
+    )
+    execFileSync('mkfifo', [join(folder, name)])
+    child = startTurnout(['serve', ...(name === '.env' ? [] : ['--env-file', name])], { cwd: folder })
+    const listening = said(child, 'stderr', /listens on \S+ /)
+    await writeFile(join(folder, name), 'OPENAI_API_KEY=sk-test-openai-0123456789\n')
+    const [, url] = /listens on (\S+) /.exec(await listening)!
+    const told = said(child, 'stdout', /"event":"refused"/)
+    child.kill('SIGHUP')
+    expect(await told).toContain(`${name} is a pipe or a device`)
+    const status = JSON.parse((await send('GET', `${url}/status`, undefined, {}).done).text)
+    expect(status).toMatchObject({ config: { version: 1, source: 'file' }, routes: [{ name: 'chat' }] })
+  },
+  60_000,
+)

@@ -24,8 +24,13 @@ export function readBase(options: RunOptions, held?: string): Base {
   return { file, env, text: readText(file, env) }
 }
 
+/** The files of variables, whether they are there or not. */
+const envFilesOf = ({ envFile }: RunOptions): string[] =>
+  ['.env', ...(envFile === undefined ? [] : [envFile])].map((file) => resolve(file))
+
 /** As `readBase`, while requests are served: a pipe may be read at the start, as of `<(…)`, and never again. */
 function readAgain(options: RunOptions, held: string | undefined): Base {
+  envFilesOf(options).forEach(requireRegular)
   const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
   requireRegular(findConfigFile(options.config, env) ?? held)
   return readBase(options, held)
@@ -73,11 +78,16 @@ export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
   })
 }
 
-/** Reads the configuration again whenever its file or an env file changes. */
-export function watchConfig(options: RunOptions, reload: () => Promise<void>): Promise<Watch> {
-  const { file } = readBase(options)
-  const envFile = options.envFile === undefined ? [] : [resolve(options.envFile)]
-  const files = [...(file === undefined ? [] : [resolve(file)]), resolve('.env'), ...envFile]
+/**
+ * Reads the configuration again whenever its file or an env file changes.
+ * @param file the one that is served, if there is one
+ */
+export function watchConfig(
+  options: RunOptions,
+  file: string | undefined,
+  reload: () => Promise<void>,
+): Promise<Watch> {
+  const files = [...(file === undefined ? [] : [resolve(file)]), ...envFilesOf(options)]
   return startWatch({ files: [...new Set(files)], changed: reload })
 }
 

@@ -237,7 +237,7 @@ export async function run(options: RunOptions): Promise<Running> {
         // Refused, with its problems: the log has been told.
         () => {},
       )
-    watch = await watchConfig(options, reload)
+    watch = await watchConfig(options, file, reload)
     const server = await turnout.listen()
     sender.wake()
     const { db } = store
