@@ -110,3 +110,20 @@ it('a backup that lacks what a dead run of an older version left is made, and fa
   )
   expect(existsSync(journalFile(file))).toBe(true)
 })
+
+it('a database of an older version is rolled back by no newer one: only a start changes the schema', async () => {
+  const file = join(folder, 'kept.db')
+  leaveOlderRun(file)
+  const schema = () => {
+    const store = openStore({ file, readonly: true })
+    try {
+      return store.db.prepare('SELECT count(*) FROM migration').pluck().get()
+    } finally {
+      store.close()
+    }
+  }
+  const before = schema()
+  const { code, out, err } = await runCli(build, ['config', 'rollback', '1', '--db', file], folder)
+  expect([code, out, err]).toEqual([1, '', expect.stringContaining('is of an older Turnout')])
+  expect(schema()).toBe(before)
+})

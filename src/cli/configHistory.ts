@@ -11,6 +11,7 @@ import { type Change, changesBetween } from '../config/writtenDocument.ts'
 import { openAudit } from '../store/audit.ts'
 import { openConfigVersions } from '../store/configVersions.ts'
 import { StoreError } from '../store/driver.ts'
+import { isOfOlderProgram } from '../store/leftovers.ts'
 import { loadSecret } from '../store/secret.ts'
 import { askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags, type LedgerPlace, openCommandStore } from './ledgerFile.ts'
@@ -128,6 +129,11 @@ async function rollBack(version: number, flags: Flags): Promise<{ swapped: boole
   try {
     // Who writes makes what is not there, and would make a mistyped name, or another program's file, a database of Turnout.
     openCommandStore({ file: place.file, readonly: true }).close()
+    if (isOfOlderProgram(place.file))
+      throw new Error(
+        `The database ${place.file} is of an older Turnout, which could not open it any more once this one has written into it. ` +
+          'Roll back with the older one, or start this one first.',
+      )
     const store = openCommandStore({ file: place.file, offline: true })
     try {
       const live = await startLive({

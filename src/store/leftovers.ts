@@ -73,7 +73,8 @@ export function bringInLeftovers(file: string, told?: (text: string) => void): '
   }
 }
 
-function isOfOlderProgram(file: string): boolean {
+/** Whether a start would change its schema. Throws `StoreError` when there is none, or one that this program does not know. */
+export function isOfOlderProgram(file: string): boolean {
   const store = openStore({ file, readonly: true })
   try {
     return isOlder(store.db, readMigrations(packageMigrations))
