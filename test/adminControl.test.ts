@@ -317,6 +317,8 @@ describe('the configuration', () => {
   it('as it was read may be written back: secrets stay what they were', async () => {
     const { body } = await ask('GET', '/config')
     expect(body.document).toContain('[redacted:')
+    const same = await ask('PUT', '/config', { document: body.document }, 'admin', { 'if-match': `"${body.version}"` })
+    expect(same.body).toMatchObject({ swapped: false, version: body.version, hash: body.hash, changes: [] })
     const put = await ask(
       'PUT',
       '/config',

@@ -7,7 +7,7 @@ export interface Redactor {
   /** The document with a mark in place of each literal secret; the same secret always has the same mark. Comments included. */
   redact(document: string): string
   /**
-   * The document with each mark replaced by what it stood for in `known`.
+   * The document with each mark replaced by what it stood for in `known`; the known one itself, where it was changed in nothing.
    * @throws UnknownMark when none of them has such a secret
    */
   restore(document: string, known: readonly string[]): string
@@ -42,26 +42,31 @@ export function createRedactor(pepper: Buffer | string): Redactor {
     return secrets
   }
 
+  function redact(document: string): string {
+    const places = scalarsOf(document).filter(isSecret)
+    let text = document
+    // From the end, so that the places before stay true. An anchor's scalar may be there more than once.
+    const starts = new Set<number>()
+    for (const { value, start, end } of places.sort((a, b) => b.start - a.start)) {
+      if (starts.has(start)) continue
+      starts.add(start)
+      const written = text.slice(start, end)
+      text = `${text.slice(0, start)}"${markOf(value as string)}"${written.endsWith('\n') ? '\n' : ''}${text.slice(end)}`
+    }
+    // The same secret in a comment, or in a place where none belongs.
+    const values = [...new Set(places.map(({ value }) => value as string))].sort((a, b) => b.length - a.length)
+    for (const value of values) if (value.length >= 8) text = text.replaceAll(value, () => markOf(value))
+    text = text.replace(vendorKey, (token) => markOf(token))
+    return text.replace(/(^|\s)#.*$/gm, (comment) => comment.replace(longToken, (t) => (isMixed(t) ? markOf(t) : t)))
+  }
+
   return {
-    redact(document) {
-      const places = scalarsOf(document).filter(isSecret)
-      let text = document
-      // From the end, so that the places before stay true. An anchor's scalar may be there more than once.
-      const starts = new Set<number>()
-      for (const { value, start, end } of places.sort((a, b) => b.start - a.start)) {
-        if (starts.has(start)) continue
-        starts.add(start)
-        const written = text.slice(start, end)
-        text = `${text.slice(0, start)}"${markOf(value as string)}"${written.endsWith('\n') ? '\n' : ''}${text.slice(end)}`
-      }
-      // The same secret in a comment, or in a place where none belongs.
-      const values = [...new Set(places.map(({ value }) => value as string))].sort((a, b) => b.length - a.length)
-      for (const value of values) if (value.length >= 8) text = text.replaceAll(value, () => markOf(value))
-      text = text.replace(vendorKey, (token) => markOf(token))
-      return text.replace(/(^|\s)#.*$/gm, (comment) => comment.replace(longToken, (t) => (isMixed(t) ? markOf(t) : t)))
-    },
+    redact,
     restore(document, known) {
       if (!document.includes('[redacted:')) return document
+      // Marks stand in quotes, which what they stand for may not have had.
+      const same = known.find((text) => redact(text) === document)
+      if (same !== undefined) return same
       const secrets = new Map(known.flatMap((text) => [...secretsIn(text)]))
       return document.replace(markPattern, (_, quote: string, mark: string) => {
         const secret = secrets.get(mark)
