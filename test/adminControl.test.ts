@@ -654,6 +654,60 @@ it('the OpenAPI document describes every route, with its role', async () => {
   })
 })
 
+it('every answer is one that the OpenAPI document tells of, and what that refers to is there', async () => {
+  const { body: told } = await ask('GET', '/openapi.json')
+  const at = (ref: string) =>
+    ref
+      .split('/')
+      .slice(1)
+      .reduce((part, step) => part?.[step], told)
+  for (const [, ref] of JSON.stringify(told).matchAll(/"\$ref":"([^"]+)"/g)) expect(at(ref!), ref).toBeDefined()
+  const json = { 'content-type': 'application/json' }
+  const change = { document: 'providers: [' }
+  // Whoever asks, and whatever is wrong with the question.
+  const calls: readonly (readonly [query: string, body: unknown, headers: Record<string, string>])[] = [
+    ['', undefined, { authorization: '' }],
+    ['', undefined, { authorization: `Bearer ${keys.app}` }],
+    ['', {}, {}],
+    ['', change, {}],
+    ['', change, { 'if-match': '"999999"' }],
+    ['', change, { 'if-match': '*' }],
+    ['', { version: 1 }, { 'if-match': '"999999"' }],
+    ['', { percent: 0, reason: 'test' }, { 'if-match': '"999999"' }],
+    ['', 'text', { 'content-type': 'text/plain' }],
+    ['', ' '.repeat(300 * 1024), json],
+    ['?seconds=0&format=csv', undefined, {}],
+    ['?seconds=0', undefined, {}],
+    ['?format=csv', undefined, {}],
+  ]
+  const seen = new Set<number>()
+  for (const { method, path, ...takes } of adminRoutes) {
+    const { responses, parameters } = told.paths[path.replace(/[:*](\w+)/g, '{$1}')][method.toLowerCase()]
+    const url = `${gateway.url}/admin${pathOf(path)
+      .split('?')[0]!
+      .replace(/[:*]\w+/, 'nobody')}`
+    const asked = calls.map(async ([query, body, headers]) => {
+      if ((body !== undefined && !takes.body) || (query !== '' && !takes.query)) return
+      // It would stay open.
+      if (path === '/rollouts/stream' && query !== '?seconds=0') return
+      const as = { authorization: `Bearer ${keys.admin}`, ...headers }
+      const reply = await send(method, url + query, body, as).done
+      const shown = `${method} ${path}${query} ${JSON.stringify(headers)}: ${reply.status} ${reply.text.slice(0, 200)}`
+      expect(Object.keys(responses), shown).toContain(String(reply.status))
+      seen.add(reply.status)
+      if (reply.status === 200) {
+        const type = reply.headers['content-type']!.split(';')[0]!
+        expect(Object.keys(responses[200].content), shown).toContain(type)
+      } else if (reply.status === 428) {
+        expect(parameters).toContainEqual(expect.objectContaining({ name: 'If-Match', required: true }))
+      }
+    })
+    await Promise.all(asked)
+  }
+  expect([...seen].sort()).toEqual([200, 400, 401, 403, 404, 412, 413, 415, 422, 428])
+  await putBack()
+})
+
 it('nothing of the database is a secret of a provider that only a variable holds', async () => {
   const secret = 'sk-planted-in-the-environment-0123456789'
   const held = await startControl({ text: document().replace(planted[0]!, '"${HELD_KEY}"'), env: { HELD_KEY: secret } })

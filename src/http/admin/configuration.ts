@@ -43,8 +43,9 @@ export const writeConfig = defineRoute({
     'Serves another document, stored beside the file until that changes. Needs `If-Match` with the version it was made from.',
   verb: 'write-config',
   headers: ['if-match'],
+  refuses: [422, 428],
   body: z.strictObject({
-    document: z.union([z.string().min(1), z.record(z.string(), z.json())], {
+    document: z.union([z.string().min(1), z.record(z.string(), z.unknown())], {
       error: 'expected the document as YAML text, or as an object',
     }),
   }),
@@ -118,6 +119,7 @@ export const rollBack = defineRoute({
   summary: 'Serves the document of an earlier version again, as a new version.',
   verb: 'rollback',
   headers: ['if-match'],
+  refuses: [422],
   body: z.strictObject({ version: z.number({ error: 'expected the number of a version' }).int().min(1) }),
   async answer({ body: { version }, key, req, deps }) {
     const control = controlOf(deps)

@@ -55,8 +55,16 @@ function operationOf(route: AdminRoute, path: string) {
     required: required.includes(name),
     schema,
   }))
-  const inHeader = (route.headers ?? []).map((name) => headers[name])
-  const refusals = [400, 401, 403, 404, ...new Set((route.headers ?? []).flatMap((name) => statuses[name]))]
+  const inHeader = (route.headers ?? []).map((name) => ({
+    ...headers[name],
+    required: name === 'if-match' && route.refuses?.includes(428) === true,
+  }))
+  const refusals = [
+    ...always,
+    ...(route.body ? ofBodies : []),
+    ...(route.headers ?? []).flatMap((name) => statuses[name]),
+    ...(route.refuses ?? []),
+  ]
   return {
     operationId: `${route.method.toLowerCase()}${path.replace(/\W+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`,
     summary: route.summary,
@@ -67,7 +75,10 @@ function operationOf(route: AdminRoute, path: string) {
       ? { requestBody: { required: true, content: { 'application/json': { schema: schemaOf(route.body) } } } }
       : {}),
     responses: {
-      200: { description: 'Done.' },
+      200: {
+        description: 'Done.',
+        content: Object.fromEntries((route.answers ?? ['application/json']).map((type) => [type, {}])),
+      },
       ...Object.fromEntries(refusals.map((status) => [status, { $ref: '#/components/responses/error' }])),
     },
   }
@@ -77,18 +88,22 @@ const headers = {
   'if-match': {
     name: 'If-Match',
     in: 'header',
-    required: false,
     description: 'The revision or version that the change is made from, as `ETag` tells it; `*` for any.',
     schema: { type: 'string' },
   },
   'idempotency-key': {
     name: 'Idempotency-Key',
     in: 'header',
-    required: false,
     description: 'The same command with the same key acts once: repeated within a day, it gets the same answer.',
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
   },
 } as const
+
+/** What any route may refuse with: what it was asked, who asks, what is not there, how often, and where the gateway itself fails. */
+const always = [400, 401, 403, 404, 429, 500, 503]
+
+/** A body that is too slow, too large, or no JSON. */
+const ofBodies = [408, 413, 415]
 
 /** What else is refused because of them. */
 const statuses = { 'if-match': [412], 'idempotency-key': [409, 422] } as const

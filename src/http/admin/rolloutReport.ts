@@ -15,6 +15,7 @@ export const showReport = defineRoute({
   role: 'viewer',
   summary:
     'What ran, when, each step, the evidence at the end, and the decision in plain words; `format=markdown` for a page.',
+  answers: ['application/json', 'text/markdown'],
   query,
   async answer({ params, query: { format }, deps }) {
     const live = findRollout(params.name!, deps)

@@ -20,6 +20,7 @@ export const streamRollouts = defineRoute({
   role: 'viewer',
   summary:
     'Server-sent events: a `rollout` for each that there is, then a `transition` for every change. Ends after `seconds`, if given, and when the gateway drains.',
+  answers: ['text/event-stream'],
   query: z.strictObject({
     seconds: z.coerce.number({ error: 'expected a number of seconds' }).min(0).max(86_400).optional(),
   }),

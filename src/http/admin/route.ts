@@ -95,6 +95,10 @@ export interface AdminRoute {
   readonly body?: z.ZodType | undefined
   /** Headers that it minds. */
   readonly headers?: readonly ('if-match' | 'idempotency-key')[]
+  /** Statuses of its refusals beside those that follow from what it takes. 428: without `If-Match` it does nothing. */
+  readonly refuses?: readonly number[]
+  /** Media types of its answers, where they are not JSON alone. */
+  readonly answers?: readonly string[]
   answer(call: AdminCall<never, never>): Promise<AdminAnswer>
 }
 

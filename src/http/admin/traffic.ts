@@ -12,6 +12,7 @@ export const setPrimary = defineRoute({
   summary:
     'Puts a model first in a route; what was first comes next. Until the next restart, or stored with `update_env`.',
   verb: 'set-primary',
+  refuses: [422],
   body: z.strictObject({
     route: z.string().min(1).max(256).optional(),
     model_id: z.string().min(1).max(384),
@@ -52,6 +53,7 @@ export const reload = defineRoute({
   summary:
     'Reads the file and the env files again. `force` also closes every breaker; what was switched off stays off.',
   verb: 'reload',
+  refuses: [422],
   body: z.strictObject({ force: z.boolean().default(false) }),
   async answer({ body, key, deps }) {
     const { live } = controlOf(deps)

@@ -12,6 +12,7 @@ export const exportUser = defineRoute({
   path: '/users/:user/records',
   role: 'operator',
   summary: 'All rows of one end user, as JSON lines or CSV.',
+  answers: ['application/x-ndjson', 'text/csv'],
   query: z
     .strictObject({
       format: z.enum(['jsonl', 'csv'], { error: 'expected jsonl or csv' }).default('jsonl'),
