@@ -180,6 +180,27 @@ it('what the file does not name any more ends, also where what it names cannot b
   expect(await reload(small('percent: 20, unit: key'))).toEqual(['stepping', 20, 'key', 'small'])
 }, 120_000)
 
+it('leaves what an operator has begun again alone where what it names is what the route asks since it was completed', async () => {
+  await start('{ target: small, percent: 50 }')
+  const act = (verb: string, body: object = {}) =>
+    gateway!.ask('POST', `/rollouts/canary:single/${verb}`, { reason: 'test', ...body }, 'operator')
+  expect((await act('promote', { full: true })).status).toBe(200)
+  expect(await reload(withCanary('{ target: sim/sim-fast, percent: 5 }'))).toEqual([
+    'stepping',
+    5,
+    'conversation',
+    'sim/sim-fast',
+  ])
+  // The file's own ends with it.
+  expect((await reload(small('percent: 50')))[0]).toBe('stopped')
+  expect((await act('start')).body.phase).toBe('stepping')
+  expect(await reload(`${small('percent: 50')}# read again\n`)).toEqual(['stepping', 5, 'conversation', 'sim/sim-fast'])
+  await gateway!.restart()
+  expect((await stand())[0]).toBe('stepping')
+  // What can begin does: it is another canary.
+  expect((await reload(withCanary('{ target: sim/sim-text, percent: 7 }')))[3]).toBe('sim/sim-text')
+}, 120_000)
+
 it('begins again where the database takes the end of what was, and not what comes in its place', async () => {
   await start('{ target: small, percent: 100 }')
   const database = new Database(join(gateway!.folder, 'data', 'turnout.db'))

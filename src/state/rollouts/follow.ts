@@ -6,7 +6,7 @@ import { isRunning } from '../../rollouts/machine.ts'
 import { followsFile, isOfFile, type Live } from './live.ts'
 import { RolloutProblem } from './problem.ts'
 import type { Rollouts } from './rollouts.ts'
-import { ppmOf, sameArm, toggle, toggleName } from './toggle.ts'
+import { isBegunByFile, ppmOf, sameArm, toggle, toggleName } from './toggle.ts'
 
 /** One that cannot be followed keeps no other from it. */
 export async function followFile(rollouts: Rollouts, snapshot: Snapshot, told: (text: string) => void): Promise<void> {
@@ -64,10 +64,6 @@ async function followRoute(rollouts: Rollouts, route: Route): Promise<void> {
     origin: canary.origin,
   })
 }
-
-/** Not where it had ended, and an operator has begun it again: that has nothing to do with what the file names. */
-const isBegunByFile = (rollouts: Rollouts, stored: Live): boolean =>
-  isOfFile(rollouts.events(stored).find(({ revision }) => revision === stored.state.attemptRevision)?.cause)
 
 const says = ({ percent, unit }: CanarySetting, { state, definition }: Live): boolean =>
   ppmOf(percent) === state.weightPpm && unit === definition.assign.unit

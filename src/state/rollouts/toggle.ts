@@ -4,7 +4,7 @@ import { assignBy, policyFor } from '../../config/rolloutSettings.ts'
 import type { ArmSpec, CommandKey, RolloutDefinition, RolloutOrigin } from '../../config/rolloutTypes.ts'
 import type { UnitKind } from '../../rollouts/index.ts'
 import { isRunning } from '../../rollouts/machine.ts'
-import { followsFile, type Live } from './live.ts'
+import { followsFile, isOfFile, type Live } from './live.ts'
 import { RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { requireArms, requireNotAborted } from './reach.ts'
 import type { Rollouts } from './rollouts.ts'
@@ -32,6 +32,10 @@ export const toggleName = (route: string): string => `canary:${route}`
 /** What moves a route now, or did so by percent before. */
 export const canaryOf = (rollouts: Rollouts, route: string): Live | undefined =>
   rollouts.traffic.runningOn(route) ?? rollouts.find(toggleName(route))
+
+/** Not where it had ended, and an operator has begun it again: that has nothing to do with what the file names. */
+export const isBegunByFile = (rollouts: Rollouts, live: Live): boolean =>
+  isOfFile(rollouts.events(live).find(({ revision }) => revision === live.state.attemptRevision)?.cause)
 
 /** @throws RolloutProblem, RolloutConflict; LedgerError */
 export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live> {
@@ -94,11 +98,12 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
   const end = async (): Promise<void> => {
     if (running) await rollouts.change(running, { verb: 'stop', cause, reason: 'another canary', actor })
   }
-  // What the file names no longer ends in any case; for an operator, nothing is ended by what cannot begin.
-  if (wish.origin !== undefined) await end()
+  // What the file began and names no longer ends in any case; what an operator began is ended by nothing that cannot begin.
+  const isOver = wish.origin !== undefined && running !== undefined && isBegunByFile(rollouts, running)
+  if (isOver) await end()
   requireArms(rollouts, definition)
   if (ppm > 0 && !force && wish.origin === undefined) requireNotAborted(rollouts, specHashOf(definition))
-  if (wish.origin === undefined) await end()
+  if (!isOver) await end()
   const by = { actor, origin: wish.origin ?? 'toggle', reason, key: ppm === 0 ? key : undefined } as const
   const made = await rollouts.make(definition, by)
   return ppm === 0 ? made : rollouts.change(made, { ...command, key, verb: 'start' })
