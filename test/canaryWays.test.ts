@@ -148,3 +148,20 @@ it('everything is set although one of them is aborted while the others are', asy
   const again = await gateway.ask('PUT', '/canary', { percent: 0 }, 'responder', key)
   expect([again.headers['idempotent-replayed'], again.body]).toEqual(['true', all.body])
 })
+
+it('in the place of a rollout with a name of its own another canary has the unit that a percentage has', async () => {
+  const rollout = {
+    route: 'chat',
+    canary: fast,
+    assign: { unit: 'request' },
+    steps: [{ setWeight: 5 }, { pause: { approval: true } }],
+  }
+  await gateway.ask('POST', '/rollouts', { name: 'steps', reason: 'test', rollout })
+  expect((await gateway.ask('POST', '/rollouts/steps/start', { reason: 'test' })).status).toBe(200)
+  expect((await set({ percent: 3 })).body).toMatchObject({ rollout: 'steps', unit: 'request' })
+  const other = await set({ target: 'other/sim-text', percent: 5, force: true })
+  expect(other.body).toMatchObject({ rollout: 'canary:chat', unit: 'conversation', percent: 5 })
+  // And goes on with its own.
+  await set({ percent: 5, unit: 'user' })
+  expect((await set({ target: fast, percent: 6 })).body).toMatchObject({ unit: 'user', percent: 6 })
+})

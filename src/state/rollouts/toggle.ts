@@ -55,7 +55,9 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
   const canary = wish.canary ?? running?.definition.canary ?? last?.definition.canary ?? route.canary?.canary
   if (!canary)
     throw new RolloutProblem('invalid', `The route '${route.name}' has no canary yet: name a target.`, 'target')
-  const unit = wish.unit ?? running?.definition.assign.unit ?? last?.definition.assign.unit
+  // Of a rollout with a name of its own only its canary's share is set: for another canary its unit means nothing.
+  const like = running && sameArm(running.definition.canary, canary) ? running : last
+  const unit = wish.unit ?? like?.definition.assign.unit
   const isSame = (live: Live): boolean =>
     sameArm(live.definition.canary, canary) && live.definition.assign.unit === unit
   if (running && isSame(running)) {
