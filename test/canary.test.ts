@@ -111,6 +111,11 @@ describe('a percentage of a route', () => {
     // On call one may take it away.
     expect((await set('chat', { percent: 60 }, 'responder')).status).toBe(403)
     expect((await set('chat', { percent: 0 }, 'responder')).status).toBe(200)
+    // Not choose what the next percentage goes to.
+    const [target] = (await gateway.ask('GET', '/routes/chat/canary')).body.target
+    const others = [{ target: 'sim/sim-slow' }, { target, unit: 'key' }, { target: [target, 'sim/sim-slow'] }]
+    for (const other of others) expect((await set('chat', { ...other, percent: 0 }, 'responder')).status).toBe(403)
+    expect((await set('chat', { target, percent: 0 }, 'responder')).body.target).toEqual([target])
   })
 
   it('an operator may choose the arm of one request; nobody else', async () => {

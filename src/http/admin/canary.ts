@@ -3,9 +3,9 @@ import * as z from 'zod'
 import { percentShare } from '../../config/rolloutSchema.ts'
 import type { CommandKey } from '../../config/rolloutTypes.ts'
 import { Refusal } from '../../dialects/errors.ts'
-import { unitKinds } from '../../rollouts/unit.ts'
+import { type UnitKind, unitKinds } from '../../rollouts/unit.ts'
 import type { Live } from '../../state/rollouts/live.ts'
-import { canaryOf } from '../../state/rollouts/toggle.ts'
+import { canaryOf, sameArm } from '../../state/rollouts/toggle.ts'
 import { canaryTag, seenBy } from './condition.ts'
 import { once } from './once.ts'
 import { mayAct, roleOf } from './role.ts'
@@ -75,7 +75,7 @@ export const setCanary = defineRoute({
   path: '/routes/*route/canary',
   role: 'responder',
   summary:
-    'Sends a percentage of a route to another target, from the next request on. 0 ends it. Needs `operator` but for 0.',
+    'Sends a percentage of a route to another target, from the next request on. 0 ends it. Needs `operator` but for 0 of what is there.',
   verb: 'canary',
   headers: ['if-match', 'idempotency-key'],
   body: z.strictObject({
@@ -93,7 +93,9 @@ export const setCanary = defineRoute({
     const work = async (key: CommandKey | undefined) => {
       const { before, name, live } = await withRollouts(deps, async (rollouts) => {
         const { name } = rollouts.route(params.route!)
-        const before = presentCanary(name, canaryOf(rollouts, name), deps)
+        const is = canaryOf(rollouts, name)
+        requireSame(is, targets, body.unit, by)
+        const before = presentCanary(name, is, deps)
         const live = await rollouts.toggle({
           route: name,
           canary: targets && { targets },
@@ -118,6 +120,24 @@ export const setCanary = defineRoute({
 function requireRise(wanted: number, key: AdminCall<unknown, unknown>['key']): void {
   if (wanted === 0 || mayAct(roleOf(key)!, 'operator')) return
   throw new Refusal('permission_denied', "This needs the role 'operator': a responder may set 0 only.")
+}
+
+/** With 0 as well another canary takes the place of the one that is there, and is what the next percentage goes to. */
+function requireSame(
+  is: Live | undefined,
+  targets: readonly string[] | undefined,
+  unit: UnitKind | undefined,
+  key: AdminCall<unknown, unknown>['key'],
+): void {
+  if (mayAct(roleOf(key)!, 'operator')) return
+  const { canary, assign } = is?.definition ?? {}
+  const isSame =
+    (targets === undefined || (canary && sameArm(canary, { targets }))) && (unit === undefined || unit === assign?.unit)
+  if (!isSame)
+    throw new Refusal(
+      'permission_denied',
+      "This needs the role 'operator': a responder may set 0 of the canary that is there.",
+    )
 }
 
 /** Of all rollouts together. */
