@@ -157,8 +157,12 @@ it('a share too near to none or to all to be kept is refused: it would be that',
 }, 300_000)
 
 it("a reason breaks no line of a table, and moves nobody's cursor", async () => {
-  await done('abort', 'two', '--reason', 'up\u001b[2J\nand away')
-  expect(await done('events', 'two')).toMatch(/ abort .* up \[2J and away\n$/)
+  await done('abort', 'two', '--reason', 'up\u001b[2J\nand\u009b2J away')
+  expect(await done('events', 'two')).toMatch(/ abort .* up \[2J and 2J away\n$/)
+  // As JSON it is what was written, and still no order to the terminal.
+  const json = await done('events', 'two', '--json')
+  expect(json).not.toMatch(/(?!\n)\p{Cc}/u)
+  expect(JSON.parse(json).data.at(-1).reason).toBe('up\u001b[2J\nand\u009b2J away')
 }, 300_000)
 
 it('models tells where a rollout sends a route, and nothing where it sends nothing', async () => {

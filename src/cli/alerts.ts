@@ -1,7 +1,7 @@
 // `turnout alerts`: what was told to webhooks and what became of it; tries them, and sends again what was given up.
 import { type Command, Option } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface Delivery {
   id: string
@@ -42,7 +42,7 @@ export function addAlertsCommand(program: Command): void {
       .option('-n, --limit <number>', 'events at most', '10'),
   ).action(async (flags: ServerFlags & { limit: string }) => {
     const answer = await askServer<Alerts>(findServer(flags), 'GET', `/alerts?limit=${encodeURIComponent(flags.limit)}`)
-    await print(flags.json ? toText(answer) : renderAlerts(answer))
+    await print(flags.json ? toJsonLine(answer) : renderAlerts(answer))
   })
 
   addServerOptions(
@@ -59,7 +59,7 @@ export function addAlertsCommand(program: Command): void {
       body,
     )
     if (answer.deliveries.some(({ state }) => state !== 'delivered')) process.exitCode = 1
-    await print(flags.json ? toText(answer) : renderTest(answer))
+    await print(flags.json ? toJsonLine(answer) : renderTest(answer))
   })
 
   addServerOptions(
@@ -74,7 +74,7 @@ export function addAlertsCommand(program: Command): void {
     if (flags.state !== undefined) query.set('state', flags.state)
     if (flags.webhook !== undefined) query.set('webhook', flags.webhook)
     const answer = await askServer<Alerts>(findServer(flags), 'GET', `/alerts?${query}`)
-    await print(flags.json ? toText(answer.deliveries) : renderDeliveries(answer.deliveries))
+    await print(flags.json ? toJsonLine(answer.deliveries) : renderDeliveries(answer.deliveries))
   })
 
   addServerOptions(
@@ -87,11 +87,11 @@ export function addAlertsCommand(program: Command): void {
     const body = { action: 'resend', delivery, webhook: flags.webhook }
     const answer = await askServer<{ deliveries: string[] }>(findServer(flags), 'POST', '/alerts', body)
     const { length } = answer.deliveries
-    await print(flags.json ? toText(answer) : `${length} ${length === 1 ? 'message is' : 'messages are'} sent again\n`)
+    await print(
+      flags.json ? toJsonLine(answer) : `${length} ${length === 1 ? 'message is' : 'messages are'} sent again\n`,
+    )
   })
 }
-
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 
 function renderAlerts({ data, webhooks, events }: Alerts): string {
   const rules = data.flatMap(({ name, kind, severity, state, firing }) =>

@@ -4,7 +4,7 @@ import { journalFile } from '../store/journal.ts'
 import { openReader } from '../store/reader.ts'
 import { describeRestore, restoreFrom } from '../store/restore.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags, prepareLedger } from './ledgerFile.ts'
-import { print } from './output.ts'
+import { print, toJsonLine } from './output.ts'
 
 type Flags = LedgerFlags & { json?: boolean }
 
@@ -30,7 +30,7 @@ export function addBackupCommands(program: Command): void {
         }
         await print(
           flags.json
-            ? `${JSON.stringify({ file, bytes, requests })}\n`
+            ? toJsonLine({ file, bytes, requests })
             : `${file}: ${requests} requests, ${bytes} bytes, sound\n` +
                 `Keep ${place.dataDir}/secret (or TURNOUT_SECRET) with it: without it no virtual key opens, and no user's rows can be found.\n`,
         )
@@ -52,7 +52,7 @@ export function addBackupCommands(program: Command): void {
       if (broken) process.stderr.write(`${describeRestore(file, broken)}\n`)
       await print(
         flags.json
-          ? `${JSON.stringify({ file, requests, kept: kept ?? null })}\n`
+          ? toJsonLine({ file, requests, kept: kept ?? null })
           : `${file}: ${requests} requests\n${kept === undefined ? '' : `What was there before is now ${kept}\n`}`,
       )
     })

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { readDuration } from '../config/unit.ts'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface Block {
   kind: 'ip' | 'user' | 'key'
@@ -24,7 +24,7 @@ export function addBlocksCommand(program: Command): void {
     blocks.command('list', { isDefault: true }).description('show who is blocked, the next to end first'),
   ).action(async (flags: ServerFlags) => {
     const answer = await askServer<{ data: Block[] }>(findServer(flags), 'GET', '/blocks')
-    await print(flags.json ? toText(answer) : render(answer.data))
+    await print(flags.json ? toJsonLine(answer) : render(answer.data))
   })
 
   addWhom(blocks.command('add').description('block somebody, at once'))
@@ -33,12 +33,12 @@ export function addBlocksCommand(program: Command): void {
     .action(async (flags: WhomFlags & { for: string; reason: string }) => {
       const body = { ...whomOf(flags), seconds: secondsOf(flags.for), reason: flags.reason }
       const answer = await askServer<Block>(findServer(flags), 'POST', '/blocks', body)
-      await print(flags.json ? toText(answer) : `${answer.kind} ${answer.value} is blocked until ${answer.until}\n`)
+      await print(flags.json ? toJsonLine(answer) : `${answer.kind} ${answer.value} is blocked until ${answer.until}\n`)
     })
 
   addWhom(blocks.command('remove').description('end a block before its time')).action(async (flags: WhomFlags) => {
     const answer = await askServer<Block>(findServer(flags), 'DELETE', '/blocks', whomOf(flags))
-    await print(flags.json ? toText(answer) : `${answer.kind} ${answer.value} is not blocked any more\n`)
+    await print(flags.json ? toJsonLine(answer) : `${answer.kind} ${answer.value} is not blocked any more\n`)
   })
 }
 
@@ -70,5 +70,3 @@ const render = (blocks: readonly Block[]): string =>
         ['kind', 'whom', 'until', 'reason'],
         blocks.map(({ kind, value, until, reason }) => [kind, value, until, reason]),
       )
-
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`

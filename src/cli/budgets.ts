@@ -1,7 +1,7 @@
 // `turnout budgets`: what may still be spent of a running gateway's budgets.
 import type { Command } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface Budgets {
   data: {
@@ -37,7 +37,7 @@ export function addBudgetsCommand(program: Command): void {
     if (flags.budget !== undefined) query.set('budget', flags.budget)
     if (flags.entity !== undefined) query.set('entity', flags.entity)
     const answer = await askServer<Budgets>(findServer(flags), 'GET', `/budgets?${query}`)
-    await print(flags.json ? `${JSON.stringify(answer)}\n` : render(answer))
+    await print(flags.json ? toJsonLine(answer) : render(answer))
   })
 }
 

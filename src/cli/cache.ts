@@ -1,7 +1,7 @@
 // `turnout cache`: what the response cache of a running gateway holds and saved, and taking answers out of it.
 import type { Command } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface Counts {
   entries: number
@@ -28,7 +28,7 @@ export function addCacheCommand(program: Command): void {
   addServerOptions(cache.command('stats').description('show what it holds, did and saved, by route')).action(
     async (flags: ServerFlags) => {
       const answer = await askServer<Stats>(findServer(flags), 'GET', '/cache/stats')
-      await print(flags.json ? toText(answer) : renderStats(answer))
+      await print(flags.json ? toJsonLine(answer) : renderStats(answer))
     },
   )
 
@@ -45,11 +45,9 @@ export function addCacheCommand(program: Command): void {
     })
     const path = query.size === 0 ? '/cache' : `/cache?${query}`
     const answer = await askServer<{ removed: number }>(findServer(flags), 'DELETE', path)
-    await print(flags.json ? toText(answer) : `${answer.removed} removed\n`)
+    await print(flags.json ? toJsonLine(answer) : `${answer.removed} removed\n`)
   })
 }
-
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 
 function renderStats(stats: Stats): string {
   const row = (name: string, of: Counts): string[] => [

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
 import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentOf } from './commandFlags.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface Flags extends ServerFlags, CommandFlags {
   target?: string[]
@@ -52,12 +52,12 @@ export function addCanaryCommand(program: Command): void {
           headersOf(flags),
         )
         return print(
-          flags.json ? toText(answer) : `${flags.all} %: ${answer.changed.join(', ') || 'nothing was running'}\n`,
+          flags.json ? toJsonLine(answer) : `${flags.all} %: ${answer.changed.join(', ') || 'nothing was running'}\n`,
         )
       }
       if (route === undefined) {
         const answer = await askServer<{ data: Canary[] }>(server, 'GET', '/canary')
-        return print(flags.json ? toText(answer) : renderAll(answer.data))
+        return print(flags.json ? toJsonLine(answer) : renderAll(answer.data))
       }
       const path = `/routes/${encodeURIComponent(route)}/canary`
       const { target, unit, force } = flags
@@ -65,7 +65,7 @@ export function addCanaryCommand(program: Command): void {
         percent === undefined
           ? await askServer<Canary>(server, 'GET', path)
           : await askServer<Canary>(server, 'PUT', path, { percent, reason, target, unit, force }, headersOf(flags))
-      await print(flags.json ? toText(answer) : renderOne(answer))
+      await print(flags.json ? toJsonLine(answer) : renderOne(answer))
     },
   )
 }
@@ -80,8 +80,6 @@ function requireSense(route: string | undefined, percent: number | undefined, fl
   if (all === undefined && percent === undefined && given !== undefined)
     throw new Error(`--${given} is for a change: give a route and a percentage, too.`)
 }
-
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 
 function renderOne({ route, target, percent, phase, reason, idle }: Canary): string {
   if (target === null) return `${route}: no canary\n`

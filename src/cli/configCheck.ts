@@ -5,6 +5,7 @@ import { readEnv } from '../config/env.ts'
 import { type Loaded, loadConfig } from '../config/load.ts'
 import { ConfigError, type ConfigProblem, formatProblem } from '../config/problem.ts'
 import { addHistoryCommands } from './configHistory.ts'
+import { toJsonLine } from './output.ts'
 
 interface CheckFlags {
   envFile?: string
@@ -30,7 +31,7 @@ export function addConfigCommand(program: Command): void {
     .action((file: string, flags: CheckFlags) => {
       const report = checkFile(file, flags.envFile)
       const write = command.configureOutput().writeOut!
-      write(flags.json ? `${JSON.stringify(report)}\n` : render(report))
+      write(flags.json ? toJsonLine(report) : render(report))
       if (!report.ok) process.exitCode = 1
     })
   addHistoryCommands(config)

@@ -16,7 +16,7 @@ import { loadSecret } from '../store/secret.ts'
 import { askServer, findServer, type Server, type ServerFlags } from './adminClient.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags, type LedgerPlace, openCommandStore } from './ledgerFile.ts'
 import { readBase } from './liveConfig.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 type Flags = ServerFlags & LedgerFlags
 
@@ -40,7 +40,7 @@ export function addHistoryCommands(config: Command): void {
         : fromDatabase(flags, ({ versions }) => versions.versions(flags.lines).map(lineOf))
       const rows = lines.map((line) => [line.version, line.created_at, line.hash, line.source, line.actor, line.note])
       const table = renderTable(['version', 'since', 'hash', 'source', 'actor', 'what'], rows)
-      await print(flags.json ? `${JSON.stringify(lines)}\n` : table)
+      await print(flags.json ? toJsonLine(lines) : table)
     })
 
   withOptions(config.command('diff').description('show in what two versions differ, without their secrets'))
@@ -48,7 +48,7 @@ export function addHistoryCommands(config: Command): void {
     .argument('[to]', 'the later version (default: the newest)', numberOf)
     .action(async (from: number | undefined, to: number | undefined, flags: Flags) => {
       const changes = await differences(from, to, flags)
-      await print(flags.json ? `${JSON.stringify(changes)}\n` : renderChanges(changes))
+      await print(flags.json ? toJsonLine(changes) : renderChanges(changes))
     })
 
   withOptions(config.command('rollback').description('serve an earlier version again, as a new version'))
@@ -61,7 +61,7 @@ export function addHistoryCommands(config: Command): void {
       const text = result.swapped
         ? `version ${result.version} is version ${version} again`
         : `nothing changed: version ${result.version} says the same as version ${version}`
-      await print(flags.json ? `${JSON.stringify(result)}\n` : `${text}\n`)
+      await print(flags.json ? toJsonLine(result) : `${text}\n`)
     })
 }
 

@@ -1,6 +1,7 @@
 // `turnout doctor`: looks at everything that has to be right before Turnout can serve, and says what to do where it is not.
 import type { Command } from 'commander'
 import { type CheckOptions, type Finding, runChecks } from './doctorChecks.ts'
+import { toJsonLine } from './output.ts'
 
 interface DoctorFlags extends CheckOptions {
   json?: boolean
@@ -18,7 +19,7 @@ export function addDoctorCommand(program: Command): void {
       const findings = await runChecks(flags)
       const ok = findings.every(({ state }) => state !== 'fail')
       const write = command.configureOutput().writeOut!
-      write(flags.json ? `${JSON.stringify({ ok, findings })}\n` : findings.map(render).join(''))
+      write(flags.json ? toJsonLine({ ok, findings }) : findings.map(render).join(''))
       if (!ok) process.exitCode = 1
     })
 }

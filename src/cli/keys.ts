@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
 import { bodyOf, type KeyFlags, secondsOf } from './keyFlags.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface ShownKey {
   id: string
@@ -44,7 +44,7 @@ export function addKeysCommand(program: Command): void {
         data.push(...page.data)
         next = page.next_cursor === null ? null : `&cursor=${page.next_cursor}`
       }
-      await print(flags.json ? toText({ object: 'list', data }) : renderList(data, Date.now()))
+      await print(flags.json ? toJsonLine({ object: 'list', data }) : renderList(data, Date.now()))
     },
   )
 
@@ -57,13 +57,13 @@ export function addKeysCommand(program: Command): void {
     ),
   ).action(async (name: string, flags: Flags) => {
     const answer = await askServer<ShownKey>(findServer(flags), 'POST', '/keys', bodyOf({ ...flags, name }, Date.now()))
-    await print(flags.json ? toText(answer) : renderSecret(answer, 'made'))
+    await print(flags.json ? toJsonLine(answer) : renderSecret(answer, 'made'))
   })
 
   addServerOptions(keys.command('get').description('show one key').argument('<key>', 'its name or id')).action(
     async (key: string, flags: ServerFlags) => {
       const answer = await askServer<ShownKey>(findServer(flags), 'GET', pathOf(key))
-      await print(flags.json ? toText(answer) : renderKey(answer))
+      await print(flags.json ? toJsonLine(answer) : renderKey(answer))
     },
   )
 
@@ -79,7 +79,7 @@ export function addKeysCommand(program: Command): void {
     const body = bodyOf(flags, Date.now())
     if (Object.keys(body).length === 0) throw new Error('Nothing to change: --help lists what can be set.')
     const answer = await askServer<ShownKey>(findServer(flags), 'PATCH', pathOf(key), body)
-    await print(flags.json ? toText(answer) : renderKey(answer))
+    await print(flags.json ? toJsonLine(answer) : renderKey(answer))
   })
 
   addServerOptions(
@@ -91,7 +91,7 @@ export function addKeysCommand(program: Command): void {
   ).action(async (key: string, flags: ServerFlags & { grace: string }) => {
     const body = { grace_seconds: secondsOf('--grace', flags.grace) }
     const answer = await askServer<ShownKey>(findServer(flags), 'POST', `${pathOf(key)}/rotate`, body)
-    await print(flags.json ? toText(answer) : renderSecret(answer, 'rotated'))
+    await print(flags.json ? toJsonLine(answer) : renderSecret(answer, 'rotated'))
   })
 
   addServerOptions(
@@ -101,7 +101,7 @@ export function addKeysCommand(program: Command): void {
       .argument('<key>', 'its name or id'),
   ).action(async (key: string, flags: ServerFlags) => {
     const answer = await askServer<{ id: string; name: string }>(findServer(flags), 'DELETE', pathOf(key))
-    await print(flags.json ? toText(answer) : `${answer.name} (${answer.id}) is taken away\n`)
+    await print(flags.json ? toJsonLine(answer) : `${answer.name} (${answer.id}) is taken away\n`)
   })
 }
 
@@ -124,8 +124,6 @@ function addKeyOptions(command: Command): Command {
 }
 
 const pathOf = (key: string): string => `/keys/${encodeURIComponent(key)}`
-
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 
 function renderSecret({ id, name, secret, old_secret_until }: ShownKey, what: string): string {
   const old = old_secret_until === null ? '' : `the old secret is good until ${old_secret_until}\n`

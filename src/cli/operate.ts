@@ -1,7 +1,7 @@
 // `turnout models`, `swap`, `health`, `bypass`: what operators do to a running gateway.
 import { Argument, type Command } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface Chain {
   route: string
@@ -25,7 +25,7 @@ export function addOperateCommands(program: Command): void {
   addServerOptions(program.command('models').description('show which models serve which routes')).action(
     async (flags: ServerFlags) => {
       const answer = await askServer<Chains>(findServer(flags), 'GET', '/models/config')
-      await print(flags.json ? toText(answer) : renderChains(answer))
+      await print(flags.json ? toJsonLine(answer) : renderChains(answer))
     },
   )
 
@@ -39,13 +39,13 @@ export function addOperateCommands(program: Command): void {
   ).action(async (route: string, model: string, flags: ServerFlags & { persist?: boolean }) => {
     const body = { route, model_id: model, update_env: flags.persist ?? false }
     const answer = await askServer<Swapped>(findServer(flags), 'POST', '/models/set-primary', body)
-    await print(flags.json ? toText(answer) : renderSwap(answer))
+    await print(flags.json ? toJsonLine(answer) : renderSwap(answer))
   })
 
   addServerOptions(program.command('health').description('show how every target is')).action(
     async (flags: ServerFlags) => {
       const answer = await askServer<Health>(findServer(flags), 'GET', '/models/health')
-      await print(flags.json ? toText(answer) : renderHealth(answer))
+      await print(flags.json ? toJsonLine(answer) : renderHealth(answer))
     },
   )
 
@@ -58,11 +58,9 @@ export function addOperateCommands(program: Command): void {
   ).action(async (state: 'on' | 'off', flags: ServerFlags & { reason: string }) => {
     const body = { on: state === 'on', reason: flags.reason }
     const answer = await askServer<{ on: boolean }>(findServer(flags), 'POST', '/bypass', body)
-    await print(flags.json ? toText(answer) : `bypass is ${answer.on ? 'on' : 'off'}\n`)
+    await print(flags.json ? toJsonLine(answer) : `bypass is ${answer.on ? 'on' : 'off'}\n`)
   })
 }
-
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 
 interface Chains {
   routes: Chain[]

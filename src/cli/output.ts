@@ -24,7 +24,7 @@ const orders = /(?![\t\n])\p{Cc}/gu
 export const withoutOrders = (text: string): string => text.replace(orders, '?')
 
 /**
- * Prints a text for people, or JSON: what would move the cursor is a question mark. Resolves when there is room for more. Set
+ * Prints a text for people, or a `toJsonLine`: what would move the cursor is a question mark. Resolves when there is room for more. Set
  * `process.exitCode` before: nothing after it is done when nobody reads.
  * @param failure exit code for when it cannot be written, and the command has found none that says more
  */
@@ -35,6 +35,10 @@ export async function printAsIs(text: string, failure = 1): Promise<void> {
   failed = failure
   if (!process.stdout.write(text)) await once(process.stdout, 'drain')
 }
+
+/** A line of JSON: what is no text for a terminal is escaped, and read back as it was. */
+export const toJsonLine = (value: unknown): string =>
+  `${JSON.stringify(value).replace(orders, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`
 
 /** As `orders`, and line breaks. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for

@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { parse } from 'yaml'
 import { addServerOptions, askServer, findServer, NoAnswer, type Server, type ServerFlags } from './adminClient.ts'
 import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentOf, revisionOf } from './commandFlags.ts'
-import { print, printAsIs, renderTable, withoutOrders } from './output.ts'
+import { print, printAsIs, renderTable, toJsonLine, withoutOrders } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
 import { renderExplanation, renderOutcome, renderRollout, type ShownRollout } from './rolloutView.ts'
@@ -23,7 +23,6 @@ interface Flags extends ServerFlags, CommandFlags {
 
 const pathOf = (name: string, rest = ''): string => `/rollouts/${encodeURIComponent(name)}${rest}`
 const allEvents = '/events?earlier=true'
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
 const show = (server: Server, name: string) => askServer<ShownRollout>(server, 'GET', pathOf(name))
 
 /** Exit code 1 when the gateway cannot be reached or says no. */
@@ -41,7 +40,7 @@ export function addRolloutCommand(program: Command): void {
       reason.length > 60 ? `${reason.slice(0, 59)}…` : reason,
     ])
     const table = renderTable(['rollout', 'route', 'canary', 'share', 'phase', 'reason'], rows)
-    await print(flags.json ? toText(answer) : rows.length === 0 ? 'no rollouts\n' : table)
+    await print(flags.json ? toJsonLine(answer) : rows.length === 0 ? 'no rollouts\n' : table)
   })
 
   addServerOptions(
@@ -67,7 +66,7 @@ export function addRolloutCommand(program: Command): void {
       isSeen = true
       // The name of a route stands for another one as soon as this one is over.
       name = answer.name
-      const text = flags.json ? toText(answer) : renderRollout(answer)
+      const text = flags.json ? toJsonLine(answer) : renderRollout(answer)
       // On a terminal the picture is redrawn in place.
       if (flags.watch && process.stdout.isTTY) await printAsIs('\x1b[H\x1b[2J')
       await print(text)
@@ -87,7 +86,7 @@ export function addRolloutCommand(program: Command): void {
       show(server, name),
       askServer<{ data: ShownEvent[] }>(server, 'GET', pathOf(name, '/events')),
     ])
-    await print(flags.json ? toText(answer) : renderExplanation(answer, events.data))
+    await print(flags.json ? toJsonLine(answer) : renderExplanation(answer, events.data))
   })
 
   addServerOptions(
@@ -108,7 +107,9 @@ export function addRolloutCommand(program: Command): void {
       `${percent} %`,
       reason,
     ])
-    await print(flags.json ? toText(answer) : renderTable(['', 'at', 'by', 'verb', 'phase', 'share', 'reason'], rows))
+    await print(
+      flags.json ? toJsonLine(answer) : renderTable(['', 'at', 'by', 'verb', 'phase', 'share', 'reason'], rows),
+    )
   })
 
   addServerOptions(
@@ -145,7 +146,9 @@ export function addRolloutCommand(program: Command): void {
       if (code !== 3 || Date.now() >= end) {
         process.exitCode = code
         await print(
-          flags.json ? toText(answer) : `${answer.name}: ${answer.phase} at ${answer.percent} % (${answer.reason})\n`,
+          flags.json
+            ? toJsonLine(answer)
+            : `${answer.name}: ${answer.phase} at ${answer.percent} % (${answer.reason})\n`,
           untold,
         )
         return
@@ -168,7 +171,7 @@ export function addRolloutCommand(program: Command): void {
     const isWhole = answer.chain === 'unbroken'
     const text = `${name}: ${answer.data.length} events, the chain is ${isWhole ? 'unbroken' : `broken: ${answer.chain}`}\n`
     if (!isWhole) process.exitCode = 1
-    await print(flags.json ? toText({ events: answer.data.length, chain: answer.chain }) : text)
+    await print(flags.json ? toJsonLine({ events: answer.data.length, chain: answer.chain }) : text)
   })
 
   addReplayCommand(rollout)
@@ -216,7 +219,7 @@ function addVerb(rollout: Command, verb: string, description: string): Command {
     const body = { reason, force, full, percent, toRevision }
     const path = pathOf(name, `/${verb}`)
     const answer = await askServer<ShownRollout>(findServer(flags), 'POST', path, body, headersOf(flags))
-    await print(flags.json ? toText(answer) : renderOutcome(answer))
+    await print(flags.json ? toJsonLine(answer) : renderOutcome(answer))
   })
   return command
 }
@@ -231,7 +234,7 @@ function addCreate(rollout: Command): void {
   addServerOptions(addKeyOption(command)).action(async (name: string, flags: Flags) => {
     const body = { name, reason: flags.reason, rollout: readFrom(flags.from!) }
     const answer = await askServer<ShownRollout>(findServer(flags), 'POST', '/rollouts', body, headersOf(flags))
-    await print(flags.json ? toText(answer) : renderOutcome(answer))
+    await print(flags.json ? toJsonLine(answer) : renderOutcome(answer))
   })
 }
 

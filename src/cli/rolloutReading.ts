@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import type { History } from '../state/rollouts/history.ts'
 import { type Heading, writeHistory } from '../state/rollouts/historyText.ts'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 import { renderEvidence, type ShownRollout } from './rolloutView.ts'
 
 interface RequestFlags extends ServerFlags {
@@ -26,8 +26,6 @@ interface ShownRequest {
 }
 
 const pathOf = (name: string, rest: string): string => `/rollouts/${encodeURIComponent(name)}/${rest}`
-const toText = (answer: unknown): string => `${JSON.stringify(answer)}\n`
-
 export function addReadingCommands(rollout: Command): void {
   addServerOptions(
     rollout
@@ -51,7 +49,7 @@ export function addReadingCommands(rollout: Command): void {
       'GET',
       pathOf(name, `requests${query}`),
     )
-    if (flags.json) return print(toText(answer))
+    if (flags.json) return print(toJsonLine(answer))
     const rows = answer.data.map((request) => [
       request.id,
       request.created_at,
@@ -75,7 +73,7 @@ export function addReadingCommands(rollout: Command): void {
       .argument('<name>', 'the rollout, or a route for what moves it'),
   ).action(async (name: string, flags: ServerFlags) => {
     const answer = await askServer<Heading & History>(findServer(flags), 'GET', pathOf(name, 'report'))
-    await print(flags.json ? toText(answer) : writeHistory(answer, answer))
+    await print(flags.json ? toJsonLine(answer) : writeHistory(answer, answer))
   })
 
   addServerOptions(
@@ -89,7 +87,7 @@ export function addReadingCommands(rollout: Command): void {
       'GET',
       pathOf(name, 'evidence'),
     )
-    if (flags.json) return print(toText(answer))
+    if (flags.json) return print(toJsonLine(answer))
     const { evidence } = answer
     const known = evidence && 'guards' in evidence
     await print(known ? `${renderEvidence(evidence).join('\n')}\n` : `${answer.rollout}: nothing is known yet\n`)

@@ -7,7 +7,7 @@ import { toggleName } from '../state/rollouts/toggle.ts'
 import { printId } from '../store/ledgerId.ts'
 import { openRollouts } from '../store/rollouts.ts'
 import { addLedgerOptions, findLedger, type LedgerFlags, openCommandStore, prepareLedger } from './ledgerFile.ts'
-import { print } from './output.ts'
+import { print, toJsonLine } from './output.ts'
 
 /** Exit code 1 when the rows lead to another decision than the one that was made. */
 export function addReplayCommand(rollout: Command): void {
@@ -41,9 +41,7 @@ export function addReplayCommand(rollout: Command): void {
         const agrees = over !== undefined || sameDecision(made, again)
         if (!agrees) process.exitCode = 1
         if (flags.json)
-          await print(
-            `${JSON.stringify({ ...again, decided: made?.reason ?? null, over: over?.revision ?? null, agrees })}\n`,
-          )
+          await print(toJsonLine({ ...again, decided: made?.reason ?? null, over: over?.revision ?? null, agrees }))
         else {
           const lines = [
             `${stored.definition.name}, attempt ${state.attempt}: ${again.rows} rows are evidence`,

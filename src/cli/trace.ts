@@ -1,7 +1,7 @@
 // `turnout trace`: one request as a waterfall, or the last that went wrong.
 import type { Command } from 'commander'
 import { addServerOptions, askServer, findServer, type ServerFlags } from './adminClient.ts'
-import { print, renderTable } from './output.ts'
+import { print, renderTable, toJsonLine } from './output.ts'
 
 interface Step {
   name: string
@@ -38,7 +38,7 @@ export function addTraceCommand(program: Command): void {
         'GET',
         `/traces/${encodeURIComponent(id)}`,
       )
-      return print(flags.json ? `${JSON.stringify(answer)}\n` : answer.requests.map(renderWaterfall).join('\n'))
+      return print(flags.json ? toJsonLine(answer) : answer.requests.map(renderWaterfall).join('\n'))
     }
     const { status, route, hours } = flags
     const asked = new URLSearchParams({
@@ -47,7 +47,7 @@ export function addTraceCommand(program: Command): void {
       ...(route === undefined ? {} : { route }),
     })
     const answer = await askServer<{ data: Traced[] }>(server, 'GET', `/traces?${asked}`)
-    await print(flags.json ? `${JSON.stringify(answer)}\n` : renderList(answer.data))
+    await print(flags.json ? toJsonLine(answer) : renderList(answer.data))
   })
 }
 
