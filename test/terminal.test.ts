@@ -2,13 +2,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, it } from 'vitest'
+import { afterAll, afterEach, expect, it, vi } from 'vitest'
 import { prettyLine } from '../src/telemetry/prettyLine.ts'
 import { sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
 import { runTurnout } from './support/turnoutProcess.ts'
 
 const cwd = mkdtempSync(join(tmpdir(), 'turnout-terminal-'))
 afterAll(() => rmSync(cwd, { recursive: true, force: true }))
+afterEach(() => {
+  vi.unstubAllEnvs()
+  vi.resetModules()
+})
 
 const orders = '\u001b[2J\u001b]0;x\u0007\u009b2J\r'
 const control = /(?!\n)\p{Cc}/u
@@ -72,4 +76,15 @@ it('a line of the log', () => {
   expect(line).toContain('bypass on by ops: ?[2J')
   // Its own colours are orders, too.
   expect(withoutColours(line).trimEnd()).not.toMatch(/\p{Cc}/u)
+})
+
+it.each([
+  ['NO_COLOR', '1', ' info  m a=1\n'],
+  ['TERM', 'dumb', ' info  m a=1\n'],
+  ['NO_COLOR', '', expect.stringContaining('\u001b[2ma=')],
+])('a line of the log where %s is "%s"', async (name, value, told) => {
+  for (const one of ['NO_COLOR', 'TERM']) vi.stubEnv(one, name === one ? value : '')
+  vi.resetModules()
+  const { prettyLine: line } = await import('../src/telemetry/prettyLine.ts')
+  expect(line(JSON.stringify({ level: 'info', time: '', msg: 'm', a: 1 }))).toEqual(told)
 })

@@ -67,8 +67,8 @@ export function addRolloutCommand(program: Command): void {
       // The name of a route stands for another one as soon as this one is over.
       name = answer.name
       const text = flags.json ? toJsonLine(answer) : renderRollout(answer)
-      // On a terminal the picture is redrawn in place.
-      if (flags.watch && process.stdout.isTTY) await printAsIs('\x1b[H\x1b[2J')
+      // On a terminal that can do so the picture is redrawn in place.
+      if (flags.watch && process.stdout.isTTY && process.env.TERM !== 'dumb') await printAsIs('\x1b[H\x1b[2J')
       await print(text)
       if (!flags.watch || isOver(answer)) return
       await pause(1000)

@@ -1,14 +1,18 @@
 // A line of the log for human eyes: what a terminal shows in place of JSON.
 
+/** https://no-color.org; a dumb terminal shows the orders themselves. */
+const isPlain = Boolean(process.env.NO_COLOR) || process.env.TERM === 'dumb'
+const paint = (code: number): string => (isPlain ? '' : `\x1b[${code}m`)
+
 const colors: Readonly<Record<string, string>> = {
-  debug: '\x1b[90m',
-  info: '\x1b[32m',
-  warn: '\x1b[33m',
-  error: '\x1b[31m',
-  fatal: '\x1b[31m',
+  debug: paint(90),
+  info: paint(32),
+  warn: paint(33),
+  error: paint(31),
+  fatal: paint(31),
 }
-const dim = '\x1b[2m'
-const plain = '\x1b[0m'
+const dim = paint(2)
+const plain = paint(0)
 
 /** A reason that somebody gave stands in some messages. */
 const orders = /\p{Cc}/gu
