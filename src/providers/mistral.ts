@@ -22,7 +22,7 @@ export const mistral: ProviderKind = {
   streamUsage: 'always',
   capName: olderCapName,
   refuses: () => refused,
-  quirks: ['no-stream-options'],
+  quirks: ['no-stream-options', 'untyped-tool-calls'],
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],
   models: ['mistral-large-latest', 'mistral-medium-latest', 'mistral-small-latest', 'codestral-latest'],

@@ -1,6 +1,7 @@
 // Cases C1, C3, C4, C7, C8, C9 and C20: what streams and tool calls must survive on their way through the identity lane.
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   ask,
@@ -48,9 +49,10 @@ beforeAll(async () => {
     providers: {
       p: upstreamAt(upstream.url),
       ollama: { kind: 'ollama', baseUrl: `${upstream.url}/v1` },
+      mistral: upstreamAt(upstream.url, { kind: 'mistral' }),
       always: upstreamAt(upstream.url, { streamUsage: 'always' }),
     },
-    routes: { m: 'p/m', o: 'ollama/m', always: 'always/m' },
+    routes: { m: 'p/m', o: 'ollama/m', mistral: 'mistral/m', always: 'always/m' },
   })
 })
 afterAll(async () => {
@@ -162,6 +164,75 @@ describe('C3 tool calls and their finish', () => {
     }
     script = (res) => sendSse(res, sseText(chunks('no call')))
     expect((await stream('o')).text).toBe(sseText(chunks('no call')))
+  })
+
+  // As Mistral writes them.
+  const bare = [
+    { id: 'gSIMJiOkT', function: { name: 'weather', arguments: '{"city": "Paris"}' } },
+    { function: { arguments: '{"city": "Tokyo"}', name: 'weather' }, id: 'KikbB849t' },
+  ]
+
+  it.each([false, true])('C3 calls without a type reach the handler of OpenAI’s SDK, stream: %s', async (streamed) => {
+    script = (res, { messages }) => {
+      const calls = (messages as Json[]).some(({ role }) => role === 'tool') ? undefined : bare
+      const whole = { role: 'assistant', content: calls ? '' : 'fine', ...(calls ? { tool_calls: calls } : {}) }
+      const finish_reason = calls ? 'tool_calls' : 'stop'
+      if (!streamed) return sendJson(res, 200, reply('', { message: whole, finish_reason }))
+      const last = { ...chunk(whole, finish_reason), usage }
+      return sendSse(res, sseText([chunk({ role: 'assistant', content: '' }), last]))
+    }
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    const seen: string[] = []
+    const asked = {
+      model: 'mistral',
+      messages: [{ role: 'user' as const, content: 'Weather?' }],
+      tools: [
+        {
+          type: 'function' as const,
+          function: {
+            name: 'weather',
+            description: 'The weather.',
+            parameters: { type: 'object', properties: { city: { type: 'string' } } },
+            parse: JSON.parse as (text: string) => { city: string },
+            function: ({ city }: { city: string }) => String(seen.push(city)),
+          },
+        },
+      ],
+    }
+    const { completions } = client.chat
+    const runner = streamed ? completions.runTools({ ...asked, stream: true }) : completions.runTools(asked)
+    expect(await runner.finalContent()).toBe('fine')
+    expect(seen).toEqual(['Paris', 'Tokyo'])
+  })
+
+  it('C3 a type and an index are all that such calls get, and each choice counts its own', async () => {
+    const choice = (index: number, calls: unknown): Json => ({
+      ...chunk({}),
+      choices: [{ index, delta: { tool_calls: calls }, finish_reason: null }],
+    })
+    const [one, two] = bare
+    const typed = (call: Json | undefined, index: number): Json => ({ ...call, index, type: 'function' })
+    const goesOn = { index: 0, function: { arguments: ' ' } }
+    script = (res) =>
+      sendSse(
+        res,
+        sseText([choice(0, [one]), choice(1, [two]), choice(0, [goesOn, two]), choice(0, null), finishChunk()]),
+      )
+    const { text } = await stream('mistral')
+    expect(text).toBe(
+      sseText([
+        choice(0, [typed(one, 0)]),
+        choice(1, [typed(two, 0)]),
+        choice(0, [goesOn, typed(two, 1)]),
+        choice(0, null),
+        finishChunk(),
+      ]),
+    )
+    const whole = (calls: unknown[]) => reply('', { message: { role: 'assistant', content: '', tool_calls: calls } })
+    script = (res) => sendJson(res, 200, whole([{ ...one, index: 0 }]))
+    expect((await post(gateway.url + CHAT, ask('mistral'))).text).toBe(JSON.stringify(whole([typed(one, 0)])))
+    script = (res) => sendSse(res, sseText([choice(0, [one]), finishChunk()]))
+    expect((await stream('m')).text).toBe(sseText([choice(0, [one]), finishChunk()]))
   })
 
   it('C3 of several answers only those with a call are repaired', async () => {

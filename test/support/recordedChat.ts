@@ -64,7 +64,7 @@ export function expectedReply(row: RecordedRow): { status: number; body: string 
   const { status, headers, body } = row.response
   if (status >= 400) return { status, body }
   if (!/event-stream/.test(headers['content-type'] ?? '')) {
-    return { status, body: kindOf(row) === 'ollama' ? repairStop(body) : body }
+    return { status, body: repaired(body, kindOf(row)) }
   }
   const strip = asksForUsage(row)
   let kept = ''
@@ -98,6 +98,20 @@ function withoutNullUsage(frame: string, chunk: Chunk): string {
     if (JSON.stringify(JSON.parse(cut.replace(/^data: ?/, ''))) === JSON.stringify(rest)) return cut
   }
   throw new Error(`no usage ${usage} to take out of ${frame}`)
+}
+
+function repaired(body: string, kind: string): string {
+  if (kind === 'mistral') return typeCalls(body)
+  return kind === 'ollama' ? repairStop(body) : body
+}
+
+/** Mistral's calls without a type: theirs are written `{"function": …, "id": …, "index": …}`, the type comes behind. */
+function typeCalls(body: string): string {
+  const typed = body.replace(/("id"\s*:\s*"[a-zA-Z0-9]{9}"(?:, "index": \d+)?)\}/g, '$1,"type":"function"}')
+  const calls = (text: string): Record<string, unknown>[] => JSON.parse(text).choices[0].message.tool_calls ?? []
+  const told = calls(body).map((call) => ({ ...call, type: 'function' }))
+  if (JSON.stringify(calls(typed)) !== JSON.stringify(told)) throw new Error(`calls of another form in ${body}`)
+  return typed
 }
 
 /** Ollama's "stop" after a tool call. */

@@ -1,5 +1,5 @@
-// The named edits of the identity lane, outwards, on the bytes of one JSON document: usage taken out, "stop" repaired.
-import { applySplices, removeFields, type Splice, scanElements, scanFields } from '../splice.ts'
+// The named edits of the identity lane, outwards, on the bytes of one JSON document: usage taken out, "stop" and calls repaired.
+import { applySplices, type Fields, removeFields, type Splice, scanElements, scanFields, setField } from '../splice.ts'
 
 /** The document without its top-level `usage`, which we asked for and the client did not. Undefined when there is none. */
 export function withoutUsage(json: Buffer): Buffer | undefined {
@@ -12,17 +12,50 @@ export function withoutUsage(json: Buffer): Buffer | undefined {
  * agents that loop on `tool_calls` end too early. Undefined when nothing was changed.
  */
 export function withToolCallsFinish(json: Buffer, isAfterToolCall: (choice: number) => boolean): Buffer | undefined {
-  const choices = scanFields(json).byName.get('choices')
-  if (!choices) return undefined
   const splices: Splice[] = []
-  scanElements(json, choices.valueStart).forEach(({ start }, position) => {
-    const fields = scanFields(json, start)
+  for (const { fields, choice } of choicesIn(json)) {
     const finish = fields.byName.get('finish_reason')
-    if (!finish || json.toString('latin1', finish.valueStart, finish.valueEnd) !== '"stop"') return
-    const index = fields.byName.get('index')
-    const choice = index ? Number(json.toString('latin1', index.valueStart, index.valueEnd)) : position
-    if (!isAfterToolCall(choice)) return
+    if (!finish || json.toString('latin1', finish.valueStart, finish.valueEnd) !== '"stop"') continue
+    if (!isAfterToolCall(choice)) continue
     splices.push({ start: finish.valueStart, end: finish.valueEnd, bytes: Buffer.from('"tool_calls"') })
-  })
+  }
   return splices.length === 0 ? undefined : applySplices(json, splices)
+}
+
+/**
+ * The document with a `type` in tool calls that have none, and in a stream's with an `index`. Mistral's replies leave them out; OpenAI's
+ * SDKs throw at a call without a type or pass over it, and put the pieces of a stream's calls together by their index.
+ *
+ * @param begun how many calls each choice of a stream has begun; counts on
+ * @returns undefined when nothing was changed
+ */
+export function withTypedCalls(json: Buffer, begun: Map<number, number>): Buffer | undefined {
+  const splices: Splice[] = []
+  for (const { fields, choice } of choicesIn(json)) {
+    const delta = fields.byName.get('delta')
+    const message = delta ?? fields.byName.get('message')
+    const calls = message && scanFields(json, message.valueStart).byName.get('tool_calls')
+    if (!calls) continue
+    for (const { start } of scanElements(json, calls.valueStart)) {
+      const call = scanFields(json, start)
+      // Without an id it goes on with one that has begun.
+      if (!call.byName.has('id')) continue
+      const index = begun.get(choice) ?? 0
+      begun.set(choice, index + 1)
+      if (delta && !call.byName.has('index')) splices.push(setField(call, 'index', String(index)))
+      if (!call.byName.has('type')) splices.push(setField(call, 'type', '"function"'))
+    }
+  }
+  return splices.length === 0 ? undefined : applySplices(json, splices)
+}
+
+/** The choices of a reply or chunk, with the number that each goes by. */
+function choicesIn(json: Buffer): { fields: Fields; choice: number }[] {
+  const choices = scanFields(json).byName.get('choices')
+  if (!choices) return []
+  return scanElements(json, choices.valueStart).map(({ start }, position) => {
+    const fields = scanFields(json, start)
+    const index = fields.byName.get('index')
+    return { fields, choice: index ? Number(json.toString('latin1', index.valueStart, index.valueEnd)) : position }
+  })
 }

@@ -5,7 +5,7 @@ import { UpstreamFault } from '../errors.ts'
 import { readFrame, writeFrame } from '../sse.ts'
 import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
-import { withoutUsage, withToolCallsFinish } from './edit.ts'
+import { withoutUsage, withToolCallsFinish, withTypedCalls } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
 
@@ -24,14 +24,18 @@ class OpenAiChatTap implements StreamTap {
   readonly #told = new UsageReader()
   readonly #edits: ReplyEdits
   readonly #repairStop: boolean
+  readonly #typeCalls: boolean
   readonly #finished = new Set<number>()
   readonly #called = new Set<number>()
+  /** Calls that each choice has begun, where they have to be numbered. */
+  readonly #begun = new Map<number, number>()
   /** What plain content frames of this stream look like, once one was seen. */
   #shape: ContentShape | undefined
 
   constructor(edits: ReplyEdits) {
     this.#edits = edits
     this.#repairStop = edits.quirks.includes('stop-after-tool-call')
+    this.#typeCalls = edits.quirks.includes('untyped-tool-calls')
   }
 
   take(buffer: Buffer, start: number, end: number): FrameVerdict {
@@ -127,7 +131,11 @@ class OpenAiChatTap implements StreamTap {
   #edit(frame: Buffer, wire: Json): void {
     // A usage object on a chunk with choices is the vendor's own habit (Groq, Mistral): it would have come unasked, too.
     if (this.#edits.stripUsage && wire.usage === null) this.edited = editData(frame, withoutUsage)
-    if (!this.#repairStop || this.#called.size === 0 || this.#finished.size === 0) return
+    if (this.#called.size === 0) return
+    if (this.#typeCalls) {
+      this.edited = editData(this.edited ?? frame, (json) => withTypedCalls(json, this.#begun)) ?? this.edited
+    }
+    if (!this.#repairStop || this.#finished.size === 0) return
     const repaired = editData(this.edited ?? frame, (json) =>
       withToolCallsFinish(json, (choice) => this.#called.has(choice)),
     )

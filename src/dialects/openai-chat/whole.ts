@@ -3,7 +3,7 @@ import { parseJsonText } from '../depth.ts'
 import type { JudgedReply, ReplyEdits } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
-import { withToolCallsFinish } from './edit.ts'
+import { withToolCallsFinish, withTypedCalls } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
 
@@ -41,13 +41,14 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   ) {
     return new UpstreamFault('empty', 'The upstream said "stop" without any content or usage.')
   }
-  if (!edits.quirks.includes('stop-after-tool-call')) return { body, facts }
+  const typed = edits.quirks.includes('untyped-tool-calls') ? (withTypedCalls(body, new Map()) ?? body) : body
+  if (!edits.quirks.includes('stop-after-tool-call')) return { body: typed, facts }
   const called = new Set(
     choices.flatMap((choice, at) => (hasToolCall(asObject(choice.message)) ? [Number(choice.index ?? at)] : [])),
   )
-  const edited = called.size > 0 ? withToolCallsFinish(body, (choice) => called.has(choice)) : undefined
+  const edited = called.size > 0 ? withToolCallsFinish(typed, (choice) => called.has(choice)) : undefined
   if (edited && facts.finish === 'stop') facts.finish = 'tool_calls'
-  return { body: edited ?? body, facts }
+  return { body: edited ?? typed, facts }
 }
 
 /** Completions-style servers put the answer in `text`. */
