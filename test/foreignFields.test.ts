@@ -45,8 +45,10 @@ beforeAll(async () => {
       typeof value === 'object' && value !== null ? [value, ...Object.values(value).flatMap(inside)] : []
     if (takes) {
       const stray = body.messages
-        .flatMap((message: object) => Object.keys(message))
-        .find((name: string) => !takes.includes(name) && name !== 'tool_call_id')
+        .flatMap(({ role, ...more }: { role: string }) => Object.keys(more).map((name) => [role, name]))
+        .find(
+          ([role, name]: string[]) => !(role === 'tool' ? ['content', 'tool_call_id', 'name'] : takes).includes(name!),
+        )
       const marked = inside(body).some(
         (value) => 'cache_control' in (value as object) || 'extra_content' in (value as object),
       )
@@ -145,18 +147,45 @@ describe('what a message holds', () => {
     ['deployment', '"citations":["x"]', 'messages.citations'],
     ['gpt', '"executed_tools":[{}],"channel":"final"', 'messages.executed_tools'],
     ['groq', '"extra_content":{"google":{"thought":true}},"thought_signature":"s"', 'messages.reasoning'],
+    ['mistral', '"name":"alice"', 'messages.name'],
   ])('%s does not get %s', async (model, field, dropped) => {
     expect(await send(model, `,${field}`)).toEqual({ body: told(''), dropped })
   })
 
   it.each([
-    ['groq', '"reasoning":"its own"'],
+    ['groq', '"reasoning":"its own","name":"alice"'],
+    ['gpt', '"name":"alice"'],
     ['gpt', '"refusal":null,"annotations":[],"audio":null'],
     ['deepseek', '"reasoning_content":"its own"'],
     ['proxy', '"reasoning_content":"its own"'],
     ['lax', '"refusal":null,"prefix":true'],
   ])('%s gets %s, byte for byte', async (model, field) => {
     expect(await send(model, `,${field}`)).toEqual({ body: told(`,${field}`), dropped: undefined })
+  })
+})
+
+describe('what SDKs leave in tool calls and their answers', () => {
+  const call = (more: object, fn: object) => ({
+    ...more,
+    id: 'KikbB849t',
+    type: 'function',
+    function: { name: 'f', arguments: '{"index":1,"name":"n"}', ...fn },
+  })
+  const history = (more: object, fn: object, name: string | undefined) => [
+    { role: 'user', content: 'a', name },
+    { role: 'assistant', content: null, tool_calls: [call(more, fn), call({}, {})] },
+    { role: 'tool', tool_call_id: 'KikbB849t', content: 't', name: 'f', ...more },
+  ]
+  const messages = history({ index: 0 }, { parsed_arguments: { index: 1 } }, 'bob')
+
+  it.each([
+    ['mistral', undefined, {}, 'messages.name'],
+    ['groq', 'bob', {}, undefined],
+    ['gpt', 'bob', { parsed_arguments: { index: 1 } }, undefined],
+  ])('goes to %s without what it refuses', async (model, name, fn, dropped) => {
+    const { status, headers } = await post(gateway.url + CHAT, { model, messages })
+    expect([status, headers['x-turnout-dropped-params']]).toEqual([200, dropped])
+    expect(arrived()).toContain(JSON.stringify(history({}, fn, name)))
   })
 })
 
@@ -255,6 +284,25 @@ describe('what a message does not hold', () => {
     expect(JSON.parse(arrived()).messages).toEqual([bare])
   })
 
+  it('is a blank at Mistral, which takes no empty answer', async () => {
+    const [user, last] = [
+      { role: 'user', content: '' },
+      { role: 'user', content: 'c' },
+    ]
+    const none = { role: 'assistant', content: '' }
+    const call = { id: 'KikbB849t', type: 'function', function: { name: 'f', arguments: '{}' } }
+    const answer = { role: 'tool', tool_call_id: 'KikbB849t', content: '' }
+    const mute = [none, { ...none, content: null }, { ...none, tool_calls: [] }]
+    const thought = { ...none, content: null, reasoning_content: 'So' }
+    const messages = [user, ...mute, thought, { ...none, tool_calls: [call] }, answer, none, last]
+    await post(gateway.url + CHAT, { model: 'mistral', messages })
+    const blank = { role: 'assistant', content: ' ' }
+    const said = [blank, blank, { ...blank, tool_calls: [] }, blank]
+    expect(JSON.parse(arrived()).messages).toEqual([user, ...said, messages[5], answer, blank, last])
+    await post(gateway.url + CHAT, { model: 'groq', messages: [user, ...mute.slice(0, 2), last] })
+    expect(JSON.parse(arrived()).messages).toEqual([user, ...mute.slice(0, 2), last])
+  })
+
   it.each(['mistral', 'groq'])(
     'is no refusal at %s where that is all that was said: it goes as text',
     async (model) => {
@@ -298,7 +346,8 @@ describe('thoughts that stand in the content, as Mistral writes them', () => {
 
   it('are taken back by Mistral', async () => {
     const { headers } = await post(gateway.url + CHAT, { model: 'mistral', messages })
-    expect(JSON.parse(arrived()).messages).toEqual(messages)
+    const [user, told, asked, answer] = messages
+    expect(JSON.parse(arrived()).messages).toEqual([user, told, { ...asked, tool_calls: [call()] }, answer])
     expect(headers['x-turnout-dropped-params']).toBeUndefined()
   })
 })

@@ -28,11 +28,17 @@ const request = {
   inside: {
     messages: {
       each: {
-        fields: allFieldsBut('thinking', 'index'),
+        fields: allFieldsBut('thinking', 'parsed_arguments'),
         id: 'tool_call_id',
         inside: {
           content: { each: { fields: ['cache_control', 'thinking'] } },
-          tool_calls: { each: { fields: ['extra_content', 'index'], id: 'id' } },
+          tool_calls: {
+            each: {
+              fields: ['extra_content', 'index'],
+              id: 'id',
+              inside: { function: { fields: ['parsed_arguments'] } },
+            },
+          },
         },
       },
     },
@@ -66,7 +72,7 @@ export function foreignIn(
   refused: Refused,
   forced: Readonly<Record<string, unknown>> = {},
 ): Foreign | undefined {
-  if (refused.fields.length === 0 && refused.callIds === undefined && !refused.developer) return undefined
+  if (refused.fields.length === 0 && !refused.callIds && !refused.developer && !refused.mute) return undefined
   const search: Search = { ...refused, losses: new Map(), left: MAX_CHANGED }
   // The client's tools do not arrive where the target has its own, so that nothing may be cut out of them: the edits would overlap.
   const place = 'tools' in forced ? { inside: { messages: request.inside.messages } } : request
@@ -104,6 +110,7 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
   for (const name of search.fields) {
     if (holder[name] === undefined || !place.fields?.includes(name)) continue
     if ((name === 'tool_calls' || name === 'function_call') && !isEmpty(holder[name])) continue
+    if (name === 'name' && holder.role === 'tool') continue
     if (name === 'refusal' && isAllThatIsSaid(holder)) {
       losses.set('messages.refusal', { param: 'messages.refusal', reason: 'approximated', detail: 'sent as text' })
       renamed = refusalAsText
@@ -116,7 +123,8 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
   }
   const id = place.id === undefined ? undefined : holder[place.id]
   let put = typeof id === 'string' ? newId(place.id!, id, search.callIds) : undefined
-  if (fields && isSilent(holder)) put = emptyContent
+  if (search.mute && !renamed && isMute(holder)) put = blankContent
+  else if (fields && isSilent(holder)) put = emptyContent
   if (search.developer && holder.role === 'developer') put = systemRole
   for (const name in place.inside) {
     const cut = cutOf(holder[name], place.inside[name]!, search)
@@ -153,12 +161,17 @@ function isAllThatIsSaid({ role, refusal, content, tool_calls: calls }: Holder):
 const isSilent = ({ role, content, refusal, audio, tool_calls: calls, function_call: call }: Holder): boolean =>
   role === 'assistant' && content === null && [refusal, audio, calls, call].every(isEmpty)
 
+/** An answer in which nothing was said at all. */
+const isMute = ({ role, content, tool_calls: calls }: Holder): boolean =>
+  role === 'assistant' && (content === '' || isEmpty(content)) && isEmpty(calls)
+
 /** A part of the content that Mistral's models thought, and did not say. */
 const isThought = (part: unknown): boolean => (part as { type?: unknown } | null)?.type === 'thinking'
 
 const systemRole: Cut['put'] = new Map([['role', '"system"']])
 
 const emptyContent: Cut['put'] = new Map([['content', '""']])
+const blankContent: Cut['put'] = new Map([['content', '" "']])
 
 const isEmpty = (value: unknown): boolean =>
   value === undefined || value === null || (Array.isArray(value) && value.length === 0)
@@ -176,10 +189,12 @@ function paramOf(field: ForeignField): string {
 
 const thoughts: ReadonlySet<ForeignField> = new Set(['extra_content', 'thought_signature', 'thinking'])
 
-/** What SDKs write where there is nothing; `parsed` is the content once more, as a value, and of the others nobody else makes anything. */
-function saysNothing(name: ForeignField, value: unknown): boolean {
-  return name === 'parsed' || name === 'channel' || name === 'index' || value === '' || isEmpty(value)
-}
+/** `parsed` is the text once more, as a value, and of the others nobody else makes anything. */
+const meaningless: ReadonlySet<ForeignField> = new Set(['parsed', 'parsed_arguments', 'channel', 'index'])
+
+/** And what SDKs write where there is nothing. */
+const saysNothing = (name: ForeignField, value: unknown): boolean =>
+  meaningless.has(name) || value === '' || isEmpty(value)
 
 const nothing: readonly ForeignField[] = []
 const nowhere: ReadonlyMap<string, Cut> = new Map()

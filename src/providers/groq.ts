@@ -4,7 +4,7 @@ import { type ProviderKind, withPath } from './provider.ts'
 
 // 400 "property 'reasoning_content' is unsupported"; its own thoughts are in `reasoning`, which it takes back. 400 "discriminator property
 // 'role' has invalid value" for a developer's message.
-const refused: Refused = { fields: allFieldsBut('reasoning'), developer: true }
+const refused: Refused = { fields: allFieldsBut('reasoning', 'name'), developer: true }
 
 export const groq: ProviderKind = {
   name: 'groq',

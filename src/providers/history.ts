@@ -3,8 +3,9 @@
 /**
  * Fields that replies of one vendor carry, and ours that are translated, and that another vendor refuses. `cache_control` is the mark of a
  * cache that clients set for Claude; `thinking` means parts of the content that hold it (Mistral's); `executed_tools` and `channel` are
- * Groq's, `extra_content` and `thought_signature` Google's; `index` stands in tool calls; `tool_calls` and `function_call` are meant where
- * they hold nothing.
+ * Groq's, `extra_content` and `thought_signature` Google's; `parsed` and, in tool calls, `parsed_arguments` are what OpenAI's SDK has read
+ * out of the text; `index` stands in tool calls, and OpenAI's Agents SDK repeats it in the answers to them; `name` is a speaker's, not a
+ * tool's; `tool_calls` and `function_call` are meant where they hold nothing.
  */
 export const foreignFields = [
   'reasoning_content',
@@ -16,6 +17,8 @@ export const foreignFields = [
   'images',
   'audio',
   'parsed',
+  'parsed_arguments',
+  'name',
   'cache_control',
   'extra_content',
   'thought_signature',
@@ -41,6 +44,8 @@ export interface Refused {
   readonly callIds?: CallIdRule | undefined
   /** It does not know OpenAI's newer word for the role `system`. */
   readonly developer?: true
+  /** An assistant's message needs content or calls: an empty text is an error, too. */
+  readonly mute?: true
 }
 
 export const nothingRefused: Refused = { fields: [] }
