@@ -135,6 +135,31 @@ it('is flushed as far as it can be: a gateway that stops waits for no reader', a
   expect(log.failures).toBeGreaterThan(0)
 })
 
+it('lets the process end, and waits once for a reader that stands still on standard output', async () => {
+  const script = `
+    import { writeSync } from 'node:fs'
+    import { createLog } from './src/telemetry/log.ts'
+    const log = createLog({ level: 'info' })
+    for (let i = 0; i < 40_000; i++) log.request({ id: 'req_' + i, route: 'r', status: 200, outcome: 'ok', durationMs: 1 })
+    await log.flush()
+    const since = performance.now()
+    process.on('exit', () => writeSync(2, String(performance.now() - since)))
+    process.exit(0)
+  `
+  // Nobody reads what it says.
+  reader = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+    cwd: join(import.meta.dirname, '..'),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  reader.stderr!.on('data', (chunk: Buffer) => {
+    text += chunk
+  })
+  const [code, signal] = await once(reader, 'exit')
+  reader = undefined
+  expect([code, signal]).toEqual([0, null])
+  expect(Number(text)).toBeLessThan(4_000)
+})
+
 it('is known for a pipe by what it is, not by where it was named: large pieces are for files', () => {
   expect(isFile(held!)).toBe(false)
   const fd = openLogFile(join(folder, 'file'))

@@ -109,12 +109,19 @@ export function createLog(options: LogOptions): Log {
     // Text would be measured, encoded for the write and encoded again to see how much of it was written.
     contentMode: 'buffer',
   } as Parameters<typeof pino.destination>[0])
-  destination.flushSync = () => writeRest(destination)
+  // Looked at, its pipe is one that no write waits for: see `openLogFile`.
+  if (dest === 1) void process.stdout
+  /** Milliseconds that the reader may still take nothing. */
+  let patience = PATIENCE
+  const flush = async (): Promise<void> => {
+    patience = (await flushed(destination)) ? PATIENCE : 0
+  }
+  destination.flushSync = () => writeRest(destination, patience)
   const queue = boundQueue(destination, options.mostWaiting ?? MOST_WAITING, (count) =>
     log.warn('lines are missing here: the log could not be written', { event: 'log', count }),
   )
   const lines = gatherLines(destination, isFile(dest) ? FULL.file : FULL.pipe, options.pretty ? prettyLine : undefined)
-  const log = makeLog(pino(settings(options.level), { write: lines.say }), destination, lines, queue, options.file)
+  const log = makeLog(pino(settings(options.level), { write: lines.say }), destination, lines, queue, flush, options.file)
   return log
 }
 
@@ -142,6 +149,7 @@ function makeLog(
   destination: Destination,
   lines: Lines,
   queue: LogQueue,
+  flush: () => Promise<void>,
   file: string | undefined,
 ): Log {
   let failures = 0
@@ -173,14 +181,7 @@ function makeLog(
     },
     flush: () => {
       lines.handOver()
-      return new Promise((resolve) => {
-        const timer = setTimeout(resolve, PATIENCE)
-        // Flushing ends in an fsync, which pipes and terminals do not know; and what cannot be written is tried again at the end of the process.
-        destination.flush(() => {
-          clearTimeout(timer)
-          resolve()
-        })
-      })
+      return flush()
     },
     reopen() {
       if (file === undefined) return
@@ -281,24 +282,36 @@ function gatherLines(destination: Destination, full: number, show: ((line: strin
   }
 }
 
-/** Milliseconds that a reader may take nothing when the log is flushed, and while the process ends. */
+/** Milliseconds that a reader may take nothing when the log is flushed, and while the process ends: of both together, where it stands still. */
 const PATIENCE = 5_000
+
+/** False where a reader stands still. */
+function flushed(destination: Destination): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, PATIENCE, false)
+    // Flushing ends in an fsync, which pipes and terminals do not know; and what cannot be written is tried again at the end of the process.
+    destination.flush(() => {
+      clearTimeout(timer)
+      resolve(true)
+    })
+  })
+}
 
 /**
  * Writes what is left at the end of the process. The destination's own way tries for ever: with a full disk, or a reader that has gone, no
  * process would end.
  */
-function writeRest(destination: Destination): void {
+function writeRest(destination: Destination, patience: number): void {
   const held = destination as unknown as Held
   const rest = Buffer.concat([...(held._writing ? [] : [held._writingBuf]), ...held._bufs.flat()])
   held._bufs = []
   held._lens = []
   if (!held._writing) held._writingBuf = Buffer.alloc(0)
-  let until = performance.now() + PATIENCE
+  let until = performance.now() + patience
   for (let at = 0; at < rest.length; ) {
     try {
       at += writeSync(held.fd, rest, at)
-      until = performance.now() + PATIENCE
+      until = performance.now() + patience
     } catch (error) {
       // Nobody is left to tell.
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > until) return

@@ -1,11 +1,29 @@
 // The file that the log is appended to: made with its folders, and opened again after another program has moved it away.
-import { close, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { close, closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Destination, Held } from './logQueue.ts'
 
+const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants
+
+/**
+ * No write to it waits, whatever it is: a thread that waits for a pipe's reader (`/dev/stdout` may be one) would keep the process from ending
+ * for as long as that stands still.
+ */
 export function openLogFile(file: string): number {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  return openSync(file, 'a', 0o600)
+  const open = (): number => openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
+  try {
+    return open()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error
+    // A pipe that nobody reads yet.
+    const waited = openSync(file, 'a')
+    try {
+      return open()
+    } finally {
+      closeSync(waited)
+    }
+  }
 }
 
 /** Not a pipe or a terminal. Standard output may be one, and a log's file need not. */
