@@ -122,6 +122,20 @@ describe('layers', () => {
     })
   })
 
+  it('price a search apart from tokens, and keep it where these have another price', () => {
+    const searched = usage({ input: 1, webSearches: 3 })
+    const own = { input: 1, output: 1 }
+    const book = createPriceBook([
+      layer('config', { 'claude-sonnet-4-5': own, 'claude-haiku-4-5': { webSearch: '0.02' }, mine: own }),
+      ...full,
+    ])
+    // 10 USD for a thousand (platform.claude.com/docs/en/about-claude/pricing, "Web search tool").
+    expect(book.price('anthropic', 'claude-sonnet-4-5', searched).nanoUsd).toBe(1_000 + 30_000_000)
+    expect(book.price('anthropic', 'claude-sonnet-4-5', searched, { serviceTier: 'batch' }).nanoUsd).toBe(30_000_500)
+    expect(book.price('anthropic', 'claude-haiku-4-5', searched).nanoUsd).toBe(1_000 + 60_000_000)
+    expect(book.price('mine', 'mine', searched)).toMatchObject({ nanoUsd: null, unknown: 'no-search-price' })
+  })
+
   it('merge the facts of families and members', () => {
     const book = createPriceBook(full)
     expect(book.info('openai', 'gpt-4o-mini-2024-07-18')).toMatchObject({ contextWindow: 128_000, tier: 'small' })

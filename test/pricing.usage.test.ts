@@ -273,6 +273,10 @@ describe('quirks of vendors', () => {
         { model: 'claude-opus-4-8', usage: usage({ input: 2518, output: 22 }) },
       ],
     })
+    const searched = { ...raw, server_tool_use: { web_search_requests: 2 } }
+    expect(readAnthropic(searched)).toEqual(usage({ input: 380, output: 12, webSearches: 2 }))
+    const searches = readBilled(searched)!.passes.map((pass) => pass.usage.webSearches)
+    expect([readBilled(searched)!.usage.webSearches, searches.filter((count) => count !== undefined)]).toEqual([2, [2]])
     // A list that leaves passes of the message out says less than its counts.
     const own = { usage: usage({ input: 380, output: 12 }) }
     for (const listed of [[compaction], [compaction, message]])

@@ -173,7 +173,8 @@ function validityOf({ from, window }: PriceVariant): { from?: string; hours?: st
 }
 
 function jsonOf(shown: Explained): object {
-  const { provider, model, source, version, note, correctedBy, variants, current, serviceTiers, info } = shown
+  const { provider, model, source, version, note, correctedBy, variants, current, perSearch, serviceTiers, info } =
+    shown
   return {
     provider,
     model,
@@ -190,13 +191,15 @@ function jsonOf(shown: Explained): object {
       ...(variant.perRequest === undefined ? {} : { perRequest: formatDecimal(variant.perRequest, 18) }),
       tiers: variant.tiers.map(({ above, rates }) => ({ above, ...pricesOf(rates) })),
     })),
+    ...(perSearch === undefined ? {} : { webSearch: formatDecimal(BigInt(perSearch), 9) }),
     serviceTiers: Object.fromEntries([...serviceTiers].map(([tier, { by }]) => [tier, formatDecimal(by, 9)])),
     ...info,
   }
 }
 
 function render(shown: Explained): string {
-  const { provider, model, source, version, note, correctedBy, variants, current, serviceTiers, info } = shown
+  const { provider, model, source, version, note, correctedBy, variants, current, perSearch, serviceTiers, info } =
+    shown
   const lines = [`${provider}/${model}`]
   if (source === null) lines.push('  price: unknown (counted as NULL, never as 0; set it under `prices:`)')
   else {
@@ -213,6 +216,7 @@ function render(shown: Explained): string {
       lines.push(`    above ${above} prompt tokens:`, ...listOf(rates).map((line) => `      ${line}`))
     }
   }
+  if (perSearch !== undefined) lines.push(`  each web search: ${formatDecimal(BigInt(perSearch), 9)} USD`)
   if (serviceTiers.size > 0) {
     lines.push(
       `  service tiers: ${[...serviceTiers].map(([tier, { by }]) => `${tier} ×${formatDecimal(by, 9)}`).join(', ')}`,

@@ -211,6 +211,8 @@ export interface Usage {
   imageOut?: number
   /** How many of `cacheRead` are audio tokens: a part of that class, not one more class. Some models price them apart. */
   cacheReadAudio?: number
+  /** Searches that the vendor made and charges by the piece, where it tells how many. */
+  webSearches?: number
   /** True when we counted or guessed because the provider gave none. */
   estimated?: boolean
 }

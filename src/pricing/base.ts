@@ -41,6 +41,8 @@ export function createBaseLayer(): PriceLayer {
       const entry: LayerEntry = { note: `${found.provider.id}/${found.model.id}` }
       // An empty list is a model whose price is not known (or not by the token): not one that costs nothing.
       if (variants.some(({ base }) => Object.keys(base).length > 0)) entry.variants = variants
+      const searches = lists[0]!.prices.web_searches_kcount
+      if (typeof searches === 'number') entry.perSearch = Number(parseDecimal(searches, 6))
       if (found.model.context_window) entry.info = { contextWindow: found.model.context_window }
       return entry
     },

@@ -8,6 +8,7 @@ export type UnknownReason =
   | 'no-price'
   | 'no-input-price'
   | 'no-output-price'
+  | 'no-search-price'
   | 'service-tier'
   | 'bad-usage'
   | 'overflow'
@@ -42,6 +43,8 @@ export interface Explained {
   correctedBy: PriceLayer['source'][]
   variants: PriceVariant[]
   current: number
+  /** Nano-USD for each search that the vendor makes. */
+  perSearch: number | undefined
   serviceTiers: ReadonlyMap<string, { by: bigint; of: bigint }>
   info: ModelInfo
 }
@@ -79,6 +82,7 @@ interface Resolved {
   /** Compiled lists by service tier, each list in the order of `variants`. */
   compiled: Map<string, Compiled[] | null>
   standard: Compiled[]
+  perSearch: number | undefined
   serviceTiers: Map<string, { by: bigint; of: bigint }>
   info: ModelInfo
 }
@@ -143,7 +147,8 @@ export function createPriceBook(
       const tier = options?.serviceTier
       const lists = tier ? listsFor(resolved, tier) : resolved.standard
       if (!lists) return { nanoUsd: null, priceSource: source, priceVersion: version, unknown: 'service-tier' }
-      const amount = amountOf(listAt(lists, options?.at).rates, usage)
+      let amount: number | UnknownReason = amountOf(listAt(lists, options?.at).rates, usage)
+      if (usage.webSearches && typeof amount === 'number') amount = withSearches(amount, usage.webSearches, resolved)
       if (typeof amount === 'number') return { nanoUsd: amount, priceSource: source, priceVersion: version }
       return { nanoUsd: null, priceSource: source, priceVersion: version, unknown: amount }
     },
@@ -157,11 +162,18 @@ export function createPriceBook(
     told: (provider, model) => resolve(provider, model).told,
     info: (provider, model) => resolve(provider, model).info,
     explain(provider, model, at = Date.now()) {
-      const { source, version, note, correctedBy, variants, serviceTiers, info } = resolve(provider, model)
+      const { source, version, note, correctedBy, variants, perSearch, serviceTiers, info } = resolve(provider, model)
       const current = variants.length === 0 ? -1 : variants.indexOf(variantAt(variants, at))
-      return { provider, model, source, version, note, correctedBy, variants, current, serviceTiers, info }
+      return { provider, model, source, version, note, correctedBy, variants, current, perSearch, serviceTiers, info }
     },
   }
+}
+
+/** Searches cost the same at every service tier. */
+function withSearches(amount: number, searches: number, { perSearch }: Resolved): number | UnknownReason {
+  if (perSearch === undefined) return 'no-search-price'
+  const sum = amount + searches * perSearch
+  return Number.isSafeInteger(sum) ? sum : 'overflow'
 }
 
 function listAt(lists: Compiled[], at: number | undefined): Compiled {
@@ -204,11 +216,13 @@ function resolveLayers(layers: readonly PriceLayer[], provider: string, kind: st
   const info: ModelInfo = {}
   const corrections: { source: PriceLayer['source']; variant: PriceVariant }[] = []
   let told: Told = 0
+  let perSearch: number | undefined
   let found: { layer: PriceLayer; variants: PriceVariant[]; note: string | undefined } | undefined
   for (const layer of layers) {
     const entry = findIn(layer, provider, kind, model)
     if (!entry) continue
     for (const [tier, factor] of entry.serviceTiers ?? []) if (!serviceTiers.has(tier)) serviceTiers.set(tier, factor)
+    perSearch ??= entry.perSearch
     info.contextWindow ??= entry.info?.contextWindow
     info.maxOutput ??= entry.info?.maxOutput
     info.capabilities ??= entry.info?.capabilities
@@ -230,6 +244,7 @@ function resolveLayers(layers: readonly PriceLayer[], provider: string, kind: st
     variants,
     compiled: new Map(),
     standard: compile(variants),
+    perSearch,
     serviceTiers,
     info,
   }

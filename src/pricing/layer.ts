@@ -24,6 +24,8 @@ export interface LayerEntry {
   correction?: boolean
   /** True when the variants stand under the model's name, not under a pattern that it matches. */
   named?: boolean
+  /** Nano-USD for each search that the vendor makes. */
+  perSearch?: number | undefined
   /** Factors on all token rates by service tier. */
   serviceTiers?: ReadonlyMap<string, { by: bigint; of: bigint }> | undefined
   info?: ModelInfo | undefined
@@ -49,6 +51,7 @@ export function entryOf(price: ModelPrice): LayerEntry {
     entry.variants = [variant]
     entry.correction = base.input === undefined
   }
+  if (price.webSearch !== undefined) entry.perSearch = Number(parseDecimal(price.webSearch, 9))
   if (price.serviceTiers) entry.serviceTiers = multipliersOf(price.serviceTiers)
   const info: ModelInfo = {}
   if (price.contextWindow !== undefined) info.contextWindow = price.contextWindow
@@ -120,6 +123,7 @@ function merged(entries: LayerEntry[], named: number): LayerEntry {
     result.variants = priced.variants
     result.correction = priced.correction === true
   }
+  result.perSearch = entries.find(({ perSearch }) => perSearch !== undefined)?.perSearch
   const serviceTiers = new Map(entries.toReversed().flatMap((entry) => [...(entry.serviceTiers ?? [])]))
   if (serviceTiers.size > 0) result.serviceTiers = serviceTiers
   const info: ModelInfo = Object.assign({}, ...entries.toReversed().map((entry) => entry.info))

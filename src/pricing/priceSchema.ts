@@ -59,6 +59,7 @@ export const modelPriceSchema = z.strictObject({
   per: z.enum(['1M', '1K']).default('1M').describe('Tokens that the prices are for'),
   ...rateFields,
   perRequest: decimal.optional().describe('USD for each request, whatever its length'),
+  webSearch: decimal.optional().describe('USD for each search that the vendor makes for a request, and tells of'),
   tiers: z.array(tierSchema).max(16).optional().describe('Other prices for requests with long prompts'),
   serviceTiers: z
     .record(z.string().min(1), decimal)

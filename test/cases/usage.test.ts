@@ -359,7 +359,7 @@ describe.each([false, true])('C22 passes that Anthropic bills by themselves (str
 })
 
 describe.each([false, true])('C22 what Anthropic charges on top of a tier (stream: %s)', (stream) => {
-  const prices = { m: { input: 1, output: 5, serviceTiers: { us: 1.1, fast: 6 } } }
+  const prices = { m: { input: 1, output: 5, webSearch: 0.01, serviceTiers: { us: 1.1, fast: 6 } } }
   const plain = 100 * 1000 + 10 * 5000
 
   it.each<[string, Json, number | null]>([
@@ -367,6 +367,11 @@ describe.each([false, true])('C22 what Anthropic charges on top of a tier (strea
     ['nothing by a model that tells no place', { inference_geo: 'not_available', service_tier: null }, plain],
     ['for the US alone', { inference_geo: 'us', service_tier: 'standard' }, plain * 1.1],
     ['for speed, too', { inference_geo: 'us', speed: 'fast' }, plain * 6.6],
+    [
+      'for each search, wherever it was made',
+      { server_tool_use: { web_search_requests: 2 }, inference_geo: 'us' },
+      plain * 1.1 + 2e7,
+    ],
     ['for a place without a price', { inference_geo: 'moon', service_tier: 'standard' }, null],
     ['for a contract without one', { inference_geo: 'us', service_tier: 'priority' }, null],
   ])('%s', async (_, told, cost) => {

@@ -20,6 +20,7 @@ export function readUsage(raw: unknown): Usage | undefined {
   const written = writtenOf(usage)
   const thought = countOf(asObject(usage.output_tokens_details), 'thinking_tokens')
   const [reasoning, output] = partition(answered ?? 0, thought) as [number, number]
+  const webSearches = countOf(asObject(usage.server_tool_use), 'web_search_requests')
   return {
     input: input ?? 0,
     cacheRead: countOf(usage, 'cache_read_input_tokens'),
@@ -29,6 +30,7 @@ export function readUsage(raw: unknown): Usage | undefined {
     reasoning,
     audioIn: 0,
     audioOut: 0,
+    ...(webSearches > 0 && { webSearches }),
   }
 }
 
@@ -100,9 +102,10 @@ export function readBilled(raw: unknown): Billed | undefined {
   const isListed = tokensOf(sumOf(inside)) >= tokensOf(own)
   const passes = [...(isListed ? inside : [{ usage: own }]), ...beside]
   const sum = sumOf(passes)
-  // Of passes nobody tells how much of the output was thought.
+  // Of passes nobody tells how much of the output was thought, nor which of them searched.
   const [reasoning, output] = partition(sum.output + sum.reasoning, own.reasoning) as [number, number]
-  return { usage: { ...sum, output, reasoning }, passes }
+  if (own.webSearches && isListed) passes.push({ usage: { ...noUsage(), webSearches: own.webSearches } })
+  return { usage: { ...sum, output, reasoning, ...(own.webSearches && { webSearches: own.webSearches }) }, passes }
 }
 
 function sumOf(passes: readonly BilledPass[]): Usage {
