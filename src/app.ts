@@ -150,7 +150,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   )
   metrics.gauge('ledgerUnwritten', () => [{ labels: {}, value: refusals.dropped }])
   const books = ledger && hashUser ? keepBooks(ledger, hashUser, refusals) : noBooks()
-  const rates = createRates(tokens, log)
+  const rates = createRates(tokens, options.snapshot.dataDir, log)
   const health = createHealth({
     settings: (target) => snapshot.targets.get(target)?.breaker ?? snapshot.breaker,
     told: (target, transition) => {
@@ -410,8 +410,11 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   }
 }
 
-/** Prices belong to a snapshot, because its configuration may name some; token ratios are learnt across all of them. */
-function createRates(tokens: TokenCounter, log: Log): (snapshot: Snapshot) => Rates {
+/**
+ * Prices belong to a snapshot, because its configuration may name some; token ratios are learnt across all of them.
+ * @param dataDir where refreshed prices lie: that of the start, until the next one
+ */
+function createRates(tokens: TokenCounter, dataDir: string, log: Log): (snapshot: Snapshot) => Rates {
   const known = new WeakMap<Snapshot, Rates>()
   /** Of the snapshot in force, most likely: it is asked for several times a request. */
   let last: { snapshot: Snapshot; rates: Rates } | undefined
@@ -421,9 +424,7 @@ function createRates(tokens: TokenCounter, log: Log): (snapshot: Snapshot) => Ra
     if (!rates) {
       const kindOf = (name: string): string => snapshot.providers.get(name)?.kind.name ?? name
       const config = { prices: snapshot.prices, version: snapshot.hash }
-      const layers = loadLayers({ config, dataDir: snapshot.dataDir }, (problem) =>
-        log.warn(problem, { event: 'prices' }),
-      )
+      const layers = loadLayers({ config, dataDir }, (problem) => log.warn(problem, { event: 'prices' }))
       rates = { prices: createPriceBook(layers, kindOf), tokens }
       known.set(snapshot, rates)
     }

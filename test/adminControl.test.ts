@@ -399,6 +399,12 @@ it('a reload takes up a price list that was refreshed, though the configuration 
   const { headers, body } = await gateway.chat('chat')
   const { prompt_tokens, completion_tokens } = body.usage
   expect(Number(headers['x-turnout-cost-usd']) * 1e6).toBeCloseTo(prompt_tokens * 7 + completion_tokens * 8)
+  // Another data folder is one of the next start, with the prices that lie there.
+  const { turnout } = gateway.running
+  const { snapshot } = turnout
+  turnout.swap({ ...snapshot, dataDir: join(gateway.folder, 'elsewhere') })
+  expect(await inputOf()).toBe('7')
+  turnout.swap(snapshot)
 })
 
 describe('the one switch', () => {
