@@ -146,6 +146,21 @@ describe('opening', () => {
     expect(stderr).toContain(`The data folder ${join(folder, 'data')} cannot be made: EROFS: read-only file system`)
   })
 
+  it.skipIf(!namespaced)('says of a database on a read-only disk that reading it takes writing, too', () => {
+    open().close()
+    const main = fileURLToPath(new URL('../src/store/open.ts', import.meta.url))
+    const script = join(tmpdir(), `${basename(folder)}.mts`)
+    const options = JSON.stringify({ file, readonly: true })
+    writeFileSync(script, `import { openStore } from ${JSON.stringify(main)}; openStore(${options})`)
+    const command = `mount --bind '${folder}' '${folder}' && mount -o remount,bind,ro '${folder}' && exec '${process.execPath}' --import tsx '${script}'`
+    const { stderr } = spawnSync('unshare', ['-rm', 'sh', '-c', command], { encoding: 'utf8' })
+    rmSync(script)
+    expect(stderr).toContain(`${file} cannot be opened: `)
+    expect(stderr).toContain(
+      `Nothing can be written in ${dirname(file)}, which SQLite has to do also for who only reads`,
+    )
+  })
+
   it('says to who only reads that there is nothing of Turnout in a file', () => {
     mkdirSync(join(folder, 'data'))
     writeFileSync(file, '')

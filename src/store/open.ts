@@ -1,6 +1,6 @@
 // Opens the database file: folder, lock, restores that died, settings, migrations, and the row that says this process runs on it.
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { takeLock, type WriterLock } from './lock.ts'
@@ -214,7 +214,29 @@ function explainOpenFailure(file: string, error: unknown): StoreError {
       error,
     )
   }
-  return new StoreError('open_failed', file, `The database ${file} cannot be opened: ${reasonOf(error)}.`, error)
+  return new StoreError(
+    'open_failed',
+    file,
+    `The database ${file} cannot be opened: ${reasonOf(error)}.${whoMayNot(file)}`,
+    error,
+  )
+}
+
+/** What SQLite leaves out: whom the system does not let do what, and that it writes beside the file where one only reads. */
+function whoMayNot(file: string): string {
+  const may = (path: string, what: number): boolean => {
+    try {
+      accessSync(path, what)
+      return true
+    } catch {
+      return false
+    }
+  }
+  const folder = dirname(file)
+  if (existsSync(file) && !may(file, constants.R_OK)) return ' This user may not read it.'
+  if (!may(folder, constants.W_OK))
+    return ` Nothing can be written in ${folder}, which SQLite has to do also for who only reads: give this user the right, or look at a backup.`
+  return may(file, constants.W_OK) ? '' : ' This user may not write to it.'
 }
 
 function reasonOf(error: unknown): string {
