@@ -165,3 +165,29 @@ it('in the place of a rollout with a name of its own another canary has the unit
   await set({ percent: 5, unit: 'user' })
   expect((await set({ target: fast, percent: 6 })).body).toMatchObject({ unit: 'user', percent: 6 })
 })
+
+it('0, and all, of what had the percentage before end a rollout that runs there now', async () => {
+  const rollout = {
+    route: 'chat',
+    canary: 'small',
+    stable: fast,
+    steps: [{ setWeight: 5 }, { pause: { approval: true } }],
+  }
+  await gateway.ask('POST', '/rollouts', { name: 'steps', reason: 'test', rollout })
+  const start = () => gateway.ask('POST', '/rollouts/steps/start', { reason: 'test' })
+  const phase = async () => (await gateway.ask('GET', '/rollouts/steps')).body.phase
+  await set({ target: fast, percent: 5 })
+  expect((await start()).status).toBe(200)
+  expect((await set({ target: fast, percent: 0 })).status).toBe(409)
+  expect((await set({ target: fast, percent: 0, force: true })).body).toMatchObject({ percent: 0, phase: 'stopped' })
+  expect(await phase()).toBe('stopped')
+  await set({ target: fast, percent: 50 })
+  expect((await verb('promote', { full: true })).body.phase).toBe('completed')
+  expect((await start()).status).toBe(200)
+  expect((await set({ target: fast, percent: 100, force: true })).body).toMatchObject({
+    percent: 100,
+    phase: 'completed',
+  })
+  expect(await phase()).toBe('stopped')
+  expect((await gateway.chat('chat')).headers['x-turnout-target']).toBe(fast)
+})

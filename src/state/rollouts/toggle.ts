@@ -69,11 +69,18 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
       'conflict',
       `The rollout '${running.name}' moves this route to another target. Abort it first, or use force.`,
     )
+  // The file's own word ends it: as long as nothing came in its place, because that cannot begin or was never stored, it counts again where it is repeated.
+  const cause = wish.origin === undefined ? 'superseded' : command.cause
+  const end = async (): Promise<void> => {
+    if (running) await rollouts.change(running, { verb: 'stop', cause, reason: 'another canary', actor })
+  }
   if (last && isSame(last) && !isRunning(last.state)) {
     const { phase } = last.state
-    if (phase === 'completed' && last.holds(route) && percent === 100) return last
-    if (phase === 'completed' && last.holds(route))
-      await rollouts.change(last, { ...command, verb: 'undo', key: ppm === 0 ? key : undefined })
+    const holds = phase === 'completed' && last.holds(route)
+    // What is started ends what else runs by itself.
+    if (holds ? ppm === 0 || percent === 100 : ppm === 0 && phase !== 'completed') await end()
+    if (holds && percent === 100) return last
+    if (holds) await rollouts.change(last, { ...command, verb: 'undo', key: ppm === 0 ? key : undefined })
     if (last.state.phase !== 'completed') {
       // Nothing moves, but from now on it is an operator who wants it so.
       if (ppm === 0 && wish.origin === undefined && followsFile(last))
@@ -94,11 +101,6 @@ export async function toggle(rollouts: Rollouts, wish: ToggleWish): Promise<Live
     excludeKeys: [],
     inFlight: 'redispatch',
     notify: [],
-  }
-  // The file's own word ends it: as long as nothing came in its place, because that cannot begin or was never stored, it counts again where it is repeated.
-  const cause = wish.origin === undefined ? 'superseded' : command.cause
-  const end = async (): Promise<void> => {
-    if (running) await rollouts.change(running, { verb: 'stop', cause, reason: 'another canary', actor })
   }
   // What the file began and names no longer ends in any case; what an operator began is ended by nothing that cannot begin.
   const isOver = wish.origin !== undefined && running !== undefined && isBegunByFile(rollouts, running)
