@@ -238,6 +238,25 @@ describe('C3 arguments are strings, one identity, tool_calls after a call', () =
     expect(view.calls[0]?.arguments).toBe('{}')
   })
 
+  it('anthropic: of several answers beside a call the first is the content, which stays JSON', () => {
+    const answer = 'turnout_structured_answer'
+    const events = [
+      start(),
+      ...calling(0, 'a', answer, '{"city":"Oslo"}'),
+      ...calling(1, 'b', 'f', '{}'),
+      ...calling(2, 'c', answer, '{"city":"Rome"}'),
+      stopped('tool_use'),
+      ended,
+    ]
+    const use = (id: string, name: string, input: Json): Json => ({ type: 'tool_use', id, name, input })
+    const content = [use('a', answer, { city: 'Oslo' }), use('b', 'f', {}), use('c', answer, { city: 'Rome' })]
+    const whole = outbound.anthropic.events!({ ...(start().message as Json), content, stop_reason: 'tool_use' })
+    for (const view of [watch(fromAnthropic(...events)), watch(whole)]) {
+      expect(view).toMatchObject({ content: '{"city":"Oslo"}', finish: 'tool_calls' })
+      expect(view.calls.map(({ id }) => id)).toEqual(['b'])
+    }
+  })
+
   it('both: length is kept', () => {
     expect(watch(fromAnthropic(start(), ...calling(0, 'a', 'f', '{"x'), stopped('max_tokens'), ended)).finish).toBe(
       'length',

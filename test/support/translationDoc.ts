@@ -40,6 +40,7 @@ keeps the last alone; a list that has lost its head is left out and reported. Ci
 
 The deprecated \`functions\` know one call a turn: Claude is told so, and of several that Gemini makes at once the first is given.
 A function whose name begins with a digit or a dash, which Google refuses, has an underscore before it there; the client sees its own name.
+Where a JSON schema is asked for by a tool call, the first such call is the answer, and another beside it is left out: two would be no JSON.
 `
 
 /** The whole page. */

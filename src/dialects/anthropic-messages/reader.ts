@@ -10,7 +10,8 @@ import { mergeRawUsage, readBilled, readTariff, readUsage } from './usage.ts'
 
 /** A block that is being read. `raw` is what opened it; vendor-run blocks grow in it until they are whole. */
 interface OpenBlock {
-  kind: 'text' | 'thinking' | 'call' | 'answer' | 'other'
+  /** `spare`: an answer after the first, for two of them would be no JSON. */
+  kind: 'text' | 'thinking' | 'call' | 'answer' | 'spare' | 'other'
   raw: Record<string, unknown>
   input: string
   signature: string
@@ -27,6 +28,7 @@ export class MessageReader {
   #id: unknown
   #started = false
   #begun = false
+  #answered = false
   #usage: unknown
   #inner = 0
   #stopped = false
@@ -144,8 +146,9 @@ export class MessageReader {
 
   #startBlock(index: number, raw: Json): void {
     this.#begun = true
+    const kind = kindOf(raw)
     const block: OpenBlock = {
-      kind: kindOf(raw),
+      kind: kind === 'answer' && this.#answered ? 'spare' : kind,
       raw: { ...raw },
       input: '',
       signature: '',
@@ -154,6 +157,9 @@ export class MessageReader {
     }
     this.#blocks.set(index, block)
     switch (block.kind) {
+      case 'answer':
+        this.#answered = true
+        break
       case 'text':
         this.#say(typeof raw.text === 'string' ? raw.text : '')
         block.citations.push(...objectsIn(raw.citations))
