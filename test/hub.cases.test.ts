@@ -659,6 +659,21 @@ describe('C10 thoughts and signatures come out and go back verbatim', () => {
     expect(toAnthropic(next(dropped), 'claude-opus-4-6').wire.thinking).toEqual({ type: 'adaptive' })
   })
 
+  it('a turn that begins beside the answers of the last one needs thoughts of its own', () => {
+    const { reasoning_details: _, reasoning_content: __, ...dropped } = assistant
+    const answer = { role: 'tool', tool_call_id: 'toolu_1', content: 'ok' }
+    const thinks = (...messages: Json[]) => {
+      const tools = [{ type: 'function', function: { name: 'f' } }]
+      return toAnthropic(request({ messages: [user, ...messages], tools, reasoning_effort: 'low' })).wire.thinking
+    }
+    const on = { type: 'enabled', budget_tokens: 2048 }
+    expect(thinks(assistant, answer, user, dropped, answer)).toBeUndefined()
+    expect(thinks(assistant, answer, user, assistant, answer)).toEqual(on)
+    expect(thinks(assistant, answer, dropped, answer)).toEqual(on)
+    expect(thinks(assistant, answer, user)).toEqual(on)
+    expect(thinks(dropped, answer, user)).toBeUndefined()
+  })
+
   it('blocks of tools that Anthropic ran go back verbatim and in their place', () => {
     const content = [
       { type: 'text', text: 'I will search. ' },

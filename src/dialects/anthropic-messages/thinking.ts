@@ -121,10 +121,14 @@ function lacksThoughts(messages: readonly WireMessage[]): boolean {
   for (let at = messages.length - 1; at >= 0; at--) {
     const message = messages[at]!
     if (message.role === 'assistant' && beginsWithThought(message)) return false
-    if (message.role === 'user' && !message.content.some(({ type }) => type === 'tool_result'))
-      return at < messages.length - 1
+    if (message.role !== 'user' || message.content.every(isResult)) continue
+    // The user's words begin another turn, also where they stand beside the answers to calls; those, unless more came after, are of the old one.
+    const last = at === messages.length - 1
+    if (!last || !message.content.some(isResult)) return !last
   }
   return false
 }
+
+const isResult = ({ type }: { type: string }): boolean => type === 'tool_result'
 
 const beginsWithThought = ({ content: [first] }: WireMessage): boolean => first !== undefined && isThought(first)
