@@ -121,7 +121,14 @@ export function createLog(options: LogOptions): Log {
     log.warn('lines are missing here: the log could not be written', { event: 'log', count }),
   )
   const lines = gatherLines(destination, isFile(dest) ? FULL.file : FULL.pipe, options.pretty ? prettyLine : undefined)
-  const log = makeLog(pino(settings(options.level), { write: lines.say }), destination, lines, queue, flush, options.file)
+  const log = makeLog(
+    pino(settings(options.level), { write: lines.say }),
+    destination,
+    lines,
+    queue,
+    flush,
+    options.file,
+  )
   return log
 }
 
