@@ -244,7 +244,12 @@ describe('two tenants never share a key', () => {
     }
     const [first, second] = ['sk-test-first-0123456789', 'sk-test-second-0123456789'] as const
     const holders = [keyOfFile(first), keyOfFile(second), { ...keyOfFile(first), user: 'ada' }]
-    const virtual: ApiKey[] = [1, 2].map((id) => ({ name: 'web', id, role: 'app' }))
+    const made = [
+      { id: 1, createdAt: 5 },
+      { id: 2, createdAt: 5 },
+      { id: 1, createdAt: 6 },
+    ]
+    const virtual: ApiKey[] = made.map((one) => ({ name: 'web', role: 'app', ...one }))
     const tenants = [...holders, ...virtual].map((key) => tenantOf(key, 'key'))
     expect(new Set(tenants).size).toBe(tenants.length)
     expect(tenantOf(keyOfFile(first), 'key')).toBe(tenants[0])

@@ -1,11 +1,12 @@
 // Answers that outlive the process, through the whole program: restarts, kills, tenants, removal, and switching it on and off.
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { type Running, run } from '../src/cli/run.ts'
 import { loadDriver } from '../src/store/driver.ts'
+import { restoreFrom } from '../src/store/restore.ts'
 import { markOf, speak } from './support/cacheGateway.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type Exchange, eventsOf, get, post, send } from './support/exchange.ts'
@@ -101,6 +102,29 @@ it('a restart keeps answers, each for whom it was bought, and their age', async 
   expect(upstream.requests).toHaveLength(4)
   const { text } = await get(`${second.server.url}/admin/cache/stats`, bearer('ops'))
   expect(JSON.parse(text).disk).toMatchObject({ working: true, read: 2, damaged: 0, size_bytes: 64 * 1024 ** 2 })
+})
+
+it('a key made in a restored database gets no answer of the one whose number it has', async () => {
+  const { folder, start } = await startScene()
+  const store = join(folder, 'data', 'turnout.db')
+  const backup = join(folder, 'backup.db')
+  const buy = async (running: Running, name: string): Promise<string | undefined> => {
+    const made = await post(`${running.server.url}/admin/keys`, { name }, bearer('ops'))
+    const { id, secret } = JSON.parse(made.text)
+    expect(id).toBe('key_1')
+    const headers = { authorization: `Bearer ${secret}` }
+    return markOf(await post(`${running.server.url}${CHAT}`, ask('m', { temperature: 0 }), headers))
+  }
+  await (await start()).stop()
+  copyFileSync(store, backup)
+  const first = await start()
+  expect(await buy(first, 'one')).toBe('miss')
+  await first.stop()
+  restoreFrom(backup, store)
+  const second = await start()
+  const { text } = await get(`${second.server.url}/admin/cache/stats`, bearer('ops'))
+  expect(JSON.parse(text).disk).toMatchObject({ read: 1 })
+  expect(await buy(second, 'another')).toBe('miss')
 })
 
 it('kill -9 keeps what was written', async () => {

@@ -121,6 +121,8 @@ export interface ApiKey {
   readonly name: string
   /** Of a virtual key, and given once: its name may be another key's when it is gone. */
   readonly id?: number | undefined
+  /** Of a virtual key, Unix milliseconds: a database that was put back gives numbers again that were another key's. */
+  readonly createdAt?: number | undefined
   /** Of a key of the file: SHA-256 of its secret. Another may have its name later. Never shown. */
   readonly digest?: string | undefined
   readonly team?: string | undefined

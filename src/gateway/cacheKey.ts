@@ -47,8 +47,8 @@ export function tenantOf(key: ApiKey | undefined, scope: 'key' | 'team' | 'globa
   if (scope === 'global') return 'global'
   if (scope === 'team' && key?.team !== undefined) return `team:${key.team}`
   if (key === undefined) return 'nobody'
-  // Whoever gets a name that was another key's gets nothing else of it.
-  const holder = key.id === undefined ? text(key.name) + (key.digest ?? '') : `#${key.id}`
+  // Whoever gets a name, or after a restore the number, that was another key's gets nothing else of it.
+  const holder = key.id === undefined ? text(key.name) + (key.digest ?? '') : `#${key.id}@${key.createdAt}`
   // Tokens of end users may all stand for one key: they are other people all the same.
   return key.user === undefined ? `key:${holder}` : `user:${text(holder)}${key.user}`
 }

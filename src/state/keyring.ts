@@ -207,7 +207,7 @@ export function readRules(
 }
 
 function carriedOf(key: VirtualKey, unreadable: KeyringOptions['unreadable']): ApiKey {
-  const { id, name, team, role = 'app', tags, routes, models, expiresAt } = key
+  const { id, createdAt, name, team, role = 'app', tags, routes, models, expiresAt } = key
   let sound = true
   const rules =
     key.limits === undefined && key.budgets === undefined
@@ -216,5 +216,17 @@ function carriedOf(key: VirtualKey, unreadable: KeyringOptions['unreadable']): A
           sound = false
         })
   if (!sound) unreadable?.(key)
-  return { id, name, role, team, tags, routes, models, ...rules, expiresAt, disabled: key.disabled || !sound }
+  return {
+    id,
+    createdAt,
+    name,
+    role,
+    team,
+    tags,
+    routes,
+    models,
+    ...rules,
+    expiresAt,
+    disabled: key.disabled || !sound,
+  }
 }
