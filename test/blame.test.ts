@@ -1,7 +1,8 @@
 // Whose fault it is that a request's time ran out, and who is left when a target fails: what shuts a target shuts it for everybody.
 import { once } from 'node:events'
 import { request } from 'node:http'
-import { afterEach, expect, it } from 'vitest'
+import net from 'node:net'
+import { afterEach, expect, it, vi } from 'vitest'
 import { type Simulator, startSimulator } from '../src/simulator/index.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { type Exchange, post } from './support/exchange.ts'
@@ -51,6 +52,28 @@ it('a body that comes so slowly that the time is over shuts nobody', async () =>
   // The same time, all of it the target's own.
   expect(faultOf(await call(gateway, 'chat'))).toEqual([504, 'total_timeout'])
   expect(gateway.turnout.health.stateOf('up/hung')).toBe('open')
+})
+
+it('a process that has no file descriptor left blames itself, and shuts nobody', async () => {
+  const { gateway } = await stage({ routes: { chat: { targets: ['up/well'], retries: { attempts: 1 } } } })
+  // As undici dials.
+  const dial = vi
+    .spyOn(net, 'connect')
+    .mockImplementation((() =>
+      new net.Socket().destroy(
+        Object.assign(new Error('connect EMFILE'), { code: 'EMFILE' }),
+      )) as unknown as typeof net.connect)
+  try {
+    const reply = await call(gateway, 'chat')
+    expect(faultOf(reply)).toEqual([503, 'no_socket'])
+    expect(JSON.parse(reply.text).error).toMatchObject({ code: 'no_socket', type: 'gateway_error' })
+  } finally {
+    dial.mockRestore()
+  }
+  expect(gateway.turnout.health.stateOf('up/well')).toBe('closed')
+  const { body } = await gateway.metrics.expose()
+  expect(body).toContain('turnout_request_errors_total{blame="gateway",cause="no_socket",route="chat"} 1')
+  expect(faultOf(await call(gateway, 'chat'))).toEqual([200, undefined])
 })
 
 it('requests whose time went by in the line of a limit shut nobody', async () => {

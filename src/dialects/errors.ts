@@ -26,6 +26,8 @@ const upstream = (status: number, over: Partial<FaultRule> = {}): FaultRule => (
 /** The one failure table of upstream faults. Keys are stable: they are metric labels, ledger values and `error.code`s. */
 export const faultRules = {
   dial_failed: upstream(502),
+  // Ours: no vendor is to blame for it, and no canary.
+  no_socket: upstream(503, { breaker: 'none', bad: false, type: 'gateway_error' }),
   connect_timeout: upstream(504, { type: 'upstream_timeout' }),
   tls_failed: upstream(502, { scope: 'target' }),
   first_token_timeout: upstream(504, { type: 'upstream_timeout' }),

@@ -24,6 +24,7 @@ export interface Rates {
 /** Faults after which a vendor has generated nothing and charges nothing. After the others assume that it worked for us. */
 const free: ReadonlySet<FaultKind> = new Set([
   'dial_failed',
+  'no_socket',
   'connect_timeout',
   'tls_failed',
   'redirect',

@@ -10,7 +10,10 @@ export type Blame = (typeof blames)[number]
 
 /** The fault of an upstream that reaches the client, or our own refusal. */
 export function blameFor(cause: { kind: FaultKind } | { code: RefusalCode }): Blame {
-  if ('kind' in cause) return faultRules[cause.kind].scope === 'request' ? 'client' : 'upstream'
+  if ('kind' in cause) {
+    if (cause.kind === 'no_socket') return 'gateway'
+    return faultRules[cause.kind].scope === 'request' ? 'client' : 'upstream'
+  }
   // That no target may be asked is what the breakers made of the upstreams' faults.
   if (cause.code === 'no_target') return 'upstream'
   const { type, status } = refusalRules[cause.code] as { type: string; status: number }
