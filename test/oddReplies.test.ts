@@ -111,6 +111,19 @@ async function* listen() {
 
 const json = 'application/json'
 
+it('a reply that is none, and a status that HTTP does not have, are told as what they are', async () => {
+  odd = { status: 204, headers: {} }
+  await expect(ask()).rejects.toMatchObject({
+    status: 502,
+    code: 'garbage',
+    message: expect.stringContaining('answered 204 without a body'),
+  })
+  for (const status of [600, 999]) {
+    odd = { status, headers: { 'content-type': json }, body: failed }
+    await expect(ask()).rejects.toMatchObject({ status: 502, code: 'odd' })
+  }
+})
+
 it.each(encodings)('a whole reply in %s, on either lane', async (encoding) => {
   const headers = { 'content-type': json, 'content-encoding': encoding }
   odd = { headers, body: compress[encoding](whole) }

@@ -144,9 +144,9 @@ export class UpstreamFault extends Error {
     return faultRules[this.kind]
   }
 
-  /** The status that the client gets: the vendor's own where it is an error, else the table's. */
+  /** The status that the client gets: the vendor's own where it is an error of HTTP (above 599 there are none), else the table's. */
   get clientStatus(): number {
-    return this.status !== undefined && this.status >= 400 ? this.status : this.rule.status
+    return this.status !== undefined && this.status >= 400 && this.status < 600 ? this.status : this.rule.status
   }
 }
 

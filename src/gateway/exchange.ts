@@ -228,6 +228,8 @@ export class Exchange implements Caller {
       return this.#end(this.stream.fault)
     }
     if (this.status >= 300) return this.#end(this.#refusal())
+    if (this.#pieces.size === 0)
+      return this.#end(new UpstreamFault('garbage', `The upstream answered ${this.status} without a body.`))
     clearTimeout(this.#timer)
     this.#whole = withoutMark(this.#pieces.whole())
     this.#options.later(this.#judge)
