@@ -144,6 +144,12 @@ describe('connections', () => {
     expect((await rawExchange(gateway.port, 'GET /health HTTP/1.0\r\n\r\n')).status).toBe(200)
   })
 
+  it('may not name two Hosts, which two servers could read differently', async () => {
+    const hosts = 'Host: localhost\r\nhOsT: elsewhere.example\r\n'
+    const { status, headers, body } = await rawExchange(gateway.port, `GET /health HTTP/1.1\r\n${hosts}\r\n`)
+    expect([status, headers.connection, JSON.parse(body).error.code]).toEqual([400, 'close', 'bad_http'])
+  })
+
   it('are told of a broken chunk in the middle of a body, and it is on record as what it is', async () => {
     const count = gateway.lines.length
     const text = await rawExchange(

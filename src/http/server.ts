@@ -24,10 +24,12 @@ export async function listen(
   listener: (req: IncomingMessage, res: ServerResponse) => void,
   settings: ServerSettings,
 ): Promise<ListeningServer> {
-  /** HTTP/1.1 demands a `Host` (RFC 9112, 3.2), and no two of us should guess what was meant. */
+  /** HTTP/1.1 demands one `Host` (RFC 9112, 3.2), and no two of us should guess what was meant. */
   const served = inTurn((req, res) => {
-    if (req.headers.host !== undefined || req.httpVersionMinor === 0) return listener(req, res)
-    sendRefusal(req, res, new Refusal('bad_http', 'The request has no Host header.'), ['connection', 'close'])
+    const hosts = countHosts(req.rawHeaders)
+    if (hosts === 1 || (hosts === 0 && req.httpVersionMinor === 0)) return listener(req, res)
+    const problem = hosts === 0 ? 'no Host header' : 'more than one Host header'
+    sendRefusal(req, res, new Refusal('bad_http', `The request has ${problem}.`), ['connection', 'close'])
   })
   const server = createServer(
     {
@@ -65,6 +67,16 @@ export async function listen(
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     drain: (ms) => drain(server, sockets, ms),
   }
+}
+
+/** Of a list of names and values. Node keeps the first one, where a proxy before us may have gone by the last. */
+function countHosts(headers: readonly string[]): number {
+  let count = 0
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at]!
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count
 }
 
 /** Milliseconds that those who are cut off have to take what they are told of it. */
