@@ -79,8 +79,17 @@ function countHosts(headers: readonly string[]): number {
   return count
 }
 
-/** Milliseconds that those who are cut off have to take what they are told of it. */
+/** Milliseconds that those who are cut off have to take what they are told of it, and how often where thousands are still being put on record. */
 const LAST_WORDS = 1_000
+const MOST_ROUNDS = 5
+
+function isTelling(sockets: Iterable<Socket>): boolean {
+  for (const socket of sockets) {
+    const reply = replyOn(socket)
+    if (reply?.cutOff && !reply.writableEnded) return true
+  }
+  return false
+}
 
 /** Returns how many were waiting for a reply. Those whose journey can end with a word get one. */
 function cutOff(sockets: Iterable<Socket>): number {
@@ -111,7 +120,10 @@ async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Pro
     let cut = 0
     let timer = setTimeout(() => {
       cut = cutOff(sockets)
-      timer = setTimeout(() => server.closeAllConnections(), LAST_WORDS)
+      let rounds = MOST_ROUNDS
+      timer = setInterval(() => {
+        if (--rounds === 0 || !isTelling(sockets)) server.closeAllConnections()
+      }, LAST_WORDS)
     }, ms)
     // Not http's own `close`: it also destroys connections whose reply has ended but not all left yet (`closeIdleConnections` of Node 20).
     NetServer.prototype.close.call(server, () => {
