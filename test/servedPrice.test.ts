@@ -69,3 +69,35 @@ describe.each([false, true])('stream: %s', (stream) => {
     expect([status, gateway.lines[0]?.costNanoUsd]).toEqual([200, Number(cost) * 1e9])
   })
 })
+
+it('what a price does not cover is said once, with its name', async () => {
+  let tier: unknown
+  const vendor = await startFakeUpstream((_, res) => sendJson(res, 200, reply('x', {}, { usage, service_tier: tier })))
+  onTestFinished(() => vendor.close())
+  const gateway = await startGateway({
+    providers: { p: { kind: 'openai', baseUrl: `${vendor.url}/v1`, apiKey: 'sk-test-01234' } },
+    routes: { listed: 'p/gpt-4o', halved: 'p/half', unlisted: 'p/none' },
+    prices: { half: { input: 1 } },
+  })
+  onTestFinished(() => gateway.close())
+  const said = async (model: string, told: unknown): Promise<unknown[]> => {
+    tier = told
+    gateway.notes.length = 0
+    for (let n = 0; n < 2; n++) expect((await post(gateway.url + CHAT, ask(model))).status).toBe(200)
+    return gateway.notes.filter((note) => JSON.stringify(note).includes('"event":"prices"'))
+  }
+  const note = (target: string, cause: string): object => ({
+    text: `calls of ${target} have an unknown cost: ${cause}, see prices`,
+    facts: { event: 'prices', target },
+  })
+  expect(await said('listed', 'default')).toEqual([])
+  expect(await said('listed', 'scale')).toEqual([
+    note('p/gpt-4o', 'service tier scale without a factor (serviceTiers)'),
+  ])
+  expect(await said('listed', 'sk not a name')).toEqual([
+    note('p/gpt-4o', 'service tier unknown without a factor (serviceTiers)'),
+  ])
+  expect(await said('halved', undefined)).toEqual([note('p/half', 'output tokens without a price')])
+  // Of a model in no list `prices show` says all that there is to say.
+  expect(await said('unlisted', 'scale')).toEqual([])
+})

@@ -2,7 +2,7 @@
 import type { BilledPass, Usage } from '../dialects/chat.ts'
 import { noUsage } from '../dialects/chat.ts'
 import type { FaultKind } from '../dialects/errors.ts'
-import type { PriceBook, Priced } from '../pricing/book.ts'
+import type { PriceBook, Priced, UnknownReason } from '../pricing/book.ts'
 import type { Estimate } from '../store/ledgerRow.ts'
 import type { TokenCounter } from '../telemetry/tokens/counter.ts'
 import type { Attempt, Call } from './call.ts'
@@ -13,6 +13,8 @@ export interface Bill {
   readonly nanoUsd: number | null
   readonly priceSource: string | undefined
   readonly priceVersion: string | undefined
+  /** Why the price is unknown. */
+  readonly unknown?: UnknownReason | undefined
 }
 
 /** How many bytes stand for a token and what a token costs, as of one snapshot. */
@@ -79,6 +81,7 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
     nanoUsd: priced.nanoUsd,
     priceSource: priced.priceSource ?? undefined,
     priceVersion: priced.priceVersion ?? undefined,
+    unknown: priced.unknown,
   }
 }
 
@@ -91,7 +94,8 @@ function priceOf(usage: Usage, call: Call, { facts, target, model: asked }: Atte
   const isExact = call.inspected!.ask.models?.includes(served) || prices.told(name, asked) <= prices.told(name, served)
   const first = prices.price(name, isExact ? served : asked, usage, options)
   if (first.nanoUsd !== null || served === asked) return first
-  return prices.price(name, isExact ? asked : served, usage, options)
+  const second = prices.price(name, isExact ? asked : served, usage, options)
+  return second.nanoUsd === null && first.priceSource !== null ? first : second
 }
 
 /** Each pass at the price of its own model, by the list of the first; null where one has no known price. */
@@ -103,9 +107,12 @@ function sumOf(passes: readonly BilledPass[], call: Call, attempt: Attempt, pric
       ? priceOf(usage, call, attempt, prices)
       : prices.price(target.provider.name, model, usage, options),
   ) as [Priced, ...Priced[]]
-  const plus = (sum: number | null, { nanoUsd }: Priced): number | null =>
-    sum === null || nanoUsd === null ? null : sum + nanoUsd
-  return { ...first, nanoUsd: others.reduce(plus, first.nanoUsd) }
+  return others.reduce(plus, first)
+}
+
+const plus = (sum: Priced, { nanoUsd, unknown }: Priced): Priced => {
+  if (sum.nanoUsd === null) return sum
+  return nanoUsd === null ? { ...sum, nanoUsd, unknown: unknown! } : { ...sum, nanoUsd: sum.nanoUsd + nanoUsd }
 }
 
 const nothing: Bill = { usage: noUsage(), nanoUsd: 0, priceSource: undefined, priceVersion: undefined }

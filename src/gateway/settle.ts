@@ -19,6 +19,7 @@ import { vendorName } from './foreignNames.ts'
 import { settleLimits } from './limitGate.ts'
 import { createTally } from './tally.ts'
 import { exportTrace, keptTrace } from './tracing.ts'
+import { createUnpriced } from './unpriced.ts'
 import { verdictOf } from './verdict.ts'
 
 export interface Witnesses {
@@ -108,12 +109,16 @@ export function createSettle(witnesses: Witnesses): (call: Call) => Promise<void
 function stepsOf(witnesses: Witnesses): readonly Step[] {
   const { metrics, health, budgets, latencies, exporter, pseudonym } = witnesses
   const tally = createTally(metrics)
+  const unpriced = createUnpriced(witnesses.log)
   return [
     (call) => {
       // The end of a reply is sent after this: whoever has left by now does not get it, and what was made for others was sent to nobody.
       if (call.gone) endGone(call)
       const rates = witnesses.rates(call.snapshot)
-      for (const attempt of call.attempts) attempt.bill = billOf(call, attempt, rates)
+      for (const attempt of call.attempts) {
+        attempt.bill = billOf(call, attempt, rates)
+        if (attempt.bill.nanoUsd === null) unpriced(attempt)
+      }
     },
     ({ attempts }) => {
       for (const { target, startedAt, endedAt } of attempts)
