@@ -399,6 +399,19 @@ describe.each([false, true])('C22 what Anthropic charges on top of a tier (strea
   })
 })
 
+it('C22 a budget holds for the speed that a target asks for', async () => {
+  const books = await openBooks({
+    prices: { m: { input: 1, output: 5, serviceTiers: { fast: 6 } } },
+    providers: { p: { kind: 'anthropic', apiKey: 'sk-0123456789abcdef', baseUrl: 'http://127.0.0.1:1' } },
+    targets: { quick: { provider: 'p', model: 'm', params: { speed: 'fast' } } },
+    routes: { slow: 'p/m', quick: 'quick' },
+    budgets: { all: { usd: 0.02 } },
+  })
+  // 1,000 tokens at 5 USD a million, or at 30. Nobody answers, which costs nothing.
+  const statuses = ['slow', 'quick'].map(async (route) => (await chat(books, ask(route, { max_tokens: 1000 }))).status)
+  expect(await Promise.all(statuses)).toEqual([502, 402])
+})
+
 describe('vendors of three dialects', () => {
   let vendor: Simulator
 
