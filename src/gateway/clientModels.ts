@@ -33,6 +33,13 @@ export const modelsGiven = (call: Call): unknown => (call.inspected!.wire as { m
 /** A body may name a million, which nobody means: looking each up, for each target, would keep the process busy for seconds. */
 const MOST_JUDGED = 1_000
 
+/** Models that tools of the vendor's own run: Anthropic's advisor is one of any model, beside the one that answers. */
+function modelsOfTools(call: Call): ReadonlySet<string> {
+  const { tools } = call.inspected!.wire as { tools?: unknown }
+  const models = Array.isArray(tools) ? tools.map((tool: { model?: unknown } | null) => tool?.model) : []
+  return new Set(models.filter((model) => typeof model === 'string'))
+}
+
 /**
  * Whether the key allows the target, and all that a vendor may serve in its place: `models` that Turnout does not follow itself reaches
  * vendors of the client's own dialect as it is, and OpenRouter runs any model that it names.
@@ -41,6 +48,8 @@ export function mayServe(call: Call, target: Target): boolean {
   const { key } = call
   if (!key?.models) return true
   if (!mayUse(key, target, modelFor(target, call))) return false
+  const called = modelsOfTools(call)
+  if (called.size > MOST_JUDGED || ![...called].every((model) => mayUse(key, target, model))) return false
   const { ask } = call.inspected!
   if (followsModels(call) || target.provider.dialect !== call.dialect.name) return true
   const given = modelsGiven(call) ?? []

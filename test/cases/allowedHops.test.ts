@@ -115,6 +115,25 @@ it('C34 models that a vendor would choose from by itself are held to the list of
   expect(await chat('chat', master, { models: [...most, 'a'] })).toEqual([200, 'up/a'])
 })
 
+it('C34 a model that a tool of the vendor runs beside the answer is held to the list of the key, too', async () => {
+  const send = async (key: string, model: unknown): Promise<unknown> => {
+    const advisor = { type: 'advisor_20260301', name: 'advisor', model }
+    const body = { ...ask('chat'), tools: [advisor, null] }
+    const reply = await post(gateway.url + CHAT, body, { authorization: `Bearer ${key}` })
+    return JSON.parse(reply.text).error?.code
+  }
+  const asked = simulator.calls.length
+  expect([await send(exact, 'dear'), await send(exact, 'large')]).toEqual(['model_not_allowed', 'model_not_allowed'])
+  expect(simulator.calls.length).toBe(asked)
+  for (const [key, model] of [
+    [exact, 'b'],
+    [exact, undefined],
+    [ofFile, 'dear'],
+    [master, 'dear'],
+  ] as const)
+    expect(await send(key, model), model).not.toBe('model_not_allowed')
+})
+
 it.each(kinds)('C34 a swap that moves a route elsewhere does not take %s with it', async (_, of) => {
   const secret = of()
   gateway.turnout.swap(parseConfig(JSON.stringify(configOf(['up/a', 'up-large/m'])), { env: {}, version: 1 }).snapshot)
