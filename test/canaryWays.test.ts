@@ -191,3 +191,18 @@ it('0, and all, of what had the percentage before end a rollout that runs there 
   expect(await phase()).toBe('stopped')
   expect((await gateway.chat('chat')).headers['x-turnout-target']).toBe(fast)
 })
+
+it('the account of what is over names whom it was compared with, whatever the route asks since then', async () => {
+  const rollout = { route: 'chat', canary: fast, steps: [{ setWeight: 5 }, { pause: { approval: true } }] }
+  await gateway.ask('POST', '/rollouts', { name: 'steps', reason: 'test', rollout })
+  for (const way of ['start', 'abort']) await gateway.ask('POST', `/rollouts/steps/${way}`, { reason: 'test' })
+  await set({ target: 'other/sim-text', percent: 5 })
+  expect((await verb('promote', { full: true })).body.phase).toBe('completed')
+  const report = async () => (await gateway.ask('GET', '/rollouts/steps/report')).body
+  expect((await report()).stable).toEqual(['sim/sim-text', 'small'])
+  await gateway.restart()
+  expect((await report()).stable).toEqual(['sim/sim-text', 'small'])
+  // Begun again it stands against what was completed meanwhile.
+  await gateway.ask('POST', '/rollouts/steps/retry', { reason: 'test' })
+  expect((await report()).stable[0]).toBe('other/sim-text')
+})

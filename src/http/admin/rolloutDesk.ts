@@ -2,7 +2,6 @@
 import * as z from 'zod'
 import { resolveModel } from '../../config/resolve.ts'
 import type { ChainedEvent } from '../../config/rolloutTypes.ts'
-import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
 import { isRunning, RolloutConflict } from '../../rollouts/machine.ts'
@@ -10,9 +9,9 @@ import { knownOf } from '../../state/rollouts/history.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import { RolloutProblem } from '../../state/rollouts/problem.ts'
 import { usedOf } from '../../state/rollouts/purse.ts'
+import { stableOf } from '../../state/rollouts/reach.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import { canaryOf } from '../../state/rollouts/toggle.ts'
-import { baseOf } from '../../state/rollouts/traffic.ts'
 import { isIdle, percentOf } from '../../state/rollouts/view.ts'
 import { LedgerError } from '../../store/ledgerRow.ts'
 import type { AdminDeps } from './route.ts'
@@ -95,25 +94,13 @@ function refusalOf(error: unknown): unknown {
   return error
 }
 
-/** What it stands against: as it was written, else what the route asks without it, which may be what was completed there before. */
-function stableOf(live: Live, deps: AdminDeps, snapshot: Snapshot): readonly string[] {
-  const { stable, route: name } = live.definition
-  if (stable.targets.length > 0) return stable.targets
-  const route = resolveModel(snapshot, name)
-  if ('nearest' in route) return []
-  const { promoted = [] } = rolloutsOf(deps).traffic.of(name) ?? {}
-  const at = promoted.indexOf(live)
-  return baseOf(snapshot, route, at === -1 ? promoted : promoted.slice(0, at)).map(({ id }) => id)
-}
-
 /** Where a rollout stands. */
 export function presentRollout(live: Live, deps: AdminDeps) {
   const { definition, state } = live
-  const snapshot = deps.snapshot()
   return {
     name: live.name,
     route: definition.route,
-    stable: stableOf(live, deps, snapshot),
+    stable: stableOf(rolloutsOf(deps), live),
     canary: definition.canary.targets,
     phase: state.phase,
     percent: percentOf(state.weightPpm),

@@ -1,6 +1,7 @@
 // GET /admin/rollouts/{name}/report: the account of a rollout, as JSON or as a page to be filed.
 import * as z from 'zod'
-import { historyOf } from '../../state/rollouts/history.ts'
+import { isRunning } from '../../rollouts/machine.ts'
+import { historyOf, stableThen } from '../../state/rollouts/history.ts'
 import { writeHistory } from '../../state/rollouts/historyText.ts'
 import { findRollout, presentRollout, rolloutsOf } from './rolloutDesk.ts'
 import { defineRoute } from './route.ts'
@@ -21,14 +22,17 @@ export const showReport = defineRoute({
     const live = findRollout(params.name!, deps)
     const rollouts = rolloutsOf(deps)
     const { name, ...shown } = presentRollout(live, deps)
+    const events = rollouts.events(live)
     const heading = {
       rollout: name,
       ...shown,
+      // Of what is over the account stays as it was.
+      stable: (isRunning(live.state) ? undefined : stableThen(events)) ?? shown.stable,
       created_at: new Date(live.createdAt).toISOString(),
       created_by: live.createdBy,
       chain: rollouts.chains.findBreak(live.id) ?? 'unbroken',
     }
-    const history = historyOf(live, rollouts.events(live), Date.now())
+    const history = historyOf(live, events, Date.now())
     if (format !== 'markdown') return { json: { object: 'rollout_report', ...heading, ...history } }
     return {
       streamed: {

@@ -94,6 +94,13 @@ export function knownOf(live: Live, events: () => readonly ChainedEvent[]): Show
   )
 }
 
+/** Whom its last attempt was compared with; undefined where none was begun, or none told so. @param events oldest first */
+export function stableThen(events: readonly ChainedEvent[]): readonly string[] | undefined {
+  const { attempt } = events.at(-1)!
+  const known = events.find((event) => event.attempt === attempt)?.evidence as { stable?: readonly string[] } | null
+  return known?.stable
+}
+
 /** A clock that was set back makes no time that is less than none. */
 const between = (from: number, to: number): number => Math.max(0, to - from)
 

@@ -75,6 +75,17 @@ function undoneBy(rollouts: Rollouts, named: Live): Live {
   return route && held?.holds(route) ? held : named
 }
 
+/** What it stands against: as it was written, else what the route asks without it, which may be what was completed there before. */
+export function stableOf(rollouts: Rollouts, live: Live): readonly string[] {
+  const { stable, route: name } = live.definition
+  if (stable.targets.length > 0) return stable.targets
+  const route = routeOf(rollouts, live)
+  if (!route) return []
+  const { promoted = [] } = rollouts.traffic.of(name) ?? {}
+  const at = promoted.indexOf(live)
+  return baseOf(rollouts.snapshot, route, at === -1 ? promoted : promoted.slice(0, at)).map(({ id }) => id)
+}
+
 /** As the configuration has it; undefined where that has none of the name. */
 export function routeOf({ snapshot }: Rollouts, { definition }: Live): Route | undefined {
   const found = resolveModel(snapshot, definition.route)

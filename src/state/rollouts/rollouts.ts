@@ -32,7 +32,7 @@ import { followFile } from './follow.ts'
 import { Live } from './live.ts'
 import { isOvertaken, RolloutProblem, requireSeen, type Seen } from './problem.ts'
 import { explainUsedUp } from './purse.ts'
-import { aim, onTop, requireArms, requireNotAborted, requireReach, routeOf } from './reach.ts'
+import { aim, onTop, requireArms, requireNotAborted, requireReach, routeOf, stableOf } from './reach.ts'
 import { specHashOf } from './spec.ts'
 import { shareBefore, stageAt } from './stage.ts'
 import { type ToggleAllWish, type ToggleWish, toggle, toggleAll } from './toggle.ts'
@@ -409,7 +409,10 @@ export class Rollouts {
     if (next === from) return live
     const to = onTop(this, live, next)
     if (begins) await this.#supersede(live, actor)
-    const event = eventOf(command.verb, from, to, actor, evidence)
+    // Whom it is compared with is another as soon as something else is completed there, or the file names others.
+    const known =
+      to.attempt === from.attempt ? evidence : { ...(evidence as object | null), stable: stableOf(this, live) }
+    const event = eventOf(command.verb, from, to, actor, known)
     const also = () => this.#options.stored?.({ live, event })
     if (!(await this.#keeper.change(live.id, from.revision, to, event, key, also)))
       throw new RolloutProblem('stale', `'${live.name}' was changed by another process.`)
