@@ -149,6 +149,22 @@ it('what a client has kept only the end of is left out, and that is reported', a
   }
 })
 
+it('so is the signature of a thought that OpenRouter sent behind its words, when the words are gone', async () => {
+  const item = { type: 'reasoning.text', format: 'anthropic-claude-v1', index: 0 }
+  const signed = { ...item, signature: 'sig-1' }
+  const said = { role: 'assistant', content: null, tool_calls: (await whole()).tool_calls }
+  const kept = async (...reasoning_details: Json[]) => (await goOn({ ...said, reasoning_details })).turn
+  const thought = (thinking: string) => [{ type: 'thinking', thinking, signature: 'sig-1' }, made.at(-1)]
+  expect(await kept({ ...item, text: 'I look ' }, { ...item, text: 'it up.' }, signed)).toEqual(
+    thought('I look it up.'),
+  )
+  expect(await kept({ ...signed, text: '' })).toEqual(thought(''))
+  const { turn, thinking, dropped } = await goOn({ ...said, reasoning_details: [signed] })
+  expect(turn).toEqual([made.at(-1)])
+  expect(thinking).toBeUndefined()
+  expect(dropped).toContain('messages.reasoning')
+})
+
 it('one thought alone is sent once', async () => {
   const single = content.filter(({ type }) => type === 'thinking' || type === 'text').slice(0, 2)
   const vendor = await startFakeUpstream((_req, res) => sendSse(res, streamOf(single)))

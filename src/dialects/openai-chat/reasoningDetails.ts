@@ -112,14 +112,17 @@ export function readDetails(list: readonly unknown[]): ReadDetails {
  */
 export function readEchoed(list: readonly unknown[]): ReadDetails {
   const details = readDetails(list)
-  const head = asObject(list[0])?.index
-  if (typeof head !== 'number' || head === 0) return details
+  const head = asObject(list[0])
+  if ((typeof head?.index !== 'number' || head.index === 0) && !isTail(head)) return details
   const placed = details.placed.map(({ place, block }) => ({
     place,
     block: { ...block, origin: 'a list that is cut' },
   }))
   return { ...details, placed }
 }
+
+/** The end of a thought without its text: OpenRouter sends the signature behind the pieces, under the same index. A hidden thought has an empty text. */
+const isTail = (item: Json | undefined): boolean => item?.type === 'reasoning.text' && typeof item.text !== 'string'
 
 /** Clients that collect stream deltas without joining them send the pieces of one item as several with the same index. */
 function joinFragments(list: readonly unknown[]): Json[] {
