@@ -76,6 +76,20 @@ it('a process that has no file descriptor left blames itself, and shuts nobody',
   expect(faultOf(await call(gateway, 'chat'))).toEqual([200, undefined])
 })
 
+it('a target that nobody asks is not called well because its breaker has been open for long enough', async () => {
+  const { gateway } = await stage({
+    breaker: { failures: 1, openFor: '1ms' },
+    routes: { chat: { targets: ['up/once'], retries: { attempts: 1 } } },
+  })
+  const healthy = async () => (await gateway.metrics.expose()).body.match(/^turnout_route_healthy_targets.*/m)![0]
+  expect(await healthy()).toMatch(/ 1$/)
+  expect(faultOf(await call(gateway, 'chat'))).toEqual([503, 'overloaded'])
+  await vi.waitFor(() => expect(gateway.turnout.health.wait(['up/once'])).toBe(0))
+  expect(await healthy()).toMatch(/ 0$/)
+  expect(faultOf(await call(gateway, 'chat'))).toEqual([200, undefined])
+  expect(await healthy()).toMatch(/ 1$/)
+})
+
 it('requests whose time went by in the line of a limit shut nobody', async () => {
   const chat = { targets: ['up/slow'], timeouts: { total: '2s' }, limits: { concurrency: 1, queueMs: 5000 } }
   const { gateway } = await stage({ routes: { chat } })

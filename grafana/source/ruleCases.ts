@@ -35,6 +35,7 @@ const left = series('turnout_requests_total', { ...chat, ...target, status: 'non
 const errors = (blame: string): string =>
   series('turnout_request_errors_total', { ...chat, blame, cause: blame === 'client' ? 'bad_request' : 'server_error' })
 
+const asked = series('turnout_requests_total', { ...here, ...chat, ...target, status: '5xx', outcome: 'refused' })
 const failedCalls = series('turnout_upstream_attempts_total', { ...here, ...target, outcome: 'server_error' })
 
 /** Requests that come to no route. */
@@ -419,10 +420,16 @@ export const ruleCases: readonly RuleCase[] = [
   },
   {
     alert: 'TurnoutNoHealthyTarget',
-    fires: gauge('turnout_route_healthy_targets', { ...here, ...chat }, '2x10 0x60'),
+    fires: { ...gauge('turnout_route_healthy_targets', { ...here, ...chat }, '2x10 0x60'), [asked]: '0x10 1x60' },
     labels: { ...here, ...chat },
     value: '0',
-    quiet: gauge('turnout_route_healthy_targets', { ...here, ...chat }, '2x10 1x60'),
+    quiet: { ...gauge('turnout_route_healthy_targets', { ...here, ...chat }, '2x10 1x60'), [asked]: '0x10 1x60' },
+    others: [
+      {
+        what: 'a route that nobody asks',
+        quiet: { ...gauge('turnout_route_healthy_targets', { ...here, ...chat }, '0x60'), [asked]: '13x60' },
+      },
+    ],
   },
   {
     alert: 'TurnoutConsecutiveFailures',

@@ -34,7 +34,7 @@ export function showLive(metrics: Metrics, { snapshot, health, pools, log }: Liv
   metrics.gauge('healthyTargets', () =>
     [...snapshot().routes.values()].map((route) => ({
       labels: { route: route.name },
-      value: route.targets.filter(({ id }) => health.wait([id]) === 0).length,
+      value: route.targets.filter(({ id }) => health.stateOf(id) === 'closed').length,
     })),
   )
   metrics.gauge('bypass', () => [{ labels: {}, value: snapshot().bypass ? 1 : 0 }])

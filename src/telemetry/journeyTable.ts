@@ -165,7 +165,7 @@ export const journeyMetrics = {
   healthyTargets: {
     kind: 'gauge',
     name: 'turnout_route_healthy_targets',
-    help: 'Targets of a route that may be called: neither an open breaker nor an operator keeps them out.',
+    help: 'Targets of a route that are well: no operator has switched them off, and no breaker is open, or has yet to be shown by a probe that they are well again.',
     labels: ['route'],
   },
   configSwaps: {
