@@ -647,6 +647,36 @@ describe('stopping', () => {
     stopping.metrics.close()
   })
 
+  it('begins nothing on a connection whose reply was cut off: neither what waits there nor who asks again', async () => {
+    const stopping = await startGateway({ ...config(), server: { drainTimeout: '300ms' } })
+    script = (res) => {
+      openSse(res)
+      res.write(event(chunk({ content: 'a' })))
+      return stall(res)
+    }
+    const count = upstream.requests.length
+    const asked = rawPost(CHAT, JSON.stringify(ask('m', { stream: true })))
+    const kept = await Promise.all([openRaw(stopping.port), openRaw(stopping.port)])
+    for (const raw of kept) {
+      raw.write(asked)
+      await raw.until((text) => text.includes('"content":"a"'))
+    }
+    const [waits, again] = kept
+    waits.write(asked)
+    const closed = stopping.turnout.close()
+    await again.until((text) => text.includes('shutting_down'))
+    again.write(asked)
+    expect(await closed).toBe(2)
+    for (const raw of kept) {
+      const [head, body] = (await raw.closed).split('HTTP/1.1 ').at(-1)!.split('\r\n\r\n')
+      expect(head).toMatch(/^503 .*\r\nretry-after: 1\r\n/is)
+      expect(JSON.parse(body!).error.code).toBe('shutting_down')
+    }
+    expect(upstream.requests.length).toBe(count + 2)
+    expect(stopping.lines.map(({ outcome }) => outcome)).toEqual(['partial', 'partial'])
+    stopping.metrics.close()
+  })
+
   it('does not wait for a connection that is still being dialled for somebody who has gone', async () => {
     const mute = createMute().listen(0, '127.0.0.1')
     await once(mute, 'listening')

@@ -24,8 +24,11 @@ export async function listen(
   listener: (req: IncomingMessage, res: ServerResponse) => void,
   settings: ServerSettings,
 ): Promise<ListeningServer> {
+  let isOver = false
   /** HTTP/1.1 demands one `Host` (RFC 9112, 3.2), and no two of us should guess what was meant. */
   const served = inTurn((req, res) => {
+    // On a connection whose reply was cut off: it would be begun at a vendor, and cut off in its turn.
+    if (isOver) return sendRefusal(req, res, shuttingDown(), ['connection', 'close', 'retry-after', '1'])
     const hosts = countHosts(req.rawHeaders)
     if (hosts === 1 || (hosts === 0 && req.httpVersionMinor === 0)) return listener(req, res)
     const problem = hosts === 0 ? 'no Host header' : 'more than one Host header'
@@ -65,7 +68,10 @@ export async function listen(
   return {
     port,
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
-    drain: (ms) => drain(server, sockets, ms),
+    drain: (ms) =>
+      drain(server, sockets, ms, () => {
+        isOver = true
+      }),
   }
 }
 
@@ -112,13 +118,15 @@ function endStalled(socket: Socket): void {
   if (socket.writableLength > 0 || !replyOn(socket)) socket.destroy()
 }
 
-async function drain(server: Server, sockets: Iterable<Socket>, ms: number): Promise<number> {
+/** @param over called when the time is over, before anything is cut off */
+async function drain(server: Server, sockets: Iterable<Socket>, ms: number, over: () => void): Promise<number> {
   letGo(sockets)
   await takeIn(server)
   letGo(sockets)
   return new Promise((resolve) => {
     let cut = 0
     let timer = setTimeout(() => {
+      over()
       cut = cutOff(sockets)
       let rounds = MOST_ROUNDS
       timer = setInterval(() => {
