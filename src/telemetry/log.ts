@@ -114,7 +114,7 @@ export function createLog(options: LogOptions): Log {
   /** Milliseconds that the reader may still take nothing. */
   let patience = PATIENCE
   const flush = async (): Promise<void> => {
-    patience = (await flushed(destination)) ? PATIENCE : 0
+    patience = await flushed(destination)
   }
   destination.flushSync = () => writeRest(destination, patience)
   const queue = boundQueue(destination, options.mostWaiting ?? MOST_WAITING, (count) =>
@@ -292,15 +292,22 @@ function gatherLines(destination: Destination, full: number, show: ((line: strin
 /** Milliseconds that a reader may take nothing when the log is flushed, and while the process ends: of both together, where it stands still. */
 const PATIENCE = 5_000
 
-/** False where a reader stands still. */
-function flushed(destination: Destination): Promise<boolean> {
+/** Returns how long its reader may still take nothing: one that is slow is waited for as one that has only begun to stand still. */
+function flushed(destination: Destination): Promise<number> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, PATIENCE, false)
-    // Flushing ends in an fsync, which pipes and terminals do not know; and what cannot be written is tried again at the end of the process.
-    destination.flush(() => {
+    let takenAt = performance.now()
+    const taken = (): void => {
+      takenAt = performance.now()
+    }
+    destination.on('write', taken)
+    const done = (left: number): void => {
       clearTimeout(timer)
-      resolve(true)
-    })
+      destination.off('write', taken)
+      resolve(left)
+    }
+    const timer = setTimeout(() => done(Math.max(0, takenAt + PATIENCE - performance.now())), PATIENCE)
+    // Flushing ends in an fsync, which pipes and terminals do not know; and what cannot be written is tried again at the end of the process.
+    destination.flush(() => done(PATIENCE))
   })
 }
 
