@@ -1,8 +1,8 @@
 // A configuration file that is taken away under a running gateway: a fault, and no wish to be served by the environment alone.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { devNull, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { send } from './support/exchange.ts'
@@ -23,6 +23,8 @@ it('is refused, with a provider in the environment, too; what is served stays, a
   const key = 'sk-test-admin-key-0123456789'
   const text = `server: { port: 0 }\nproviders: { ollama: {} }\nroutes: { chat: [ollama/a, ollama/b] }\nkeys: [ { name: boss, key: ${key}, role: admin } ]\n`
   writeFileSync(file, text)
+  // As where a container has none: no device that a reading waits for.
+  symlinkSync(devNull, join(folder, '.env'))
   child = startTurnout(['serve'], { cwd: folder, env: { OPENAI_API_KEY: 'sk-test-openai-0123456789' } })
   const [, url] = /listens on (\S+) /.exec(await said(child, 'stderr', /listens on \S+ /))!
   const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' }

@@ -1,4 +1,6 @@
 // Ties the live configuration to this process: its file and environment, its database, its log, the watch on its files.
+import { statSync } from 'node:fs'
+import { devNull } from 'node:os'
 import { resolve } from 'node:path'
 import { checkBinding } from '../config/binding.ts'
 import { readEnv } from '../config/env.ts'
@@ -28,9 +30,12 @@ export function readBase(options: RunOptions, held?: string): Base {
 const envFilesOf = ({ envFile }: RunOptions): string[] =>
   ['.env', ...(envFile === undefined ? [] : [envFile])].map((file) => resolve(file))
 
+/** Put in a file's place so that there is none: to read it waits for nobody. */
+const isNull = (file: string): boolean => statSync(file, { throwIfNoEntry: false })?.rdev === statSync(devNull).rdev
+
 /** As `readBase`, while requests are served: a pipe may be read at the start, as of `<(…)`, and never again. */
 function readAgain(options: RunOptions, held: string | undefined): Base {
-  envFilesOf(options).forEach(requireRegular)
+  for (const file of envFilesOf(options)) if (!isNull(file)) requireRegular(file)
   const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
   requireRegular(findConfigFile(options.config, env) ?? held)
   return readBase(options, held)
