@@ -65,7 +65,7 @@ describe('a request', () => {
   it.each(['openai', 'anthropic', 'gemini', 'unread'])('is refused for the arguments of a call (%s)', async (model) => {
     for (const levels of [LEVELS, 30_000]) {
       const { status, text, endMs } = await packed(CHAT, called(model, `{"a":${nested(levels)}}`))
-      const code = levels === LEVELS && model !== 'unread' ? 'too_many_values' : 'invalid_tool_arguments'
+      const code = levels === LEVELS ? 'too_many_values' : 'invalid_tool_arguments'
       expect([status, JSON.parse(text).error.code]).toEqual([400, code])
       expect(endMs).toBeLessThan(QUICK)
     }
@@ -105,6 +105,14 @@ describe('a request', () => {
       expect.objectContaining({ code: 'too_many_values', param: 'messages' }),
     ])
     expect(endMs).toBeLessThan(QUICK)
+    // What a route leaves to the upstream, and the older form of a call, become objects for other vendors, too.
+    const older = called('anthropic', 'x')
+    older.messages[1] = { role: 'assistant', function_call: { name: 'f', arguments: 'say' } } as never
+    for (const body of [called('unread', 'say'), older]) {
+      const { status, text, endMs } = await crowded(CHAT, body, JSON.stringify(crowd))
+      expect([status, JSON.parse(text).error.code]).toEqual([400, 'too_many_values'])
+      expect(endMs).toBeLessThan(QUICK)
+    }
     // None of them has too many by itself.
     const part = `[${'1,'.repeat(60_000)}1]`
     const calls = Array.from({ length: 4 }, (_, i) => ({

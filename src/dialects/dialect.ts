@@ -117,8 +117,11 @@ export interface StreamTap {
 export interface Inbound {
   /** Parses a body once. Throws `Refusal` for bodies that are not a request of this dialect. */
   inspect(body: Buffer, limits: InspectLimits): Inspected
-  /** Checks what the model wrote earlier and the client sends back: tool arguments that are not JSON, or hold more values than `most`. Throws `Refusal`. */
-  checkHistory(wire: unknown, most: number): void
+  /**
+   * Checks what the model wrote earlier and the client sends back: tool arguments that hold more values than `most`, or are not JSON, which
+   * may be left to the upstream. Throws `Refusal`.
+   */
+  checkHistory(wire: unknown, most: number, isLeft: boolean): void
   /** Wire to hub. Throws `Refusal` that names what it cannot hold. Never mutates the wire. */
   decode?(wire: unknown): Chat
   /** Hub events to one JSON reply. Throws the `UpstreamFault` of a `fault` event. */

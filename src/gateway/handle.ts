@@ -187,7 +187,7 @@ export function inspect(call: Call, body: Buffer, repeats: Repeats): void {
   const { model } = call.inspected.ask
   call.route = routeOf(call.snapshot, model)
   requireRoute(call.key, model, call.route)
-  if (call.route.toolArguments === 'check') inbound!.checkHistory(call.inspected.wire, server.maxJsonValues)
+  inbound!.checkHistory(call.inspected.wire, server.maxJsonValues, call.route.toolArguments === 'pass')
 }
 
 /** A stale answer in place of a failure. @throws nothing: what goes wrong with it is not what went wrong */

@@ -174,32 +174,40 @@ function embedded(url: unknown): number {
 }
 
 /**
- * Finds tool calls in the history whose arguments are not JSON text. Many servers answer these with a 500 or drop the connection.
- * Empty arguments pass: models write them for tools without parameters.
+ * Finds tool calls in the history whose arguments are not JSON text, unless the route leaves that to the upstream. Many servers answer these
+ * with a 500 or drop the connection. Empty arguments pass: models write them for tools without parameters. And refuses more values in all of
+ * them than anybody means, for whichever vendor: some get objects in place of the text.
  * @param most values that all of them may hold, about
  * @throws Refusal `invalid_tool_arguments` that names the message and the call, `too_many_values`
  */
-export function checkToolArguments(wire: unknown, most: number): void {
+export function checkToolArguments(wire: unknown, most: number, isLeft: boolean): void {
   let length = 0
   let values = 0
+  const count = (text: unknown): void => {
+    if (typeof text !== 'string') return
+    length += text.length
+    if (mayHoldMore(length, most)) values += countValues(text, most)
+    if (values > most) throw tooMany('A history of tool calls', most, 'messages')
+  }
   const messages = (wire as { messages?: unknown }).messages
   if (!Array.isArray(messages)) return
   for (let index = 0; index < messages.length; index++) {
-    const calls = (messages[index] as Json).tool_calls
+    const { tool_calls: calls, function_call: call } = messages[index] as Json
+    if (call !== undefined) count((call as Called | null)?.arguments)
     if (!Array.isArray(calls)) continue
     for (let at = 0; at < calls.length; at++) {
-      const fn = (calls[at] as { function?: { arguments?: unknown } } | null)?.function
+      const fn = (calls[at] as { function?: Called | null } | null)?.function
       if (fn === undefined || fn === null || fn.arguments === undefined || fn.arguments === '') continue
-      if (typeof fn.arguments === 'string') {
-        length += fn.arguments.length
-        if (mayHoldMore(length, most)) values += countValues(fn.arguments, most)
-        if (values > most) throw tooMany('A history of tool calls', most, 'messages')
-        if (isJson(fn.arguments)) continue
-      }
+      count(fn.arguments)
+      if (isLeft || (typeof fn.arguments === 'string' && isJson(fn.arguments))) continue
       const param = `messages[${index}].tool_calls[${at}].function.arguments`
       throw new Refusal('invalid_tool_arguments', `Invalid '${param}': expected a string that holds valid JSON.`, param)
     }
   }
+}
+
+interface Called {
+  readonly arguments?: unknown
 }
 
 function wrongType(param: string, expected: string): Refusal {
