@@ -299,6 +299,11 @@ describe('what a message does not hold', () => {
     const blank = { role: 'assistant', content: ' ' }
     const said = [blank, blank, { ...blank, tool_calls: [] }, blank]
     expect(JSON.parse(arrived()).messages).toEqual([user, ...said, messages[5], answer, blank, last])
+    // SDKs leave out what is null when they write a message down.
+    const thoughtOnly = [{ role: 'assistant' }, { role: 'assistant', reasoning_content: 'So' }]
+    const listed = { role: 'assistant', tool_calls: [] }
+    await post(gateway.url + CHAT, { model: 'mistral', messages: [user, ...thoughtOnly, listed, last] })
+    expect(JSON.parse(arrived()).messages).toEqual([user, blank, blank, { ...listed, content: ' ' }, last])
     await post(gateway.url + CHAT, { model: 'groq', messages: [user, ...mute.slice(0, 2), last] })
     expect(JSON.parse(arrived()).messages).toEqual([user, ...mute.slice(0, 2), last])
   })

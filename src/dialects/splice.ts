@@ -135,14 +135,14 @@ export interface Cut {
   readonly fields: readonly string[]
   /** Fields that get another name. */
   readonly renamed?: ReadonlyMap<string, string> | undefined
-  /** Fields that get another value, as JSON text. */
+  /** Fields that get another value, as JSON text, whether they are there or not. */
   readonly put?: ReadonlyMap<string, string> | undefined
   /** Positions of elements of an array. */
   readonly elements?: ReadonlySet<number> | undefined
   readonly inside: ReadonlyMap<string | number, Cut>
 }
 
-/** The edits that do so for the value that starts at `from`. What is not there changes nothing. Linear in the length for each level. */
+/** The edits that do so for the value that starts at `from`. What is to go and is not there changes nothing. Linear in the length for each level. */
 export function cutFields(raw: Buffer, from: number, { fields, renamed, put, elements: gone, inside }: Cut): Splice[] {
   if (raw[from] === OPEN_BRACKET) {
     const elements = scanElements(raw, from)
@@ -161,7 +161,7 @@ export function cutFields(raw: Buffer, from: number, { fields, renamed, put, ele
     const field = found.byName.get(name)
     if (field) splices.push(renameField(field, to))
   }
-  for (const [name, json] of put ?? []) if (found.byName.has(name)) splices.push(setField(found, name, json))
+  for (const [name, json] of put ?? []) splices.push(setField(found, name, json))
   return splices
 }
 
