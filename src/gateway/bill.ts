@@ -85,8 +85,14 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   }
 }
 
-function priceOf(usage: Usage, call: Call, { facts, target, model: asked }: Attempt, prices: PriceBook): Priced {
-  const options = { serviceTier: facts?.serviceTier }
+function priceOf(
+  usage: Usage,
+  call: Call,
+  { facts, target, model: asked }: Attempt,
+  prices: PriceBook,
+  isFurther = false,
+): Priced {
+  const options = { serviceTier: facts?.serviceTier, isFurther }
   const { name } = target.provider
   const served = facts?.model ?? asked
   // The served name is the exact one (an alias, a deployment), unless the operator has set a price for the asked one: budgets hold by it,
@@ -101,18 +107,19 @@ function priceOf(usage: Usage, call: Call, { facts, target, model: asked }: Atte
 /** Each pass at the price of its own model, by the list of the first; null where one has no known price. */
 function sumOf(passes: readonly BilledPass[], call: Call, attempt: Attempt, prices: PriceBook): Priced {
   const { facts, target } = attempt
-  const options = { serviceTier: facts?.serviceTier }
-  const [first, ...others] = passes.map(({ model, usage }) =>
-    model === undefined || model === facts?.model
-      ? priceOf(usage, call, attempt, prices)
-      : prices.price(target.provider.name, model, usage, options),
-  ) as [Priced, ...Priced[]]
-  return others.reduce(plus, first)
-}
-
-const plus = (sum: Priced, { nanoUsd, unknown }: Priced): Priced => {
-  if (sum.nanoUsd === null) return sum
-  return nanoUsd === null ? { ...sum, nanoUsd, unknown: unknown! } : { ...sum, nanoUsd: sum.nanoUsd + nanoUsd }
+  let sum: Priced | undefined
+  for (const { model, usage } of passes) {
+    const isFurther = sum !== undefined
+    const own = model === undefined || model === facts?.model
+    const { name } = target.provider
+    const priced = own
+      ? priceOf(usage, call, attempt, prices, isFurther)
+      : prices.price(name, model, usage, { serviceTier: facts?.serviceTier, isFurther })
+    const { nanoUsd, unknown } = priced
+    if (nanoUsd === null) return { ...(sum ?? priced), nanoUsd, unknown: unknown! }
+    sum = sum ? { ...sum, nanoUsd: sum.nanoUsd! + nanoUsd } : priced
+  }
+  return sum!
 }
 
 const nothing: Bill = { usage: noUsage(), nanoUsd: 0, priceSource: undefined, priceVersion: undefined }

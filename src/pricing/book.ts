@@ -30,6 +30,8 @@ export interface PriceOptions {
   serviceTier?: string | null | undefined
   /** Milliseconds since 1970; default: now. Some prices change on a date or by the hour. */
   at?: number | undefined
+  /** Another run of a request whose first has been priced: what each request costs is not charged again. */
+  isFurther?: boolean | undefined
 }
 
 /** A price for people: which layer, and the lists with their validity. */
@@ -147,7 +149,7 @@ export function createPriceBook(
       const tier = options?.serviceTier
       const lists = tier ? listsFor(resolved, tier) : resolved.standard
       if (!lists) return { nanoUsd: null, priceSource: source, priceVersion: version, unknown: 'service-tier' }
-      let amount: number | UnknownReason = amountOf(listAt(lists, options?.at).rates, usage)
+      let amount: number | UnknownReason = amountOf(listAt(lists, options?.at).rates, usage, options?.isFurther)
       if (usage.webSearches && typeof amount === 'number') amount = withSearches(amount, usage.webSearches, resolved)
       if (typeof amount === 'number') return { nanoUsd: amount, priceSource: source, priceVersion: version }
       return { nanoUsd: null, priceSource: source, priceVersion: version, unknown: amount }

@@ -89,8 +89,11 @@ export function compileRates(
   return { bands, perRequestAtto, perRequestPico: exact ? Number(perRequestAtto / pico) : 0 }
 }
 
-/** The price of one usage in integer nano-USD, rounded half up once, at the end. */
-export function amountOf(rates: Rates, usage: Usage): Amount {
+/**
+ * The price of one usage in integer nano-USD, rounded half up once, at the end.
+ * @param isFurther it is another part of a request, whose price for each request is in the first
+ */
+export function amountOf(rates: Rates, usage: Usage, isFurther = false): Amount {
   const prompt = usage.input + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h + usage.audioIn
   const answer = usage.output + usage.reasoning + usage.audioOut
   const total = prompt + answer
@@ -100,11 +103,11 @@ export function amountOf(rates: Rates, usage: Usage): Amount {
     const missing = missingPrice(band, usage)
     if (missing) return missing
   }
-  if (total > band.safeTokens) return bigAmount(rates, band, usage)
+  if (total > band.safeTokens) return bigAmount(isFurther ? 0n : rates.perRequestAtto, band, usage)
 
   const p = band.pico
   let sum =
-    rates.perRequestPico +
+    (isFurther ? 0 : rates.perRequestPico) +
     usage.input * p.input +
     usage.cacheRead * p.cacheRead +
     usage.cacheWrite5m * p.cacheWrite5m +
@@ -232,8 +235,8 @@ function missingPrice(band: Band, usage: Usage): Amount | undefined {
   return undefined
 }
 
-function bigAmount(rates: Rates, band: Band, usage: Usage): Amount {
-  let sum = rates.perRequestAtto
+function bigAmount(perRequest: bigint, band: Band, usage: Usage): Amount {
+  let sum = perRequest
   for (const name of rateClasses) {
     const tokens = usage[name]
     if (!tokens) continue

@@ -358,6 +358,40 @@ describe.each([false, true])('C22 passes that Anthropic bills by themselves (str
   })
 })
 
+const ranMine = async (prices: Json, usage: Json): Promise<Awaited<ReturnType<typeof openBooks>>> => {
+  const content = [{ type: 'text', text: 'y' }]
+  const message = { id: 'm', type: 'message', role: 'assistant', model: 'mine', content, stop_reason: 'end_turn' }
+  const upstream = await startFakeUpstream((_req, res) => sendJson(res, 200, { ...message, usage }))
+  onTestFinished(() => upstream.close())
+  const books = await openBooks({
+    prices,
+    providers: { p: { kind: 'anthropic', apiKey: 'sk-0123456789abcdef', baseUrl: upstream.url } },
+    routes: { m: 'p/mine' },
+  })
+  await chat(books, ask('m'))
+  return books
+}
+const ran = (type: string, model?: string): Json => ({ type, model, input_tokens: 10, output_tokens: 1 })
+const usual = { input: 1, output: 1 }
+
+it.each([
+  ['', usual],
+  // Finer than a double's sums are.
+  [', and the finest prices', { input: '1.0000001', output: '1.0000001' }],
+])('C22 what each request costs is charged once, however many passes it took%s', async (_, rates) => {
+  const mine = { ...rates, perRequest: '0.01', webSearch: '0.02' }
+  const books = await ranMine(
+    { mine, dear: { ...rates, perRequest: '0.5' } },
+    {
+      input_tokens: 20,
+      output_tokens: 2,
+      server_tool_use: { web_search_requests: 1 },
+      iterations: [ran('message'), ran('advisor_message', 'dear'), ran('message')],
+    },
+  )
+  expect((await attemptsOf(books, 1))[0]).toMatchObject({ cost: 33 * 1000 + 1e7 + 2e7 })
+})
+
 describe.each([false, true])('C22 what Anthropic charges on top of a tier (stream: %s)', (stream) => {
   const prices = { m: { input: 1, output: 5, webSearch: 0.01, serviceTiers: { us: 1.1, fast: 6 } } }
   const plain = 100 * 1000 + 10 * 5000
