@@ -13,8 +13,9 @@ export interface Bill {
   readonly nanoUsd: number | null
   readonly priceSource: string | undefined
   readonly priceVersion: string | undefined
-  /** Why the price is unknown. */
+  /** Why the price is unknown, and of which model, where it ran beside the one that answered. */
   readonly unknown?: UnknownReason | undefined
+  readonly unknownModel?: string | undefined
 }
 
 /** How many bytes stand for a token and what a token costs, as of one snapshot. */
@@ -75,13 +76,14 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
     rates.tokens.learn(attempt.model, promptBytes(call, attempt), promptTokens(usage), 'prompt')
     rates.tokens.learn(attempt.model, facts.contentBytes, usage.output + usage.reasoning, 'answer')
   }
-  const priced = passes ? sumOf(passes, call, attempt, rates.prices) : priceOf(usage, call, attempt, rates.prices)
+  const priced: Sum = passes ? sumOf(passes, call, attempt, rates.prices) : priceOf(usage, call, attempt, rates.prices)
   return {
     usage,
     nanoUsd: priced.nanoUsd,
     priceSource: priced.priceSource ?? undefined,
     priceVersion: priced.priceVersion ?? undefined,
     unknown: priced.unknown,
+    unknownModel: priced.unknownModel,
   }
 }
 
@@ -104,8 +106,10 @@ function priceOf(
   return second.nanoUsd === null && first.priceSource !== null ? first : second
 }
 
+type Sum = Priced & Pick<Bill, 'unknownModel'>
+
 /** Each pass at the price of its own model, by the list of the first; null where one has no known price. */
-function sumOf(passes: readonly BilledPass[], call: Call, attempt: Attempt, prices: PriceBook): Priced {
+function sumOf(passes: readonly BilledPass[], call: Call, attempt: Attempt, prices: PriceBook): Sum {
   const { facts, target } = attempt
   let sum: Priced | undefined
   for (const { model, usage } of passes) {
@@ -116,7 +120,8 @@ function sumOf(passes: readonly BilledPass[], call: Call, attempt: Attempt, pric
       ? priceOf(usage, call, attempt, prices, isFurther)
       : prices.price(name, model, usage, { serviceTier: facts?.serviceTier, isFurther })
     const { nanoUsd, unknown } = priced
-    if (nanoUsd === null) return { ...(sum ?? priced), nanoUsd, unknown: unknown! }
+    if (nanoUsd === null)
+      return { ...(sum ?? priced), nanoUsd, unknown: unknown!, unknownModel: own ? undefined : model }
     sum = sum ? { ...sum, nanoUsd: sum.nanoUsd! + nanoUsd } : priced
   }
   return sum!

@@ -8,21 +8,25 @@ import { vendorName } from './foreignNames.ts'
 const MAX_TOLD = 500
 
 const missing: Readonly<Partial<Record<UnknownReason, string>>> = {
-  'no-input-price': 'prompt tokens without a price',
-  'no-output-price': 'output tokens without a price',
-  'no-search-price': 'web searches without a price (webSearch)',
+  'no-price': 'tokens',
+  'no-input-price': 'prompt tokens',
+  'no-output-price': 'output tokens',
+  'no-search-price': 'web searches (webSearch)',
 }
 
 /** To be told of each attempt without a known cost. Each cause is said once for each target. */
 export function createUnpriced(log: Pick<Log, 'warn'>): (attempt: Attempt) => void {
   const told = new Set<string>()
   return ({ target, facts, bill }) => {
-    const reason = bill?.unknown
-    if (reason === undefined) return
-    const tier = vendorName(facts?.serviceTier) ?? 'unknown'
-    const cause = reason === 'service-tier' ? `service tier ${tier} without a factor (serviceTiers)` : missing[reason]
-    const text = `calls of ${target.id} have an unknown cost: ${cause}, see prices`
-    if (cause === undefined || told.has(text) || told.size >= MAX_TOLD) return
+    const { unknown: reason, unknownModel: other } = bill!
+    // Of a model in no list its own price says so.
+    if (reason === undefined || (reason === 'no-price' && other === undefined)) return
+    const of = other === undefined ? '' : ` of ${vendorName(other) ?? 'another model'}`
+    const what =
+      reason === 'service-tier' ? `service tier ${vendorName(facts?.serviceTier) ?? 'unknown'}` : missing[reason]
+    const lacks = reason === 'service-tier' ? 'factor (serviceTiers)' : 'price'
+    const text = `calls of ${target.id} have an unknown cost: ${what}${of} without a ${lacks}, see prices`
+    if (what === undefined || told.has(text) || told.size >= MAX_TOLD) return
     told.add(text)
     log.warn(text, { event: 'prices', target: target.id })
   }

@@ -392,6 +392,27 @@ it.each([
   expect((await attemptsOf(books, 1))[0]).toMatchObject({ cost: 33 * 1000 + 1e7 + 2e7 })
 })
 
+it('C22 the log names a model without a price that ran beside the one that answered', async () => {
+  const usage = (model: string): Json => ({
+    input_tokens: 10,
+    output_tokens: 1,
+    iterations: [ran('message'), ran('advisor_message', model)],
+  })
+  const half = { input: 1 }
+  for (const [model, cause] of [
+    ['new', 'tokens of new without a price'],
+    ['no name', 'tokens of another model without a price'],
+    ['half', 'output tokens of half without a price'],
+  ] as const) {
+    const books = await ranMine({ mine: usual, half }, usage(model))
+    expect((await attemptsOf(books, 1))[0]).toMatchObject({ cost: null, price_source: 'config' })
+    expect(books.gateway.notes).toContainEqual({
+      text: `calls of p/mine have an unknown cost: ${cause}, see prices`,
+      facts: { event: 'prices', target: 'p/mine' },
+    })
+  }
+})
+
 describe.each([false, true])('C22 what Anthropic charges on top of a tier (stream: %s)', (stream) => {
   const prices = { m: { input: 1, output: 5, webSearch: 0.01, serviceTiers: { us: 1.1, fast: 6 } } }
   const plain = 100 * 1000 + 10 * 5000
