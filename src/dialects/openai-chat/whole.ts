@@ -41,12 +41,15 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   ) {
     return new UpstreamFault('empty', 'The upstream said "stop" without any content or usage.')
   }
-  const typed = edits.quirks.includes('untyped-tool-calls') ? (withTypedCalls(body, new Map()) ?? body) : body
-  if (!edits.quirks.includes('stop-after-tool-call')) return { body: typed, facts }
+  // The scan of a whole body costs more than all the rest.
+  if (edits.quirks.length === 0) return { body, facts }
   const called = new Set(
     choices.flatMap((choice, at) => (hasToolCall(asObject(choice.message)) ? [Number(choice.index ?? at)] : [])),
   )
-  const edited = called.size > 0 ? withToolCallsFinish(typed, (choice) => called.has(choice)) : undefined
+  if (called.size === 0) return { body, facts }
+  const typed = edits.quirks.includes('untyped-tool-calls') ? (withTypedCalls(body, new Map()) ?? body) : body
+  if (!edits.quirks.includes('stop-after-tool-call')) return { body: typed, facts }
+  const edited = withToolCallsFinish(typed, (choice) => called.has(choice))
   if (edited && facts.finish === 'stop') facts.finish = 'tool_calls'
   return { body: edited ?? typed, facts }
 }
