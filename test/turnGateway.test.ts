@@ -73,7 +73,7 @@ test('a gateway is not closed before all that it cut off is settled', async () =
   await expect.poll(() => upstream.requests.length).toBe(1)
   expect(await gateway.turnout.close()).toBe(1)
   expect(gateway.metrics.inFlight).toBe(0)
-  expect(gateway.lines).toMatchObject([{ outcome: 'client_disconnected', attempts: 1 }])
+  expect(gateway.lines).toMatchObject([{ outcome: 'refused', refusal: 'shutting_down', status: 503, attempts: 1 }])
   await sent.done
 })
 

@@ -111,6 +111,7 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
     if (holder[name] === undefined || !place.fields?.includes(name)) continue
     if ((name === 'tool_calls' || name === 'function_call') && !isEmpty(holder[name])) continue
     if (name === 'name' && holder.role === 'tool') continue
+    if (name === 'index' && place.id === 'id' && search.numbersCalls) continue
     if (name === 'refusal' && isAllThatIsSaid(holder)) {
       losses.set('messages.refusal', { param: 'messages.refusal', reason: 'approximated', detail: 'sent as text' })
       renamed = refusalAsText

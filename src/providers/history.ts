@@ -40,6 +40,8 @@ export interface CallIdRule {
 /** What a model answers an error to. */
 export interface Refused {
   readonly fields: readonly ForeignField[]
+  /** Takes `index` in calls, and writes it there itself; in answers to them it does not. */
+  readonly numbersCalls?: true
   /** Without it any id will do. */
   readonly callIds?: CallIdRule | undefined
   /** It does not know OpenAI's newer word for the role `system`. */

@@ -2,12 +2,13 @@
 import { allFieldsBut, type Refused } from './history.ts'
 import { olderCapName, type ProviderKind, withPath } from './provider.ts'
 
-// 422 "Extra inputs are not permitted": an assistant's message has content (in parts its own thoughts, too), tool_calls (null, too),
-// prefix and role alone, and only a tool's has a name; and 400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9." 422 for
-// an unknown role, too: "Input tag 'developer' found using 'role' does not match any of the expected tags". 400 "Assistant message must
-// have either content or tool_calls, but not none."
+// 422 "Extra inputs are not permitted": an assistant's message has content (in parts its own thoughts, too), tool_calls (null, too, and
+// their index), prefix and role alone, and only a tool's has a name; and 400 "Tool call id was … but must be a-z, A-Z, 0-9, with a length
+// of 9." 422 for an unknown role, too: "Input tag 'developer' found using 'role' does not match any of the expected tags". 400 "Assistant
+// message must have either content or tool_calls, but not none."
 const refused: Refused = {
   fields: allFieldsBut('tool_calls', 'thinking'),
+  numbersCalls: true,
   callIds: { takes: /^[a-zA-Z0-9]{9}$/, length: 9 },
   developer: true,
   mute: true,
