@@ -202,7 +202,7 @@ export const checkWork = async (stage: Stage, running: Running, work: Work): Pro
 
 const findFault = (contender: Contender, work: Work, answers: readonly Answer[]): string | undefined => {
   const first = answers[0]!
-  for (const [n, { status, headers, body }] of answers.entries()) {
+  for (const { status, body } of answers) {
     if (status !== 200) return `status ${status}: ${body.toString().slice(0, 300)}`
     if (readWords(body, work.stream) !== readWords(work.reply, work.stream))
       return `other words than the upstream's: ${body.toString().slice(-300)}`
@@ -214,8 +214,8 @@ const findFault = (contender: Contender, work: Work, answers: readonly Answer[])
       return `other bytes than the upstream's: ${body.toString().slice(-300)}`
     if (work.varies ? steady(body) !== steady(first.body) : !body.equals(first.body))
       return 'two replies differ in their bytes'
-    const detour = contender.detour?.(work, headers, n + 1)
-    if (detour) return `another way than the work's: ${detour}`
   }
-  return undefined
+  const headers = answers.map((answer) => answer.headers)
+  const detour = contender.detour?.(work, headers)
+  return detour && `another way than the work's: ${detour}`
 }

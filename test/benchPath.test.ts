@@ -162,11 +162,12 @@ describe('the check before a work', () => {
   it('finds misses of the work that is about hits, and hits of the others', () => {
     const on = features.filter(({ name }) => name === 'cache')
     const headers = (cache: string) => ({ 'x-turnout-lane': 'identity', 'x-turnout-cache': cache })
-    expect(findDetour(on, named('json-cached'), headers('miss'), 2)).toBeUndefined()
-    expect(findDetour(on, named('json-cached'), headers('miss'), 3)).toBe('it did not come from the cache (miss)')
-    expect(findDetour(on, named('json-cached'), headers('hit; age=0'), 2)).toBeUndefined()
-    expect(findDetour(on, named('json'), headers('hit; age=0'), 2)).toBe('it came from the cache')
-    expect(findDetour(on, named('hub-json'), headers('miss'), 1)).toBe('the lane is identity, not hub')
+    const find = (name: string, ...said: string[]) => findDetour(on, named(name), said.map(headers))
+    expect(find('json-cached', 'miss', 'miss')).toBeUndefined()
+    expect(find('json-cached', 'miss', 'miss', 'miss')).toBe('none of 3 came from the cache (miss, miss, miss)')
+    expect(find('json-cached', 'miss', 'hit; age=0', 'miss')).toBeUndefined()
+    expect(find('json', 'miss', 'hit; age=0')).toBe('it came from the cache')
+    expect(find('hub-json', 'miss')).toBe('the lane is identity, not hub')
   })
 
   it('finds usage in a stream whose client did not ask for it', async () => {

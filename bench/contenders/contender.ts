@@ -23,8 +23,8 @@ export interface Contender {
   target(lane: Lane, upstream: string): { path: string; headers: Record<string, string>; port?: number }
   /** Which answers are the upstream's, byte for byte: all, or those that it does not translate. Undefined = it writes them anew. */
   readonly passes?: 'all' | 'identity'
-  /** Why an answer did not take the way that the work is about, by its headers; `nth` counts the answers of this work from 1. */
-  detour?(work: Work, headers: IncomingHttpHeaders, nth: number): string | undefined
+  /** Why answers did not take the way that the work is about, by the headers of all of them. */
+  detour?(work: Work, answers: readonly IncomingHttpHeaders[]): string | undefined
 }
 
 /** A contender that was started for this run. */

@@ -11,32 +11,35 @@ const headerOf: Readonly<Record<string, string>> = {
   trace: 'x-turnout-trace',
 }
 
-/** A rollout has two sides, and each has an answer of its own in the cache: the third of the same request is there in any case. */
+/** A rollout has two sides, and each has an answer of its own in the cache: of three of the same request one is there in any case. */
 export const answersToHit = 3
 
 /**
  * What is not as it should be; undefined = all is.
  *
- * @param nth which answer of this work it is, from 1
+ * @param answers the headers of all answers of this work
  */
 export const findDetour = (
   on: readonly Feature[],
   work: Pick<Work, 'lane' | 'hub'>,
-  headers: IncomingHttpHeaders,
-  nth: number,
+  answers: readonly IncomingHttpHeaders[],
 ): string | undefined => {
   const isOn = (name: string) => on.some((feature) => feature.name === name)
-  const cache = headers['x-turnout-cache'] ?? ''
-  const isHit = String(cache).startsWith('hit')
   const lane = work.hub ? 'hub' : 'identity'
-  if (!isHit && headers['x-turnout-lane'] !== lane) return `the lane is ${headers['x-turnout-lane']}, not ${lane}`
   const mayHit = work.lane === 'cached' && isOn('cache')
-  if (isHit && !mayHit) return 'it came from the cache'
-  if (mayHit && nth >= answersToHit && !isHit) return `it did not come from the cache (${cache || 'no word of it'})`
-  for (const [name, header] of Object.entries(headerOf)) {
-    // A hit has nothing of an upstream, and no side of a rollout.
-    if (isHit && (name === 'limits' || name === 'rollout')) continue
-    if ((headers[header] !== undefined) !== isOn(name)) return `${header} is ${headers[header] ?? 'absent'}`
+  for (const headers of answers) {
+    const isHit = sayCache(headers).startsWith('hit')
+    if (!isHit && headers['x-turnout-lane'] !== lane) return `the lane is ${headers['x-turnout-lane']}, not ${lane}`
+    if (isHit && !mayHit) return 'it came from the cache'
+    for (const [name, header] of Object.entries(headerOf)) {
+      // A hit has nothing of an upstream, and no side of a rollout.
+      if (isHit && (name === 'limits' || name === 'rollout')) continue
+      if ((headers[header] !== undefined) !== isOn(name)) return `${header} is ${headers[header] ?? 'absent'}`
+    }
   }
+  if (mayHit && answers.length >= answersToHit && !answers.some((headers) => sayCache(headers).startsWith('hit')))
+    return `none of ${answers.length} came from the cache (${answers.map(sayCache).join(', ')})`
   return undefined
 }
+
+const sayCache = (headers: IncomingHttpHeaders): string => String(headers['x-turnout-cache'] ?? 'no word of it')

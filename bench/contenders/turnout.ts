@@ -89,7 +89,7 @@ export const makeTurnout = (
       ...surroundings(grounds),
     }),
   passes: 'identity',
-  detour: (work, headers, nth) => findDetour(on, work, headers, nth),
+  detour: (work, answers) => findDetour(on, work, answers),
   target: (lane) => ({
     path: '/v1/chat/completions',
     // But for its own work the cache shall not answer: what is measured elsewhere is a call.
