@@ -126,14 +126,28 @@ describe('layers', () => {
     const searched = usage({ input: 1, webSearches: 3 })
     const own = { input: 1, output: 1 }
     const book = createPriceBook([
-      layer('config', { 'claude-sonnet-4-5': own, 'claude-haiku-4-5': { webSearch: '0.02' }, mine: own }),
+      layer('config', {
+        ...{ 'claude-sonnet-4-5': own, 'claude-haiku-4-5': { webSearch: '0.02' }, mine: own },
+        'claude-newer-than-the-base': own,
+      }),
       ...full,
     ])
     // 10 USD for a thousand (platform.claude.com/docs/en/about-claude/pricing, "Web search tool").
     expect(book.price('anthropic', 'claude-sonnet-4-5', searched).nanoUsd).toBe(1_000 + 30_000_000)
     expect(book.price('anthropic', 'claude-sonnet-4-5', searched, { serviceTier: 'batch' }).nanoUsd).toBe(30_000_500)
     expect(book.price('anthropic', 'claude-haiku-4-5', searched).nanoUsd).toBe(1_000 + 60_000_000)
+    expect(book.price('anthropic', 'claude-newer-than-the-base', searched).nanoUsd).toBe(1_000 + 30_000_000)
     expect(book.price('mine', 'mine', searched)).toMatchObject({ nanoUsd: null, unknown: 'no-search-price' })
+  })
+
+  it.each(['opus', 'sonnet'])('charge no region that Claude %s 4 does not offer, by whichever name', (family) => {
+    const book = createPriceBook(full)
+    const factor = (name: string): number => {
+      const { by, of } = book.explain('anthropic', `claude-${family}-${name}`).serviceTiers.get('us')!
+      return Number(by) / Number(of)
+    }
+    for (const name of ['4', '4-0', '4@20250514', '4-20250514', '4-5']) expect([name, factor(name)]).toEqual([name, 1])
+    expect(factor('4-6')).toBe(1.1)
   })
 
   it('merge the facts of families and members', () => {

@@ -30,11 +30,18 @@ export const overlayModels = {
   // `priority` is bought in advance by contract: no price per token is right for it, so it stays unknown unless configured.
   // Inference in the US alone costs 1.1 times as much in every class (same page, "Data residency pricing"). Models before Opus 4.6 do not
   // offer it.
-  'anthropic/*': { serviceTiers: { batch: 0.5, us: 1.1 } },
+  // A thousand web searches cost 10 USD with every model (same page, "Web search tool").
+  'anthropic/*': { serviceTiers: { batch: 0.5, us: 1.1 }, webSearch: 0.01 },
   'anthropic/claude-3*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-opus-4': { serviceTiers: { us: 1 } },
+  'anthropic/claude-opus-4@*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-opus-4-0*': { serviceTiers: { us: 1 } },
   'anthropic/claude-opus-4-2025*': { serviceTiers: { us: 1 } },
   'anthropic/claude-opus-4-1*': { serviceTiers: { us: 1 } },
   'anthropic/claude-opus-4-5*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-sonnet-4': { serviceTiers: { us: 1 } },
+  'anthropic/claude-sonnet-4@*': { serviceTiers: { us: 1 } },
+  'anthropic/claude-sonnet-4-0*': { serviceTiers: { us: 1 } },
   'anthropic/claude-sonnet-4-2025*': { serviceTiers: { us: 1 } },
   'anthropic/claude-sonnet-4-5*': { serviceTiers: { us: 1 } },
   'anthropic/claude-haiku-4-5*': { serviceTiers: { us: 1 } },
