@@ -79,6 +79,7 @@ beforeAll(async () => {
       gpt: 'openai/gpt-5',
       deployment: 'azure/our-chat',
       mistral: 'mistral/mistral-large-latest',
+      magistral: 'mistral/magistral-medium-latest',
       groq: 'groq/llama-3.3-70b-versatile',
       deepseek: 'deepseek/deepseek-chat',
       ollama: 'ollama/llama3.2',
@@ -325,6 +326,34 @@ describe('what a message does not hold', () => {
       expect(headers['x-turnout-dropped-params']).toBe('messages.refusal')
     },
   )
+})
+
+describe('thoughts that Mistral gave, which clients know as reasoning_content', () => {
+  const send = async (message: object) => {
+    const headers = { 'x-turnout-strict': 'true' }
+    const answer = await post(gateway.url + CHAT, { model: 'magistral', messages: [message] }, headers)
+    return answer.status === 200 ? JSON.parse(arrived()).messages[0] : JSON.parse(answer.text).error.param
+  }
+  const thinking = { type: 'thinking', thinking: [{ type: 'text', text: 'So' }] }
+  const call = { id: 'KikbB849t', type: 'function', function: { name: 'f', arguments: '{}' } }
+  const thought = { role: 'assistant', reasoning_content: 'So' }
+
+  it.each([
+    ['beside a text', { content: 'b' }, { content: [thinking, { type: 'text', text: 'b' }] }],
+    ['alone', { content: null }, { content: [thinking] }],
+    ['with no content', {}, { content: [thinking] }],
+    ['before a call', { content: null, tool_calls: [call] }, { content: [thinking], tool_calls: [call] }],
+  ])('go back to it as it wrote them: %s', async (_, more, arrives) => {
+    expect(await send({ ...thought, ...more })).toEqual({ role: 'assistant', ...arrives })
+  })
+
+  it.each([
+    ['a list as content', { content: [{ type: 'text', text: 'b' }] }],
+    ['a refusal that is all that was said', { content: null, refusal: 'No.' }],
+    ['another speaker', { role: 'user', content: 'b' }],
+  ])('are told as lost beside %s', async (_, more) => {
+    expect(await send({ ...thought, ...more })).toBe('messages.reasoning')
+  })
 })
 
 describe('thoughts that stand in the content, as Mistral writes them', () => {

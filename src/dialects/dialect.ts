@@ -69,7 +69,7 @@ export interface ReplyEdits {
 }
 
 /** Known misbehaviours of providers that the identity lane repairs; each is documented where it is implemented. */
-export type Quirk = 'stop-after-tool-call' | 'untyped-tool-calls' | 'no-stream-options'
+export type Quirk = 'stop-after-tool-call' | 'untyped-tool-calls' | 'listed-thoughts' | 'no-stream-options'
 
 /** What is learnt about a reply while it passes. */
 export interface ReplyFacts {

@@ -107,6 +107,7 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
   const { losses } = search
   let fields: string[] | undefined
   let renamed: Cut['renamed']
+  let thoughtful: Cut['put']
   for (const name of search.fields) {
     if (holder[name] === undefined || !place.fields?.includes(name)) continue
     if ((name === 'tool_calls' || name === 'function_call') && !isEmpty(holder[name])) continue
@@ -120,11 +121,16 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
     }
     fields ??= []
     fields.push(name)
+    if (name === 'reasoning_content' && search.listsThoughts) {
+      thoughtful = thoughtsAsPart(holder)
+      if (thoughtful) continue
+    }
     if (!saysNothing(name, holder[name])) tell(name, losses)
   }
   const id = place.id === undefined ? undefined : holder[place.id]
   let put = typeof id === 'string' ? newId(place.id!, id, search.callIds) : undefined
-  if (search.mute && !renamed && isMute(holder)) put = blankContent
+  if (thoughtful) put = thoughtful
+  else if (search.mute && !renamed && isMute(holder)) put = blankContent
   else if (fields && isSilent(holder)) put = emptyContent
   if (search.developer && holder.role === 'developer') put = systemRole
   for (const name in place.inside) {
@@ -168,6 +174,17 @@ const isMute = ({ role, content, tool_calls: calls }: Holder): boolean =>
 
 /** A part of the content that Mistral's models thought, and did not say. */
 const isThought = (part: unknown): boolean => (part as { type?: unknown } | null)?.type === 'thinking'
+
+/** Thoughts that a client sends back as it got them, in the form that Mistral gave them in: a part of the content, before what was said. */
+function thoughtsAsPart(holder: Holder): Cut['put'] {
+  const { role, reasoning_content: thoughts, content } = holder
+  if (role !== 'assistant' || typeof thoughts !== 'string' || thoughts === '' || isAllThatIsSaid(holder))
+    return undefined
+  if (typeof content !== 'string' && !isEmpty(content)) return undefined
+  const parts: unknown[] = [{ type: 'thinking', thinking: [{ type: 'text', text: thoughts }] }]
+  if (content) parts.push({ type: 'text', text: content })
+  return new Map([['content', JSON.stringify(parts)]])
+}
 
 const systemRole: Cut['put'] = new Map([['role', '"system"']])
 

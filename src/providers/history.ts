@@ -42,6 +42,8 @@ export interface Refused {
   readonly fields: readonly ForeignField[]
   /** Takes `index` in calls, and writes it there itself; in answers to them it does not. */
   readonly numbersCalls?: true
+  /** Gives its thoughts as parts of the content and takes them back there, which clients know as `reasoning_content`. */
+  readonly listsThoughts?: boolean
   /** Without it any id will do. */
   readonly callIds?: CallIdRule | undefined
   /** It does not know OpenAI's newer word for the role `system`. */

@@ -14,6 +14,10 @@ const refused: Refused = {
   mute: true,
 }
 
+/** The families of which some think; Magistral is seen to take the thoughts of any model. Of the others nobody knows what they make of them. */
+const thinks = /^(?:magistral|mistral-(?:small|medium))/
+const thoughtful: Refused = { ...refused, listsThoughts: true }
+
 export const mistral: ProviderKind = {
   name: 'mistral',
   title: 'Mistral AI',
@@ -24,8 +28,8 @@ export const mistral: ProviderKind = {
   keyHeader: 'authorization',
   streamUsage: 'always',
   capName: olderCapName,
-  refuses: () => refused,
-  quirks: ['no-stream-options', 'untyped-tool-calls'],
+  refuses: (model) => (thinks.test(model) ? thoughtful : refused),
+  quirks: ['no-stream-options', 'untyped-tool-calls', 'listed-thoughts'],
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],
   models: ['mistral-large-latest', 'mistral-medium-latest', 'mistral-small-latest', 'codestral-latest'],

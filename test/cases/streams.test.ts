@@ -205,6 +205,58 @@ describe('C3 tool calls and their finish', () => {
     expect(seen).toEqual(['Paris', 'Tokyo'])
   })
 
+  const thinking = (...texts: string[]) => ({
+    type: 'thinking',
+    thinking: texts.map((text) => ({ type: 'text', text })),
+    closed: true,
+  })
+  const saying = (text: string) => ({ type: 'text', text })
+
+  it.each([false, true])('C3 thoughts in a list are a text to OpenAI’s SDK, stream: %s', async (streamed) => {
+    const message = {
+      role: 'assistant',
+      content: [thinking('Hm', ', 4.'), saying('{"n":'), saying('4}')],
+      tool_calls: null,
+    }
+    script = (res) => {
+      if (!streamed) return sendJson(res, 200, reply('', { message, finish_reason: 'stop' }))
+      const deltas: Json[] = [
+        { role: 'assistant', content: '' },
+        { content: [thinking('Hm')] },
+        { content: [thinking(', 4.'), saying('{"n"')] },
+        { content: ':' },
+        { content: [saying('4}')] },
+      ]
+      return sendSse(res, sseText([...deltas.map((delta) => chunk(delta)), { ...finishChunk(), usage }]))
+    }
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 })
+    const asked = { model: 'mistral', messages: [{ role: 'user' as const, content: '2+2?' }] }
+    const stream = streamed && client.chat.completions.stream(asked)
+    let thoughts = ''
+    // The helper itself keeps the last piece alone of a field that it does not know.
+    if (stream) stream.on('chunk', (piece) => (thoughts += (piece.choices[0]!.delta as Json).reasoning_content ?? ''))
+    const { choices } = await (stream ? stream.finalChatCompletion() : client.chat.completions.parse(asked))
+    expect(choices[0]!.message.content).toBe('{"n":4}')
+    expect(streamed ? thoughts : (choices[0]!.message as unknown as Json).reasoning_content).toBe('Hm, 4.')
+  })
+
+  it('C3 a list with anything but thoughts and text stays as it is, and so do those of other vendors', async () => {
+    const whole = (content: unknown, more: Json = {}) =>
+      reply('', { message: { role: 'assistant', content, ...more }, finish_reason: 'stop' })
+    const told = async (model: string, sent: Json) => {
+      script = (res) => sendJson(res, 200, sent)
+      return JSON.parse((await post(gateway.url + CHAT, ask(model))).text) as Json
+    }
+    const cited = whole([saying('It is'), { type: 'reference', reference_ids: [1] }])
+    expect(await told('mistral', cited)).toEqual(cited)
+    const listed = whole([thinking('Hm'), saying('4')])
+    expect(await told('m', listed)).toEqual(listed)
+    expect(await told('mistral', listed)).toEqual(whole('4', { reasoning_content: 'Hm' }))
+    const calling = whole([thinking('Hm')], { tool_calls: [bare[0]] })
+    const called = { content: null, reasoning_content: 'Hm', tool_calls: [{ ...bare[0], type: 'function' }] }
+    expect(await told('mistral', calling)).toEqual(whole(null, called))
+  })
+
   it('C3 a type and an index are all that such calls get, and each choice counts its own', async () => {
     const choice = (index: number, calls: unknown): Json => ({
       ...chunk({}),

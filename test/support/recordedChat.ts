@@ -73,7 +73,8 @@ export function expectedReply(row: RecordedRow): { status: number; body: string 
     const chunk = data?.startsWith('{') ? (JSON.parse(data) as Chunk) : undefined
     if (chunk?.error) return { status, body: kept + frame }
     if (strip && chunk?.usage && chunk.choices?.length === 0) continue
-    kept += strip && chunk?.usage === null ? withoutNullUsage(frame, chunk) : frame
+    const stripped = strip && chunk?.usage === null ? withoutNullUsage(frame, chunk) : frame
+    kept += kindOf(row) === 'mistral' ? plainContent(stripped) : stripped
   }
   return { status, body: kept }
 }
@@ -101,7 +102,7 @@ function withoutNullUsage(frame: string, chunk: Chunk): string {
 }
 
 function repaired(body: string, kind: string): string {
-  if (kind === 'mistral') return typeCalls(body)
+  if (kind === 'mistral') return plainContent(typeCalls(body))
   return kind === 'ollama' ? repairStop(body) : body
 }
 
@@ -112,6 +113,27 @@ function typeCalls(body: string): string {
   const told = calls(body).map((call) => ({ ...call, type: 'function' }))
   if (JSON.stringify(calls(typed)) !== JSON.stringify(told)) throw new Error(`calls of another form in ${body}`)
   return typed
+}
+
+/** Mistral's lists of thoughts and text: in all recordings the list is followed by the end of its message, or by fields without braces. */
+function plainContent(text: string): string {
+  const from = /(?<="content": ?)\[/.exec(text)?.index
+  if (from === undefined) return text
+  let to = from
+  let parts: { text?: string; thinking?: { text: string }[] }[] | undefined
+  while (!parts) {
+    to = text.indexOf(']', to) + 1
+    if (to === 0) throw new Error(`a list without an end in ${text}`)
+    try {
+      parts = JSON.parse(text.slice(from, to))
+    } catch {}
+  }
+  const said = parts.map((part) => part.text ?? '').join('')
+  const thoughts = parts.flatMap(({ thinking = [] }) => thinking.map((piece) => piece.text)).join('')
+  const end = text.indexOf('}', to)
+  const content = said === '' ? 'null' : JSON.stringify(said)
+  const reasoning = thoughts === '' ? '' : `,"reasoning_content":${JSON.stringify(thoughts)}`
+  return `${text.slice(0, from)}${content}${text.slice(to, end)}${reasoning}${text.slice(end)}`
 }
 
 /** Ollama's "stop" after a tool call. */

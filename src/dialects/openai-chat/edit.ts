@@ -1,4 +1,5 @@
-// The named edits of the identity lane, outwards, on the bytes of one JSON document: usage taken out, "stop" and calls repaired.
+// The named edits of the identity lane, outwards, on the bytes of one JSON document: usage taken out, "stop", calls and thoughts repaired.
+import { asObject } from '../field.ts'
 import { applySplices, type Fields, removeFields, type Splice, scanElements, scanFields, setField } from '../splice.ts'
 
 /** The document without its top-level `usage`, which we asked for and the client did not. Undefined when there is none. */
@@ -47,6 +48,41 @@ export function withTypedCalls(json: Buffer, begun: Map<number, number>): Buffer
     }
   }
   return splices.length === 0 ? undefined : applySplices(json, splices)
+}
+
+/**
+ * The document with the text of a `content` that is a list of thoughts and text as `content`, and its thoughts as `reasoning_content`.
+ * Mistral's models that think write such lists, where OpenAI's clients expect a text. A list with anything else in it stays.
+ * Undefined when nothing was changed.
+ */
+export function withPlainContent(json: Buffer): Buffer | undefined {
+  const splices: Splice[] = []
+  for (const { fields } of choicesIn(json)) {
+    const message = fields.byName.get('delta') ?? fields.byName.get('message')
+    const inner = message && scanFields(json, message.valueStart)
+    const content = inner?.byName.get('content')
+    if (!inner || !content || json[content.valueStart] !== 0x5b) continue
+    const said = readParts(JSON.parse(json.toString('utf8', content.valueStart, content.valueEnd)))
+    if (!said) continue
+    splices.push(setField(inner, 'content', said.text === '' ? 'null' : JSON.stringify(said.text)))
+    if (said.thoughts !== '') splices.push(setField(inner, 'reasoning_content', JSON.stringify(said.thoughts)))
+  }
+  return splices.length === 0 ? undefined : applySplices(json, splices)
+}
+
+/** What a list of parts says; undefined when it has other parts than texts, and thoughts that are lists of texts. */
+function readParts(parts: readonly unknown[]): { text: string; thoughts: string } | undefined {
+  const said = { text: '', thoughts: '' }
+  for (const raw of parts) {
+    const part = asObject(raw)
+    if (part?.type === 'text' && typeof part.text === 'string') said.text += part.text
+    else if (part?.type === 'thinking' && Array.isArray(part.thinking)) {
+      const inner = readParts(part.thinking)
+      if (inner?.thoughts !== '') return undefined
+      said.thoughts += inner.text
+    } else return undefined
+  }
+  return said
 }
 
 /** The choices of a reply or chunk, with the number that each goes by. */

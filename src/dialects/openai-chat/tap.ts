@@ -5,7 +5,7 @@ import { UpstreamFault } from '../errors.ts'
 import { readFrame, writeFrame } from '../sse.ts'
 import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
-import { withoutUsage, withToolCallsFinish, withTypedCalls } from './edit.ts'
+import { withoutUsage, withPlainContent, withToolCallsFinish, withTypedCalls } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
 
@@ -25,6 +25,7 @@ class OpenAiChatTap implements StreamTap {
   readonly #edits: ReplyEdits
   readonly #repairStop: boolean
   readonly #typeCalls: boolean
+  readonly #plainContent: boolean
   readonly #finished = new Set<number>()
   readonly #called = new Set<number>()
   /** Calls that each choice has begun, where they have to be numbered. */
@@ -36,6 +37,7 @@ class OpenAiChatTap implements StreamTap {
     this.#edits = edits
     this.#repairStop = edits.quirks.includes('stop-after-tool-call')
     this.#typeCalls = edits.quirks.includes('untyped-tool-calls')
+    this.#plainContent = edits.quirks.includes('listed-thoughts')
   }
 
   take(buffer: Buffer, start: number, end: number): FrameVerdict {
@@ -131,6 +133,8 @@ class OpenAiChatTap implements StreamTap {
   #edit(frame: Buffer, wire: Json): void {
     // A usage object on a chunk with choices is the vendor's own habit (Groq, Mistral): it would have come unasked, too.
     if (this.#edits.stripUsage && wire.usage === null) this.edited = editData(frame, withoutUsage)
+    if (this.#plainContent && choicesOf(wire).some(({ delta }) => Array.isArray(asObject(delta)?.content)))
+      this.edited = editData(this.edited ?? frame, withPlainContent) ?? this.edited
     if (this.#called.size === 0) return
     if (this.#typeCalls) {
       this.edited = editData(this.edited ?? frame, (json) => withTypedCalls(json, this.#begun)) ?? this.edited

@@ -3,7 +3,7 @@ import { parseJsonText } from '../depth.ts'
 import type { JudgedReply, ReplyEdits } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
-import { withToolCallsFinish, withTypedCalls } from './edit.ts'
+import { withPlainContent, withToolCallsFinish, withTypedCalls } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
 
@@ -46,8 +46,10 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   const called = new Set(
     choices.flatMap((choice, at) => (hasToolCall(asObject(choice.message)) ? [Number(choice.index ?? at)] : [])),
   )
-  if (called.size === 0) return { body, facts }
-  const typed = edits.quirks.includes('untyped-tool-calls') ? (withTypedCalls(body, new Map()) ?? body) : body
+  const listed = choices.some(({ message }) => Array.isArray(asObject(message)?.content))
+  const plain = listed && edits.quirks.includes('listed-thoughts') ? (withPlainContent(body) ?? body) : body
+  if (called.size === 0) return { body: plain, facts }
+  const typed = edits.quirks.includes('untyped-tool-calls') ? (withTypedCalls(plain, new Map()) ?? plain) : plain
   if (!edits.quirks.includes('stop-after-tool-call')) return { body: typed, facts }
   const edited = withToolCallsFinish(typed, (choice) => called.has(choice))
   if (edited && facts.finish === 'stop') facts.finish = 'tool_calls'
