@@ -304,7 +304,7 @@ describe('the stream of changes', () => {
         look()
       })
     const reply = await stream.response
-    expect(reply.headers['content-type']).toBe('text/event-stream')
+    expect(reply.headers).toMatchObject({ 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' })
     expect(reply.headers['content-disposition']).toBeUndefined()
     await told(/event: rollout\nid: 1\n/)
     await gateway.verb('start')

@@ -27,6 +27,8 @@ async function sendPieces(req: IncomingMessage, res: ServerResponse, streamed: S
   const head = (): void => {
     res.writeHead(200, {
       'content-type': streamed.contentType,
+      // Events are told when they happen: nginx, unless it hears this, keeps them until there are 4 KB of them.
+      ...(streamed.contentType === 'text/event-stream' ? { 'x-accel-buffering': 'no' } : {}),
       ...(streamed.fileName === undefined
         ? {}
         : { 'content-disposition': `attachment; filename="${streamed.fileName}"` }),
