@@ -1,7 +1,7 @@
 // What compatible servers answer instead of a reply, in every form that they have for it: the official client shows what is wrong.
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ask, CHAT } from './support/chatBodies.ts'
+import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
 import { type FakeUpstream, sendJson, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
@@ -138,3 +138,40 @@ it('a configured header is blanked without its scheme, too', async () => {
     await proxy.close()
   }
 })
+
+it.each([
+  [405, 405, 'server_error'],
+  [421, 421, 'server_error'],
+  // `fetch` hands out no reply with this status.
+  [407, 401, 'auth_failed'],
+])(
+  'a %d is the word of somebody in between: the next target is asked, and the client understands it',
+  async (status, told, code) => {
+    const page = await startFakeUpstream((_req, res) => {
+      res.writeHead(status, { 'content-type': 'text/html', 'proxy-authenticate': 'Basic realm="egress"' })
+      res.end('<html>Not here.</html>')
+    })
+    const spare = await startFakeUpstream((_req, res) => sendJson(res, 200, reply('from the spare')))
+    const behind = await startGateway({
+      providers: { main: upstreamAt(page.url), spare: upstreamAt(spare.url) },
+      retries: { attempts: 1 },
+      routes: { both: ['main/m', 'spare/m'], alone: 'main/other' },
+    })
+    const openai = new OpenAI({ baseURL: `${behind.url}/v1`, apiKey: 'any', maxRetries: 0 })
+    const asking = (model: string) =>
+      openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'x' }] })
+    try {
+      expect((await asking('both')).choices[0]!.message.content).toBe('from the spare')
+      expect(behind.lines.at(-1)).toMatchObject({ status: 200, attempts: 2 })
+      await expect(asking('alone')).rejects.toMatchObject({
+        status: told,
+        code,
+        message: expect.stringContaining(`${status}`),
+      })
+    } finally {
+      await behind.close()
+      await page.close()
+      await spare.close()
+    }
+  },
+)

@@ -65,6 +65,11 @@ const statusFaults: Readonly<Record<number, FaultKind>> = {
   402: 'quota_exhausted',
   403: 'permission_denied',
   404: 'model_not_found',
+  // Whoever answers is not the API that was asked: method and address are ours. A static page of maintenance takes no POST.
+  405: 'server_error',
+  421: 'server_error',
+  // A proxy between us and the vendor wants a credential.
+  407: 'auth_failed',
   408: 'upstream_request_timeout',
   409: 'conflict',
   425: 'conflict',
@@ -144,9 +149,13 @@ export class UpstreamFault extends Error {
     return faultRules[this.kind]
   }
 
-  /** The status that the client gets: the vendor's own where it is an error of HTTP (above 599 there are none), else the table's. */
+  /**
+   * The status that the client gets: the vendor's own where it is an error of HTTP (above 599 there are none), else the table's. 407 is for
+   * whoever called that proxy: to a client it would speak of its own, and `fetch` hands out no reply then.
+   */
   get clientStatus(): number {
-    return this.status !== undefined && this.status >= 400 && this.status < 600 ? this.status : this.rule.status
+    const { status } = this
+    return status !== undefined && status >= 400 && status < 600 && status !== 407 ? status : this.rule.status
   }
 }
 
