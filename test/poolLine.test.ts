@@ -1,8 +1,10 @@
 // The line for a socket of an upstream: in order, given up by whoever leaves, and free of charge for who never had one.
+import dns from 'node:dns'
 import { EventEmitter, once } from 'node:events'
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { type AddressInfo, connect } from 'node:net'
+import { Worker } from 'node:worker_threads'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { type Caller, createPools } from '../src/gateway/pools.ts'
 import { CHAT } from './support/chatBodies.ts'
 import { type Sent, send } from './support/exchange.ts'
@@ -193,5 +195,50 @@ it('a socket that could not be dialled holds up nobody: the next call takes one 
   } finally {
     for (const response of held.values()) response.destroy()
     for (const server of servers) server.close()
+  }
+})
+
+it('the first of two addresses has more than a moment: the other one may be dead', async () => {
+  const gate = new Int32Array(new SharedArrayBuffer(4))
+  // The system takes two connections for it until it looks, and lets the next one knock again after a second.
+  const server = new Worker(
+    `const { parentPort, workerData: gate } = require('node:worker_threads')
+    const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+      parentPort.postMessage(server.address().port)
+      Atomics.wait(gate, 0, 0)
+    })`,
+    { eval: true, workerData: gate },
+  )
+  const [port] = await once(server, 'message')
+  const before = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+  const open = (): void => {
+    Atomics.store(gate, 0, 1)
+    Atomics.notify(gate, 0)
+  }
+  const addresses = [
+    { address: '127.0.0.1', family: 4 },
+    { address: '::1', family: 6 },
+  ]
+  type Told = (error: null, found: typeof addresses) => void
+  const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((_name: string, _options: object, told: Told) => {
+    told(null, addresses)
+    setImmediate(open)
+  }) as never)
+  const pools = createPools(1)
+  try {
+    await Promise.all(before.map((socket) => once(socket, 'connect')))
+    const began = await new Promise<boolean>((resolve) => {
+      const caller = new Bare(() => resolve(false))
+      void caller.started.then(() => resolve(true))
+      const request = { path: '/', method: 'POST' as const, headers: [], body: Buffer.from('{}') }
+      pools.dispatch(`http://two.test:${port}`, 20_001, request, caller as unknown as Caller)
+    })
+    expect([lookup.mock.calls.length, began]).toEqual([1, true])
+  } finally {
+    lookup.mockRestore()
+    for (const socket of before) socket.destroy()
+    open()
+    await server.terminate()
+    await pools.close()
   }
 })

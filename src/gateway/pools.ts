@@ -54,7 +54,12 @@ function openPool(origin: string, connectTimeout: number, connections: number): 
   const pool = new Pool(origin, {
     connections,
     pipelining: 1,
-    connect: { timeout: connectTimeout, noDelay: true },
+    connect: {
+      timeout: connectTimeout,
+      noDelay: true,
+      // Of several addresses each but the last is given up after so long. Node's 250 ms are less than a far vendor takes, or a lost packet.
+      autoSelectFamilyAttemptTimeout: Math.max(250, Math.ceil(connectTimeout / 4)),
+    },
     // Deadlines are ours: the first token, the gap between tokens and the whole, which undici cannot tell apart.
     headersTimeout: 0,
     bodyTimeout: 0,
