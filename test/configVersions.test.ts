@@ -258,6 +258,16 @@ routes:
     expect(() => restore('providers: { a: { apiKey: "[redacted:000000000000]" } }', [document])).toThrow(UnknownMark)
   })
 
+  test('in places for none, a secret that begins as another does has its own mark', () => {
+    const [long, short] = ['word-and-word-and-more', 'word-and-word']
+    const text = (short: string, long: string) =>
+      `providers: { a: { apiKey: ${short} }, b: { apiKey: ${long} } } # ${long}, ${short}${short}.\nroutes: { r: ${long} }\n`
+    const shown = redact(text(short!, long!))
+    const [a, b] = [...shown.matchAll(/apiKey: "(.+?)"/g)].map(([, mark]) => mark!)
+    expect(shown.replace(`"${a}"`, a!).replace(`"${b}"`, b!)).toBe(text(a!, b!))
+    expect(restore(shown, [text(short!, long!)])).toBe(text(short!, long!))
+  })
+
   test('a difference between two documents shows no secret either, but that it is another', () => {
     const changed = document.replace(planted[0]!, 'sk-planted-other-abcdef0123')
     const changes = changesBetween(redact(document), redact(changed))

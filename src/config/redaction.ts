@@ -44,19 +44,21 @@ export function createRedactor(pepper: Buffer | string): Redactor {
 
   function redact(document: string): string {
     const places = scalarsOf(document).filter(isSecret)
-    let text = document
-    // From the end, so that the places before stay true. An anchor's scalar may be there more than once.
-    const starts = new Set<number>()
-    for (const { value, start, end } of places.sort((a, b) => b.start - a.start)) {
-      if (starts.has(start)) continue
-      starts.add(start)
-      const written = text.slice(start, end)
-      text = `${text.slice(0, start)}"${markOf(value as string)}"${written.endsWith('\n') ? '\n' : ''}${text.slice(end)}`
-    }
     // The same secret in a comment, or in a place where none belongs.
-    const values = [...new Set(places.map(({ value }) => value as string))].sort((a, b) => b.length - a.length)
-    for (const value of values) if (value.length >= 8) text = text.replaceAll(value, () => markOf(value))
-    text = text.replace(vendorKey, (token) => markOf(token))
+    const replaceKnown = replacerOf(
+      places.map(({ value }) => value as string),
+      markOf,
+    )
+    const parts: string[] = []
+    let at = 0
+    for (const { value, start, end } of places.sort((a, b) => a.start - b.start)) {
+      // An anchor's scalar may be there more than once.
+      if (start < at) continue
+      parts.push(replaceKnown(document.slice(at, start)), `"${markOf(value as string)}"`)
+      at = document[end - 1] === '\n' ? end - 1 : end
+    }
+    parts.push(replaceKnown(document.slice(at)))
+    const text = parts.join('').replace(vendorKey, (token) => markOf(token))
     return text.replace(/(^|\s)#.*$/gm, (comment) => comment.replace(longToken, (t) => (isMixed(t) ? markOf(t) : t)))
   }
 
@@ -75,6 +77,34 @@ export function createRedactor(pepper: Buffer | string): Redactor {
         return quote === '' ? secret : JSON.stringify(secret)
       })
     },
+  }
+}
+
+/** Shorter texts are words, which may stand anywhere. */
+const shortestKnown = 8
+
+/** Replaces each of many texts wherever it stands, the longest first, in one pass over the text. */
+function replacerOf(known: readonly string[], by: (found: string) => string): (text: string) => string {
+  const byStart = new Map<string, string[]>()
+  for (const one of [...new Set(known)].sort((a, b) => b.length - a.length)) {
+    if (one.length < shortestKnown) continue
+    const start = one.slice(0, shortestKnown)
+    const alike = byStart.get(start)
+    if (alike) alike.push(one)
+    else byStart.set(start, [one])
+  }
+  if (byStart.size === 0) return (text) => text
+  return (text) => {
+    let replaced = ''
+    let done = 0
+    for (let at = 0; at + shortestKnown <= text.length; at++) {
+      const found = byStart.get(text.slice(at, at + shortestKnown))?.find((one) => text.startsWith(one, at))
+      if (found === undefined) continue
+      replaced += text.slice(done, at) + by(found)
+      done = at + found.length
+      at = done - 1
+    }
+    return done === 0 ? text : replaced + text.slice(done)
   }
 }
 
