@@ -18,6 +18,7 @@ import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { percentOf } from '../src/cli/commandFlags.ts'
 import { bodyOf } from '../src/cli/keyFlags.ts'
+import { hostOf, portOf } from '../src/cli/serve.ts'
 import { makeBatchWriter } from '../src/store/batch.ts'
 import { firstIdOf, idsPerRequest } from '../src/store/ledgerId.ts'
 import { openStore } from '../src/store/open.ts'
@@ -42,6 +43,12 @@ const place = (): Place => ({
 const turnout = (...args: string[]): Promise<Ran> => runTurnout(args, place())
 const canary = async (route = 'chat') => (await gateway.ask('GET', `/routes/${route}/canary`)).body
 const change = (body: object) => gateway.ask('PUT', '/routes/chat/canary', body, 'admin')
+
+it('where to listen is not taken from a variable that is empty', () => {
+  expect([portOf('0'), portOf('65535'), hostOf('::')]).toEqual([0, 65_535, '::'])
+  for (const text of ['', ' ', '1e3', '65536', '-1', '0x10']) expect(() => portOf(text)).toThrow(/is no port/)
+  for (const text of ['', ' ']) expect(() => hostOf(text)).toThrow(/names no address/)
+})
 
 describe('`turnout canary`', () => {
   it('does nothing to all where one route is named, and changes nothing where no percentage is', async () => {

@@ -20,7 +20,7 @@ export function addServeCommand(program: Command): void {
     )
     .option('--env-file <file>', 'file of environment variables, read at start and on reload (SIGHUP)')
     .addOption(new Option('-p, --port <number>', 'port to listen on').argParser(portOf))
-    .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
+    .addOption(new Option('--host <address>', 'address to listen on (default: 127.0.0.1)').argParser(hostOf))
     .option('--insecure', 'listen on other addresses than loopback although no key is configured')
     .action(async (flags: ServeFlags) => {
       // Help and every other command do without the gateway's code.
@@ -42,10 +42,16 @@ export function addServeCommand(program: Command): void {
 }
 
 export function portOf(text: string): number {
-  const port = Number(text)
-  if (!Number.isInteger(port) || port < 0 || port > 65535)
+  // An empty one is that of a variable that is not set, and no 0.
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
     throw new Error(`'${text}' is no port: give a number from 0 to 65535.`)
-  return port
+  return Number(text)
+}
+
+/** To Node an empty one, as that of a variable that is not set, is every address of the machine. */
+export function hostOf(text: string): string {
+  if (text.trim() === '') throw new Error('--host names no address: leave it out for 127.0.0.1.')
+  return text
 }
 
 /** The first signal drains, the second ends at once. `also` is stopped after the gateway. */
