@@ -90,6 +90,17 @@ describe('binding', () => {
     expect(checkBinding(load([], { TURNOUT_MASTER_KEY: good }, host), {})).toBeUndefined()
   })
 
+  test('an address may stand in brackets, as in a URL', () => {
+    expect(load([], {}, '[::1]').server.host).toBe('::1')
+    const text = JSON.stringify({
+      providers: { ollama: null },
+      directModels: true,
+      metrics: { port: 1, host: '[::1]' },
+    })
+    const { server, metrics } = parseConfig(text, { env: { HOST: '[::]' }, version: 1 }).snapshot
+    expect([server.host, metrics.host]).toEqual(['::', '::1'])
+  })
+
   test('and the demo key does not count as one', () => {
     const keys = [
       { name: 'a', key: 'tk-demo' },

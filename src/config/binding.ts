@@ -3,9 +3,12 @@ import { isIP } from 'node:net'
 import { demoKey, digestOf } from './keySettings.ts'
 import type { Snapshot } from './snapshot.ts'
 
+/** An address as it is bound: without the brackets that an IPv6 address has in a URL. */
+export const bareHost = (host: string): string => host.replace(/^\[(.*)\]$/, '$1')
+
 /** Whether only programs on this machine can reach the address. Names other than localhost are not looked up: they count as far. */
 export function isLoopback(host: string): boolean {
-  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  const bare = bareHost(host).toLowerCase()
   if (bare === 'localhost' || bare.endsWith('.localhost') || bare === '::1') return true
   const mapped = bare.startsWith('::ffff:') ? bare.slice(7) : bare
   return isIP(mapped) === 4 && mapped.startsWith('127.')

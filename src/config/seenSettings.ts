@@ -1,5 +1,7 @@
 // Makes the settings of log and metrics out of what is written.
+
 import { resolve } from 'node:path'
+import { bareHost } from './binding.ts'
 import { defaults } from './defaults.ts'
 import type { Report } from './problem.ts'
 import type { Settings } from './schema.ts'
@@ -35,5 +37,5 @@ export function buildSeen(settings: Settings, server: ServerSettings, report: Re
     retentionHours: retentionHours ?? defaults.trace.retentionHours,
     otlp: otlp && { url: otlp.url, headers: otlp.headers ?? {} },
   }
-  return { metrics: { token, port, host }, trace }
+  return { metrics: { token, port, host: bareHost(host) }, trace }
 }

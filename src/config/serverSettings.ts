@@ -1,5 +1,6 @@
 // Makes the server's settings: command line over file over environment over defaults.
 import { BlockList, isIP } from 'node:net'
+import { bareHost } from './binding.ts'
 import { defaults } from './defaults.ts'
 import { firstSet } from './env.ts'
 import type { Env } from './interpolation.ts'
@@ -34,7 +35,7 @@ export function buildServer(
   })
   return {
     port: overrides.port ?? given.port ?? readPort(env, report) ?? base.port,
-    host: overrides.host ?? given.host ?? firstSet(env, ['HOST'])?.value ?? base.host,
+    host: bareHost(overrides.host ?? given.host ?? firstSet(env, ['HOST'])?.value ?? base.host),
     maxBodyBytes: given.maxBody ?? base.maxBodyBytes,
     maxReplyBytes: given.maxReply ?? base.maxReplyBytes,
     maxJsonDepth: given.maxJsonDepth ?? base.maxJsonDepth,
