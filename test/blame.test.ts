@@ -54,26 +54,44 @@ it('a body that comes so slowly that the time is over shuts nobody', async () =>
   expect(gateway.turnout.health.stateOf('up/hung')).toBe('open')
 })
 
-it('a process that has no file descriptor left blames itself, and shuts nobody', async () => {
-  const { gateway } = await stage({ routes: { chat: { targets: ['up/well'], retries: { attempts: 1 } } } })
-  // As undici dials.
-  const dial = vi
+/** As undici dials. */
+function failDials(error: Error): { mockRestore(): void } {
+  return vi
     .spyOn(net, 'connect')
-    .mockImplementation((() =>
-      new net.Socket().destroy(
-        Object.assign(new Error('connect EMFILE'), { code: 'EMFILE' }),
-      )) as unknown as typeof net.connect)
+    .mockImplementation((() => new net.Socket().destroy(error)) as unknown as typeof net.connect)
+}
+const failure = (code: string): Error => Object.assign(new Error(`connect ${code}`), { code })
+
+it.each(['EMFILE', 'EADDRNOTAVAIL'])(
+  'a process that has no file descriptor or local port left blames itself, and shuts nobody: %s',
+  async (code) => {
+    const { gateway } = await stage({ routes: { chat: { targets: ['up/well'], retries: { attempts: 1 } } } })
+    const dial = failDials(failure(code))
+    try {
+      const reply = await call(gateway, 'chat')
+      expect(faultOf(reply)).toEqual([503, 'no_socket'])
+      expect(JSON.parse(reply.text).error).toMatchObject({ code: 'no_socket', type: 'gateway_error' })
+    } finally {
+      dial.mockRestore()
+    }
+    expect(gateway.turnout.health.stateOf('up/well')).toBe('closed')
+    const { body } = await gateway.metrics.expose()
+    expect(body).toContain('turnout_request_errors_total{blame="gateway",cause="no_socket",route="chat"} 1')
+    expect(faultOf(await call(gateway, 'chat'))).toEqual([200, undefined])
+  },
+)
+
+it('a server that is down is blamed, also where its name has an IPv6 address that the machine cannot use', async () => {
+  const { gateway } = await stage({ routes: { chat: { targets: ['up/well'], retries: { attempts: 1 } } } })
+  const all = ['EADDRNOTAVAIL', 'ECONNREFUSED'].map(failure)
+  // As Node makes it.
+  const dial = failDials(Object.assign(new AggregateError(all), failure('EADDRNOTAVAIL')))
   try {
-    const reply = await call(gateway, 'chat')
-    expect(faultOf(reply)).toEqual([503, 'no_socket'])
-    expect(JSON.parse(reply.text).error).toMatchObject({ code: 'no_socket', type: 'gateway_error' })
+    expect(faultOf(await call(gateway, 'chat'))).toEqual([502, 'dial_failed'])
   } finally {
     dial.mockRestore()
   }
-  expect(gateway.turnout.health.stateOf('up/well')).toBe('closed')
-  const { body } = await gateway.metrics.expose()
-  expect(body).toContain('turnout_request_errors_total{blame="gateway",cause="no_socket",route="chat"} 1')
-  expect(faultOf(await call(gateway, 'chat'))).toEqual([200, undefined])
+  expect(gateway.turnout.health.stateOf('up/well')).toBe('open')
 })
 
 it('a target that nobody asks is not called well because its breaker has been open for long enough', async () => {

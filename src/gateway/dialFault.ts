@@ -7,7 +7,7 @@ const kinds: Record<string, [FaultKind, string]> = {
   EAI_AGAIN: ['dial_failed', "The upstream's name does not resolve at the moment."],
   EHOSTUNREACH: ['dial_failed', 'The upstream cannot be reached.'],
   ENETUNREACH: ['dial_failed', 'The upstream cannot be reached.'],
-  EADDRNOTAVAIL: ['dial_failed', 'No local port is free for a connection to the upstream.'],
+  EADDRNOTAVAIL: ['no_socket', 'The machine has no port or address left for a connection to the upstream.'],
   EMFILE: ['no_socket', 'The gateway has no file descriptor left for a connection to the upstream.'],
   ENFILE: ['no_socket', 'The machine has no file descriptor left for a connection to the upstream.'],
   ENOBUFS: ['no_socket', 'The machine has no memory left for a connection to the upstream.'],
@@ -43,9 +43,15 @@ export function dialFaultOf(error: Error, { sent, responded }: Reached): Upstrea
 const isNoHttp = (error: Error & { data?: unknown }): boolean =>
   error.name === 'HTTPParserError' && typeof error.data === 'string' && error.data !== ''
 
-/** A dial to several addresses fails with one error that holds the others. */
+/** What an address of a family says that this machine does not speak: it is in `/etc/hosts` or the DNS all the same. */
+const unspoken: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'ENETUNREACH'])
+
+/** A dial to several addresses fails with one error that holds the others: what one says that could be tried tells more. */
 function codeOf(error: Error & { code?: unknown; errors?: unknown; cause?: unknown }): string {
+  if (Array.isArray(error.errors)) {
+    const codes = error.errors.map(codeOf)
+    return codes.find((code) => !unspoken.has(code)) ?? codes[0] ?? ''
+  }
   if (typeof error.code === 'string' && error.code !== 'UND_ERR_SOCKET') return error.code
-  const inner = Array.isArray(error.errors) ? error.errors[0] : error.cause
-  return inner instanceof Error ? codeOf(inner) : ''
+  return error.cause instanceof Error ? codeOf(error.cause) : ''
 }

@@ -7,7 +7,7 @@ const end = '<!-- End of the failure table -->'
 /** What has happened, for those who read it at night. A new fault without words does not compile. */
 const words: Record<FaultKind, string> = {
   dial_failed: 'connection refused, name not found, host not reachable, hung up before the request was sent',
-  no_socket: 'ours: no file descriptor, or no memory, left for a connection to the upstream',
+  no_socket: 'ours: no file descriptor, local port, or memory left for a connection to the upstream',
   connect_timeout: 'no connection within `connect`, TLS included',
   tls_failed: 'the TLS handshake failed: certificate, protocol',
   first_token_timeout: 'nothing generated within `firstToken`',
