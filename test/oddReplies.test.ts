@@ -267,7 +267,7 @@ it('a compressed reply is held to its size when it is inflated', async () => {
   }
 })
 
-it.each(['text/plain; charset=utf-8', 'application/octet-stream', 'text/html', 'text/json'])(
+it.each(['text/plain; charset=utf-8', 'application/octet-stream', 'text/html', 'text/json', 'Application/JSON'])(
   'a whole reply that is called %s is JSON to the client',
   async (type) => {
     odd = { headers: { 'content-type': type }, body: whole }

@@ -162,12 +162,12 @@ function writeAll(call: Call, pieces: Buffer[]): boolean {
 
 /**
  * The upstream's own word where its bytes pass and are what it says, ours elsewhere: SDKs hand out as text what is not called JSON, and
- * some servers call it `text/plain`.
+ * some servers call it `text/plain`, or `Application/JSON`, which the SDKs do not know.
  */
 function contentType(call: Call, headers: Readonly<Record<string, string | string[] | undefined>>): string {
   const { stream } = call.inspected!.ask
   const value = headers['content-type']
-  const isWhatItIs = stream ? /^text\/event-stream/ : /^application\/(?:[\w.+-]+\+)?json\b/i
+  const isWhatItIs = stream ? /^text\/event-stream/ : /^application\/(?:[\w.+-]+\+)?json\b/
   const passes = call.attempts.at(-1)!.lane === 'identity' && typeof value === 'string' && isWhatItIs.test(value)
   if (passes && /^[\x20-\x7e]+$/.test(value)) return value
   return stream ? 'text/event-stream; charset=utf-8' : 'application/json'
