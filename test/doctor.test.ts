@@ -11,6 +11,7 @@ import { checkDataFolder, checkDisk, checkNode, checkPort, type Finding } from '
 import { askModels } from '../src/cli/upstreamProbe.ts'
 import { parseConfig } from '../src/config/load.ts'
 import { findQuietPort } from './support/quietPort.ts'
+import { runTurnout } from './support/turnoutProcess.ts'
 
 let folder: string
 const closers: (() => Promise<unknown>)[] = []
@@ -193,4 +194,14 @@ describe('the machine', () => {
       message: `127.0.0.1:${taken} is taken`,
     })
   })
+})
+
+test('each command gives the first of several addresses the time that a far server takes', async () => {
+  const look = `import net from 'node:net'
+    process.on('exit', () => console.log(net.getDefaultAutoSelectFamilyAttemptTimeout()))`
+  const { out } = await runTurnout(['--version'], {
+    cwd: folder,
+    env: { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(look)}` },
+  })
+  expect(Number(out.split('\n')[1])).toBe(1_250)
 })

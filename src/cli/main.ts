@@ -1,11 +1,16 @@
 #!/usr/bin/env -S node --max-semi-space-size=64 --min-semi-space-size=32 --no-allocation-site-pretenuring --
 // The command line: `turnout --help` lists what it can do.
+import { setDefaultAutoSelectFamilyAttemptTimeout } from 'node:net'
 import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { StoreError } from '../store/driver.ts'
 import { version } from '../version.ts'
 import { withoutOrders } from './output.ts'
 import { addServeCommand } from './serve.ts'
+
+// For all that is asked beside the upstreams (key sets, webhooks, what `doctor` looks at): of several addresses Node gives each but the last
+// 250 ms, which are less than a far server takes.
+setDefaultAutoSelectFamilyAttemptTimeout(1_250)
 
 const program = new Command('turnout')
   .description('An LLM gateway that moves live traffic between models and providers.')
