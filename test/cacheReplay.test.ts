@@ -2,9 +2,9 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
-import { CHAT } from './support/chatBodies.ts'
+import { CHAT, chunk, finishChunk, roleChunk } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
-import { type FakeUpstream, startFakeUpstream } from './support/fakeUpstream.ts'
+import { type FakeUpstream, sendSse, sseText, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { kindOf, loadReplay, type RecordedRow } from './support/recordedChat.ts'
 import { hasShared, needsShared, sharedPath } from './support/shared.ts'
@@ -38,6 +38,29 @@ it('the official SDK reads hits: documents, streams, and each made of the other'
   }
   expect(upstream.requests).toHaveLength(2)
   expect(gateway.lines.map(({ cache }) => cache)).toEqual(['miss', 'hit', 'hit', 'hit', 'miss', 'hit', 'hit', 'hit'])
+})
+
+it('a document made of a stream has all that the model gave a custom tool', async () => {
+  const piece = (call: object) => chunk({ tool_calls: [{ index: 0, ...call }] })
+  const { chat } = await startCacheGateway({ toolCalls: true }, (_, res) =>
+    sendSse(
+      res,
+      sseText([
+        roleChunk,
+        piece({ id: 'call_1', type: 'custom', custom: { name: 'run', input: '' } }),
+        piece({ custom: { input: 'print(' } }),
+        piece({ custom: { input: '42)' } }),
+        finishChunk('tool_calls'),
+      ]),
+    ),
+  )
+  const asked = { tools: [{ type: 'custom', custom: { name: 'run' } }] }
+  await chat({ ...asked, stream: true })
+  const whole = await chat(asked)
+  expect(markOf(whole)).toBe('hit; reason=reframed')
+  expect(JSON.parse(whole.text).choices[0].message.tool_calls).toEqual([
+    { id: 'call_1', type: 'custom', custom: { name: 'run', input: 'print(42)' } },
+  ])
 })
 
 /** What a client gets of a recording out of the cache has to be what it got before, less the id. */

@@ -203,7 +203,8 @@ export class ReplyReader {
   }
 
   #toolCall(call: Json, calls: CallKeys, writer: ChoiceWriter): void {
-    const custom = call.type === 'custom' ? asObject(call.custom) : undefined
+    // Its type stands in the first piece alone.
+    const custom = asObject(call.custom)
     const fn = custom ?? asObject(call.function)
     const name = textOf(fn?.name)
     const id = textOf(call.id)
