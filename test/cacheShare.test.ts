@@ -92,6 +92,35 @@ it.each(framings)(
   },
 )
 
+it.each([
+  ['asks for usage', {}, { stream_options: { include_usage: true } }],
+  ['asks for none', { stream_options: { include_usage: true } }, {}],
+])('a stream is shared with a client that %s, unlike the first', async (_, first, second) => {
+  const { gateway, upstream, chat } = await startCacheGateway(true, async (req, res, raw, n) => {
+    await expect.poll(() => gateway.turnout.cache.followers).toBe(1)
+    await speak(() => 'one two')(req, res, raw, n)
+  })
+  const leader = chat({ stream: true, ...first })
+  await expect.poll(() => gateway.metrics.inFlight).toBe(1)
+  const both = await Promise.all([leader, chat({ stream: true, ...second })])
+  expect(both.map(markOf)).toEqual(['miss', 'coalesced; reason=reframed'])
+  expect(upstream.requests).toHaveLength(1)
+  for (const [{ text, headers }, asked] of [
+    [both[0], first],
+    [both[1], second],
+  ] as const) {
+    expect(text).toMatch(/data: \[DONE\]\n\n$/)
+    const told = [...text.matchAll(/^data: (\{.*)$/gm)].map(([, data]) => JSON.parse(data!))
+    expect(told.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe('one two')
+    const usages = told.filter(({ usage }) => usage)
+    expect(usages.map(({ choices, usage }) => [choices, usage.total_tokens])).toEqual(
+      'stream_options' in asked ? [[[], 5]] : [],
+    )
+    if (headers['x-turnout-attempts'] === '0')
+      expect(new Set(told.map(({ id }) => id))).toEqual(new Set([`chatcmpl-${headers['x-request-id']}`]))
+  }
+})
+
 it('what a vendor says of our key when a shared stream breaks is blanked for all who read it', async () => {
   const { gateway, chat } = await startCacheGateway(true, async ({ headers }, res) => {
     openSse(res)

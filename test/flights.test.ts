@@ -8,6 +8,13 @@ import type { Framing } from '../src/state/cache/entry.ts'
 const flightOf = (key: string, framing: Framing): Flight =>
   new Flight({} as Tower, key, framing, {} as Target, {} as Call, 1_000, 1_000, 0)
 
+it('of a stream suit whoever wants one, with or without its usage', () => {
+  const flights = new Flights()
+  flights.add(flightOf('a', 'stream'))
+  flights.add(flightOf('b', 'stream+usage'))
+  expect([flights.find('a', 'stream+usage')?.key, flights.find('b', 'stream')?.key]).toEqual(['a', 'b'])
+})
+
 it('are found by key and framing until they are taken out, each by itself', () => {
   const flights = new Flights()
   const [whole, stream, other] = [flightOf('a', 'json'), flightOf('a', 'stream'), flightOf('b', 'json')]

@@ -123,6 +123,16 @@ export class FrameSplitter {
   }
 }
 
+/** The frames of bytes that are all there. The last one may lack its blank line. */
+export function framesOf(bytes: Buffer): Buffer[] {
+  const frames: Buffer[] = []
+  const splitter = new FrameSplitter()
+  splitter.push(bytes, (frame) => void frames.push(frame))
+  const rest = splitter.end()
+  if (rest) frames.push(rest)
+  return frames
+}
+
 /** The bytes of a frame with this data, one line for each of its own. */
 export const writeFrame = (data: string): Buffer => Buffer.from(`data: ${data.replaceAll('\n', '\ndata: ')}\n\n`)
 

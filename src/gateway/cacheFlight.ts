@@ -112,7 +112,7 @@ export class Flight {
 
   /** Whether a request with this framing loses no time by waiting: a stream cannot be had from a document before all of it is there. */
   suits(framing: Framing): boolean {
-    return framing === this.framing || framing === 'json'
+    return framing === 'json' || this.framing !== 'json'
   }
 
   /** Returns how to leave again. */

@@ -3,6 +3,7 @@ import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { CacheEntry } from '../state/cache/entry.ts'
 import type { Ending, Flight, Follower } from './cacheFlight.ts'
 import { newId, replay, withId, withoutExposure } from './cacheReplay.ts'
+import { framingOf } from './cacheTurn.ts'
 import { type Call, ClientGone, userOf } from './call.ts'
 import { mayServe } from './clientModels.ts'
 import { lossNames, writeHead } from './headers.ts'
@@ -122,6 +123,7 @@ class LiveFollower implements Follower {
     const turn = call.cache!
     turn.status = 'coalesced'
     turn.age = 0
+    if (framingOf(call) !== this.#flight.framing) turn.reason = 'reframed'
     const { target, model, losses } = this.#flight.served!
     turn.source = { target: target.id, provider: target.provider.name, model, dropped: lossNames(losses) }
     withoutExposure(call)
@@ -151,6 +153,17 @@ class LiveFollower implements Follower {
 
   #mine(piece: Buffer): Buffer {
     return withId(piece, this.#flight.token, this.#id)
+  }
+
+  /** The leader's ending, with the usage or without it as this client asked. */
+  #framed(ending: Buffer): Buffer {
+    const { framing, served } = this.#flight
+    const wanted = framingOf(this.#call)
+    if (wanted === framing) return ending
+    const inbound = this.#call.dialect.inbound!
+    if (wanted === 'stream') return inbound.withoutUsageChunk(ending)
+    const usage = served!.facts?.usage
+    return usage ? inbound.withUsageChunk(ending, usage) : ending
   }
 
   async conclude(ending: Ending, settle: Settle): Promise<boolean> {
@@ -184,7 +197,7 @@ class LiveFollower implements Follower {
       return true
     }
     const held = ending.kind === 'landed' ? ending.held : []
-    const rest = this.#mine(Buffer.concat(held))
+    const rest = this.#mine(this.#framed(Buffer.concat(held)))
     call.res.end(wantsCost(call) ? withCost(call, rest, true) : rest)
     return true
   }

@@ -4,7 +4,7 @@ import type { Target } from '../config/snapshot.ts'
 import type { ChatEvent } from '../dialects/chat.ts'
 import type { Ask, Dialect, ReplyFacts } from '../dialects/dialect.ts'
 import { parseJson } from '../dialects/exactJson.ts'
-import { FrameSplitter, readFrame } from '../dialects/sse.ts'
+import { framesOf, readFrame } from '../dialects/sse.ts'
 import type { Framing } from '../state/cache/entry.ts'
 import type { UnkeptReason } from '../state/cache/responseCache.ts'
 
@@ -71,10 +71,7 @@ export function eventsOf({ outbound }: Dialect, framing: Framing, body: Buffer):
     if (framing === 'json') events.push(...outbound.events(parseJson(body.toString('utf8'))))
     else {
       const decoder = outbound.decodeStream()
-      const splitter = new FrameSplitter()
-      splitter.push(body, (frame) => void events.push(...decoder.take(readFrame(frame))))
-      const rest = splitter.end()
-      if (rest) events.push(...decoder.take(readFrame(rest)))
+      for (const frame of framesOf(body)) events.push(...decoder.take(readFrame(frame)))
     }
   } catch {
     return undefined

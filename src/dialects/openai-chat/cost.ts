@@ -1,7 +1,7 @@
 // Writes the cost into the `usage` of a reply, for clients that asked for it: `usage.cost` in USD, `usage.cost_details` beside it.
 import type { ReplyCost } from '../dialect.ts'
 import { applySplices, scanFields, setField } from '../splice.ts'
-import { FrameSplitter, readFrame, writeFrame } from '../sse.ts'
+import { framesOf, readFrame, writeFrame } from '../sse.ts'
 
 /**
  * @param ending a whole JSON reply, or the last frames of a stream
@@ -9,11 +9,7 @@ import { FrameSplitter, readFrame, writeFrame } from '../sse.ts'
  */
 export function addCost(ending: Buffer, stream: boolean, cost: ReplyCost): Buffer {
   if (!stream) return addToJson(ending, cost) ?? ending
-  const frames: Buffer[] = []
-  const splitter = new FrameSplitter()
-  splitter.push(ending, (frame) => frames.push(frame))
-  const rest = splitter.end()
-  if (rest) frames.push(rest)
+  const frames = framesOf(ending)
   for (let at = frames.length - 1; at >= 0; at--) {
     const { data } = readFrame(frames[at]!)
     if (!data?.startsWith('{')) continue

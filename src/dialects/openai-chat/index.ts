@@ -13,6 +13,7 @@ import { faultOf, isError } from './fault.ts'
 import { checkToolArguments, inspect } from './inspect.ts'
 import { patch } from './patch.ts'
 import { tap } from './tap.ts'
+import { withoutUsageChunk, withUsageChunk } from './usageChunk.ts'
 import { whole } from './whole.ts'
 
 export const openaiChat: Dialect = {
@@ -24,6 +25,8 @@ export const openaiChat: Dialect = {
     reply: encodeReply,
     stream: encodeStream,
     addCost,
+    withUsageChunk,
+    withoutUsageChunk,
     error: encodeError,
     isError,
     errorFrame: encodeErrorFrame,

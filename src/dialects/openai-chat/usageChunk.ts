@@ -1,0 +1,30 @@
+// Puts the chunk with the usage into the ending of a stream, or takes it out: clients get it that say `stream_options.include_usage`.
+import type { Usage } from '../chat.ts'
+import { parseJson, writeJson } from '../exactJson.ts'
+import { asObject, type Json } from '../field.ts'
+import { framesOf, readFrame, writeFrame } from '../sse.ts'
+import { writeUsage } from './usage.ts'
+
+/** @param ending the last frames of a whole stream, in which no text is any more */
+export function withoutUsageChunk(ending: Buffer): Buffer {
+  return Buffer.concat(framesOf(ending).filter((frame) => !isUsageChunk(chunkOf(frame))))
+}
+
+/** The same ending where it tells of the usage already. */
+export function withUsageChunk(ending: Buffer, usage: Usage): Buffer {
+  const frames = framesOf(ending)
+  const chunks = frames.map(chunkOf)
+  const last = chunks.findLastIndex((chunk) => chunk !== undefined)
+  if (last === -1 || chunks.some((chunk) => asObject(chunk?.usage))) return ending
+  const { id, object, created, model, service_tier, system_fingerprint } = chunks[last]!
+  const told = { id, object, created, model, service_tier, system_fingerprint, choices: [], usage: writeUsage(usage) }
+  return Buffer.concat(frames.toSpliced(last + 1, 0, writeFrame(writeJson(told))))
+}
+
+function chunkOf(frame: Buffer): Json | undefined {
+  const { data } = readFrame(frame)
+  return data?.startsWith('{') ? asObject(parseJson(data)) : undefined
+}
+
+const isUsageChunk = (chunk: Json | undefined): boolean =>
+  asObject(chunk?.usage) !== undefined && Array.isArray(chunk!.choices) && chunk!.choices.length === 0
