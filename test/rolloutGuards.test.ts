@@ -121,19 +121,26 @@ describe('a bad canary is out, and says why', () => {
     expect((await show()).reason).toMatch(/^truncated: /)
   }, 300_000)
 
-  it('turns away what is too long for it, and stable answers', async () => {
-    gateway = await startRollout(steady(25))
-    const fault = { kind: 'status', status: 400, code: 'context_length_exceeded', rate: 0.5 }
-    gateway.script('canary', { tokens: 5, fault })
-    await gateway.verb('start')
-    const replies = await gateway.drive(isOver, { patience: 150_000 })
-    expect(replies.every(({ status }) => status === 200)).toBe(true)
-    expect((await show()).reason).toMatch(/^refused: \d+ of \d+ bad events on the canary at 25 % weight/)
-    const { data } = await gateway.get('/rollouts/move/requests?arm=canary&limit=1000')
-    const away = data.filter(({ bad_events: bad }: { bad_events: string[] }) => bad.includes('refused'))
-    expect(away.length).toBeGreaterThan(2)
-    expect(away[0].rollout).toMatchObject({ first_attempt_class: 'context_window', served_arm: 'stable' })
-  }, 300_000)
+  it.each([
+    ['what is too long for it', 'context_length_exceeded', 'context_window'],
+    ['a format that it does not know', 'invalid_request_error', 'bad_request'],
+  ])(
+    'turns away %s, and stable answers',
+    async (_, code, kind) => {
+      gateway = await startRollout(steady(25))
+      const fault = { kind: 'status', status: 400, code, rate: 0.5 }
+      gateway.script('canary', { tokens: 5, fault })
+      await gateway.verb('start')
+      const replies = await gateway.drive(isOver, { patience: 150_000 })
+      expect(replies.every(({ status }) => status === 200)).toBe(true)
+      expect((await show()).reason).toMatch(/^refused: \d+ of \d+ bad events on the canary at 25 % weight/)
+      const { data } = await gateway.get('/rollouts/move/requests?arm=canary&limit=1000')
+      const away = data.filter(({ bad_events: bad }: { bad_events: string[] }) => bad.includes('refused'))
+      expect(away.length).toBeGreaterThan(2)
+      expect(away[0].rollout).toMatchObject({ first_attempt_class: kind, served_arm: 'stable' })
+    },
+    300_000,
+  )
 })
 
 describe('a canary that has everything', () => {
@@ -152,16 +159,23 @@ describe('a canary that has everything', () => {
 })
 
 describe('an outage of both', () => {
-  it('rolls nothing back where both vendors turn the same away', async () => {
-    gateway = await startRollout(steady(25, '{ alpha: 0.0001, dryRun: [ttft, latency] }'))
-    const fault = { kind: 'status', status: 400, code: 'content_policy_violation', rate: 0.3 }
-    for (const model of ['stable', 'canary']) gateway.script(model, { tokens: 5, fault })
-    await gateway.verb('start')
-    await gateway.drive((replies) => replies.length > 800)
-    const { phase: now, evidence } = await show()
-    const { bad } = evidence.guards.find(({ id }: { id: string }) => id === 'refused')
-    expect([now, bad.stable > 50, bad.canary > 20]).toEqual(['stepping', true, true])
-  }, 300_000)
+  it.each([
+    ['both vendors turn the same away', 'content_policy_violation'],
+    ['clients make mistakes', 'invalid_request_error'],
+  ])(
+    'rolls nothing back where %s',
+    async (_, code) => {
+      gateway = await startRollout(steady(25, '{ alpha: 0.0001, dryRun: [ttft, latency] }'))
+      const fault = { kind: 'status', status: 400, code, rate: 0.3 }
+      for (const model of ['stable', 'canary']) gateway.script(model, { tokens: 5, fault })
+      await gateway.verb('start')
+      await gateway.drive((replies) => replies.length > 800)
+      const { phase: now, evidence } = await show()
+      const { bad } = evidence.guards.find(({ id }: { id: string }) => id === 'refused')
+      expect([now, bad.stable > 50, bad.canary > 20]).toEqual(['stepping', true, true])
+    },
+    300_000,
+  )
 
   it('rolls nothing back', async () => {
     gateway = await startRollout(steady(25, healthy))

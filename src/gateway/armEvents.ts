@@ -9,8 +9,15 @@ import { type Attempt, type Call, hasLeft } from './call.ts'
 const failed = badEvents.first_attempt_error.bit
 const throttled = badEvents.rate_limited.bit
 const refused = badEvents.refused.bit
-/** A model of the other arm may take what is too long for this one, or against its vendor's policy: of equal arms both turn as much away. */
-const turnedAway: ReadonlySet<string> = new Set(['context_window', 'content_policy'] satisfies FaultKind[])
+/**
+ * A model of the other arm may take what is too long for this one, against its vendor's policy, or asks for what it does not know: of equal
+ * arms both turn as much away, clients' own mistakes included.
+ */
+const turnedAway: ReadonlySet<string> = new Set([
+  'context_window',
+  'content_policy',
+  'bad_request',
+] satisfies FaultKind[])
 
 /** The breaker of the arm's first target is open, or it is switched off: else a dead canary would hide behind its breaker. */
 export function armPassedOver(call: Call, target: Target): void {

@@ -15,7 +15,7 @@ export const badEvents = {
   late_error: { bit: 8, at: 'end' },
   /** Ended by the limit of tokens. */
   truncated: { bit: 16, at: 'end' },
-  /** Ended by a content filter; or the first attempt was turned away, as too long for the model or against its vendor's policy. */
+  /** Ended by a content filter; or the first attempt was turned away: as too long, against the vendor's policy, or one that the model does not take. */
   refused: { bit: 32, at: 'end' },
   empty: { bit: 64, at: 'end' },
   /** Arguments of a tool call, or output that had to be JSON, are not. */
