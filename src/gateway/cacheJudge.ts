@@ -4,6 +4,7 @@ import type { Target } from '../config/snapshot.ts'
 import type { ChatEvent } from '../dialects/chat.ts'
 import type { Ask, Dialect, ReplyFacts } from '../dialects/dialect.ts'
 import { parseJson } from '../dialects/exactJson.ts'
+import { asObject } from '../dialects/field.ts'
 import { framesOf, readFrame } from '../dialects/sse.ts'
 import type { Framing } from '../state/cache/entry.ts'
 import type { UnkeptReason } from '../state/cache/responseCache.ts'
@@ -18,7 +19,10 @@ export function unfitness(
   { deterministicOnly }: RouteCache,
 ): BypassReason | undefined {
   const asked = wire as Record<string, unknown>
-  const told = (name: string): unknown => (params && name in params ? params[name] : asked[name])
+  // Gemini is told of its parameters in a block of their own.
+  const block = params && asObject(params.generationConfig)
+  const told = (name: string): unknown =>
+    params && name in params ? params[name] : block && name in block ? block[name] : asked[name]
   // The vendor keeps it under its id, which a second client would not get.
   if (told('store') === true) return 'store'
   if (!deterministicOnly || told('temperature') === 0) return undefined

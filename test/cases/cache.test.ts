@@ -176,6 +176,26 @@ describe('C45: requests decide what is read and written, replies say what was do
     expect(markOf(await all.chat({ temperature: 0.1 }))).toBe('hit')
   })
 
+  it.each([
+    [{ temperature: 0 }, { temperature: 1 }, 'hit'],
+    [{ seed: 7 }, { temperature: 1 }, 'hit'],
+    [{ temperature: 1 }, { temperature: 0 }, 'bypass; reason=not_deterministic'],
+  ])('goes by what is forced on Gemini: %j', async (generationConfig, asked, mark) => {
+    const { gateway } = await startCacheGateway(
+      true,
+      (_, res) =>
+        sendJson(res, 200, { candidates: [{ content: { parts: [{ text: 'x' }] }, finishReason: 'STOP', index: 0 }] }),
+      (url) => ({
+        providers: { g: { kind: 'gemini', baseUrl: url, apiKey: 'k' } },
+        targets: { forced: { provider: 'g', model: 'gemini-2.5-flash', params: { generationConfig } } },
+        routes: { m: { targets: ['forced'], cache: true } },
+      }),
+    )
+    const chat = () => post(gateway.url + CHAT, ask('m', asked))
+    await chat()
+    expect(markOf(await chat())).toBe(mark)
+  })
+
   const toolCall = { id: 'call_1', type: 'function', function: { name: 'f', arguments: '{}' } }
   const tools = { tools: [{ type: 'function', function: { name: 'f' } }] }
   const worthless: [string, object, string][] = [
