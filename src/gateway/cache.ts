@@ -1,7 +1,7 @@
 // The cache's part of the journey: finds an answer, joins a call for the same one, or lets the request fetch it for all.
 import type { Target } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
-import type { CacheEntry } from '../state/cache/entry.ts'
+import { type CacheEntry, sizeOf } from '../state/cache/entry.ts'
 import { exactly } from '../state/cache/pack.ts'
 import type { ResponseCache } from '../state/cache/responseCache.ts'
 import type { Good } from './attempt.ts'
@@ -142,14 +142,16 @@ export function createCaching(parts: CachingParts): Caching {
     return entry
   }
 
-  function judge(flight: Flight, { attempt, exchange }: Good, { framing, body, target, owner }: CacheEntry) {
+  function judge(flight: Flight, { attempt, exchange }: Good, entry: CacheEntry) {
     const { leader, key, born } = flight
+    const { framing, body, target, owner } = entry
     // The next one asks whom this one wanted to ask.
     if (target !== flight.target.id) return 'fallback'
     if (cache.wasRemoved({ key, target, route: leader.route!.name, owner }, born)) return 'dropped'
     if (exchange.stream && !exchange.stream.complete) return 'unfinished'
     const answer = { framing, body, facts: attempt.facts!, status: exchange.status }
-    return unkept(answer, leader.inspected!.ask, leader.dialect, leader.route!.cache!)
+    const bad = unkept(answer, leader.inspected!.ask, leader.dialect, leader.route!.cache!)
+    return bad ?? (sizeOf(entry) > cache.size ? 'too_large' : undefined)
   }
 
   function entryOf(flight: Flight, { attempt }: Good, contentType: string, pieces: readonly Buffer[]): CacheEntry {

@@ -287,6 +287,16 @@ describe('C45: requests decide what is read and written, replies say what was do
     expect(markOf(await chat({ ...long, stream: true }))).toBe('miss; reason=too_large')
   })
 
+  it('does not keep what has no room even by itself, and says so', async () => {
+    const { gateway, chat } = await startCacheGateway(
+      true,
+      speak(() => 'y'.repeat(9000)),
+      { cache: { size: '8KB' } },
+    )
+    expect(markOf(await chat())).toBe('miss; reason=too_large')
+    expect(gateway.turnout.cache.counts().get('m')).toMatchObject({ stored: 0, unkept: { too_large: 1 } })
+  })
+
   it('is bounded in bytes: what was not asked for the longest goes first', async () => {
     const { gateway, chat } = await startCacheGateway(
       true,
