@@ -342,6 +342,11 @@ describe('thoughts that Mistral gave, which clients know as reasoning_content', 
     ['beside a text', { content: 'b' }, { content: [thinking, { type: 'text', text: 'b' }] }],
     ['alone', { content: null }, { content: [thinking] }],
     ['with no content', {}, { content: [thinking] }],
+    [
+      'in other words, too',
+      { content: null, reasoning: 'So', reasoning_details: [{ text: 'So' }] },
+      { content: [thinking] },
+    ],
     ['before a call', { content: null, tool_calls: [call] }, { content: [thinking], tool_calls: [call] }],
   ])('go back to it as it wrote them: %s', async (_, more, arrives) => {
     expect(await send({ ...thought, ...more })).toEqual({ role: 'assistant', ...arrives })

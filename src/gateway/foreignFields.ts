@@ -121,10 +121,9 @@ function cutOf(value: unknown, place: Place, search: Search): Cut | undefined {
     }
     fields ??= []
     fields.push(name)
-    if (name === 'reasoning_content' && search.listsThoughts) {
-      thoughtful = thoughtsAsPart(holder)
-      if (thoughtful) continue
-    }
+    if (name === 'reasoning_content' && search.listsThoughts) thoughtful = thoughtsAsPart(holder)
+    // The other fields of that name say the same.
+    if (thoughtful && name.startsWith('reasoning')) continue
     if (!saysNothing(name, holder[name])) tell(name, losses)
   }
   const id = place.id === undefined ? undefined : holder[place.id]
