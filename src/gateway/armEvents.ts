@@ -104,6 +104,7 @@ function endingOf(call: Call, { first }: Assigned) {
   if (fault && attempt.permit) bits |= badEvents.late_error.bit
   if (facts?.finish === 'length') bits |= badEvents.truncated.bit
   if (facts?.finish === 'content_filter') bits |= badEvents.refused.bit
+  if (facts?.finish === 'stop' && facts.contentBytes === 0) bits |= badEvents.empty.bit
   return {
     bits,
     latency: endedAt === undefined ? undefined : endedAt - startedAt,

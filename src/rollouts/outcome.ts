@@ -17,6 +17,7 @@ export const badEvents = {
   truncated: { bit: 16, at: 'end' },
   /** Ended by a content filter; or the first attempt was turned away: as too long, against the vendor's policy, or one that the model does not take. */
   refused: { bit: 32, at: 'end' },
+  /** Ended as finished, with nothing in it: no text, no thought, no call. */
   empty: { bit: 64, at: 'end' },
   /** Arguments of a tool call, or output that had to be JSON, are not. */
   invalid_json: { bit: 128, at: 'end' },
@@ -37,12 +38,12 @@ export const sizes = {
 export type Size = keyof typeof sizes
 export type Metric = BadEvent | Size
 
-/** Their bits are taken, and nothing tells of them: a guard that waited for one would never act. */
-const untold: ReadonlySet<string> = new Set<BadEvent>(['empty', 'invalid_json'])
+/** Its bit is taken, and nothing tells of it: a guard that waited for it would never act. */
+const untold: BadEvent = 'invalid_json'
 
 /** What a guard may look at. */
 export const metrics = [...Object.keys(badEvents), ...Object.keys(sizes)].filter(
-  (name) => !untold.has(name),
+  (name) => name !== untold,
 ) as readonly Metric[]
 
 export const isSize = (metric: Metric): metric is Size => Object.hasOwn(sizes, metric)

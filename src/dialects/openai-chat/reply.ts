@@ -87,7 +87,7 @@ export function generatedBytes(message: Json | undefined): number {
 }
 
 /** Mistral writes content as a list of parts. */
-function textBytes(value: unknown): number {
+export function textBytes(value: unknown): number {
   if (typeof value === 'string') return Buffer.byteLength(value)
   return Array.isArray(value) && value.length > 0 ? Buffer.byteLength(JSON.stringify(value)) : 0
 }

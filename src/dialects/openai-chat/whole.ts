@@ -5,7 +5,7 @@ import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
 import { withPlainContent, withToolCallsFinish, withTypedCalls } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
-import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
+import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, textBytes, UsageReader } from './reply.ts'
 
 export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFault {
   let parsed: unknown
@@ -29,16 +29,12 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   let fault: UpstreamFault | undefined
   for (const choice of choices) {
     fault ??= faultOfFinish(choice)
-    facts.contentBytes += generatedBytes(asObject(choice.message))
+    // Completions-style servers put the answer in `text`.
+    facts.contentBytes += generatedBytes(asObject(choice.message)) + textBytes(choice.text)
     if (typeof choice.finish_reason === 'string') learnFinish(facts, choice.finish_reason)
   }
   if (fault) return { body, facts, fault }
-  if (
-    facts.contentBytes === 0 &&
-    facts.usage === undefined &&
-    (facts.finish ?? 'stop') === 'stop' &&
-    !hasText(choices)
-  ) {
+  if (facts.contentBytes === 0 && facts.usage === undefined && (facts.finish ?? 'stop') === 'stop') {
     return new UpstreamFault('empty', 'The upstream said "stop" without any content or usage.')
   }
   // The scan of a whole body costs more than all the rest.
@@ -54,9 +50,4 @@ export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFa
   const edited = withToolCallsFinish(typed, (choice) => called.has(choice))
   if (edited && facts.finish === 'stop') facts.finish = 'tool_calls'
   return { body: edited ?? typed, facts }
-}
-
-/** Completions-style servers put the answer in `text`. */
-function hasText(choices: readonly { readonly [name: string]: unknown }[]): boolean {
-  return choices.some((choice) => typeof choice.text === 'string' && choice.text !== '')
 }
