@@ -21,6 +21,7 @@ export interface Ask {
   messages: number
   /** Length of the body in bytes. */
   bytes: number
+  /** Of any kind, the deprecated `functions` included. */
   tools: number
   /** `bytes`: how much of the body's length is their content in base64, which is text to nobody. */
   media: { images: number; audio: number; files: number; bytes?: number | undefined }

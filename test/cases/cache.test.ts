@@ -221,6 +221,21 @@ describe('C45: requests decide what is read and written, replies say what was do
     expect(upstream.requests).toHaveLength(2)
   })
 
+  it('does not keep the call of a deprecated function that was forced, after which OpenAI says "stop"', async () => {
+    const message = { role: 'assistant', content: null, function_call: { name: 'f', arguments: '{}' } }
+    const { upstream, chat } = await startCacheGateway(true, (_, res, raw) =>
+      JSON.parse(raw.toString()).stream
+        ? sendSse(res, sseText([chunk(message), finishChunk()]))
+        : sendJson(res, 200, reply(null, { message } as never)),
+    )
+    const asked = { functions: [{ name: 'f' }], function_call: { name: 'f' } }
+    for (let n = 1; n <= 2; n++) {
+      expect(markOf(await chat(asked))).toBe('miss; reason=tool_calls')
+      expect(markOf(await chat({ ...asked, stream: true }))).toBe('miss')
+    }
+    expect(upstream.requests).toHaveLength(4)
+  })
+
   it('keeps tool calls where the route says so, and replays them', async () => {
     const choice = {
       finish_reason: 'tool_calls',

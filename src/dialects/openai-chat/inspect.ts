@@ -100,11 +100,13 @@ function askOf(wire: Json, bytes: number, limits: InspectLimits): Ask {
     n: answersOf(wire),
     messages,
     bytes,
-    tools: Array.isArray(wire.tools) ? wire.tools.length : 0,
+    tools: lengthOf(wire.tools) + lengthOf(wire.functions),
     media,
     user: optional(wire, 'user', 'string') ?? optional(wire, 'safety_identifier', 'string'),
   }
 }
+
+const lengthOf = (value: unknown): number => (Array.isArray(value) ? value.length : 0)
 
 /** OpenRouter's `models`; anything else of that name is the upstream's business. */
 function modelsOf(value: unknown): string[] | undefined {
