@@ -121,14 +121,18 @@ describe('a bad canary is out, and says why', () => {
     expect((await show()).reason).toMatch(/^truncated: /)
   }, 300_000)
 
-  it.each([false, true])('finishes with nothing said, stream: %s', async (stream) => {
-    gateway = await startRollout(steady(50, '{ abort: [ { metric: empty } ] }'))
-    gateway.script('canary', { tokens: 0 })
-    await gateway.verb('start')
-    const replies = await gateway.drive(isOver, { stream })
-    expect(replies.every(({ status }) => status === 200)).toBe(true)
-    expect((await show()).reason).toMatch(/^empty: \d+ of \d+ bad events on the canary at 50 % weight/)
-  }, 300_000)
+  it.each([false, true])(
+    'finishes with nothing said, stream: %s',
+    async (stream) => {
+      gateway = await startRollout(steady(50, '{ abort: [ { metric: empty } ] }'))
+      gateway.script('canary', { tokens: 0 })
+      await gateway.verb('start')
+      const replies = await gateway.drive(isOver, { stream })
+      expect(replies.every(({ status }) => status === 200)).toBe(true)
+      expect((await show()).reason).toMatch(/^empty: \d+ of \d+ bad events on the canary at 50 % weight/)
+    },
+    300_000,
+  )
 
   it.each([
     ['what is too long for it', 'context_length_exceeded', 'context_window'],
