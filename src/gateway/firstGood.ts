@@ -79,9 +79,10 @@ const isOnlyOne = (call: Call): boolean =>
 async function tryChain(call: Call, chain: readonly Target[], hops: number, survival: Survival): Promise<Good> {
   const { health } = survival
   const targets = reachable(call, chain)
+  const firstChoice = targets.find((target) => !isCanarys(call, target))
   const deadline = call.startedAt + call.route!.timeouts.total
   let fault: UpstreamFault | undefined
-  let refusal: Refusal | undefined
+  let refusal: Refusal | UpstreamFault | undefined
   for (let at = 0; at < targets.length && call.attempts.length < MAX_ATTEMPTS; at++) {
     const target = targets[at]!
     if (isTakenAway(call, target)) throw withdrawal()
@@ -99,6 +100,8 @@ async function tryChain(call: Call, chain: readonly Target[], hops: number, surv
       // Whoever comes behind the canary comes after what the stable side would ask first.
       if (isWithdrawal(error)) throw error
       if (error instanceof UpstreamFault && (error.rule.scope !== 'request' || isCanarys(call, target))) fault = error
+      // What the first choice does not take is the client's mistake. What a second one does not may be the other model's.
+      else if (error instanceof UpstreamFault && error.kind === 'bad_request' && target !== firstChoice) refusal = error
       // Another target may be able to take what this one cannot be told.
       else if (error instanceof Refusal && error.code !== 'ledger_unavailable') {
         refusal = error

@@ -33,11 +33,7 @@ const shownErrors = [
 export const retryReasons = faultKinds.filter((kind) => faultRules[kind].scope === 'retry')
 
 /** Why another target than the first served: the fault of the one before, its open breaker, or a refusal of ours to send it there. */
-export const fallbackReasons = [
-  ...faultKinds.filter((kind) => kind !== 'bad_request'),
-  'breaker_open',
-  'refused',
-] as const
+export const fallbackReasons = [...faultKinds, 'breaker_open', 'refused'] as const
 
 /** What can go wrong with a stream of which something was sent already. */
 export const streamFaultKinds = [

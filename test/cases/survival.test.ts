@@ -35,6 +35,7 @@ const scripts: Record<string, Script> = {
   busy: { fault: { kind: 'status', status: 429, retryAfter: 20 } },
   impatient: { fault: { kind: 'status', status: 503, retryAfter: 0 } },
   down: { fault: { kind: 'status', status: 503 } },
+  picky: { fault: { kind: 'status', status: 400, code: 'invalid_request_error' } },
 }
 
 const failing = Object.keys(scripts).filter((name) => name !== 'other')
@@ -415,6 +416,39 @@ describe('the limits of a chain', () => {
       } finally {
         await limited.close()
       }
+    }
+  })
+
+  it.each([
+    ['says so first: the client’s mistake', ['picky', 'other'], 400, ['picky']],
+    [
+      'stands behind one that failed: the next one answers',
+      ['down', 'picky', 'other'],
+      200,
+      ['down', 'picky', 'other'],
+    ],
+    ['is the last: what failed is told, and the client comes again', ['down', 'picky'], 503, ['down', 'picky']],
+    ['stands behind a shut one: the next one answers', ['shut', 'picky', 'other'], 200, ['picky', 'other']],
+    ['is all that is left: its word is told', ['shut', 'picky'], 400, ['picky']],
+  ])('a target that does not take a request %s', async (_, chain, status, asked) => {
+    const alone = await startRecordedGateway(
+      two({ targets: chain.map((name) => `openai/${name}`), retries: { attempts: 1 } }),
+    )
+    try {
+      simulator.reset()
+      alone.turnout.health.disable('openai/shut', 'test')
+      const reply = await post(alone.url + CHAT, ask('chat'))
+      expect([reply.status, simulator.calls.map(({ model }) => model)]).toEqual([status, asked])
+      const { attempts } = await alone.rowsOf(String(reply.headers['x-request-id']))
+      expect(attempts).toHaveLength(asked.length)
+      const metrics = await (await fetch(`${alone.url}/metrics`)).text()
+      const counted = [...metrics.matchAll(/^turnout_fallbacks_total\{.*reason="(\w+)".*\} [1-9]/gm)].map(
+        ([, reason]) => reason,
+      )
+      const before = asked.map((name) => (name === 'down' ? 'overloaded' : 'bad_request')).slice(0, -1)
+      expect(counted.sort()).toEqual([...(chain[0] === 'shut' ? ['breaker_open'] : []), ...before].sort())
+    } finally {
+      await alone.close()
     }
   })
 

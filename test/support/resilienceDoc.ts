@@ -44,6 +44,8 @@ const next = {
 const special: Partial<Record<FaultKind, string>> = {
   context_window: '`onContextWindow`, if the route has it',
   content_policy: '`onContentPolicy`, if the route has it',
+  bad_request:
+    "none where the route's first target says it: it would be the same everywhere; after another one's, or a canary's, the next target",
 }
 const breaker = { count: 'one more in a row', hard: 'opens at once, for `unhealthyFor`', none: '–' }
 
