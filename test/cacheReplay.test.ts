@@ -2,8 +2,8 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
-import { CHAT, chunk, finishChunk, roleChunk } from './support/chatBodies.ts'
-import { post } from './support/exchange.ts'
+import { CHAT, chunk, finishChunk, roleChunk, usageChunk } from './support/chatBodies.ts'
+import { eventsOf, post } from './support/exchange.ts'
 import { type FakeUpstream, sendSse, sseText, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
 import { kindOf, loadReplay, type RecordedRow } from './support/recordedChat.ts'
@@ -61,6 +61,28 @@ it('a document made of a stream has all that the model gave a custom tool', asyn
   expect(JSON.parse(whole.text).choices[0].message.tool_calls).toEqual([
     { id: 'call_1', type: 'custom', custom: { name: 'run', input: 'print(42)' } },
   ])
+})
+
+it.each([
+  ['with', 'without', { stream_options: { include_usage: true } }, {}],
+  ['without', 'with', {}, { stream_options: { include_usage: true } }],
+])("a stream %s usage keeps a vendor's own words where it was bought %s", async (_, __, second, first) => {
+  const { upstream, chat } = await startCacheGateway(true, (_, res) =>
+    sendSse(res, sseText([roleChunk, chunk({ reasoning: 'hm' }), chunk({ content: 'so' }), finishChunk(), usageChunk])),
+  )
+  for (const [n, functions] of [{}, { functions: [{ name: 'f' }] }].entries()) {
+    await chat({ stream: true, ...functions, ...first })
+    const hit = await chat({ stream: true, ...functions, ...second })
+    expect(markOf(hit)).toBe('hit; reason=reframed')
+    const told = eventsOf(hit.text)
+    expect(told.map(({ choices }) => choices[0]?.delta.reasoning ?? '').join('')).toBe('hm')
+    expect(told.filter(({ usage }) => usage).map(({ usage }) => usage.total_tokens)).toEqual(
+      'stream_options' in second ? [5] : [],
+    )
+    expect(hit.text).toMatch(/data: \[DONE\]\n\n$/)
+    expect(new Set(told.map(({ id }) => id))).toEqual(new Set([`chatcmpl-${hit.headers['x-request-id']}`]))
+    expect(upstream.requests).toHaveLength(n + 1)
+  }
 })
 
 /** What a client gets of a recording out of the cache has to be what it got before, less the id. */

@@ -134,9 +134,9 @@ export interface Inbound {
   stream?(ask: Ask, context: ReplyContext): (event: ChatEvent) => string
   /** Writes the cost into the usage of a whole reply or of a stream's ending. */
   addCost(ending: Buffer, stream: boolean, cost: ReplyCost): Buffer
-  /** A stream's ending as clients get it that ask for usage, and as others do. */
-  withUsageChunk(ending: Buffer, usage: Usage): Buffer
-  withoutUsageChunk(ending: Buffer): Buffer
+  /** A whole stream, or its ending, as clients get it that ask for usage, and as others do. */
+  withUsageChunk(stream: Buffer, usage: Usage): Buffer
+  withoutUsageChunk(stream: Buffer): Buffer
   /** The body of an error reply. */
   error(error: GatewayError): string
   /** Whether the clients of this dialect find in an upstream's error body what is wrong. */

@@ -2,7 +2,7 @@
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { CacheEntry } from '../state/cache/entry.ts'
 import type { Ending, Flight, Follower } from './cacheFlight.ts'
-import { newId, replay, withId, withoutExposure } from './cacheReplay.ts'
+import { newId, replay, withFraming, withId, withoutExposure } from './cacheReplay.ts'
 import { framingOf } from './cacheTurn.ts'
 import { type Call, ClientGone, userOf } from './call.ts'
 import { mayServe } from './clientModels.ts'
@@ -155,17 +155,6 @@ class LiveFollower implements Follower {
     return withId(piece, this.#flight.token, this.#id)
   }
 
-  /** The leader's ending, with the usage or without it as this client asked. */
-  #framed(ending: Buffer): Buffer {
-    const { framing, served } = this.#flight
-    const wanted = framingOf(this.#call)
-    if (wanted === framing) return ending
-    const inbound = this.#call.dialect.inbound!
-    if (wanted === 'stream') return inbound.withoutUsageChunk(ending)
-    const usage = served!.facts?.usage
-    return usage ? inbound.withUsageChunk(ending, usage) : ending
-  }
-
   async conclude(ending: Ending, settle: Settle): Promise<boolean> {
     const call = this.#call
     if (ending.kind === 'landed' && !this.#begun && ending.entry && mayShare(call, this.#plan, this.#flight)) {
@@ -197,7 +186,8 @@ class LiveFollower implements Follower {
       return true
     }
     const held = ending.kind === 'landed' ? ending.held : []
-    const rest = this.#mine(this.#framed(Buffer.concat(held)))
+    const { framing, served } = this.#flight
+    const rest = this.#mine(withFraming(call, Buffer.concat(held), framing, served!.facts?.usage))
     call.res.end(wantsCost(call) ? withCost(call, rest, true) : rest)
     return true
   }
