@@ -141,6 +141,20 @@ it('the file never grows beyond its bound when ten times as much is put, and kee
   expect([...found.values()].reduce((sum, { body }) => sum + body.length, 0)).toBeGreaterThan(MB / 3)
 })
 
+it('more at once than a small file holds: the latest are kept, and the file works on', async () => {
+  const file = tempFile()
+  const { answers, told } = open(file, MB / 4)
+  // All in one turn of the event loop: they are written together.
+  for (let n = 0; n < 40; n++) answers.put(numberedRow(n, { body: Buffer.alloc(10_000, 'x') }))
+  await answers.flushed()
+  expect(answers.counts).toEqual({ written: 40, read: 0, skipped: 0, failed: 0, damaged: 0 })
+  expect([told, answers.bytes <= MB / 4]).toEqual([[], true])
+  await answers.close()
+  const numbers = [...(await readAll(file)).values()].map(({ facts }) => JSON.parse(facts).n as number)
+  expect(numbers.length).toBeGreaterThan(5)
+  expect(numbers).toEqual(Array.from(numbers, (_, at) => 40 - numbers.length + at))
+})
+
 it('more than the disk takes is skipped and counted, and so is what is too large for the file', async () => {
   const { answers } = open(tempFile(), MB)
   const large = Buffer.alloc(300_000, 'x')

@@ -196,13 +196,15 @@ function makeTable(db: Sqlite, file: string, size: number): AnswerTable {
   return {
     write(all) {
       const rows = all.filter((row) => spaceOf(row) <= limit / 4)
-      try {
-        takeInWhole(rows)
-      } catch (error) {
-        if (!isFull(error)) throw error
-        // More than it was reckoned to take, or the disk is full: pages of older answers are there in any case.
-        db.transaction(() => makeRoom(limit / 2)).immediate()
-        takeInWhole(rows)
+      for (const part of partsOf(rows, limit / 2)) {
+        try {
+          takeInWhole(part)
+        } catch (error) {
+          if (!isFull(error)) throw error
+          // More than it was reckoned to take, or the disk is full: pages of older answers are there in any case.
+          db.transaction(() => makeRoom(limit / 2)).immediate()
+          takeInWhole(part)
+        }
       }
       return rows.length
     },
@@ -265,6 +267,22 @@ function makeTable(db: Sqlite, file: string, size: number): AnswerTable {
 function spaceOf({ body, facts }: AnswerRow): number {
   const bytes = body.length + facts.length + 320
   return bytes > PAGE / 4 ? Math.ceil(bytes / (PAGE - 4) + 1) * PAGE : bytes * 1.25
+}
+
+/** In their order, as many at a time as take no more than `most` bytes: all at once may be more than a small file holds. */
+function partsOf(rows: readonly AnswerRow[], most: number): AnswerRow[][] {
+  const parts: AnswerRow[][] = []
+  let left = 0
+  for (const row of rows) {
+    const bytes = spaceOf(row)
+    if (parts.length === 0 || bytes > left) {
+      parts.push([])
+      left = most
+    }
+    parts.at(-1)!.push(row)
+    left -= bytes
+  }
+  return parts
 }
 
 /** Over everything: what is read is what was written, or it is nothing. */
