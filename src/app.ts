@@ -367,7 +367,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       // What the file says of canaries is in force before the first request comes.
       await rollouts?.settled()
       rollouts?.start()
-      scrapes = await listenForScrapes(() => snapshot, expose)
+      scrapes = await listenForScrapes(() => snapshot, expose, admission.door.stop)
       try {
         server = await listen(listener, snapshot.server)
       } catch (error) {

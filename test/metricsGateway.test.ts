@@ -220,4 +220,19 @@ describe('who may scrape', () => {
       await scene.close()
     }
   })
+
+  it('nobody from an address that is shut out, whichever the port', async () => {
+    const scene = await startScene((document) => {
+      document.metrics = { port: 0, token }
+      document.access = { deny: ['127.0.0.1'] }
+    })
+    try {
+      const { status, text } = await get(`${scene.running.turnout.scrapeUrl}/metrics`, {
+        authorization: `Bearer ${token}`,
+      })
+      expect([status, JSON.parse(text).error.code]).toEqual([403, 'address_not_allowed'])
+    } finally {
+      await scene.close()
+    }
+  })
 })

@@ -8,6 +8,9 @@ import { type ListeningServer, listen } from './server.ts'
 
 export type Expose = () => Promise<{ contentType: string; body: string }>
 
+/** Why an address may not come in. */
+export type Stop = (req: IncomingMessage) => Refusal | undefined
+
 /** Answers a scrape. @throws Refusal `invalid_api_key` when a token is configured and another or none is shown */
 export async function answerScrape(
   req: IncomingMessage,
@@ -23,10 +26,16 @@ export async function answerScrape(
 }
 
 /** Opens `metrics.port`, which answers /metrics and nothing else; undefined where none is configured. */
-export async function listenForScrapes(snapshot: () => Snapshot, expose: Expose): Promise<ListeningServer | undefined> {
+export async function listenForScrapes(
+  snapshot: () => Snapshot,
+  expose: Expose,
+  stop: Stop,
+): Promise<ListeningServer | undefined> {
   const { metrics, server } = snapshot()
   if (metrics.port === undefined) return undefined
   const listener = (req: IncomingMessage, res: ServerResponse): void => {
+    const refusal = stop(req)
+    if (refusal) return sendRefusal(req, res, refusal)
     answer(req, res, snapshot(), expose).catch((error: unknown) => {
       if (res.headersSent) res.destroy()
       else sendRefusal(req, res, error instanceof Refusal ? error : new Refusal('internal_error', 'The scrape failed.'))
