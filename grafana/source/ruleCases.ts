@@ -130,6 +130,12 @@ export const ruleCases: readonly RuleCase[] = [
     quiet: { [requests]: '0+80x60', [refused]: '0+5x60', [left]: '0+15x60' },
     others: [
       {
+        what: 'a name that no route has was never answered well since the start',
+        fires: { [refused]: '0+60x60' },
+        value: '0%',
+        labels: chat,
+      },
+      {
         what: 'an app asks for a name that was taken away',
         fires: { [requests]: '0+80x60', ...strays('model_not_found', 20) },
         labels: { route: '(none)' },
