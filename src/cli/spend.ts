@@ -20,7 +20,7 @@ export function addSpendCommand(program: Command): void {
     .option('--by <names>', 'group by day, model, provider, key, team, route: one, or several with commas', 'model')
     .option('--from <day>', 'from this day on (UTC), such as 2026-01-31')
     .option('--to <day>', 'up to and including this day')
-    .option('--limit <number>', 'most lines, dearest first', '1000')
+    .option('--limit <number>', 'most lines: the dearest, or where `--by` begins with day the oldest', '1000')
     .option('--json', 'print one JSON object, as GET /admin/spend answers')
   for (const name of ['model', 'provider', 'key', 'team', 'route']) {
     command.option(`--${name} <${name}>`, `only this ${name}`)
