@@ -30,6 +30,9 @@ describe('anthropic errors', () => {
   const rows: [number, string, string, FaultKind][] = [
     [400, 'invalid_request_error', 'max_tokens: Field required', 'bad_request'],
     [400, 'invalid_request_error', 'Your credit balance is too low to access the Anthropic API.', 'quota_exhausted'],
+    // What the client wrote must not shut the target for everybody.
+    [400, 'invalid_request_error', "Tool 'get_billing' not found in provided tools", 'bad_request'],
+    [400, 'invalid_request_error', 'messages.1.content.0: unexpected `tool_use_id`: usage_limit', 'bad_request'],
     [400, 'invalid_request_error', 'prompt is too long: 210000 tokens > 200000 maximum', 'context_window'],
     [
       400,
@@ -111,6 +114,16 @@ describe('gemini errors', () => {
       [typed('ErrorInfo', { reason: 'API_KEY_INVALID' })],
       'auth_failed',
     ],
+    [400, 'INVALID_ARGUMENT', 'response_schema.properties[API_KEY_INVALID].items: missing field.', [], 'bad_request'],
+    [400, 'FAILED_PRECONDITION', 'The File x1 is not in an ACTIVE state and usage is not allowed.', [], 'bad_request'],
+    [
+      403,
+      'PERMISSION_DENIED',
+      'You do not have permission to access the File x1 or it may not exist.',
+      [],
+      'bad_request',
+    ],
+    [403, 'PERMISSION_DENIED', 'CachedContent not found (or permission denied)', [], 'bad_request'],
     [400, 'FAILED_PRECONDITION', 'User location is not supported for the API use.', [], 'permission_denied'],
     [401, 'UNAUTHENTICATED', 'Request had invalid authentication credentials.', [], 'auth_failed'],
     [403, 'PERMISSION_DENIED', 'The caller does not have permission', [], 'permission_denied'],

@@ -165,6 +165,15 @@ describe('a refusal', () => {
       'bad_request',
     ],
     [
+      "vLLM's list of faults says back what the client wrote",
+      400,
+      error(
+        "[{'type': 'literal_error', 'loc': ('body', 'tool_choice'), 'msg': \"Input should be 'none'\", 'input': 'insufficient_quota'}]",
+        { type: 'BadRequestError', param: null, code: 400 },
+      ),
+      'bad_request',
+    ],
+    [
       'the parameter is one that means a failing server elsewhere',
       400,
       error('Unrecognized request argument supplied: request_timeout', { type: 'invalid_request_error' }),

@@ -95,7 +95,11 @@ const byStatus: Readonly<Record<string, FaultKind>> = {
   DEADLINE_EXCEEDED: 'server_error',
 }
 const context = /exceeds? the maximum number of tokens|input token count|context (length|window)|too many tokens/i
-const auth = /api key (not valid|expired|not found)|API_KEY_INVALID/i
+/** Only at a beginning: further on it may be the name of a client's field that Google says back. */
+const auth = /^api key (not valid|expired|not found)/i
+/** Files and caches that a client names, which are not there, not ours, or not ready yet: nothing is wrong with the account. */
+const named =
+  /^(?:you do not have permission to access the file |the file \S+ is not in an active state|cachedcontent not found)/i
 // Not the word "billing" alone: Google's advice for every exceeded quota has it.
 const money = /billing (account )?(is )?(disabled|not (active|enabled))|credits? (are |is )?depleted|limit: 0\b/i
 
@@ -104,7 +108,11 @@ function kindOf(error: GoogleError, code: number | undefined): FaultKind {
   if (code !== undefined && code >= 300 && code < 400) return 'redirect'
   const words = `${error.reason ?? ''}\n${error.message ?? ''}`
   const kind = ownEntry(byStatus, error.status ?? '') ?? (code === undefined ? 'bad_request' : faultOfStatus(code))
-  if (kind === 'bad_request') return auth.test(words) ? 'auth_failed' : context.test(words) ? 'context_window' : kind
+  if (kind === 'bad_request') {
+    if (error.reason === 'API_KEY_INVALID' || auth.test(error.message ?? '')) return 'auth_failed'
+    return context.test(words) ? 'context_window' : kind
+  }
+  if (kind === 'permission_denied' && named.test(error.message ?? '')) return 'bad_request'
   if (kind !== 'rate_limited') return kind
   // A quota by the day, or one of nothing, does not come back in seconds.
   const spent = error.quotas.some((quota) => /PerDay/i.test(quota)) || money.test(words)

@@ -213,8 +213,10 @@ function ownKindOf(error: ErrorFields): FaultKind | undefined {
 function accountOr400(kind: FaultKind, error: ErrorFields): FaultKind {
   if (error.param !== undefined && !/^(none|null)$/i.test(error.param))
     return kindOfWords({ ...error, message: undefined }) === kind ? kind : 'bad_request'
+  // vLLM's list of what is wrong has what the client wrote behind this word.
+  const said = error.message?.replace(/(['"])input\1\s*:.*$/s, '')
   // What a proxy has wrapped, quotes and all.
-  if (error.message?.includes('{')) return kind
-  const own = error.message?.replace(/(?<!\w)'[^'\s]*'(?!\w)|"[^"\s]*"|`[^`\s]*`/g, '')
+  const isWrapped = error.message?.includes('{')
+  const own = isWrapped ? said : said?.replace(/(?<!\w)'[^'\s]*'(?!\w)|"[^"\s]*"|`[^`\s]*`/g, '')
   return kindOfWords({ ...error, message: own }) === kind ? kind : 'bad_request'
 }
