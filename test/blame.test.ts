@@ -4,9 +4,11 @@ import { request } from 'node:http'
 import net from 'node:net'
 import { afterEach, expect, it, vi } from 'vitest'
 import { type Simulator, startSimulator } from '../src/simulator/index.ts'
-import { ask, CHAT } from './support/chatBodies.ts'
+import { ask, CHAT, chunk, event } from './support/chatBodies.ts'
 import { type Exchange, post } from './support/exchange.ts'
+import { openSse, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
+import { openRaw, rawPost } from './support/rawSocket.ts'
 
 const open: { close(): Promise<void> }[] = []
 afterEach(async () => {
@@ -158,4 +160,27 @@ it('a fault that shuts the only target is not waited upon', async () => {
   })
   expect(faultOf(await call(gateway, 'chat'))).toEqual([503, 'overloaded'])
   expect(simulator.calls).toHaveLength(1)
+})
+
+it('a stream whose time runs out while its client takes nothing of it shuts nobody', async () => {
+  const piece = event(chunk({ content: 'x'.repeat(64 * 1024) }))
+  const upstream = await startFakeUpstream(async (_req, res) => {
+    openSse(res)
+    const gone = once(res, 'close')
+    while (!res.destroyed) if (!res.write(piece)) await Promise.race([once(res, 'drain'), gone])
+  })
+  open.push(upstream)
+  const gateway = await startGateway({
+    providers: { p: upstreamAt(upstream.url) },
+    routes: { m: { targets: ['p/m'], timeouts: { total: '3s' } } },
+    breaker: { failures: 1, openFor: '10m' },
+  })
+  open.push(gateway)
+  const raw = await openRaw(gateway.port)
+  raw.socket.pause()
+  raw.write(rawPost(CHAT, JSON.stringify(ask('m', { stream: true }))))
+  await gateway.settled(1)
+  expect(gateway.lines[0]).toMatchObject({ outcome: 'partial', fault: 'total_timeout' })
+  expect(gateway.turnout.health.stateOf('p/m')).toBe('closed')
+  raw.close()
 })

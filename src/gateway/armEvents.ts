@@ -5,6 +5,7 @@ import { badEvents, breakerOpen } from '../rollouts/index.ts'
 import { type Assigned, isOfArm } from './arm.ts'
 import { firstFaultOf } from './armOutcome.ts'
 import { type Attempt, type Call, hasLeft } from './call.ts'
+import { isHeldBack } from './verdict.ts'
 
 const failed = badEvents.first_attempt_error.bit
 const throttled = badEvents.rate_limited.bit
@@ -101,6 +102,7 @@ function endingOf(call: Call, { first }: Assigned) {
   const { facts, fault, bill, startedAt, endedAt } = attempt
   let bits = 0
   if (hasLeft(call)) bits |= badEvents.client_abort.bit
+  if (fault && isHeldBack(attempt, fault)) return { bits }
   if (fault && attempt.permit) bits |= badEvents.late_error.bit
   if (facts?.finish === 'length') bits |= badEvents.truncated.bit
   if (facts?.finish === 'content_filter') bits |= badEvents.refused.bit

@@ -71,6 +71,7 @@ export async function tryTarget(
     held,
     sent: false,
     permit: undefined,
+    heldBackMs: 0,
     bill: undefined,
   }
   try {

@@ -45,6 +45,8 @@ export interface Attempt {
   held: Held | undefined
   /** The breaker's permit, once the attempt was judged good: what fails later counts apart. */
   permit: Permit | undefined
+  /** Milliseconds in which its stream had to wait for the client to take what had come. */
+  heldBackMs: number
   /** Set when the request is settled. */
   bill: Bill | undefined
 }

@@ -71,6 +71,8 @@ export class Exchange implements Caller {
   #ended = false
   #aborted = false
   #paused = false
+  #pausedAt = 0
+  #heldBackMs = 0
   readonly #pieces = new Pieces()
   /** A reply that has come and waits to be judged. */
   #whole: Buffer | undefined
@@ -119,12 +121,14 @@ export class Exchange implements Caller {
   }
 
   pause(): void {
+    if (!this.#paused) this.#pausedAt = performance.now()
     this.#paused = true
     this.#controller?.pause()
     this.#inflater?.pause()
   }
 
   resume(): void {
+    this.#heldBackMs = this.heldBackMs
     this.#paused = false
     this.#timer?.refresh()
     this.#inflater?.resume()
@@ -382,6 +386,11 @@ export class Exchange implements Caller {
       if (fault) this.#reject(fault)
       else this.#commit()
     } else this.onFinished?.(fault)
+  }
+
+  /** Milliseconds in which the upstream had to wait for whoever reads the reply. */
+  get heldBackMs(): number {
+    return this.#paused ? this.#heldBackMs + performance.now() - this.#pausedAt : this.#heldBackMs
   }
 
   /** True when nothing more comes; `fault` then says how it ended. */

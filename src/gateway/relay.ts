@@ -95,6 +95,7 @@ function relayStream(call: Call, good: Good, settle: Settle, gaps: HistogramRow)
       let fault: UpstreamFault | Refusal | undefined = broken
       clearTimeout(exchange.deadline)
       attempt.endedAt = performance.now()
+      attempt.heldBackMs = exchange.heldBackMs
       attempt.facts = stream.facts
       attempt.fault = broken
       attempt.firstTokenAt ??= call.firstTokenAt

@@ -6,6 +6,7 @@ import type { Attempt, Call } from './call.ts'
 export function verdictOf(call: Call, attempt: Attempt, fault: UpstreamFault): Verdict {
   if (fault.kind === 'model_not_found' && isClientsChoice(call, attempt)) return 'none'
   if (fault.kind === 'total_timeout' && isLateComer(call, attempt)) return 'none'
+  if (isHeldBack(attempt, fault)) return 'none'
   // Its time went by in our own line for a socket: the target has never heard of it.
   if ((fault.kind === 'total_timeout' || fault.kind === 'first_token_timeout') && !attempt.sent) return 'none'
   return fault.rule.breaker
@@ -22,4 +23,9 @@ function isLateComer({ startedAt, route }: Call, attempt: Attempt): boolean {
   const before = attempt.startedAt - startedAt
   const took = (attempt.endedAt ?? performance.now()) - attempt.startedAt
   return before > took && route!.timeouts.total - before < attempt.target.timeouts.total
+}
+
+/** The time of a stream ran out while its client took little of it: most of what the target took it was made to wait. */
+export function isHeldBack({ heldBackMs, startedAt, endedAt }: Attempt, fault: UpstreamFault): boolean {
+  return fault.kind === 'total_timeout' && heldBackMs * 2 > (endedAt ?? performance.now()) - startedAt
 }
