@@ -46,6 +46,25 @@ describe('a hit in the books', () => {
     expect(body).toContain('turnout_cache_entries{route="m"} 1')
   })
 
+  it('is a refusal in all of them where no row can be kept, but for the one that finds that out', async () => {
+    const it = await startLedgerGateway({ routes: { m: { targets: ['sim/sim-text'], cache: true } } })
+    onTestFinished(() => it.close())
+    const chat = () => post(it.url + CHAT, ask('m', { temperature: 0 }), bearer(appKey))
+    await chat()
+    await it.ledger.flush()
+    it.store.db.pragma(`max_page_count = ${it.store.db.pragma('page_count', { simple: true })}`)
+    const statuses: number[] = []
+    while (statuses.filter((status) => status === 503).length < 20) statuses.push((await chat()).status)
+    const { body } = await it.gateway.metrics.expose()
+    const counted = (labels: string) =>
+      Number(new RegExp(`^turnout_requests_total\\{${labels}.*\\} (\\d+)`, 'm').exec(body)?.[1])
+    expect(counted('status="5xx",outcome="refused",route="m",target=""')).toBe(19)
+    expect(body).toContain('turnout_request_errors_total{blame="gateway",cause="ledger_unavailable",route="m"} 19')
+    expect(it.gateway.lines.filter(({ refusal }) => refusal === 'ledger_unavailable')).toHaveLength(19)
+    it.store.db.pragma('max_page_count = 1073741823')
+    await expect.poll(async () => (await chat()).status, { timeout: 60_000 }).toBe(200)
+  })
+
   it('is none of an answer that was bought while the clock was ahead', async () => {
     const real = Date.now
     let ahead = 400 * 86_400_000

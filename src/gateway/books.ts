@@ -13,6 +13,8 @@ import { keptTrace } from './tracing.ts'
 
 export interface Books {
   nextId(): number
+  /** Asked before something is answered without a call. Throws where it is known that no record of it can be kept, as `intend` would reject. */
+  check(): void
   /** Waited for before the upstream is called. Rejects with a `Refusal` where the operator refuses to serve without a record. */
   intend(call: Call, attempt: Attempt): Promise<void> | undefined
   /** An attempt that was announced has cost nothing: so it is if this process dies now. */
@@ -24,7 +26,7 @@ export interface Books {
 /** Books that keep nothing: for embedding and for measuring what the ledger costs. */
 export function noBooks(): Books {
   const ids = makeIdSource(0)
-  return { nextId: () => ids.next(), intend: () => undefined, free: () => {}, settle: () => undefined }
+  return { nextId: () => ids.next(), check: () => {}, intend: () => undefined, free: () => {}, settle: () => undefined }
 }
 
 /**
@@ -54,6 +56,9 @@ export function keepBooks(
   }
   return {
     nextId: () => ledger.nextRequestId(),
+    check() {
+      if (ledger.trouble) unlessServing(ledger.trouble)
+    },
     intend(call, attempt) {
       const { ask } = call.inspected!
       return ledger

@@ -164,6 +164,8 @@ export function createHandle(gateway: Gateway): Handle {
       call.planAt = performance.now()
       if (wantsEcho(call)) return echo(call, plan)
       if (call.route!.cache !== undefined) {
+        // Counted as what it is: once it is answered, all but its client would know it as well.
+        gateway.books.check()
         const served = caching.serve(call, plan)
         if (served !== false && (await served)) return
       }
