@@ -93,9 +93,12 @@ export function secretsOf(provider: Provider): readonly string[] {
   return found
 }
 
-/** Flat name-value list of what the upstream's reply tells the client. */
-export function passedHeaders(upstream: UpstreamHeaders, call: Call): string[] {
-  const hidden = secretsOf(call.attempts.at(-1)!.target.provider)
+/**
+ * Flat name-value list of what the upstream's reply tells the client.
+ * @param attempt whose reply it is
+ */
+export function passedHeaders(upstream: UpstreamHeaders, call: Call, attempt = call.attempts.at(-1)): string[] {
+  const hidden = secretsOf(attempt!.target.provider)
   const headers: string[] = []
   const listed = connectionListed(upstream)
   for (const name in upstream) {

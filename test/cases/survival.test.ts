@@ -452,6 +452,19 @@ describe('the limits of a chain', () => {
     }
   })
 
+  it('what a target says is told as its own words, also where another one after it does not take the request', async () => {
+    const alone = await startRecordedGateway(
+      two({ targets: ['anthropic/down', 'openai/picky'], retries: { attempts: 1 } }),
+    )
+    try {
+      const reply = await post(alone.url + CHAT, ask('chat'))
+      // Anthropic's form is none of this client's.
+      expect(JSON.parse(reply.text)).toEqual({ error: expect.objectContaining({ code: 'api_error', param: null }) })
+    } finally {
+      await alone.close()
+    }
+  })
+
   it('a target that cannot be told a request does not hide what another one said', async () => {
     // Google takes no second answer in the place of `n` in strict mode; what failed before it is the truth of this request.
     const strict = await startRecordedGateway(two({ strict: true, targets: ['openai/down', 'gemini/other'] }))
