@@ -218,6 +218,7 @@ describe('special chains', () => {
       large: {},
       prim: down({ status: 400, code: 'content_policy_violation', message: 'no' }),
       calm: {},
+      picky: down({ status: 400, code: 'invalid_request_error', message: 'no such format' }),
     }
     const simulator = await startSimulator({ scripts })
     open.push(simulator)
@@ -227,6 +228,8 @@ describe('special chains', () => {
         long: { targets: ['up/small'], onContextWindow: ['up/large'] },
         safe: { targets: ['up/prim'], onContentPolicy: ['up/calm'] },
         none: { targets: ['up/small'] },
+        second: { targets: ['up/small'], onContextWindow: ['up/picky', 'up/large'] },
+        vain: { targets: ['up/small'], onContextWindow: ['up/picky'] },
       },
     })
     open.push(gateway)
@@ -237,6 +240,11 @@ describe('special chains', () => {
     expect(await targetOf('long')).toEqual([200, 'up/large'])
     expect(await targetOf('safe')).toEqual([200, 'up/calm'])
     expect(await targetOf('none')).toEqual([400, 'up/small'])
+    // One that does not take the request for a reason of its own is no way out.
+    expect(await targetOf('second')).toEqual([200, 'up/large'])
+    expect(JSON.parse((await post(`${gateway.url}${CHAT}`, ask('vain'))).text).error.code).toBe(
+      'context_length_exceeded',
+    )
   })
 
   it('are left alone when the client, the route, the provider or the operator want no other target', async () => {

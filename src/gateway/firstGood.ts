@@ -61,10 +61,10 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
       // Who stands there helps out on both sides, the canary's model, too: an abort takes none of it away.
       if (call.assigned) call.assigned.released = true
       try {
-        return await tryChain(call, special, hops, survival)
+        return await tryChain(call, special, hops, survival, true)
       } catch (last) {
-        // A way out that the key may not take is none: the client learns what is wrong with its request.
-        throw last instanceof Refusal && last.code === 'model_not_allowed' ? error : last
+        // A way out that the key may not take, or that does not take the request, is none: the client learns what is wrong with its request.
+        throw isNoWayOut(last) ? error : last
       }
     }
   }
@@ -72,14 +72,26 @@ export async function firstGood(call: Call, plan: Plan, survival: Survival): Pro
 
 const isWithdrawal = (error: unknown): boolean => error instanceof UpstreamFault && error.kind === 'withdrawn'
 
+const isNoWayOut = (error: unknown): boolean =>
+  error instanceof UpstreamFault
+    ? error.kind === 'bad_request'
+    : error instanceof Refusal && error.code === 'model_not_allowed'
+
 /** The client, the route or the provider of the target that turned the request away wants no other to be tried. */
 const isOnlyOne = (call: Call): boolean =>
   refusesFallback(call) || !call.route!.fallback || !call.attempts.at(-1)!.target.provider.fallback
 
-async function tryChain(call: Call, chain: readonly Target[], hops: number, survival: Survival): Promise<Good> {
+/** @param isWayOut none of them is the first choice */
+async function tryChain(
+  call: Call,
+  chain: readonly Target[],
+  hops: number,
+  survival: Survival,
+  isWayOut = false,
+): Promise<Good> {
   const { health } = survival
   const targets = reachable(call, chain)
-  const firstChoice = targets.find((target) => !isCanarys(call, target))
+  const firstChoice = isWayOut ? undefined : targets.find((target) => !isCanarys(call, target))
   const deadline = call.startedAt + call.route!.timeouts.total
   let fault: UpstreamFault | undefined
   let refusal: Refusal | UpstreamFault | undefined
