@@ -30,6 +30,7 @@ describe('anthropic errors', () => {
   const rows: [number, string, string, FaultKind][] = [
     [400, 'invalid_request_error', 'max_tokens: Field required', 'bad_request'],
     [400, 'invalid_request_error', 'Your credit balance is too low to access the Anthropic API.', 'quota_exhausted'],
+    [400, 'invalid_request_error', "You have reached your organization's API usage limits.", 'quota_exhausted'],
     // What the client wrote must not shut the target for everybody.
     [400, 'invalid_request_error', "Tool 'get_billing' not found in provided tools", 'bad_request'],
     [400, 'invalid_request_error', 'messages.1.content.0: unexpected `tool_use_id`: usage_limit', 'bad_request'],

@@ -41,8 +41,12 @@ const byType: Readonly<Record<string, FaultKind>> = {
   api_error: 'server_error',
   overloaded_error: 'overloaded',
 }
-/** Said to the account, from the sentence's first word on: elsewhere it may be a tool's name, or an id, that the vendor says back. */
-const quota = /^(?:your?|this|the) [^'"`:]*(?:credit balance is too low|usage limits?|spend(?:ing)? limit|billing)/i
+/**
+ * Said to the account, from the sentence's first word on: elsewhere it may be a tool's name, or an id, that the vendor says back. An apostrophe
+ * within a word begins no quotation.
+ */
+const quota =
+  /^(?:your?|this|the) (?:[^'"`:]|\b'\b)*(?:credit balance is too low|usage limits?|spend(?:ing)? limit|billing)/i
 const context = /prompt is too long|exceed(s|ed)? (the )?context (limit|window)|maximum context|too many tokens/i
 const policy = /content filtering policy|blocked by .*polic/i
 
