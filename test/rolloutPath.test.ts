@@ -8,6 +8,7 @@ import { openStore } from '../src/store/open.ts'
 import { LoadClient } from './soak/load.ts'
 import { keys } from './support/control.ts'
 import { send } from './support/exchange.ts'
+import { openRaw, rawPost } from './support/rawSocket.ts'
 import { armOf, type RolloutGateway, type RolloutScene, startRollout } from './support/rolloutLoad.ts'
 
 let gateway: RolloutGateway
@@ -224,6 +225,25 @@ describe('what is no evidence', () => {
     expect(chosen.every((reply) => armOf(reply) === 'canary' && reply.status === 200)).toBe(true)
     const { evidence, phase } = await gateway.get('/rollouts/move')
     expect([evidence.decided, phase]).toEqual([{ stable: 0, canary: 0 }, 'stepping'])
+  }, 300_000)
+
+  it('a stream whose time runs out while its client takes nothing of it', async () => {
+    const guards = '    guards: { abort: [ { metric: late_error } ] }\n'
+    gateway = await startRollout(half.replace('50', '100').replace(untimed, guards), '', {
+      route: ', timeouts: { total: 3s }',
+    })
+    // A run of blanks is one piece of the stream.
+    gateway.script('canary', { text: `${' '.repeat(64 * 1024)}x`.repeat(200) })
+    await gateway.verb('start')
+    const raw = await openRaw(Number(new URL(gateway.url).port))
+    raw.socket.pause()
+    const body = JSON.stringify({ model: 'moved', stream: true, messages: [{ role: 'user', content: 'x' }] })
+    raw.write(rawPost('/v1/chat/completions', body, [`authorization: Bearer ${keys.app}`]))
+    const requests = async () => (await gateway.get('/rollouts/move/requests')).data
+    await expect.poll(requests, { timeout: 60_000 }).toHaveLength(1)
+    const [request] = await requests()
+    expect([request.error, request.bad_events]).toEqual(['total_timeout', []])
+    raw.close()
   }, 300_000)
 
   it('a request that only the canary turns away is served by stable', async () => {
