@@ -1,7 +1,7 @@
 // Requests that wait for the same call: who may answer is asked for each of them, and what one is told all are told.
 import { expect, it, onTestFinished } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
-import { ask, CHAT, chunk, chunks, event, reply, roleChunk } from './support/chatBodies.ts'
+import { ask, CHAT, chunk, chunks, event, finishChunk, reply, roleChunk, usageChunk } from './support/chatBodies.ts'
 import { type Exchange, get, post, send } from './support/exchange.ts'
 import { openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
 import { upstreamAt } from './support/gateway.ts'
@@ -120,6 +120,47 @@ it.each([
       expect(new Set(told.map(({ id }) => id))).toEqual(new Set([`chatcmpl-${headers['x-request-id']}`]))
   }
 })
+
+const done = event('[DONE]')
+const unended = event(finishChunk()).slice(0, -1)
+it.each<[string, Json, (usage: string) => string]>([
+  ['tells of the usage first, and ends without a blank line', {}, (usage) => usage + unended],
+  ['gives one answer of the two', { n: 2 }, (usage) => event(finishChunk()) + usage + done],
+  ['gives no reason for the end', {}, (usage) => usage + done],
+  ['tells of the usage before the end', {}, (usage) => usage + event(finishChunk()) + done],
+])(
+  'a stream is shared by those who ask for its usage and those who do not, of a vendor that %s',
+  async (_, asked, ending) => {
+    const usage = { stream_options: { include_usage: true } }
+    for (const framings of [
+      [{}, usage],
+      [usage, {}],
+    ]) {
+      const { gateway, upstream, chat } = await startCacheGateway(true, async (_, res, raw) => {
+        await expect.poll(() => gateway.turnout.cache.followers).toBe(1)
+        const isAsked = JSON.parse(raw.toString()).stream_options !== undefined
+        openSse(res)
+        res.end(event(roleChunk) + event(chunk({ content: 'so' })) + ending(isAsked ? event(usageChunk) : ''))
+      })
+      const leader = chat({ stream: true, ...asked, ...framings[0] })
+      await expect.poll(() => gateway.metrics.inFlight).toBe(1)
+      const both = await Promise.all([leader, chat({ stream: true, ...asked, ...framings[1] })])
+      expect(both.map(markOf)).toEqual(['miss', 'coalesced; reason=reframed'])
+      expect(upstream.requests).toHaveLength(1)
+      for (const [n, { text, headers }] of both.entries()) {
+        const events = text.split('\n\n').filter((each) => each.startsWith('data: {'))
+        const told = events.map((each) => JSON.parse(each.slice(6)))
+        const usages = told.filter(({ usage }) => usage)
+        expect(usages.map(({ choices, usage }) => [choices, usage.total_tokens])).toEqual(
+          framings[n] === usage ? [[[], 5]] : [],
+        )
+        const id = n === 0 ? 'chatcmpl-1' : `chatcmpl-${headers['x-request-id']}`
+        for (const each of told)
+          expect(each).toMatchObject({ id, object: 'chat.completion.chunk', model: 'vendor-model' })
+      }
+    }
+  },
+)
 
 it('what a vendor says of our key when a shared stream breaks is blanked for all who read it', async () => {
   const { gateway, chat } = await startCacheGateway(true, async ({ headers }, res) => {

@@ -134,8 +134,9 @@ export interface Inbound {
   stream?(ask: Ask, context: ReplyContext): (event: ChatEvent) => string
   /** Writes the cost into the usage of a whole reply or of a stream's ending. */
   addCost(ending: Buffer, stream: boolean, cost: ReplyCost): Buffer
-  /** A whole stream, or its ending, as clients get it that ask for usage, and as others do. */
-  withUsageChunk(stream: Buffer, usage: Usage): Buffer
+  /** A whole stream, or its ending, as clients get it that ask for usage. */
+  withUsageChunk(stream: Buffer, told: ToldOfUsage): Buffer
+  /** A whole stream, or some frames of it, as all others get it. */
   withoutUsageChunk(stream: Buffer): Buffer
   /** The body of an error reply. */
   error(error: GatewayError): string
@@ -144,6 +145,9 @@ export interface Inbound {
   /** The frame that reports a failure after the commit point. No end-of-stream marker may follow it. */
   errorFrame(error: GatewayError): string
 }
+
+/** What a chunk with the usage is made of where a stream has none. */
+export type ToldOfUsage = Pick<ReplyFacts, 'id' | 'model' | 'usage'>
 
 /** What a request cost, for clients that asked for it in the reply's usage. */
 export interface ReplyCost {

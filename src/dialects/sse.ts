@@ -123,13 +123,13 @@ export class FrameSplitter {
   }
 }
 
-/** The frames of bytes that are all there. The last one may lack its blank line. */
+/** The frames of bytes that are all there. The last one gets the blank line that it may lack: what is put after it is no part of it. */
 export function framesOf(bytes: Buffer): Buffer[] {
   const frames: Buffer[] = []
   const splitter = new FrameSplitter()
   splitter.push(bytes, (frame) => void frames.push(frame))
   const rest = splitter.end()
-  if (rest) frames.push(rest)
+  if (rest) frames.push(Buffer.concat([rest, Buffer.from(rest.at(-1) === LF ? '\n' : '\n\n')]))
   return frames
 }
 

@@ -1,4 +1,5 @@
 // Follows another request's call: what has come of its answer, then the rest as it comes.
+import type { ReplyFacts } from '../dialects/dialect.ts'
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { CacheEntry } from '../state/cache/entry.ts'
 import type { Ending, Flight, Follower } from './cacheFlight.ts'
@@ -151,8 +152,10 @@ class LiveFollower implements Follower {
     })
   }
 
-  #mine(piece: Buffer): Buffer {
-    return withId(piece, this.#flight.token, this.#id)
+  /** @param told of the whole stream, once its ending is there */
+  #mine(piece: Buffer, told?: ReplyFacts): Buffer {
+    const { framing, token } = this.#flight
+    return withId(withFraming(this.#call, piece, framing, told), token, this.#id)
   }
 
   async conclude(ending: Ending, settle: Settle): Promise<boolean> {
@@ -186,8 +189,7 @@ class LiveFollower implements Follower {
       return true
     }
     const held = ending.kind === 'landed' ? ending.held : []
-    const { framing, served } = this.#flight
-    const rest = this.#mine(withFraming(call, Buffer.concat(held), framing, served!.facts?.usage))
+    const rest = this.#mine(Buffer.concat(held), this.#flight.served!.facts)
     call.res.end(wantsCost(call) ? withCost(call, rest, true) : rest)
     return true
   }

@@ -1,5 +1,6 @@
 // Answers a request with an answer that another one got: in the client's own framing, with an id of its own.
-import type { ChatEvent, Usage } from '../dialects/chat.ts'
+import type { ChatEvent } from '../dialects/chat.ts'
+import type { ToldOfUsage } from '../dialects/dialect.ts'
 import type { CacheEntry, Framing } from '../state/cache/entry.ts'
 import { unpack } from '../state/cache/pack.ts'
 import type { CacheStatus } from '../state/cache/responseCache.ts'
@@ -121,23 +122,27 @@ export function withId(bytes: Buffer, token: Buffer | undefined, id: Buffer): Bu
 }
 
 /**
- * A stream, or the ending of one, with the usage or without it as the client asked: the vendor's bytes but for that chunk.
- * @param from how it is framed
+ * Frames of a stream with the usage or without it as the client asked: the vendor's bytes but for that chunk. Not every vendor tells of the
+ * usage last: it is taken out of whatever is given.
+ * @param from how the stream is framed
+ * @param told of it all; undefined before its ending is there
  */
-export function withFraming(call: Call, bytes: Buffer, from: Framing, usage: Usage | undefined): Buffer {
+export function withFraming(call: Call, bytes: Buffer, from: Framing, told: ToldOfUsage | undefined): Buffer {
   const wanted = framingOf(call)
   if (wanted === from) return bytes
   const inbound = call.dialect.inbound!
   if (wanted === 'stream') return inbound.withoutUsageChunk(bytes)
-  return usage ? inbound.withUsageChunk(bytes, usage) : bytes
+  return told ? inbound.withUsageChunk(bytes, told) : bytes
 }
 
 /** JSON from a stream, and a stream from JSON: by way of the hub's events. */
 function reframe(call: Call, entry: CacheEntry, body: Buffer): Buffer | undefined {
   const inbound = call.dialect.inbound!
   const { wire, ask } = call.inspected!
-  if (ask.stream && entry.framing !== 'json')
-    return withId(withFraming(call, body, entry.framing, entry.usage), idToken(entry.replyId), newId(call))
+  if (ask.stream && entry.framing !== 'json') {
+    const told = { id: entry.replyId, model: entry.model, usage: entry.usage }
+    return withId(withFraming(call, body, entry.framing, told), idToken(entry.replyId), newId(call))
+  }
   // The deprecated `functions` have a form of their own, which depends on the request.
   if (!inbound.reply || !inbound.stream || (wire as { functions?: unknown }).functions != null) return undefined
   const events = eventsOf(call.dialect, entry.framing, body)
