@@ -99,6 +99,8 @@ describe('binding', () => {
     })
     const { server, metrics } = parseConfig(text, { env: { HOST: '[::]' }, version: 1 }).snapshot
     expect([server.host, metrics.host]).toEqual(['::', '::1'])
+    // To Node no address is every address: brackets around a variable that is not set must not come to that.
+    expect(load([], {}, '[]').server.host).toBe('[]')
   })
 
   test('and the demo key does not count as one', () => {

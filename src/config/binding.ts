@@ -4,7 +4,7 @@ import { demoKey, digestOf } from './keySettings.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** An address as it is bound: without the brackets that an IPv6 address has in a URL. */
-export const bareHost = (host: string): string => host.replace(/^\[(.*)\]$/, '$1')
+export const bareHost = (host: string): string => host.replace(/^\[(.+)\]$/, '$1')
 
 /** Whether only programs on this machine can reach the address. Names other than localhost are not looked up: they count as far. */
 export function isLoopback(host: string): boolean {
