@@ -550,6 +550,6 @@ describe('a policy', () => {
       [[{ ...guard, safeRate: 0.01 }], /unit is the request/],
     ]
     for (const [guards, words] of wrong) expect(faultsOf({ ...defaultPolicy, guards }).join('\n')).toMatch(words)
-    expect(metrics).toHaveLength(11)
+    expect(metrics).toHaveLength(12)
   })
 })
