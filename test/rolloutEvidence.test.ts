@@ -37,13 +37,14 @@ function drive(policy = errorsOnly) {
   const evidence = new Evidence(policy, noon)
   const records: EvidenceRecord[] = []
   let now = noon
-  const arrive = (canary: boolean, more: { weightPpm?: number; unit?: string } = {}): Ticket => {
+  const arrive = (canary: boolean, more: { weightPpm?: number; unit?: string; whole?: boolean } = {}): Ticket => {
     const unit = more.unit === undefined ? undefined : unitIdOf('seed', more.unit)
     return evidence.admit({
       now,
       bucket: canary ? canaryBucket : stableBucket,
       weightPpm: more.weightPpm ?? 50_000,
       unit,
+      whole: more.whole ?? false,
     })
   }
   const settle = (ticket: Ticket, bits = 0, sizes: { latency?: number } = {}) => {
@@ -310,6 +311,18 @@ describe('what counts', () => {
     one.settle(patient, bitOf('client_abort'))
     expect(guardOf(one.evidence, 'ttft_p50').tally).toMatchObject({ seenCanary: 1, badCanary: 1 })
     expect(one.evidence.waiting).toEqual({ start: 0, end: 0 })
+  })
+
+  it('is no first token of a whole reply, however late it comes and whenever its client leaves', () => {
+    const one = drive(policyOf())
+    for (let i = 0; i < 200; i++) one.good(false, { ttft: 200 + i })
+    for (const ms of [2000, defaultPolicy.slowStart + 1]) {
+      const late = one.arrive(true, { whole: true })
+      one.wait(ms)
+      one.settle(late, bitOf('client_abort'))
+    }
+    expect(guardOf(one.evidence, 'ttft_p50').tally.seenCanary).toBe(0)
+    expect(guardOf(one.evidence, 'slow_start').tally.badCanary).toBe(1)
   })
 
   it('leaves out sizes of failures, and of the canary while it warms up', () => {

@@ -103,7 +103,7 @@ function place(
     arm = bucket < threshold ? 'canary' : 'stable'
     // At no weight there is nothing to be learnt; and what was folded already stays as it is.
     if (weightPpm > 0 && call.number >= trial.foldedTo)
-      ticket = trial.evidence.admit({ now: Date.now(), bucket, weightPpm, unit })
+      ticket = trial.evidence.admit({ now: Date.now(), bucket, weightPpm, unit, whole: !call.inspected!.ask.stream })
   }
   const assigned: Assigned = {
     live,

@@ -147,6 +147,7 @@ export class Evidence {
     const looked = this.#isSticky ? this.#clean.take(bucket, weightPpm, dirty) : undefined
     const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
     const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, dirty, looked, thresholds)
+    ticket.isWhole = arrival.whole === true
     ticket.patience =
       this.#patience > this.policy.slowStart && canary ? this.#patience * this.#tolerance : this.#patience
     if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
@@ -195,7 +196,7 @@ export class Evidence {
     if (!ticket.isStarted) {
       ticket.isStarted = true
       // It would have taken longer than this; and where that is too long already, it was.
-      this.#measure(ticket, 'ttft', now - ticket.at, true)
+      if (!ticket.isWhole) this.#measure(ticket, 'ttft', now - ticket.at, true)
     }
     if (!ticket.isEnded && bits !== 0) this.#see(ticket, this.#atEnd, bits, bits)
     if (now - ticket.at >= ticket.patience) this.#seeLateStart(ticket, true)
@@ -338,7 +339,7 @@ export class Evidence {
     ticket.isLearnt = true
     ticket.isSlow = true
     this.#see(ticket, this.#isPatient(ticket) ? this.#ofPrompt : this.#atStart, slowStart)
-    this.#measure(ticket, 'ttft', this.policy.slowStart)
+    if (!ticket.isWhole) this.#measure(ticket, 'ttft', this.policy.slowStart)
   }
 
   /** Whether `slow_start` is decided later than the order of the others can wait, because stable itself takes long to begin. */

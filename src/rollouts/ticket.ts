@@ -12,6 +12,8 @@ export interface Arrival {
   readonly weightPpm: number
   /** Where the unit is more than the request and the request has one. */
   readonly unit?: UnitId | undefined
+  /** A whole reply, which has no first token. */
+  readonly whole?: boolean
 }
 
 /** Kept by the caller from `admit` to `end`; only the evidence changes it. */
@@ -44,6 +46,7 @@ export class Ticket {
   /** Milliseconds without a first byte that are a bad event; where more than `slowStart`, that is seen at its end. */
   patience = 0
   isStartSeen = false
+  isWhole = false
 
   constructor(
     at: number,

@@ -17,14 +17,14 @@ interface Difference {
 
 interface Traffic {
   readonly unit: RolloutPolicy['unit']
-  /** Milliseconds to the first byte, in the median. Whole replies take all their time to it. */
-  readonly start: number
-  readonly isWhole: boolean
+  /** Milliseconds to the first byte, in the median. Whole replies take all their time to it. With both, one of two is a whole reply. */
+  readonly stream?: number
+  readonly whole?: number
 }
 
 function isAborted(
   draw: Draw,
-  { unit: kindOfUnit, start, isWhole }: Traffic,
+  { unit: kindOfUnit, stream, whole }: Traffic,
   { slower = 1, truncations = 1 }: Difference,
 ): boolean {
   const evidence = new Evidence({ ...defaultPolicy, unit: kindOfUnit, alpha }, 0)
@@ -34,8 +34,9 @@ function isAborted(
     const now = n * 1000
     const weightPpm = [0.01, 0.05, 0.25, 0.5][Math.floor(n / perStep)]! * million
     const unit = kindOfUnit === 'request' ? undefined : population.next(draw)
-    const ticket = evidence.admit({ now, bucket: unit?.high ?? drawBucket(draw()), weightPpm, unit })
-    const took = start * Math.exp(0.5 * normal(draw)) * (ticket.canary ? slower : 1)
+    const isWhole = stream === undefined || (whole !== undefined && draw() < 0.5)
+    const ticket = evidence.admit({ now, bucket: unit?.high ?? drawBucket(draw()), weightPpm, unit, whole: isWhole })
+    const took = (isWhole ? whole! : stream) * Math.exp(0.5 * normal(draw)) * (ticket.canary ? slower : 1)
     const kind = draw()
     if (kind < 0.01) evidence.fail(ticket, now + took / 10, error, 'server_error')
     else {
@@ -64,14 +65,17 @@ const scenario = (
   run: (draw) => isAborted(draw, traffic, difference),
 })
 
-const quick = { unit: 'conversation', start: 400, isWhole: false } as const
+const quick = { unit: 'conversation', stream: 400 } as const
 /** Whole replies of three seconds: many of them have no first byte within five. */
-const long = { unit: 'request', start: 3000, isWhole: true } as const
+const long = { unit: 'request', whole: 3000 } as const
+/** What is late among the whole replies says nothing of the streams' first tokens. */
+const mixed = { unit: 'request', stream: 500, whole: 4300 } as const
 
 export const wholeScenarios: readonly Scenario[] = [
   scenario('A/A', quick, {}),
   scenario('A/A, whole replies of 3 s', long, {}),
   scenario('1.2 times slower where 1.3 is allowed, whole replies of 3 s', long, { slower: 1.2 }),
+  scenario('1.2 times slower where 1.3 is allowed, streams among whole replies of 4.3 s', mixed, { slower: 1.2 }),
   scenario('twice as slow', quick, { slower: 2 }, 'atLeast', 0.5),
   scenario('4 times the truncations', quick, { truncations: 4 }, 'atLeast', 0.9),
 ]
