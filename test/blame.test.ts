@@ -6,7 +6,7 @@ import { afterEach, expect, it, vi } from 'vitest'
 import { type Simulator, startSimulator } from '../src/simulator/index.ts'
 import { ask, CHAT, chunk, event } from './support/chatBodies.ts'
 import { type Exchange, post } from './support/exchange.ts'
-import { openSse, startFakeUpstream } from './support/fakeUpstream.ts'
+import { openSse, pour, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
 import { openRaw, rawPost } from './support/rawSocket.ts'
 
@@ -166,8 +166,7 @@ it('a stream whose time runs out while its client takes nothing of it shuts nobo
   const piece = event(chunk({ content: 'x'.repeat(64 * 1024) }))
   const upstream = await startFakeUpstream(async (_req, res) => {
     openSse(res)
-    const gone = once(res, 'close')
-    while (!res.destroyed) if (!res.write(piece)) await Promise.race([once(res, 'drain'), gone])
+    await pour(res, piece)
   })
   open.push(upstream)
   const gateway = await startGateway({

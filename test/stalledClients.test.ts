@@ -6,7 +6,7 @@ import { afterEach, expect, it } from 'vitest'
 import { defaults } from '../src/config/defaults.ts'
 import { type ListeningServer, listen } from '../src/http/server.ts'
 import { ask, CHAT, chunk, event } from './support/chatBodies.ts'
-import { openSse, startFakeUpstream } from './support/fakeUpstream.ts'
+import { openSse, pour, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, upstreamAt } from './support/gateway.ts'
 import { openRaw, parseReply, rawPost } from './support/rawSocket.ts'
 
@@ -102,8 +102,7 @@ it('one that takes nothing of a stream frees the upstream', async () => {
   const piece = event(chunk({ content: 'x'.repeat(16 * 1024) }))
   const upstream = await startFakeUpstream(async (_req, res) => {
     openSse(res)
-    const gone = once(res, 'close')
-    while (!res.destroyed) if (!res.write(piece)) await Promise.race([once(res, 'drain'), gone])
+    await pour(res, piece)
   })
   const gateway = await startGateway({
     server: { sendTimeout: LIMIT },

@@ -1,5 +1,4 @@
 // Makes the settings of log and metrics out of what is written.
-
 import { resolve } from 'node:path'
 import { bareHost } from './binding.ts'
 import { defaults } from './defaults.ts'

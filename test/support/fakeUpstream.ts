@@ -142,6 +142,12 @@ export function openSse(res: ServerResponse, headers: Record<string, string> = {
   res.flushHeaders()
 }
 
+/** Writes the same piece again and again, as fast as it is taken, until the client goes. */
+export async function pour(res: ServerResponse, piece: Buffer | string): Promise<void> {
+  const gone = once(res, 'close')
+  while (!res.destroyed) if (!res.write(piece)) await Promise.race([once(res, 'drain'), gone])
+}
+
 /** Writes the pieces, each in its own turn of the event loop, so that each is a TCP segment. Stops if the client goes. */
 export async function writePieces(res: ServerResponse, pieces: readonly (Buffer | string)[]): Promise<void> {
   for (const piece of pieces) {
