@@ -47,6 +47,9 @@ describe('anthropic errors', () => {
     [402, 'billing_error', 'Payment required', 'quota_exhausted'],
     [403, 'permission_error', 'Not allowed', 'permission_denied'],
     [404, 'not_found_error', 'model: claude-nope', 'model_not_found'],
+    [404, 'not_found_error', 'model: files-1', 'model_not_found'],
+    [404, 'not_found_error', 'File not found: file_011CNha8iCJcU1wXNR6q4V8w', 'bad_request'],
+    [404, 'not_found_error', 'Container not found: container_01', 'bad_request'],
     [413, 'request_too_large', 'Request exceeds the maximum size', 'bad_request'],
     [429, 'rate_limit_error', 'This request would exceed your rate limit', 'rate_limited'],
     [500, 'api_error', 'Internal server error', 'server_error'],
@@ -129,6 +132,7 @@ describe('gemini errors', () => {
     [401, 'UNAUTHENTICATED', 'Request had invalid authentication credentials.', [], 'auth_failed'],
     [403, 'PERMISSION_DENIED', 'The caller does not have permission', [], 'permission_denied'],
     [404, 'NOT_FOUND', 'models/x is not found', [], 'model_not_found'],
+    [404, 'NOT_FOUND', 'File files/x1 was not found.', [], 'bad_request'],
     [
       429,
       'RESOURCE_EXHAUSTED',

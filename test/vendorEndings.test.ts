@@ -149,6 +149,12 @@ describe('a refusal', () => {
       'bad_request',
     ],
     [
+      'OpenAI has no such file',
+      404,
+      error('No such File object: file-abc123', { type: 'invalid_request_error', param: 'file_id' }),
+      'bad_request',
+    ],
+    [
       'the message quotes words that mean an account without money',
       400,
       error("Invalid value: 'insufficient_quota'. Supported values are: 'text' and 'json_object'.", {

@@ -101,6 +101,13 @@ export function codeOf(
   return Object.keys(told).length > 0 ? { code, details: told } : { code }
 }
 
+/**
+ * Whether a vendor's 404 is about something that the request names, and not about the model: a file of Anthropic's or OpenAI's, a container. From
+ * the first word on: further inside it may be what a client wrote.
+ */
+export const isOfNamedThing = (message: string | undefined): boolean =>
+  /^(?:no such |the |requested |input )*(?:files?|containers?|skills?|vector stores?|cached ?contents?)\b/i.test(message ?? '')
+
 /** What a status of 300 and above means by itself, where the vendor's words say nothing more. */
 export function faultOfStatus(status: number): FaultKind {
   if (status < 400) return 'redirect'

@@ -1,5 +1,5 @@
 // Classifies what Anthropic answers instead of a message: error statuses, and errors inside a 200 stream.
-import { codeOf, type FaultKind, faultOfStatus, faultRules, UpstreamFault } from '../errors.ts'
+import { codeOf, type FaultKind, faultOfStatus, faultRules, isOfNamedThing, UpstreamFault } from '../errors.ts'
 import { asObject, ownEntry } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
@@ -54,6 +54,7 @@ const policy = /content filtering policy|blocked by .*polic/i
 function kindOf(type: string | undefined, message: string | undefined, status: number | undefined): FaultKind {
   if (status !== undefined && status >= 300 && status < 400) return 'redirect'
   const told = ownEntry(byType, type ?? '') ?? (status === undefined ? 'in_band' : faultOfStatus(status))
+  if (told === 'model_not_found' && isOfNamedThing(message)) return 'bad_request'
   if (told !== 'bad_request') return told
   const words = message ?? ''
   if (quota.test(words)) return 'quota_exhausted'

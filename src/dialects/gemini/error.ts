@@ -1,5 +1,5 @@
 // Classifies what Google answers instead of a reply: error statuses, and errors inside a 200 stream.
-import { codeOf, type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
+import { codeOf, type FaultKind, faultOfStatus, isOfNamedThing, UpstreamFault } from '../errors.ts'
 import { asObject, type Json, ownEntry } from '../field.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 
@@ -113,6 +113,7 @@ function kindOf(error: GoogleError, code: number | undefined): FaultKind {
     return context.test(words) ? 'context_window' : kind
   }
   if (kind === 'permission_denied' && named.test(error.message ?? '')) return 'bad_request'
+  if (kind === 'model_not_found' && isOfNamedThing(error.message)) return 'bad_request'
   if (kind !== 'rate_limited') return kind
   // A quota by the day, or one of nothing, does not come back in seconds.
   const spent = error.quotas.some((quota) => /PerDay/i.test(quota)) || money.test(words)

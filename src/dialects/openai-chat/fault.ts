@@ -1,5 +1,5 @@
 // Classifies what OpenAI-shaped upstreams answer instead of a reply: error statuses, and errors inside a 200.
-import { type FaultKind, faultOfStatus, UpstreamFault } from '../errors.ts'
+import { type FaultKind, faultOfStatus, isOfNamedThing, UpstreamFault } from '../errors.ts'
 import { retryAfterOf } from '../retryAfter.ts'
 import { asObject, type Json } from '../usage.ts'
 
@@ -147,7 +147,7 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
   // OpenRouter and xAI refuse what somebody wrote with the status of an account that may not.
   if (status === 403 && words === 'content_policy') return words
   // OpenRouter has the model, but none that takes the picture or the tools of this request.
-  if (status === 404 && unfit.test(error.message ?? '')) return 'bad_request'
+  if (status === 404 && (unfit.test(error.message ?? '') || isOfNamedThing(error.message))) return 'bad_request'
   if (status === 413 || status === 422) return words === 'context_window' ? words : 'bad_request'
   return faultOfStatus(status)
 }
