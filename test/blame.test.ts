@@ -56,6 +56,28 @@ it('a body that comes so slowly that the time is over shuts nobody', async () =>
   expect(gateway.turnout.health.stateOf('up/hung')).toBe('open')
 })
 
+it('a tier that has only what others leave shuts nobody when they leave nothing', async () => {
+  const upstream = await startFakeUpstream((_req, res) => {
+    res.writeHead(429, { 'content-type': 'application/json' }).end('{"error":{"message":"Resource unavailable"}}')
+  })
+  open.push(upstream)
+  const { gateway } = await stage({
+    providers: { vendor: upstreamAt(upstream.url) },
+    targets: { spare: { provider: 'vendor', model: 'n', params: { service_tier: 'flex' } } },
+    routes: {
+      chat: { targets: ['vendor/m'], retries: { attempts: 1 } },
+      always: { targets: ['spare'], retries: { attempts: 1 } },
+    },
+  })
+  const flex = (model: string) => post(gateway.url + CHAT, { ...ask(model), service_tier: 'flex' })
+  expect(faultOf(await flex('chat'))).toEqual([429, 'rate_limited'])
+  expect(gateway.turnout.health.stateOf('vendor/m')).toBe('closed')
+  expect(faultOf(await flex('always'))).toEqual([429, 'rate_limited'])
+  expect(gateway.turnout.health.stateOf('spare')).toBe('open')
+  expect(faultOf(await call(gateway, 'chat'))).toEqual([429, 'rate_limited'])
+  expect(gateway.turnout.health.stateOf('vendor/m')).toBe('open')
+})
+
 /** As undici dials. */
 function failDials(error: Error): { mockRestore(): void } {
   return vi

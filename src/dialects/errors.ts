@@ -106,7 +106,9 @@ export function codeOf(
  * the first word on: further inside it may be what a client wrote.
  */
 export const isOfNamedThing = (message: string | undefined): boolean =>
-  /^(?:no such |the |requested |input )*(?:files?|containers?|skills?|vector stores?|cached ?contents?)\b/i.test(message ?? '')
+  /^(?:no such |the |requested |input )*(?:files?|containers?|skills?|vector stores?|cached ?contents?)\b/i.test(
+    message ?? '',
+  )
 
 /** What a status of 300 and above means by itself, where the vendor's words say nothing more. */
 export function faultOfStatus(status: number): FaultKind {

@@ -1,11 +1,13 @@
 // What the fault of an attempt says about its target, for the breaker.
-import type { UpstreamFault } from '../dialects/errors.ts'
+import type { FaultKind, UpstreamFault } from '../dialects/errors.ts'
+import { asObject } from '../dialects/field.ts'
 import type { Verdict } from '../state/breaker.ts'
 import type { Attempt, Call } from './call.ts'
 
 export function verdictOf(call: Call, attempt: Attempt, fault: UpstreamFault): Verdict {
   if (fault.kind === 'model_not_found' && isClientsChoice(call, attempt)) return 'none'
   if (fault.kind === 'total_timeout' && isLateComer(call, attempt)) return 'none'
+  if (lacksRoom.has(fault.kind) && wantsSpareRoom(call, attempt)) return 'none'
   if (isHeldBack(attempt, fault)) return 'none'
   // Its time went by in our own line for a socket: the target has never heard of it.
   if ((fault.kind === 'total_timeout' || fault.kind === 'first_token_timeout') && !attempt.sent) return 'none'
@@ -14,6 +16,15 @@ export function verdictOf(call: Call, attempt: Attempt, fault: UpstreamFault): V
 
 /** Where the client chose the model, one that does not exist is its own mistake and says nothing about the target. */
 const isClientsChoice = ({ route }: Call, { target }: Attempt): boolean => route!.implicit || target.model === '*'
+
+const lacksRoom: ReadonlySet<FaultKind> = new Set(['rate_limited', 'overloaded'])
+
+/**
+ * The client asks for the tier that has what the others leave, and is turned away where they leave nothing (OpenAI with 429, Groq with 498):
+ * the target is well for all who pay for their place. Where its `params` choose the tier, all its requests are alike.
+ */
+const wantsSpareRoom = ({ inspected }: Call, { target }: Attempt): boolean =>
+  target.params?.service_tier === undefined && asObject(inspected!.wire)?.service_tier === 'flex'
 
 /**
  * The request's time ran out, and most of it before this target was asked: the client's body came slowly, it waited for its turn, other
