@@ -563,6 +563,6 @@ describe('a policy', () => {
       [[{ ...guard, safeRate: 0.01 }], /unit is the request/],
     ]
     for (const [guards, words] of wrong) expect(faultsOf({ ...defaultPolicy, guards }).join('\n')).toMatch(words)
-    expect(metrics).toHaveLength(12)
+    expect(metrics).toHaveLength(13)
   })
 })

@@ -134,6 +134,22 @@ describe('a bad canary is out, and says why', () => {
     300_000,
   )
 
+  it.each([false, true])(
+    'writes prose where JSON is wanted, stream: %s',
+    async (stream) => {
+      gateway = await startRollout(steady(50, '{ abort: [ { metric: invalid_json } ] }'), '', {
+        targets: '  talker: { provider: other, model: canary, params: { response_format: { type: json_object } } }\n',
+        canary: 'talker',
+      })
+      gateway.script('canary', { text: 'Here is your JSON: {}' })
+      await gateway.verb('start')
+      const replies = await gateway.drive(isOver, { stream })
+      expect(replies.every(({ status }) => status === 200)).toBe(true)
+      expect((await show()).reason).toMatch(/^invalid_json: \d+ of \d+ bad events on the canary at 50 % weight/)
+    },
+    300_000,
+  )
+
   it.each([
     ['what is too long for it', 'context_length_exceeded', 'context_window'],
     ['a format that it does not know', 'invalid_request_error', 'bad_request'],

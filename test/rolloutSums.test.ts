@@ -119,7 +119,7 @@ function write(rows: readonly Drawn[]): void {
 describe('sums of rows', () => {
   it.each(['request', 'user'] as const)('are those of rows one by one: by %s', (unit) => {
     const policies = [policyFor(unit), widest(unit)]
-    expect(policies.map((policy) => planGuards(policy).length)).toEqual([9, 24])
+    expect(policies.map((policy) => planGuards(policy).length)).toEqual([9, 25])
     const rows = fc
       .constantFrom(...policies)
       .chain((policy) => fc.tuple(fc.constant(policy), drawnRows(planGuards(policy).length), fc.nat(130), fc.nat(130)))

@@ -87,6 +87,8 @@ export interface ReplyFacts {
   serviceTier: string | undefined
   /** Bytes of generated content seen (text, reasoning, tool input), for estimates when usage never comes. */
   contentBytes: number
+  /** What had to be JSON, an answer or the arguments of a call, is none; undefined where nobody looked. */
+  invalidJson?: boolean
 }
 
 /**

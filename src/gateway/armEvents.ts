@@ -1,10 +1,13 @@
 // Tells the evidence of a rollout what becomes of a request's first attempt on its arm. Nothing else of the request counts.
 import type { Target } from '../config/snapshot.ts'
+import { hasHubLane, type Outbound } from '../dialects/dialect.ts'
 import { type FaultKind, UpstreamFault } from '../dialects/errors.ts'
 import { badEvents, breakerOpen } from '../rollouts/index.ts'
 import { type Assigned, isOfArm } from './arm.ts'
 import { firstFaultOf } from './armOutcome.ts'
 import { type Attempt, type Call, hasLeft } from './call.ts'
+import { jsonWanted, watchJson } from './jsonWatch.ts'
+import type { Lane } from './lane.ts'
 import { isHeldBack } from './verdict.ts'
 
 const failed = badEvents.first_attempt_error.bit
@@ -36,6 +39,14 @@ export function armRefused(call: Call, target: Target, code: string): void {
   assigned.refusal = code
   if (code === 'budget_exceeded') leave(assigned)
   else fail(assigned, code)
+}
+
+/** The lane of an attempt that is about to be made; one that also sees whether JSON comes where a guard looks at that. */
+export function armWatched(call: Call, { target, n }: Attempt, lane: Lane, outbound: Outbound): Lane {
+  const assigned = firstOf(call, target)
+  if (!assigned?.ticket || !assigned.trial.seesJson || n !== 1 || !hasHubLane(outbound)) return lane
+  const wanted = jsonWanted(call, target)
+  return wanted ? watchJson(lane, outbound, wanted) : lane
 }
 
 /** The first attempt has shown something good. */
@@ -107,6 +118,7 @@ function endingOf(call: Call, { first }: Assigned) {
   if (facts?.finish === 'length') bits |= badEvents.truncated.bit
   if (facts?.finish === 'content_filter') bits |= badEvents.refused.bit
   if (facts?.finish === 'stop' && facts.contentBytes === 0) bits |= badEvents.empty.bit
+  if (facts?.invalidJson && !fault) bits |= badEvents.invalid_json.bit
   return {
     bits,
     latency: endedAt === undefined ? undefined : endedAt - startedAt,

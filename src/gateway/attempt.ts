@@ -3,7 +3,7 @@ import type { Target } from '../config/snapshot.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import type { Turn } from '../state/turn.ts'
 import type { AttemptReason, Estimate } from '../store/ledgerRow.ts'
-import { watchAbort } from './armEvents.ts'
+import { armWatched, watchAbort } from './armEvents.ts'
 import { costsNothing } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
@@ -85,7 +85,7 @@ export async function tryTarget(
   call.attempts.push(attempt)
   attempt.startedAt = performance.now()
   const exchange = new Exchange({
-    lane,
+    lane: armWatched(call, attempt, lane, outbound),
     target,
     outbound,
     stream: ask.stream,

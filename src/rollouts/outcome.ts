@@ -19,7 +19,7 @@ export const badEvents = {
   refused: { bit: 32, at: 'end' },
   /** Ended as finished, with nothing in it: no text, no thought, no call. */
   empty: { bit: 64, at: 'end' },
-  /** Arguments of a tool call, or output that had to be JSON, are not. */
+  /** Ended as finished, and arguments of a tool call, or output that had to be JSON, are none. Seen only where a guard looks at it. */
   invalid_json: { bit: 128, at: 'end' },
   /** The client left before the end. */
   client_abort: { bit: 256, at: 'end' },
@@ -38,13 +38,8 @@ export const sizes = {
 export type Size = keyof typeof sizes
 export type Metric = BadEvent | Size
 
-/** Its bit is taken, and nothing tells of it: a guard that waited for it would never act. */
-const untold: BadEvent = 'invalid_json'
-
 /** What a guard may look at. */
-export const metrics = [...Object.keys(badEvents), ...Object.keys(sizes)].filter(
-  (name) => name !== untold,
-) as readonly Metric[]
+export const metrics = [...Object.keys(badEvents), ...Object.keys(sizes)] as readonly Metric[]
 
 export const isSize = (metric: Metric): metric is Size => Object.hasOwn(sizes, metric)
 

@@ -14,6 +14,8 @@ export class Trial {
   /** Causes of pauses that somebody has resumed after: they do not pause again. */
   readonly accepted = new Accepted()
   readonly underway = new Underway()
+  /** Whether a guard looks at what has to be JSON. */
+  readonly seesJson: boolean
   /** Ids below it are folded, or about to be: a request with such an id comes too late to be evidence. */
   foldedTo = 0
   /** Requests begun when rows were folded last, and rows that were there at the start. */
@@ -27,6 +29,7 @@ export class Trial {
 
   constructor({ policy }: RolloutDefinition, { attemptAt, stepRevision }: State) {
     this.evidence = new Evidence(policy, attemptAt)
+    this.seesJson = policy.guards.some(({ metric }) => metric === 'invalid_json')
     this.#stepRevision = stepRevision
   }
 
