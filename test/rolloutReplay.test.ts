@@ -6,9 +6,12 @@ import {
   breakerOpen,
   defaultPolicy,
   Evidence,
+  formatUnit,
+  parseUnit,
   type RolloutPolicy,
   RowFolder,
   type Ticket,
+  unitIdOf,
 } from '../src/rollouts/index.ts'
 import { firstHarm, replay } from '../src/state/rollouts/replay.ts'
 import { openStore } from '../src/store/open.ts'
@@ -32,6 +35,7 @@ type Outcome =
   | 'ok'
   | 'auth_failed'
   | 'model_not_found'
+  | 'unsupported_parameter'
   | 'server_error'
   | 'unavailable'
   | 'cancelled'
@@ -40,11 +44,13 @@ type Outcome =
 interface Step {
   readonly canary: boolean
   readonly outcome: Outcome
+  /** Where units stay together. */
+  readonly unit?: string
 }
 
 /** @returns the request with which harm was found while they came, and when it is looked for in their rows */
-function both(steps: readonly Step[]): { live: number | undefined; rows: number | undefined } {
-  const evidence = new Evidence(policy, noon)
+function both(steps: readonly Step[], judgedBy = policy): { live: number | undefined; rows: number | undefined } {
+  const evidence = new Evidence(judgedBy, noon)
   const rows: StoredRecord[] = []
   let now = noon
   let live: number | undefined
@@ -52,7 +58,8 @@ function both(steps: readonly Step[]): { live: number | undefined; rows: number 
     now = pass(evidence, step, now, rows, index, index)
     if (evidence.harm?.cause === 'hard') live ??= index
   }
-  const { found } = replay({ definition: { policy }, state: { attemptAt: noon, weightPpm: 0 } } as StoredRollout, rows)
+  const stored = { definition: { policy: judgedBy }, state: { attemptAt: noon, weightPpm: 0 } } as StoredRollout
+  const { found } = replay(stored, rows)
   expect(found === undefined || found.cause === 'hard').toBe(true)
   return { live, rows: found?.request }
 }
@@ -68,12 +75,14 @@ function pass(
   weightPpm = 500_000,
 ): number {
   const { canary, outcome } = step
-  const ticket = evidence.admit({ now, bucket: canary ? 0 : 2 ** 32 - 1, weightPpm })
+  const unit = step.unit === undefined ? undefined : unitIdOf('seed', step.unit)
+  const ticket = evidence.admit({ now, bucket: canary ? 0 : 2 ** 32 - 1, weightPpm, unit })
   const then = now + (outcome.startsWith('slow') ? 1500 : 10)
   finish(evidence, ticket, then, outcome)
   evidence.tick(then + 10)
   const firstAttempt = outcome === 'slow' ? 'ok' : outcome.replace('slow_', '')
-  rows.push({ id, revision: 2, arrival, unit: undefined, firstAttempt, record: evidence.recordOf(ticket) })
+  const record = evidence.recordOf(ticket)
+  rows.push({ id, revision: 2, arrival, unit: unit && formatUnit(unit), firstAttempt, record })
   return then + 10
 }
 
@@ -88,6 +97,8 @@ function finish(evidence: Evidence, ticket: Ticket, now: number, outcome: Outcom
 const canary = (outcome: Outcome): Step => ({ canary: true, outcome })
 const stable = (outcome: Outcome): Step => ({ canary: false, outcome })
 const bad = canary('auth_failed')
+const asks = (unit: string): Step => ({ ...canary('unsupported_parameter'), unit })
+const together: RolloutPolicy = { ...policy, unit: 'conversation', hard: [...policy.hard, 'unsupported_parameter'] }
 const good = stable('ok')
 
 describe('the hard rule', () => {
@@ -106,6 +117,15 @@ describe('the hard rule', () => {
     ['a client that leaves between them', [bad, good, canary('cancelled'), bad, bad], 4],
   ])('decides the same while they come and by their rows: %s', (_, steps, at) => {
     expect(both(steps)).toEqual({ live: at, rows: at })
+  })
+
+  it.each<[string, Step[], number | undefined]>([
+    ['three of them', [asks('a'), good, asks('b'), asks('c')], 3],
+    ['one of them three times', [asks('a'), good, asks('a'), asks('a')], undefined],
+    ['and another', [asks('a'), good, asks('a'), asks('b'), asks('a'), asks('b'), asks('c')], 6],
+    ['but not what is no fault of its own', [bad, good, bad, bad].map((step) => ({ ...step, unit: 'a' })), 3],
+  ])('takes what conversations ask for as told once by each: %s', (_, steps, at) => {
+    expect(both(steps, together)).toEqual({ live: at, rows: at })
   })
 
   it('and so whatever comes', () => {
@@ -142,14 +162,15 @@ describe('the hard rule', () => {
 
 describe('the hard rule over restarts', () => {
   /** What a process has, that begins with these rows: of the first ones folds, which end at these places among their ids. */
-  function restarted(rows: readonly StoredRecord[], ends: readonly number[]): Evidence {
-    const evidence = new Evidence(policy, noon)
+  function restarted(rows: readonly StoredRecord[], ends: readonly number[], judgedBy = policy): Evidence {
+    const evidence = new Evidence(judgedBy, noon)
     const byId = [...rows].sort((a, b) => a.id - b.id)
     const places = [...ends.map((end) => end % (rows.length + 1)).sort((a, b) => a - b), rows.length]
     let from = 0
     const folds = places.map((to, n) => {
-      const folder = new RowFolder(policy)
-      for (const row of byId.slice(from, to)) folder.add({ ...row, unit: undefined })
+      const folder = new RowFolder(judgedBy)
+      for (const { unit, ...row } of byId.slice(from, to))
+        folder.add({ ...row, unit: unit === undefined ? undefined : parseUnit(unit) })
       from = to
       return n < ends.length ? folder.fold() : { ...folder.fold(), hard: folder.hard.list() }
     })
@@ -169,6 +190,18 @@ describe('the hard rule over restarts', () => {
   /** `late`: how far behind it the requests that came after it were at the door, so that ids are not in the order of arrival. */
   const lives = fc.array(fc.record({ step, late: fc.nat(3), ends: fc.option(fc.array(fc.nat(), { maxLength: 3 })) }), {
     maxLength: 40,
+  })
+
+  it('knows what a conversation has asked for before', () => {
+    const rows: StoredRecord[] = []
+    const steps = [asks('a'), good, asks('b')]
+    const evidence = new Evidence(together, noon)
+    for (const [index, step] of steps.entries()) pass(evidence, step, noon + index * 20, rows, index, index)
+    const again = restarted(rows, [2], together)
+    pass(again, asks('a'), noon + 60, rows, 3, 3)
+    expect(again.harm).toBeUndefined()
+    pass(again, asks('c'), noon + 80, rows, 4, 4)
+    expect(again.harm?.cause).toBe('hard')
   })
 
   it('goes on with the run that was under way, wherever rows were folded', () => {

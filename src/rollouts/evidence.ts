@@ -4,7 +4,7 @@ import { CleanWindows, shareAt } from './cleanWindows.ts'
 import { Guard, type GuardPlan, planGuards } from './guard.ts'
 import { GuardGroup } from './guardGroup.ts'
 import { recallHard } from './hardRows.ts'
-import { HardRule } from './hardRule.ts'
+import { broughtAlong, HardRule } from './hardRule.ts'
 import { badEvents, type Size } from './outcome.ts'
 import type { RolloutPolicy } from './policy.ts'
 import { RateCheck } from './rateCheck.ts'
@@ -48,7 +48,7 @@ export class Evidence {
   readonly startedAt: number
   readonly shareCheck: ShareCheck
   readonly rateCheck: RateCheck | undefined
-  /** Units by which bad events of theirs have counted: bit 0 = seen at all, then one bit a guard. Empty where the unit is the request. */
+  /** Units by which bad events of theirs have counted: bit 0 = seen at all, then one bit a guard, and `#failed`. Empty where the unit is the request. */
   readonly units: UnitTable
   /** Sizes of both arms, for thresholds and for show. */
   readonly sizes: SizeRoom
@@ -67,6 +67,8 @@ export class Evidence {
   /** Guards that a window is kept for, as bits. */
   readonly #windowed: number
   readonly #hard: HardRule
+  /** Bit of units that had a first attempt which failed. */
+  readonly #failed: number
   readonly #start: Watermark
   readonly #end: Watermark
   /** How long stable took to begin, lately, and how long is too long for that. */
@@ -102,6 +104,7 @@ export class Evidence {
       this.rateCheck = new RateCheck(policy.sloErrorRate, policy.alpha, startEpoch)
     }
     this.#hard = new HardRule(policy.hard, policy.hardRun)
+    this.#failed = 4 << this.#guards.length
     this.#start = new Watermark(
       (ticket) => ticket.isStarted,
       policy.slowStart,
@@ -181,6 +184,7 @@ export class Evidence {
       ticket.isStarted = true
       ticket.isLearnt = true
       ticket.fault = kind
+      ticket.isRepeated = this.#hadFailed(ticket) && broughtAlong.has(kind)
       this.#see(ticket, this.#atStart, bits)
     } else if (!ticket.isEnded) {
       this.#seeLateStart(ticket, now - ticket.at >= ticket.patience)
@@ -234,6 +238,7 @@ export class Evidence {
     if (ticket.isFirst) marks |= 1 << this.#guards.length
     if (ticket.isLearnt) marks |= 1 << (this.#guards.length + 1)
     if (ticket.isSlow) marks |= 1 << (this.#guards.length + 2)
+    if (ticket.isRepeated) marks |= 1 << (this.#guards.length + 3)
     const faulty = ticket.fault === undefined ? bad : bad | (1 << (this.#guards.length + 1))
     if (!looked || bad === 0) return { epoch, ppm, canary, seen: marks, bad: faulty }
     const judged: Record<number, number> = {}
@@ -293,6 +298,11 @@ export class Evidence {
 
   #settle(): void {
     for (const group of [this.#atStart, this.#atEnd, this.#ofSlow, this.#ofPrompt]) group.alike.settle()
+  }
+
+  /** Whether its unit had a first attempt before that failed; from now on it has. */
+  #hadFailed({ unit }: Ticket): boolean {
+    return unit !== undefined && (this.units.add(unit.high, unit.low, this.#failed) & this.#failed) !== 0
   }
 
   /** @param only metrics whose guards look at it; undefined = all of bad events */
@@ -374,7 +384,7 @@ export class Evidence {
     else this.stable++
     this.rateCheck?.see(ticket.epoch, ticket.ppm, ticket.canary, ticket.fault !== undefined)
     // One that hangs is no success, and no fault that would tell more.
-    if (!ticket.isSlow && this.#hard.see(ticket.canary, ticket.fault) && !this.#harm) {
+    if (!ticket.isSlow && !ticket.isRepeated && this.#hard.see(ticket.canary, ticket.fault) && !this.#harm) {
       this.#harm = { cause: 'hard', reason: this.#hard.reason }
     }
   }

@@ -4,20 +4,24 @@ import type { RolloutPolicy } from './policy.ts'
 
 /** What the rule sees of a row. */
 export interface HardSight {
-  /** Bits of `seen`: all of the first, and none of the second. One that hangs is no success, and no fault that would tell more. */
+  /**
+   * Bits of `seen`: all of the first, and none of the second. One that hangs is no success, and no fault that would tell more; what a unit
+   * brings along again was told before.
+   */
   readonly told: number
-  readonly slow: number
+  readonly untold: number
   readonly kinds: readonly string[]
 }
 
 /** @param guards how many the policy has */
 export const hardSight = ({ hard }: RolloutPolicy, guards: number): HardSight => ({
   told: 1 << (guards + 1),
-  slow: 1 << (guards + 2),
+  untold: 3 << (guards + 2),
   kinds: hard,
 })
 
-export const isTold = ({ told, slow }: HardSight, seen: number): boolean => (seen & told) !== 0 && (seen & slow) === 0
+export const isTold = ({ told, untold }: HardSight, seen: number): boolean =>
+  (seen & told) !== 0 && (seen & untold) === 0
 
 /** As a row says it of an arm that was not asked. */
 export const unavailable = 'unavailable'

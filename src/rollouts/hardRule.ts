@@ -3,6 +3,9 @@
 /** Said instead of a fault's kind when the arm could not be asked because its breaker was open. */
 export const breakerOpen = 'breaker_open'
 
+/** Faults that a request brings along: whoever asks the same again meets them again, and is no further witness. */
+export const broughtAlong: ReadonlySet<string> = new Set(['unsupported_parameter'])
+
 /**
  * Counts the canary's hard faults in a row. Not a test, and with no rate of error: so it acts only where stable is well, as shown by a
  * success of it since the run began. An outage that both arms share, such as a key that both use, rolls nothing back.

@@ -28,7 +28,7 @@ export interface RowFold {
   /** Decided requests of the canary, by the revision that they were assigned at: revision, number, and so on. */
   readonly canaryAt: readonly number[]
   readonly counts: readonly Count[]
-  /** Units and the bits of their bad events: high, low, mask, and so on. Empty where the unit is the request. */
+  /** Units and their bits, as `Evidence.units` has them: high, low, mask, and so on. Empty where the unit is the request. */
   readonly units: Uint32Array
   /** By row, in their order: the bucket, and which guards have looked at it. Of the same length; empty where the unit is the request. */
   readonly buckets: Uint32Array
@@ -46,6 +46,8 @@ export class RowFolder {
   readonly hard: HardRows
   readonly #all: number
   readonly #learnt: number
+  /** Of what was bad: guards, and whether the first attempt failed. */
+  readonly #kept: number
   readonly #tallies: RecordTallies
   readonly #units = new UnitTable()
   readonly #buckets: number[] = []
@@ -62,6 +64,7 @@ export class RowFolder {
     this.isSticky = policy.unit !== 'request'
     this.#all = (1 << guards) - 1
     this.#learnt = 1 << (guards + 1)
+    this.#kept = this.#all | (1 << (guards + 1))
     this.#tallies = new RecordTallies(policy)
   }
 
@@ -90,10 +93,10 @@ export class RowFolder {
     this.#tallies.add(record, times)
   }
 
-  /** The unit of one row, in the order of the ids of the requests. Of the bits those of guards count. */
+  /** The unit of one row, in the order of the ids of the requests. */
   place(unit: UnitId | undefined, canary: boolean, seen: number, bad: number): void {
     if (!this.isSticky) return
-    if (unit) this.#units.add(unit.high, unit.low, 1 | ((bad & this.#all) << 1))
+    if (unit) this.#units.add(unit.high, unit.low, 1 | ((bad & this.#kept) << 1))
     this.#buckets.push(unit?.high ?? (canary ? 0 : 2 ** 32 - 1))
     this.#seen.push(seen & this.#all)
   }

@@ -43,6 +43,8 @@ export class Ticket {
 
   /** Nothing came within `slowStart`. */
   isSlow = false
+  /** What failed is what its unit had brought along before. */
+  isRepeated = false
   /** Milliseconds without a first byte that are a bad event; where more than `slowStart`, that is seen at its end. */
   patience = 0
   isStartSeen = false

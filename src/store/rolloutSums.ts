@@ -1,5 +1,5 @@
 // Sums up rows of a rollout in the database itself: reading them one by one took longer than what their requests had cost.
-import { unavailable } from '../rollouts/hardRows.ts'
+import { isTold, unavailable } from '../rollouts/hardRows.ts'
 import { parseUnit, type RowFolder } from '../rollouts/index.ts'
 import type { Sqlite } from './driver.ts'
 
@@ -101,14 +101,13 @@ function addHard(
   latest: ReadonlyMap<number, number>,
   { hard }: RowFolder,
 ): void {
-  const { told, slow, kinds } = hard.sight
-  if (kinds.length === 0) return
-  const passed = [...kinds, unavailable]
-  const isTold = ({ seen }: Case): boolean => (seen & told) !== 0 && (seen & slow) === 0
+  const { sight } = hard
+  if (sight.kinds.length === 0) return
+  const passed = [...sight.kinds, unavailable]
   let reset = 0
   for (const [id, arrival] of latest) {
     const one = cases.get(id)!
-    if (one.canary && isTold(one) && !passed.includes(one.firstAttempt)) reset = Math.max(reset, arrival)
+    if (one.canary && isTold(sight, one.seen) && !passed.includes(one.firstAttempt)) reset = Math.max(reset, arrival)
   }
   const rows = db
     .prepare(`SELECT arrival_seq, case_id ${ofNamed} AND arrival_seq >= @reset`)
@@ -116,7 +115,7 @@ function addHard(
     .all({ ...range, reset }) as [arrival: number, caseId: number][]
   for (const [arrival, id] of rows) {
     const one = cases.get(id)!
-    if (isTold(one)) hard.add(arrival, one.canary, one.firstAttempt)
+    if (isTold(sight, one.seen)) hard.add(arrival, one.canary, one.firstAttempt)
   }
 }
 
@@ -125,10 +124,9 @@ function addPlaces(db: Sqlite, range: NamedRange, cases: ReadonlyMap<number, Cas
   const pluck = (column: string) => db.prepare(`SELECT ${column} ${ofNamed} ORDER BY id`).pluck().all(range)
   const units = pluck('unit') as (string | null)[]
   const ids = pluck('case_id') as number[]
-  const all = (1 << folder.guards) - 1
   for (let row = 0; row < ids.length; row++) {
     const unit = units[row]!
     const { canary, seen, bad } = cases.get(ids[row]!)!
-    folder.place(unit === null ? undefined : parseUnit(unit), canary, seen & all, bad & all)
+    folder.place(unit === null ? undefined : parseUnit(unit), canary, seen, bad)
   }
 }
