@@ -85,6 +85,15 @@ describe('a bad canary is out, and says why', () => {
     gateway = undefined as never
   }, 300_000)
 
+  it('also where the first target of the stable side is switched off: who stands in for it is who it is compared with', async () => {
+    gateway = await startRollout(`    stable: [ sim/stable, sim/second ]\n${steady(50)}`)
+    gateway.script('canary', { fault: { kind: 'status', status: 500 } })
+    gateway.running.turnout.health.disable('sim/stable', 'maintenance')
+    await gateway.verb('start')
+    await gateway.drive((replies) => isOver() || replies.length > 200)
+    expect((await show()).reason).toMatch(/^first_attempt_error: .* for stable had none/)
+  }, 300_000)
+
   it('without a valid key: by the hard rule', async () => {
     gateway = await startRollout(steady(50))
     gateway.script('canary', { fault: { kind: 'status', status: 401 } })

@@ -23,10 +23,15 @@ const turnedAway: ReadonlySet<string> = new Set([
   'bad_request',
 ] satisfies FaultKind[])
 
-/** The breaker of the arm's first target is open, or it is switched off: else a dead canary would hide behind its breaker. */
-export function armPassedOver(call: Call, target: Target): void {
+/**
+ * The breaker of the arm's first target is open: else a dead canary would hide behind its breaker.
+ * @param heir who is asked next, where somebody has switched the target off: as long as the arm has one, the arm is that
+ */
+export function armPassedOver(call: Call, target: Target, heir: Target | undefined): void {
   const assigned = firstOf(call, target)
-  if (assigned) fail(assigned, breakerOpen)
+  if (!assigned) return
+  if (heir && isOfArm(assigned, heir)) assigned.first = heir
+  else fail(assigned, breakerOpen)
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Attempt, Call } from './call.ts'
 export type FirstAttempt = 'ok' | 'none' | 'cancelled' | 'unavailable' | (string & {})
 
 /**
- * `unavailable`: the arm was not asked, because its breaker was open or its target switched off. `none`: nobody was asked.
+ * `unavailable`: the arm was not asked, because its first target's breaker was open, or all that it has is switched off. `none`: nobody was asked.
  * `cancelled`: the client left, or we cut it off, before anything good came.
  */
 export function firstAttemptOf(call: Call): FirstAttempt {

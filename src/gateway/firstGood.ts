@@ -101,7 +101,7 @@ async function tryChain(
     const permit = health.admit(target.id)
     if (!permit) {
       call.passedOver ??= 'breaker_open'
-      armPassedOver(call, target)
+      armPassedOver(call, target, health.stateOf(target.id) === 'disabled' ? targets[at + 1] : undefined)
       continue
     }
     const rest = targets.slice(at + 1)
