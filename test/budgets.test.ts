@@ -255,6 +255,8 @@ describe('other ways', () => {
     const { body } = await books.gateway.metrics.expose()
     expect(body).toContain('turnout_budget_actions_total{scope="route",action="degraded"} 3')
     expect(body).not.toMatch(/action="refused"\} [1-9]/)
+    // The route that answers asked its first target.
+    expect(body).not.toMatch(/turnout_fallbacks_total\{.*\} [1-9]/)
   })
 
   it('takes it without the further models of a client, which are routes of ours and no matter of the vendor', async () => {

@@ -46,6 +46,8 @@ export async function firstAffordable(
         throw error
       }
       current = next
+      // Its first target is no fallback, whatever kept the request off those of the route that was asked for.
+      call.passedOver = undefined
       call.cache?.flight?.fail()
       call.cache = undefined
       survival.budgets?.acted('degraded', error instanceof BudgetExceeded ? error.refusal.scope : '')

@@ -100,7 +100,7 @@ async function tryChain(
     if (isTakenAway(call, target)) throw withdrawal()
     const permit = health.admit(target.id)
     if (!permit) {
-      call.passedOver ??= 'breaker_open'
+      passOver(call, 'breaker_open')
       armPassedOver(call, target, health.stateOf(target.id) === 'disabled' ? targets[at + 1] : undefined)
       continue
     }
@@ -117,7 +117,7 @@ async function tryChain(
       // Another target may be able to take what this one cannot be told.
       else if (error instanceof Refusal && error.code !== 'ledger_unavailable') {
         refusal = error
-        call.passedOver ??= 'refused'
+        passOver(call, 'refused')
         armRefused(call, target, error.code)
       } else throw error
       if (performance.now() > deadline - TOO_LATE) break
@@ -127,6 +127,11 @@ async function tryChain(
   const last = fault ?? refusal
   if (last) throw last
   return lastResort(call, targets, hops, survival)
+}
+
+/** Of targets behind one that was asked, its fault is why they come into question. */
+function passOver(call: Call, why: 'breaker_open' | 'refused'): void {
+  if (call.attempts.length === 0) call.passedOver ??= why
 }
 
 /**

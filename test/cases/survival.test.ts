@@ -428,6 +428,7 @@ describe('the limits of a chain', () => {
       ['down', 'picky', 'other'],
     ],
     ['is the last: what failed is told, and the client comes again', ['down', 'picky'], 503, ['down', 'picky']],
+    ['stands between one that failed and a shut one', ['down', 'picky', 'shut'], 503, ['down', 'picky']],
     ['stands behind a shut one: the next one answers', ['shut', 'picky', 'other'], 200, ['picky', 'other']],
     ['is all that is left: its word is told', ['shut', 'picky'], 400, ['picky']],
   ])('a target that does not take a request %s', async (_, chain, status, asked) => {
