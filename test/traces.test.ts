@@ -9,7 +9,7 @@ import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { renderWaterfall } from '../src/cli/trace.ts'
 import { beginTrace, readTraceparent, requestIn, spanOf, writeTraceparent } from '../src/telemetry/trace/context.ts'
-import type { SpanFacts } from '../src/telemetry/trace/exporter.ts'
+import { createSpanExporter, type SpanFacts } from '../src/telemetry/trace/exporter.ts'
 import { post } from './support/exchange.ts'
 import { startGateway, upstreamAt } from './support/gateway.ts'
 import { type OtlpReceiver, startOtlpReceiver } from './support/otlpReceiver.ts'
@@ -93,13 +93,22 @@ describe('traces that wait for their collector', () => {
     }).listen(0, '127.0.0.1')
     await once(vendor, 'listening')
     const waiting: (() => readonly SpanFacts[])[] = []
+    const announced: number[] = []
     const gateway = await startGateway(
       {
         providers: { vendor: upstreamAt(`http://127.0.0.1:${(vendor.address() as AddressInfo).port}`) },
         routes: { chat: 'vendor/gpt-4o' },
         trace: { sample: 1 },
       },
-      { exporter: { push: (spans) => void waiting.push(spans), close: async () => {} } },
+      {
+        exporter: {
+          push(spans, count) {
+            waiting.push(spans)
+            announced.push(count)
+          },
+          close: async () => {},
+        },
+      },
     )
     subscribe('http.server.request.start', seen)
     try {
@@ -113,6 +122,7 @@ describe('traces that wait for their collector', () => {
       await expect.poll(gone).toBeGreaterThanOrEqual(30)
       const [request, attempt, ...more] = waiting.at(-1)!()
       expect(more).toEqual([])
+      expect(announced.at(-1)).toBe(2)
       expect(request).toMatchObject({ name: 'chat chat', attributes: { 'turnout.outcome': 'ok' } })
       expect(attempt).toMatchObject({ name: 'chat gpt-4o', attributes: { 'gen_ai.response.id': 'chatcmpl-1' } })
     } finally {
@@ -206,6 +216,22 @@ describe('a gateway with a collector', () => {
     collector.status = 200
     expect(failed).toBe(2)
     expect((await scene.scrape()).get('turnout_trace_spans_total{outcome="exported"}')).toBeGreaterThanOrEqual(5)
+  })
+
+  it('counts the spans that it has no room for, not their requests', async () => {
+    const dropped: number[] = []
+    const exporter = createSpanExporter({
+      url: collector.url,
+      headers: {},
+      version: '0',
+      counted: (outcome, spans) => outcome === 'dropped' && dropped.push(spans),
+      trouble: () => {},
+    })
+    for (let n = 0; n < 2_000; n++) exporter.push(() => [], 1)
+    expect(dropped).toEqual([])
+    exporter.push(() => [], 3)
+    expect(dropped).toEqual([3])
+    await exporter.close()
   })
 })
 

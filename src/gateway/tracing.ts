@@ -38,7 +38,8 @@ const wentWrong = ({ outcome, status }: Call): boolean =>
  * holds names and numbers and nothing of the bodies.
  */
 export function exportTrace(call: Call, now: number, exporter: SpanExporter, pseudonym: Pseudonym | undefined): void {
-  if (call.trace) exporter.push(later(factsOf(call, call.trace, now), pseudonym))
+  // One for the request, and one for each attempt.
+  if (call.trace) exporter.push(later(factsOf(call, call.trace, now), pseudonym), 1 + call.attempts.length)
 }
 
 type Pseudonym = (user: string) => string | undefined

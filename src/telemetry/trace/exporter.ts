@@ -22,8 +22,11 @@ export interface SpanFacts {
 }
 
 export interface SpanExporter {
-  /** Makes the spans of one request, when there is time for it. Never throws, never waits. Holds `spans` for so long: it should hold little. */
-  push(spans: () => readonly SpanFacts[]): void
+  /**
+   * Makes the spans of one request, when there is time for it. Never throws, never waits. Holds `spans` for so long: it should hold little.
+   * @param count how many they will be
+   */
+  push(spans: () => readonly SpanFacts[], count: number): void
   /** Sends what is left, for at most two seconds. */
   close(): Promise<void>
 }
@@ -81,8 +84,8 @@ export function createSpanExporter(options: ExporterOptions): SpanExporter {
   }
 
   return {
-    push(spans) {
-      if (closed || waiting.length >= maxWaiting) return options.counted('dropped', 1)
+    push(spans, count) {
+      if (closed || waiting.length >= maxWaiting) return options.counted('dropped', count)
       waiting.push(spans)
       if (timer) return
       timer = setTimeout(flush, flushEvery)
