@@ -16,6 +16,8 @@ export function blameFor(cause: { kind: FaultKind } | { code: RefusalCode }): Bl
   }
   // That no target may be asked is what the breakers made of the upstreams' faults.
   if (cause.code === 'no_target') return 'upstream'
+  // Its client wanted no other answer.
+  if (cause.code === 'not_cached') return 'client'
   const { type, status } = refusalRules[cause.code] as { type: string; status: number }
   if (type === 'gateway_error' || status >= 500) return 'gateway'
   return status === 402 || status === 429 ? 'limit' : 'client'

@@ -157,6 +157,8 @@ describe('C45: requests decide what is read and written, replies say what was do
     expect(none.status).toBe(504)
     expect(JSON.parse(none.text).error).toMatchObject({ code: 'not_cached' })
     expect(none.headers['x-should-retry']).toBe('false')
+    const { body } = await gateway.metrics.expose()
+    expect(body).toContain('turnout_request_errors_total{blame="client",cause="not_cached",route="m"} 1')
     const misses = (): number => gateway.turnout.cache.counts().get('m')!.requests.miss
     const before = misses()
     for (const [name, value] of Object.entries({ 'x-turnout-cache': 'onyl', 'x-turnout-cache-ttl': 'soon' })) {
