@@ -1,7 +1,7 @@
 // The last step of the journey: what happened is counted and written down, exactly once.
 import type { Snapshot } from '../config/snapshot.ts'
 import type { Usage } from '../dialects/chat.ts'
-import { Refusal } from '../dialects/errors.ts'
+import { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import { lossLabel } from '../dialects/loss.ts'
 import type { Health } from '../state/health.ts'
 import type { Turn } from '../state/turn.ts'
@@ -208,7 +208,7 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     stream: ask?.stream,
     status: call.status,
     outcome: call.outcome ?? 'failed',
-    fault: attempt?.fault?.kind,
+    fault: attempt ? attempt.fault?.kind : faultOf(call),
     queuedMs: call.queuedMs > 0 ? rounded(call.queuedMs) : undefined,
     limit: limitOf(call),
     refusal: call.error instanceof Refusal ? call.error.code : undefined,
@@ -229,6 +229,11 @@ function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): 
     user: user === undefined ? undefined : pseudonym?.(user),
     trace: call.trace?.traceId,
   })
+}
+
+/** What broke the call of another request that it shared. */
+function faultOf({ error }: Call): string | undefined {
+  return error instanceof UpstreamFault ? error.kind : undefined
 }
 
 /** Of all attempts, as the cost is and the ledger's row. */

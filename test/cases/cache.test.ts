@@ -526,6 +526,8 @@ describe('C46: identical requests in flight share one call', () => {
       expect(text).toContain('"error"')
       expect(text).not.toContain('[DONE]')
     }
+    // Also where the call that broke was another request's.
+    expect((await it.gateway.settled(5)).map(({ fault }) => fault)).toEqual(Array(5).fill('cut'))
   })
 
   it('a follower that does not read holds nobody back', async () => {
