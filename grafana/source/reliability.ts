@@ -134,13 +134,13 @@ export const reliability: Dashboard = {
         {
           title: 'Share of fallbacks',
           description:
-            'Fallbacks for each request of a route. Above 10 %: the first target is not what serves any more; cost and quality are those of another.',
+            'Requests that went to another target than the first of the plan, of those that a target was asked for. Above 10 %: the first target is not what serves any more; cost and quality are those of another.',
           unit: 'percentunit',
           min: 0,
           thresholds: ['green', [0.1, 'red']],
           queries: [
             {
-              expr: `${rate('turnout_fallbacks_total', whereRoute, ['route'])} / ${rate('turnout_requests_total', whereRoute, ['route'])}`,
+              expr: `${rate('turnout_fallback_requests_total', whereRoute, ['route'])} / ${rate('turnout_requests_total', `${whereRoute}, target!=""`, ['route'])}`,
               legend: '{{route}}',
             },
           ],

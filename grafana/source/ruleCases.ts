@@ -31,6 +31,7 @@ const series = (name: string, labels: Readonly<Record<string, string>>): string 
 
 const requests = series('turnout_requests_total', { ...chat, ...target, status: '2xx', outcome: 'ok' })
 const refused = series('turnout_requests_total', { ...chat, ...target, status: '4xx', outcome: 'refused' })
+const refusedAtOnce = series('turnout_requests_total', { ...chat, target: '', status: '4xx', outcome: 'refused' })
 const left = series('turnout_requests_total', { ...chat, ...target, status: 'none', outcome: 'client_disconnected' })
 const errors = (blame: string): string =>
   series('turnout_request_errors_total', { ...chat, blame, cause: blame === 'client' ? 'bad_request' : 'server_error' })
@@ -462,13 +463,15 @@ export const ruleCases: readonly RuleCase[] = [
   {
     alert: 'TurnoutFallbackShareHigh',
     fires: {
-      [series('turnout_fallbacks_total', { ...chat, target: 'groq/llama', reason: 'overloaded' })]: '0+12x60',
+      [series('turnout_fallback_requests_total', chat)]: '0+12x60',
       [requests]: '0+60x60',
+      // A storm of refusals hides none of it.
+      [refusedAtOnce]: '0+600x60',
     },
     labels: chat,
     value: '20%',
     quiet: {
-      [series('turnout_fallbacks_total', { ...chat, target: 'groq/llama', reason: 'overloaded' })]: '0+6x60',
+      [series('turnout_fallback_requests_total', chat)]: '0+6x60',
       [requests]: '0+60x60',
     },
   },

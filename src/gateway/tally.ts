@@ -50,6 +50,7 @@ export function createTally(metrics: Metrics): (call: Call) => void {
 
   function countDetours(call: Call): void {
     const route = labels.route(call.route?.name ?? '')
+    let fellBack = false
     call.attempts.forEach((attempt, index) => {
       const before = call.attempts[index - 1]
       const target = labels.target(attempt.target.id)
@@ -58,8 +59,10 @@ export function createTally(metrics: Metrics): (call: Call) => void {
       else if (attempt.reason === (before ? 'fallback' : 'first') && (before || call.passedOver !== undefined)) {
         const reason = before?.fault?.kind ?? call.passedOver ?? 'refused'
         bump(metrics.counter('fallbacks').row(route, target), fallbackReasons.indexOf(reason as never))
+        fellBack = true
       }
     })
+    if (fellBack && !call.background) bump(metrics.counter('fallbackRequests').row(route), 0)
   }
 
   return (call) => {

@@ -36,6 +36,7 @@ export function seedRows(
   for (const route of routes) {
     counter('disconnects').seed(route)
     counter('errors').seed(route)
+    counter('fallbackRequests').seed(route)
     histogram('firstToken').row(route)
     histogram('tokenGap').row(route)
     for (const stream of ['false', 'true']) histogram('requestDuration').row(route, stream)

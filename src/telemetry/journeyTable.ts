@@ -117,6 +117,12 @@ export const journeyMetrics = {
     labels: ['route', 'target'],
     closed: [['reason', fallbackReasons]],
   },
+  fallbackRequests: {
+    kind: 'counter',
+    name: 'turnout_fallback_requests_total',
+    help: 'Client requests that made a call to another target than the first of the plan, by route.',
+    labels: ['route'],
+  },
   streamFaults: {
     kind: 'counter',
     name: 'turnout_stream_faults_total',

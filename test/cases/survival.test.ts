@@ -448,6 +448,8 @@ describe('the limits of a chain', () => {
       )
       const before = asked.map((name) => (name === 'down' ? 'overloaded' : 'bad_request')).slice(0, -1)
       expect(counted.sort()).toEqual([...(chain[0] === 'shut' ? ['breaker_open'] : []), ...before].sort())
+      // However many calls it made.
+      expect(metrics).toContain(`turnout_fallback_requests_total{route="chat"} ${Math.min(counted.length, 1)}\n`)
     } finally {
       await alone.close()
     }
