@@ -173,12 +173,12 @@ export const money: Dashboard = {
         {
           title: 'Cost of a request',
           description:
-            'USD for each request that reached a target, by route, over an hour. Rising without a change of the route: prompts grow, or the cache of the vendor no longer hits.',
+            'USD for each request that reached a target, the refreshes of the cache among them, by route, over an hour. Rising without a change of the route: prompts grow, or the cache of the vendor no longer hits.',
           unit: 'currencyUSD',
           decimals: 5,
           queries: [
             {
-              expr: `${spent('turnout_request_cost_usd_total', whereRoute, ['route'], '1h')} / ${spent('turnout_requests_total', `${whereRoute}, target!=""`, ['route'], '1h')}`,
+              expr: `${spent('turnout_request_cost_usd_total', whereRoute, ['route'], '1h')} / sum by (route) (increase(turnout_requests_total{${whereRoute}, target!=""}[1h]) or increase(turnout_cache_requests_total{${whereRoute}, status="refresh"}[1h]))`,
               legend: '{{route}}',
             },
           ],

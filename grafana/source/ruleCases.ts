@@ -239,8 +239,10 @@ export const ruleCases: readonly RuleCase[] = [
     labels: chat,
     value: '0.0020',
     quiet: {
-      [series('turnout_request_cost_usd_total', { ...chat, key: 'app', team: '' })]: '0+0.048x120',
+      // As many calls again are the cache's own.
+      [series('turnout_request_cost_usd_total', { ...chat, key: 'app', team: '' })]: '0+0.096x120',
       [requests]: '0+60x120',
+      [series('turnout_cache_requests_total', { ...chat, status: 'refresh' })]: '0+60x120',
     },
     at: '2h',
   },
