@@ -10,7 +10,7 @@ export interface LedgerStats {
   behind(): number
   /** Entries that went through the journal. */
   journaled: number
-  /** Entries written: intents, settled requests, heartbeats. */
+  /** Entries written, of all kinds, heartbeats among them. */
   entries: number
   /** Commits that found the database locked and were tried again. */
   busy: number

@@ -5,7 +5,7 @@ export const ledgerTable = {
   ledgerEntries: {
     kind: 'counter',
     name: 'turnout_ledger_entries_total',
-    help: 'Rows that the ledger committed: intents and settled requests.',
+    help: 'Rows that the ledger committed: intents, settled requests, calls that were free, and a sign of life every 5 s.',
     labels: [],
     read: true,
   },
