@@ -96,6 +96,12 @@ it('every command answers what the page shows', async () => {
   expect(shown).toBeGreaterThan(18)
 }, 300_000)
 
+it('turnout budgets says when it does not show all of them', async () => {
+  const args = ['budgets', '--key', 'tk-demo', '--limit', '1', '--url', running.server.url]
+  const [, fullest, more] = (await runTurnout(args, { cwd: folder })).out.split('\n')
+  expect([fullest, more]).toEqual([expect.stringMatching(/^watched/), expect.stringMatching(/^and more.*--limit/)])
+}, 60_000)
+
 it('the page names every metric and every budget of the example', () => {
   for (const { name } of Object.values(metricTable).filter((spec) => spec.name.startsWith('turnout_budget_')))
     expect(page).toContain(`\`${name}\``)

@@ -305,6 +305,10 @@ describe('traces in the database', () => {
     expect(listed.out).toMatch(
       new RegExp(`^20\\d\\d-\\S+Z +${headers['x-turnout-trace']} +${headers['x-request-id']} `, 'm'),
     )
+    expect(listed.out).not.toContain('and older ones')
+    await scene.chat('streams', { stream: true })
+    const [, newest, more] = (await runTurnout(['trace', '-n', '1'], place)).out.split('\n')
+    expect([newest, more]).toEqual([expect.stringMatching(/^20/), expect.stringMatching(/^and older ones: .*--limit/)])
     expect((await runTurnout(['trace', 'f'.repeat(32)], place)).code).toBe(1)
   })
 

@@ -17,11 +17,13 @@ interface Budgets {
     used_percent: number
     resets_at: string | null
   }[]
+  has_more: boolean
 }
 
 interface Flags extends ServerFlags {
   budget?: string
   entity?: string
+  limit: string
 }
 
 /** Exit code 1 when the gateway cannot be reached or says no. */
@@ -31,9 +33,10 @@ export function addBudgetsCommand(program: Command): void {
       .command('budgets')
       .description('show what is spent, held and left of each budget, fullest first')
       .option('--budget <name>', 'only this budget')
-      .option('--entity <name>', 'only this key, team, route, …'),
+      .option('--entity <name>', 'only this key, team, route, …')
+      .option('-n, --limit <number>', 'lines at most', '1000'),
   ).action(async (flags: Flags) => {
-    const query = new URLSearchParams()
+    const query = new URLSearchParams({ limit: flags.limit })
     if (flags.budget !== undefined) query.set('budget', flags.budget)
     if (flags.entity !== undefined) query.set('entity', flags.entity)
     const answer = await askServer<Budgets>(findServer(flags), 'GET', `/budgets?${query}`)
@@ -41,7 +44,7 @@ export function addBudgetsCommand(program: Command): void {
   })
 }
 
-function render({ data }: Budgets): string {
+function render({ data, has_more }: Budgets): string {
   const rows = data.map((one) => [
     one.hard ? one.budget : `${one.budget} (soft)`,
     one.entity ?? one.scope,
@@ -51,5 +54,6 @@ function render({ data }: Budgets): string {
     one.left_usd,
     one.resets_at ?? 'never',
   ])
-  return renderTable(['budget', 'of', 'limit', 'spent', 'held', 'left', 'resets'], rows)
+  const table = renderTable(['budget', 'of', 'limit', 'spent', 'held', 'left', 'resets'], rows)
+  return has_more ? `${table}and more, less full than these: ask for them with --limit, --budget or --entity\n` : table
 }

@@ -21,6 +21,18 @@ interface Traced {
   steps: Step[]
 }
 
+interface Traces {
+  data: Traced[]
+  has_more: boolean
+}
+
+interface TraceFlags extends ServerFlags {
+  status?: string
+  route?: string
+  hours: string
+  limit: string
+}
+
 export function addTraceCommand(program: Command): void {
   addServerOptions(
     program
@@ -29,8 +41,9 @@ export function addTraceCommand(program: Command): void {
       .argument('[id]', 'id of a trace, or of a request as in x-request-id')
       .option('--status <status>', 'list: `ok`, `error`, or the status of a reply')
       .option('--route <route>', 'list: of this route')
-      .option('--hours <number>', 'list: of so many hours', '24'),
-  ).action(async (id: string | undefined, flags: ServerFlags & { status?: string; route?: string; hours: string }) => {
+      .option('--hours <number>', 'list: of so many hours', '24')
+      .option('-n, --limit <number>', 'list: traces at most', '50'),
+  ).action(async (id: string | undefined, flags: TraceFlags) => {
     const server = findServer(flags)
     if (id !== undefined) {
       const answer = await askServer<{ trace_id: string; requests: Traced[] }>(
@@ -40,20 +53,21 @@ export function addTraceCommand(program: Command): void {
       )
       return print(flags.json ? toJsonLine(answer) : answer.requests.map(renderWaterfall).join('\n'))
     }
-    const { status, route, hours } = flags
+    const { status, route, hours, limit } = flags
     const asked = new URLSearchParams({
       hours,
+      limit,
       ...(status === undefined ? {} : { status }),
       ...(route === undefined ? {} : { route }),
     })
-    const answer = await askServer<{ data: Traced[] }>(server, 'GET', `/traces?${asked}`)
-    await print(flags.json ? toJsonLine(answer) : renderList(answer.data))
+    const answer = await askServer<Traces>(server, 'GET', `/traces?${asked}`)
+    await print(flags.json ? toJsonLine(answer) : renderList(answer))
   })
 }
 
-function renderList(data: readonly Traced[]): string {
+function renderList({ data, has_more }: Traces): string {
   const columns = ['at', 'trace', 'request', 'route', 'status', 'outcome', 'ms', 'error']
-  return renderTable(
+  const table = renderTable(
     columns,
     data.map((row) => [
       row.created_at,
@@ -66,6 +80,7 @@ function renderList(data: readonly Traced[]): string {
       row.error ?? '-',
     ]),
   )
+  return has_more ? `${table}and older ones: ask for them with --limit, --status, --route or --hours\n` : table
 }
 
 /** Columns of a bar that is as long as the request. */
