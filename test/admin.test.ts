@@ -64,6 +64,8 @@ describe('what is asked wrongly', () => {
     ['/spend?colour=red', 'colour', 'no parameter'],
     ['/spend?by=model&by=key', 'by', 'twice'],
     ['/requests?status=abc', 'status', 'expected a number'],
+    ['/requests?status=', 'status', 'expected a number'],
+    ['/traces?status=', 'status', 'expected ok, error'],
     ['/requests?limit=1001', 'limit', ''],
     ['/requests?outcome=good', 'outcome', 'expected ok, partial'],
     ['/requests?from=now', 'from', 'an instant'],

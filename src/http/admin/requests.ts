@@ -12,14 +12,17 @@ export const outcome = z.enum(['ok', 'partial', 'failed', 'refused', 'client_dis
 })
 
 const text = z.string().min(1, { error: 'may not be empty' }).max(512).optional()
-/** A number of a query. */
+
+/** A number of a query. Nothing written is none, where JavaScript takes it for 0. */
+export const number = (least: number, most: number, error: string) =>
+  z.preprocess(
+    (text) => (typeof text === 'string' && text.trim() === '' ? Number.NaN : text),
+    z.coerce.number({ error }).int().min(least).max(most),
+  )
+
+/** A whole one that may be left out. */
 export const whole = (least: number, most: number) =>
-  z.coerce
-    .number({ error: `expected a number, a whole one from ${least} to ${most}` })
-    .int()
-    .min(least)
-    .max(most)
-    .optional()
+  number(least, most, `expected a number, a whole one from ${least} to ${most}`).optional()
 
 /** Which page, and how long. */
 export const pageShape = {

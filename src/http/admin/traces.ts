@@ -6,7 +6,7 @@ import type { TracedRequest } from '../../store/traceRead.ts'
 import { requestIn } from '../../telemetry/trace/context.ts'
 import { presentAttempt, presentRequest } from './present.ts'
 import { withLedger } from './reading.ts'
-import { whole } from './requests.ts'
+import { number, whole } from './requests.ts'
 import { defineRoute } from './route.ts'
 
 const statusWords = 'expected ok, error, or the status of an HTTP reply'
@@ -14,12 +14,7 @@ const statusWords = 'expected ok, error, or the status of an HTTP reply'
 const query = z.strictObject({
   hours: whole(1, 876_000),
   route: z.string().min(1).max(512).optional(),
-  status: z
-    .union([
-      z.enum(['ok', 'error'], { error: statusWords }),
-      z.coerce.number({ error: statusWords }).int().min(0).max(999),
-    ])
-    .optional(),
+  status: z.union([z.enum(['ok', 'error'], { error: statusWords }), number(0, 999, statusWords)]).optional(),
   limit: whole(1, 1000),
   before: z
     .string()
