@@ -1,8 +1,9 @@
-// Long requests on the hub lane cost as much as they are long: nothing in them is looked for among all that came before.
+// Long requests and replies on the hub lane cost as much as they are long: nothing in them is looked for among all that came before.
 import { describe, expect, it } from 'vitest'
 import { encodeRequest as toAnthropic } from '../src/dialects/anthropic-messages/request.ts'
 import { encodeRequest as toGemini } from '../src/dialects/gemini/request.ts'
 import { decodeRequest } from '../src/dialects/openai-chat/decodeRequest.ts'
+import { ReplyReader } from '../src/dialects/openai-chat/replyReader.ts'
 
 type Json = Record<string, unknown>
 
@@ -45,17 +46,51 @@ const bodies: Record<string, (n: number) => Json> = {
 
 describe.each(targets)('to $name', ({ encode }) => {
   it.each(Object.entries(bodies))('%s', (_what, make) => {
-    // Milliseconds of the processor: other programs make none of them.
     const time = (n: number): number => {
       const body = make(n)
-      const before = process.cpuUsage()
-      encode(body)
-      const { user, system } = process.cpuUsage(before)
-      return (user + system) / 1000
+      return timeOf(() => encode(body))
     }
     time(1_000)
     // Linear, the slowest takes a third of a second. Where each is looked for among all before, it takes from three to forty.
     expect(Math.min(...many(3, () => time(16_000)))).toBeLessThan(1_500)
+  })
+})
+
+/** Milliseconds of the processor: other programs make none of them. */
+function timeOf(work: () => void): number {
+  const before = process.cpuUsage()
+  work()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1000
+}
+
+describe('a reply', () => {
+  const count = 24_000
+  const read = (wires: readonly Json[]): void => {
+    const reader = new ReplyReader()
+    for (const wire of wires) reader.take(wire)
+    reader.complete()
+  }
+
+  it.each([
+    [
+      'of many calls without an index',
+      () => {
+        const tool_calls = many(count, (at) => ({ id: `c${at}`, function: { name: 'f', arguments: '{}' } }))
+        return [{ choices: [{ message: { tool_calls }, finish_reason: 'tool_calls' }] }]
+      },
+    ],
+    [
+      'of many choices, each of which tells of its usage',
+      () => {
+        const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 }
+        return many(count, (index) => ({ choices: [{ index, delta: { content: 'x' }, finish_reason: 'stop', usage }] }))
+      },
+    ],
+  ])('%s', (_what, make) => {
+    const wires = make()
+    // Linear, half a second. Where each is looked for among all before, or all are summed up for each, five and more.
+    expect(Math.min(...many(2, () => timeOf(() => read(wires))))).toBeLessThan(2_000)
   })
 })
 

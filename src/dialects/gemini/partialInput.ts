@@ -1,20 +1,28 @@
 // Puts function arguments together that come as pieces with JSON paths (`streamFunctionCallArguments` on Vertex).
+import { UpstreamFault } from '../errors.ts'
 import type { Json } from '../field.ts'
 
 type Step = string | number
+
+/** Places that the pieces of a call may pass over in its lists. Each is written out, so that a few bytes could ask for gigabytes. */
+const MOST_HOLES = 10_000
 
 /** The arguments so far. */
 export class PartialInput {
   value: Record<string, unknown> = {}
   /** The path of a string that goes on with the next piece. */
   #growing: string | undefined
+  #holes = 0
 
   /** The arguments, given at once. */
   set(args: Json): void {
     this.value = { ...args }
   }
 
-  /** One piece: `{jsonPath, stringValue | numberValue | boolValue | nullValue, willContinue?}`. */
+  /**
+   * One piece: `{jsonPath, stringValue | numberValue | boolValue | nullValue, willContinue?}`.
+   * @throws UpstreamFault for an index beyond any sense
+   */
   grow(piece: Json): void {
     if (typeof piece.jsonPath !== 'string') return
     const steps = stepsOf(piece.jsonPath)
@@ -23,20 +31,24 @@ export class PartialInput {
     let at: Record<Step, unknown> = this.value
     for (const [index, step] of steps.slice(0, -1).entries()) {
       const inner = Object.hasOwn(at, step) ? at[step] : undefined
-      if (typeof inner !== 'object' || inner === null) put(at, step, typeof steps[index + 1] === 'number' ? [] : {})
+      if (typeof inner !== 'object' || inner === null)
+        this.#put(at, step, typeof steps[index + 1] === 'number' ? [] : {})
       at = at[step] as Record<Step, unknown>
     }
     const value = valueIn(piece)
     const before = Object.hasOwn(at, last) ? at[last] : undefined
     const continues = this.#growing === piece.jsonPath && typeof before === 'string' && typeof value === 'string'
-    put(at, last, continues ? before + value : value)
+    this.#put(at, last, continues ? before + value : value)
     this.#growing = piece.willContinue === true ? piece.jsonPath : undefined
   }
-}
 
-/** Plain assignment, except that no path reaches an object's prototype. */
-function put(at: Record<Step, unknown>, step: Step, value: unknown): void {
-  Object.defineProperty(at, step, { value, writable: true, enumerable: true, configurable: true })
+  /** Plain assignment, except that no path reaches an object's prototype. */
+  #put(at: Record<Step, unknown>, step: Step, value: unknown): void {
+    if (Array.isArray(at)) this.#holes += Math.max(0, Number(step) - at.length) || 0
+    if (this.#holes > MOST_HOLES)
+      throw new UpstreamFault('garbage', "The upstream's tool call leaves out most of a list that it speaks of.")
+    Object.defineProperty(at, step, { value, writable: true, enumerable: true, configurable: true })
+  }
 }
 
 function valueIn(piece: Json): unknown {
@@ -45,11 +57,11 @@ function valueIn(piece: Json): unknown {
   return null
 }
 
-/** `$.a.b[0]['c d']` as its steps. An index beyond any sense is taken for a name, so that no huge array is made. */
+/** `$.a.b[0]['c d']` as its steps. */
 function stepsOf(path: string): Step[] {
   const steps: Step[] = []
   for (const [, name, index, single, double] of path.matchAll(/\.([^.[\]]+)|\[(\d+)\]|\[(?:'([^']*)'|"([^"]*)")\]/g)) {
-    if (index !== undefined) steps.push(Number(index) < 10_000 ? Number(index) : index)
+    if (index !== undefined) steps.push(Number(index))
     else steps.push(name ?? single ?? double ?? '')
   }
   return steps

@@ -28,6 +28,8 @@ export function learn(facts: ReplyFacts, wire: Json, told: UsageReader): void {
 export class UsageReader {
   /** What choices have told of themselves, by their number. */
   #byChoice: Map<unknown, Usage> | undefined
+  /** What all of them have generated. A choice may tell again and again, and there may be thousands. */
+  readonly #sum = { output: 0, reasoning: 0, audioOut: 0 }
 
   /** What the reply has used as far as this reply or chunk tells; undefined where it tells nothing. */
   read(wire: Json): Usage | undefined {
@@ -40,22 +42,18 @@ export class UsageReader {
       const usage = readUsage(choice?.usage)
       if (!usage) continue
       last = usage
-      this.#byChoice ??= new Map()
-      this.#byChoice.set(choice!.index ?? position, usage)
+      this.#count(choice!.index ?? position, usage)
     }
-    return last && this.#sum(last)
+    // The prompt is read once for all choices.
+    return last && (this.#byChoice!.size === 1 ? last : { ...last, ...this.#sum })
   }
 
-  /** The prompt is read once for all choices. */
-  #sum(last: Usage): Usage {
-    if (this.#byChoice!.size === 1) return last
-    const sum = { ...last, output: 0, reasoning: 0, audioOut: 0 }
-    for (const { output, reasoning, audioOut } of this.#byChoice!.values()) {
-      sum.output += output
-      sum.reasoning += reasoning
-      sum.audioOut += audioOut
-    }
-    return sum
+  #count(choice: unknown, usage: Usage): void {
+    this.#byChoice ??= new Map()
+    const before = this.#byChoice.get(choice)
+    this.#byChoice.set(choice, usage)
+    for (const name of ['output', 'reasoning', 'audioOut'] as const)
+      this.#sum[name] += usage[name] - (before?.[name] ?? 0)
   }
 }
 

@@ -32,23 +32,22 @@ export function writeThought(block: ReasoningBlock | VendorBlock, writer: Choice
 export class CallKeys {
   count = 0
   readonly #byIndex = new Map<number, { key: string; id: string | undefined }>()
+  /** The first index that has a call of this id. */
+  readonly #byId = new Map<string, number>()
   #last = 0
 
   find(index: number | undefined, id: string | undefined, name: string | undefined): { key: string; fresh: boolean } {
     const at =
-      index ?? (id === undefined ? this.#last : (this.#indexOf(id) ?? (name === undefined ? this.#last : this.count)))
+      index ?? (id === undefined ? this.#last : (this.#byId.get(id) ?? (name === undefined ? this.#last : this.count)))
     this.#last = at
     const known = this.#byIndex.get(at)
     const other = known && id !== undefined && known.id !== undefined && id !== known.id && name !== undefined
     if (known && !other) return { key: known.key, fresh: false }
+    if (known?.id !== undefined && this.#byId.get(known.id) === at) this.#byId.delete(known.id)
+    if (id !== undefined && !this.#byId.has(id)) this.#byId.set(id, at)
     const key = String(this.count++)
     this.#byIndex.set(at, { key, id })
     return { key, fresh: true }
-  }
-
-  #indexOf(id: string): number | undefined {
-    for (const [index, call] of this.#byIndex) if (call.id === id) return index
-    return undefined
   }
 }
 
