@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { encodeRequest as toAnthropic } from '../src/dialects/anthropic-messages/request.ts'
 import { encodeRequest as toGemini } from '../src/dialects/gemini/request.ts'
+import { decodeStream as fromGemini } from '../src/dialects/gemini/stream.ts'
 import { decodeRequest } from '../src/dialects/openai-chat/decodeRequest.ts'
 import { ReplyReader } from '../src/dialects/openai-chat/replyReader.ts'
 
@@ -91,6 +92,24 @@ describe('a reply', () => {
     const wires = make()
     // Linear, half a second. Where each is looked for among all before, or all are summed up for each, five and more.
     expect(Math.min(...many(2, () => timeOf(() => read(wires))))).toBeLessThan(2_000)
+  })
+
+  it('whose call is almost all holes is garbage, and not written out', () => {
+    const piece = (jsonPath: string) =>
+      `{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{"jsonPath":"${jsonPath}","numberValue":1}],"willContinue":true}}]}}]}`
+    const begun = '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","willContinue":true}}]}}]}'
+    for (const pieces of [
+      [`$.a${'[9999]'.repeat(1_000)}`],
+      many(1_000, (at) => `$.a${at}[9999]`),
+      ['$.a[0]', '$.a[50000000]'],
+      ['$.a[0]', "$.a['50000000']"],
+    ]) {
+      const stream = fromGemini()
+      const take = () => {
+        for (const data of [begun, ...pieces.map(piece)]) stream.take({ event: undefined, data })
+      }
+      expect(take, pieces[0]!.slice(0, 20)).toThrow('leaves out most of a list')
+    }
   })
 })
 
