@@ -2,9 +2,10 @@
 import dns from 'node:dns'
 import { EventEmitter, once } from 'node:events'
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { dialFaultOf } from '../src/gateway/dialFault.ts'
 import { type Caller, createPools } from '../src/gateway/pools.ts'
 import { CHAT } from './support/chatBodies.ts'
 import { type Sent, send } from './support/exchange.ts'
@@ -239,6 +240,43 @@ it('the first of two addresses has more than a moment: the other one may be dead
     for (const socket of before) socket.destroy()
     open()
     await server.terminate()
+    await pools.close()
+  }
+})
+
+it('a connection that breaks while nobody takes what came on it ends the call, and not the process', async () => {
+  let socket: Socket
+  const server = createTcpServer((opened) => {
+    socket = opened.on('error', () => {})
+    // Its end is the connection's: nothing says how long it is.
+    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nfirst'))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const pools = createPools(1)
+  try {
+    const pieces: string[] = []
+    const error = await new Promise<Error>((resolve, reject) => {
+      const caller = {
+        onRequestStart() {},
+        onResponseStart() {},
+        onResponseData(controller: { pause(): void }, piece: Buffer) {
+          pieces.push(piece.toString())
+          if (pieces.length === 2) return void socket.resetAndDestroy()
+          queueMicrotask(() => {
+            controller.pause()
+            socket.write('second')
+          })
+        },
+        onResponseEnd: () => reject(new Error('A reply that broke off is none.')),
+        onResponseError: (_controller: unknown, broken: Error) => resolve(broken),
+      }
+      const request = { path: '/', method: 'POST' as const, headers: [], body: Buffer.from('{}') }
+      pools.dispatch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 1000, request, caller as never)
+    })
+    expect(pieces).toEqual(['first', 'second'])
+    expect(dialFaultOf(error, { sent: true, responded: true }).kind).toBe('cut')
+  } finally {
+    server.close()
     await pools.close()
   }
 })

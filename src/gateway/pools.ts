@@ -1,10 +1,14 @@
 // The sockets to upstreams: one undici pool per origin, kept across swaps, never destroyed with requests in flight.
 import { createRequire } from 'node:module'
-import type { Dispatcher, Pool as UndiciPool } from 'undici'
+import type { Socket } from 'node:net'
+import type { Dispatcher, buildConnector as UndiciConnector, Pool as UndiciPool } from 'undici'
 import { Roster } from '../state/roster.ts'
 
 /** undici in whole is 110 files, of which a pool needs 22: that is an eighth of the time until the first answer. */
-const Pool = createRequire(import.meta.url)('undici/lib/dispatcher/pool.js') as typeof UndiciPool
+const undici = createRequire(import.meta.url)
+const Pool = undici('undici/lib/dispatcher/pool.js') as typeof UndiciPool
+const buildConnector = undici('undici/lib/core/connect.js') as typeof UndiciConnector
+const { kParser } = undici('undici/lib/core/symbols.js') as { readonly kParser: symbol }
 
 /** A call that wants a socket. */
 export interface Caller extends Dispatcher.DispatchHandler {
@@ -51,15 +55,20 @@ export function createPools(connections: number): Pools {
 }
 
 function openPool(origin: string, connectTimeout: number, connections: number): UndiciPool {
+  const dial = buildConnector({
+    timeout: connectTimeout,
+    noDelay: true,
+    // Of several addresses each but the last is given up after so long. Node's 250 ms are less than a far vendor takes, or a lost packet.
+    autoSelectFamilyAttemptTimeout: Math.max(250, Math.ceil(connectTimeout / 4)),
+  } as Parameters<typeof UndiciConnector>[0])
   const pool = new Pool(origin, {
     connections,
     pipelining: 1,
-    connect: {
-      timeout: connectTimeout,
-      noDelay: true,
-      // Of several addresses each but the last is given up after so long. Node's 250 ms are less than a far vendor takes, or a lost packet.
-      autoSelectFamilyAttemptTimeout: Math.max(250, Math.ceil(connectTimeout / 4)),
-    },
+    connect: (options, callback) =>
+      dial(options, (...dialled) => {
+        dialled[1]?.on('error', releaseParser)
+        callback(...dialled)
+      }),
     // Deadlines are ours: the first token, the gap between tokens and the whole, which undici cannot tell apart.
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -71,6 +80,15 @@ function openPool(origin: string, connectTimeout: number, connections: number): 
   // call waits behind that (undici 7). One that stays dials again with its next call.
   pool.removeAllListeners('connectionError')
   return pool
+}
+
+/**
+ * A reply whose end is the connection's, and whose reader is slow: when that connection breaks, undici (7) goes on with a parser that it
+ * has paused, asserts that it has not, and what is thrown in an event of a socket ends the process. To be heard before undici's own listener.
+ */
+function releaseParser(this: Socket & { [kParser]?: { paused: boolean } | null }): void {
+  const parser = this[kParser]
+  if (parser) parser.paused = false
 }
 
 const isMade = (): boolean => false
