@@ -7,7 +7,7 @@ import { createServer as createTcpServer, type Server, type Socket } from 'node:
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ask, CHAT, chunk, DONE, event, finishChunk, reply, roleChunk } from './support/chatBodies.ts'
 import { dataOf, post, send } from './support/exchange.ts'
-import { type FakeUpstream, openSse, sendJson, stall, startFakeUpstream } from './support/fakeUpstream.ts'
+import { type FakeUpstream, openSse, pour, sendJson, stall, startFakeUpstream } from './support/fakeUpstream.ts'
 import { renewTargets, single } from './support/freshTargets.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
 
@@ -104,6 +104,29 @@ describe('after the end of the answer', () => {
     },
     30_000,
   )
+})
+
+describe('what follows the end of the answer', () => {
+  it.each([
+    ['the last words', ''],
+    ['the end marker', DONE],
+  ])('is no more than a megabyte or two, also after %s', async (_what, marker) => {
+    let sent: number | undefined
+    script = async (res) => {
+      const { socket } = res
+      openSse(res)
+      res.write(content + event(finishChunk()) + marker)
+      await pour(res, ': x\n\n'.repeat(10_000))
+      sent = socket!.bytesWritten
+    }
+    const { status, text } = await stream('begun')
+    expect(status).toBe(200)
+    expect(text.startsWith(content + event(finishChunk()) + marker)).toBe(true)
+    expect(text.length).toBeLessThan(4 * 1024 ** 2)
+    await expectAborted()
+    // With all that the buffers between the two have taken.
+    await expect.poll(() => sent).toBeLessThan(48 * 1024 ** 2)
+  })
 })
 
 describe('connect', () => {

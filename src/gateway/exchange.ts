@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici'
 import type { Target } from '../config/snapshot.ts'
 import type { Outbound, ReplyFacts } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
+import { isEvents, isJson, withoutMark } from './bodyForm.ts'
 import { dialFaultOf } from './dialFault.ts'
 import { inflaterFor, looksGzipped } from './inflate.ts'
 import type { Lane, LaneStream } from './lane.ts'
@@ -13,7 +14,7 @@ import type { Caller } from './pools.ts'
 type Controller = Dispatcher.DispatchController
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
-/** Bytes kept before the commit point: more without anything generated is no reply. */
+/** Bytes kept before the commit point, and after the answer is over: more without anything generated is no reply, and no end of one. */
 const MAX_WAITING_BYTES = 1024 * 1024
 /** Bytes of an error reply that are read. */
 const MAX_ERROR_BYTES = 256 * 1024
@@ -82,6 +83,8 @@ export class Exchange implements Caller {
   #progress = 0
   /** The answer is over; usage and the end marker may follow. */
   #isEnding = false
+  /** Bytes that have come since. */
+  #after = 0
   #timer: NodeJS.Timeout | undefined
   #commitTimer: NodeJS.Timeout | undefined
 
@@ -184,6 +187,7 @@ export class Exchange implements Caller {
   }
 
   onResponseData(_controller: Controller, chunk: Buffer): void {
+    if (this.#ended) return this.#countAfter(chunk)
     if (this.#inflater !== undefined && !this.#isInflating) {
       this.#isInflating = true
       if (!looksGzipped(this.headers['content-encoding'], chunk)) {
@@ -192,7 +196,13 @@ export class Exchange implements Caller {
       }
     }
     if (this.#inflater === undefined) this.#takeData(chunk)
-    else if (!this.#ended) this.#inflater.write(chunk)
+    else this.#inflater.write(chunk)
+  }
+
+  /** Who goes on for long after the answer is over has no end. */
+  #countAfter(chunk: Buffer): void {
+    this.#after += chunk.length
+    if (this.#after > MAX_WAITING_BYTES) this.#controller?.abort(new Error('no end of reply'))
   }
 
   #takeData(chunk: Buffer): void {
@@ -292,8 +302,9 @@ export class Exchange implements Caller {
     if (chunks.length === 0) return
     this.#arrived = []
     if (this.#ended) return
+    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
     try {
-      this.#onStreamData(this.stream!, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+      this.#onStreamData(this.stream!, bytes)
     } catch {
       this.fail(unreadable())
     }
@@ -320,7 +331,8 @@ export class Exchange implements Caller {
     }
     if (stream.finishing) {
       // Once: who goes on with comments, or with anything else, after the answer is over would hold it open for ever.
-      if (!this.#isEnding) this.#rearm(ENDING_TIMEOUT)
+      if (this.#isEnding) this.#countAfter(chunk)
+      else this.#rearm(ENDING_TIMEOUT)
       this.#isEnding = true
     } else if (stream.progress !== this.#progress) {
       if (this.#progress === 0) this.#rearm(this.#options.timeouts.idle)
@@ -408,9 +420,6 @@ export class Exchange implements Caller {
 
 const unreadable = (): UpstreamFault => new UpstreamFault('garbage', "The upstream's reply cannot be read.")
 
-/** Some servers call their streams JSON. */
-const isEvents = (body: Buffer): boolean => /^\s*(?:data|event|id|retry)?:/.test(body.toString('latin1', 0, 64))
-
 /** A stream that came as a whole reply. */
 function passAtOnce(lane: Lane, body: Buffer): ReturnType<Lane['restream']> {
   const stream = lane.stream()
@@ -419,12 +428,4 @@ function passAtOnce(lane: Lane, body: Buffer): ReturnType<Lane['restream']> {
   const { fault, facts } = stream
   if (fault) return facts.usage === undefined ? fault : { body, facts, fault }
   return { body: Buffer.concat([...stream.ready, ...stream.held]), facts }
-}
-
-/** A byte order mark before JSON: no parser has to take it (RFC 8259, 8.1), and `fetch`, which the vendor was tried with, hides it. */
-const withoutMark = (body: Buffer): Buffer =>
-  body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body
-
-function isJson(headers: Headers): boolean {
-  return /^application\/(?:[\w.+-]+\+)?json\b/i.test(String(headers['content-type'] ?? ''))
 }

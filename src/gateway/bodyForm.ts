@@ -1,0 +1,12 @@
+// What a vendor's reply is, whatever it is called: some call their streams JSON, and mark what is plain.
+
+/** It is called JSON. */
+export const isJson = (headers: Readonly<Record<string, unknown>>): boolean =>
+  /^application\/(?:[\w.+-]+\+)?json\b/i.test(String(headers['content-type'] ?? ''))
+
+/** It begins as a stream of events does. */
+export const isEvents = (body: Buffer): boolean => /^\s*(?:data|event|id|retry)?:/.test(body.toString('latin1', 0, 64))
+
+/** A byte order mark before JSON: no parser has to take it (RFC 8259, 8.1), and `fetch`, which the vendor was tried with, hides it. */
+export const withoutMark = (body: Buffer): Buffer =>
+  body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body
