@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { run } from '../src/cli/run.ts'
 import { hashUser, loadSecret } from '../src/store/secret.ts'
 
 let folder: string
@@ -55,4 +56,21 @@ describe('secret', () => {
     expect(hashUser(one, 'ada')).toBe(hashUser(one, 'ada'))
     expect(new Set([hashUser(one, 'ada'), hashUser(one, 'adb'), hashUser(two, 'ada'), hashUser(one, '')]).size).toBe(4)
   })
+})
+
+it('a start says when it makes another one for a database that had one', async () => {
+  const config = join(folder, 'turnout.yaml')
+  writeFileSync(
+    config,
+    `{ server: { port: 0 }, dataDir: ${folder}, log: { level: warn, file: ${join(folder, 'log')} }, providers: { ollama: }, routes: { chat: [ollama/a, ollama/b] } }`,
+  )
+  const told = async () => {
+    await (await run({ config })).stop()
+    return readFileSync(join(folder, 'log'), 'utf8').match(/the secret of this installation is gone/g)?.length ?? 0
+  }
+  expect(await told()).toBe(0)
+  expect(await told()).toBe(0)
+  rmSync(join(folder, 'secret'))
+  expect(await told()).toBe(1)
+  expect(await told()).toBe(1)
 })

@@ -26,7 +26,7 @@ import { describeRestore } from '../store/restore.ts'
 import { openRollouts } from '../store/rollouts.ts'
 import { openSavedAlerts, type SavedAlerts } from '../store/savedAlerts.ts'
 import { openSavedHealth, type SavedTarget, type SavedTargets } from '../store/savedHealth.ts'
-import { hashUser, loadSecret } from '../store/secret.ts'
+import { findSecret, hashUser, loadSecret } from '../store/secret.ts'
 import { showLedger } from '../telemetry/ledgerMetrics.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
@@ -133,6 +133,11 @@ export async function run(options: RunOptions): Promise<Running> {
       log.info('the database is up to date', { event: 'migration', ms: Math.round(performance.now() - migratingSince) })
     if (store.brokenRestore)
       log.warn(describeRestore(store.file, store.brokenRestore), { event: 'restore', file: store.brokenRestore.kept })
+    if (store.migrated[0] !== 1 && !findSecret(snapshot.dataDir, env))
+      log.warn(
+        'the secret of this installation is gone, and another one is made: virtual keys of before open nothing, and users of before are not found',
+        { event: 'secret', file: snapshot.dataDir },
+      )
     const secret = loadSecret(snapshot.dataDir, env)
     ledger = openLedger(store, {
       soon: (commit) => turn.at('commit', commit),

@@ -12,10 +12,13 @@ const secretBytes = 32
  * Throws `StoreError` `secret`; never replaces a file that is there.
  */
 export function loadSecret(dataDir: string, env: Readonly<Record<string, string | undefined>> = process.env): Buffer {
+  return findSecret(dataDir, env) ?? makeSecret(join(dataDir, 'secret'))
+}
+
+/** The secret where there is one; makes none. Throws as `loadSecret` does. */
+export function findSecret(dataDir: string, env: Readonly<Record<string, string | undefined>>): Buffer | undefined {
   const given = env.TURNOUT_SECRET
-  if (given !== undefined && given !== '') return parseGiven(given)
-  const file = join(dataDir, 'secret')
-  return readSecret(file) ?? makeSecret(file)
+  return given !== undefined && given !== '' ? parseGiven(given) : readSecret(join(dataDir, 'secret'))
 }
 
 /** A user's hash: `u_` and 128 bits of HMAC-SHA-256, URL-safe. The same user of the same installation always has the same one. */
