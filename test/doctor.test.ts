@@ -7,9 +7,20 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { addDoctorCommand } from '../src/cli/doctor.ts'
-import { checkDataFolder, checkDisk, checkNode, checkPort, type Finding } from '../src/cli/doctorChecks.ts'
+import {
+  checkDatabase,
+  checkDataFolder,
+  checkDisk,
+  checkNode,
+  checkPort,
+  checkSecret,
+  type Finding,
+} from '../src/cli/doctorChecks.ts'
 import { askModels } from '../src/cli/upstreamProbe.ts'
 import { parseConfig } from '../src/config/load.ts'
+import type { Sqlite } from '../src/store/driver.ts'
+import { readHolder } from '../src/store/lock.ts'
+import { openStore } from '../src/store/open.ts'
 import { findQuietPort } from './support/quietPort.ts'
 import { runTurnout } from './support/turnoutProcess.ts'
 
@@ -76,6 +87,8 @@ describe('the whole', () => {
       'config',
       'data folder',
       'disk',
+      'database',
+      'secret',
       'port',
       'key one',
       'key two',
@@ -193,6 +206,73 @@ describe('the machine', () => {
       state: 'fail',
       message: `127.0.0.1:${taken} is taken`,
     })
+    const { out } = await doctor(config(taken, `metrics: { port: ${taken} }`))
+    expect(out).toContain(`fail  metrics.port: 127.0.0.1:${taken} is taken`)
+  })
+})
+
+describe('the database', () => {
+  const openNew = () => openStore({ file: join(folder, 'data', 'turnout.db') })
+  /** One that a run has left, as `change` has changed it since. */
+  function found(change: (db: Sqlite) => void = () => {}): Finding {
+    const store = openNew()
+    change(store.db)
+    store.close()
+    return checkDatabase(store.file)
+  }
+
+  test('sound, to be made, or empty', () => {
+    expect(checkDatabase(join(folder, 'none.db'))).toMatchObject({
+      state: 'ok',
+      message: expect.stringMatching(/will be created/),
+    })
+    expect(found()).toMatchObject({ state: 'ok', message: expect.stringMatching(/opens/) })
+    writeFileSync(join(folder, 'empty.db'), '')
+    expect(checkDatabase(join(folder, 'empty.db'))).toMatchObject({
+      state: 'warn',
+      remedy: expect.stringMatching(/backup/),
+    })
+  })
+
+  test.each<[string, (db: Sqlite) => void, string, RegExp]>([
+    ['newer', (db) => db.exec("INSERT INTO migration VALUES (99, '0099_new.sql', 'x', 1)"), 'fail', /is newer than/],
+    ['older', (db) => db.exec('DELETE FROM migration WHERE number > 3'), 'warn', /a start upgrades it/],
+    ["another program's", (db) => db.exec('DROP TABLE migration'), 'fail', /another program/],
+  ])('%s', (_, change, state, message) => {
+    expect(found(change)).toMatchObject({ check: 'database', state, message: expect.stringMatching(message) })
+  })
+
+  test('damaged', () => {
+    const file = join(folder, 'damaged.db')
+    writeFileSync(file, 'x'.repeat(8192))
+    expect(checkDatabase(file)).toMatchObject({
+      state: 'fail',
+      message: expect.stringMatching(/not a sound SQLite database/),
+    })
+  })
+
+  test('held by a gateway, whose place is left as it is', () => {
+    const store = openNew()
+    try {
+      expect(checkDatabase(store.file)).toMatchObject({
+        state: 'fail',
+        message: expect.stringMatching(/already in use by process/),
+      })
+      expect(readHolder(store.file)?.instance).toBe(store.instance)
+    } finally {
+      store.close()
+    }
+  })
+
+  test('its secret: there, to be made, lost, and not readable as one', () => {
+    const dataDir = join(folder, 'data')
+    const look = (env = {}) => checkSecret({ dataDir, ledger: { file: join(dataDir, 'turnout.db') } }, env)
+    expect(look()).toMatchObject({ state: 'ok', message: expect.stringMatching(/will be created/) })
+    openNew().close()
+    expect(look()).toMatchObject({ state: 'warn', message: expect.stringMatching(/no virtual key opens/) })
+    expect(look({ TURNOUT_SECRET: 'ab'.repeat(32) })).toMatchObject({ state: 'ok' })
+    writeFileSync(join(dataDir, 'secret'), 'short')
+    expect(look()).toMatchObject({ state: 'fail', message: expect.stringMatching(/64 hex digits/) })
   })
 })
 

@@ -11,7 +11,7 @@ interface DoctorFlags extends CheckOptions {
 export function addDoctorCommand(program: Command): void {
   const command = program
     .command('doctor')
-    .description('check keys, upstreams, data folder, disk, Node, database driver, port and configuration')
+    .description('check keys, upstreams, data folder, disk, database, Node, database driver, ports and configuration')
     .option('-c, --config <file>', 'configuration file, found as `serve` finds it unless given')
     .option('--env-file <file>', 'file of environment variables; `.env` is read in any case')
     .option('--json', 'print one JSON object')

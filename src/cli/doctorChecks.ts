@@ -1,7 +1,8 @@
-// The single checks of `turnout doctor`. None of them changes anything, prints a secret or calls a model.
+// The single checks of `turnout doctor`. None of them prints a secret, calls a model, or changes anything: but a restore that died is ended, as by
+// whoever opens the database.
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { checkBinding } from '../config/binding.ts'
 import { readEnv } from '../config/env.ts'
 import type { Env } from '../config/interpolation.ts'
@@ -9,6 +10,10 @@ import { findConfigFile, type Loaded, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problem.ts'
 import type { Provider, Snapshot } from '../config/snapshot.ts'
 import { loadDriver, StoreError } from '../store/driver.ts'
+import { describeHolder, isHeld } from '../store/lock.ts'
+import { isOlder, packageMigrations, readMigrations } from '../store/migrate.ts'
+import { findSecret } from '../store/secret.ts'
+import { openCommandStore } from './ledgerFile.ts'
 import { askModels } from './upstreamProbe.ts'
 
 export interface CheckOptions {
@@ -32,12 +37,15 @@ const roomBytes = 1024 ** 3
 /** Runs all checks, upstreams at the same time. Without a usable configuration only what needs none is checked. */
 export async function runChecks(options: CheckOptions): Promise<Finding[]> {
   const findings = [checkNode(process.versions.node), checkDriver()]
-  const loaded = checkConfig(options, findings)
-  if (!loaded) return findings
-  const { snapshot } = loaded
+  const config = checkConfig(options, findings)
+  if (!config) return findings
+  const { snapshot, env } = config
   // The ledger's folder: `ledger.file` may lie elsewhere than the rest of the data.
   const folder = dirname(snapshot.ledger.file)
-  findings.push(checkDataFolder(folder), checkDisk(folder), await checkPort(snapshot))
+  findings.push(checkDataFolder(folder), checkDisk(folder))
+  findings.push(checkDatabase(snapshot.ledger.file), checkSecret(snapshot, env), await checkPort(snapshot))
+  const { port, host } = snapshot.metrics
+  if (port !== undefined) findings.push(await checkPort({ server: { port, host } }, 'metrics.port'))
   for (const provider of snapshot.providers.values()) findings.push(checkKey(provider))
   findings.push(...(await Promise.all([...snapshot.providers.values()].map((one) => checkUpstream(one, snapshot)))))
   return findings
@@ -61,7 +69,10 @@ function checkDriver(): Finding {
   }
 }
 
-function checkConfig({ config, envFile }: CheckOptions, findings: Finding[]): Loaded | undefined {
+function checkConfig(
+  { config, envFile }: CheckOptions,
+  findings: Finding[],
+): { snapshot: Loaded['snapshot']; env: Env } | undefined {
   let file: string | undefined
   try {
     const env: Env = readEnv({ processEnv: process.env, envFile }).env
@@ -74,7 +85,7 @@ function checkConfig({ config, envFile }: CheckOptions, findings: Finding[]): Lo
     }
     const refusal = checkBinding(loaded.snapshot, {})
     if (refusal) findings.push({ check: 'config', state: 'fail', message: refusal })
-    return loaded
+    return { snapshot: loaded.snapshot, env }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     for (const problem of error.problems) {
@@ -113,20 +124,64 @@ export function checkDisk(folder: string, room = roomBytes): Finding {
   }
 }
 
-/** Binds the port for a moment. Port 0 is whatever is free. */
-export async function checkPort({ server }: Pick<Snapshot, 'server'>): Promise<Finding> {
+/** What a start would refuse of the database: one that another process writes, that is damaged, a newer version's or another program's. */
+export function checkDatabase(file: string): Finding {
+  const check = 'database'
+  const size = statSync(file, { throwIfNoEntry: false })?.size
+  if (size === undefined) return { check, state: 'ok', message: `${file} does not exist yet; will be created` }
+  if (size === 0)
+    return { check, state: 'warn', message: `${file} is empty`, remedy: 'restore a backup if it should not be' }
+  try {
+    if (existsSync(`${file}.lock`) && isHeld(file)) return { check, state: 'fail', message: describeHolder(file) }
+    const store = openCommandStore({ file, readonly: true })
+    const older = isOlder(store.db, readMigrations(packageMigrations))
+    store.close()
+    if (!older) return { check, state: 'ok', message: `${file} opens; \`turnout ledger verify\` reads the whole of it` }
+    const message = `${file} is of an older version: a start upgrades it, and older versions cannot open it from then on`
+    return { check, state: 'warn', message, remedy: 'make a backup with the older version first' }
+  } catch (error) {
+    return { check, state: 'fail', message: (error as Error).message }
+  }
+}
+
+/** Where it is lost a start makes another one, and says so; that is better known before. */
+export function checkSecret(
+  { dataDir, ledger }: Pick<Snapshot, 'dataDir'> & { readonly ledger: { readonly file: string } },
+  env: Env,
+): Finding {
+  const check = 'secret'
+  try {
+    const found = findSecret(dataDir, env) !== undefined
+    if (found || !existsSync(ledger.file))
+      return { check, state: 'ok', message: found ? 'there is one' : 'does not exist yet; will be created' }
+    const message = `there is a database, but no ${join(dataDir, 'secret')} and no TURNOUT_SECRET: with another one no virtual key opens, and no user's rows are found`
+    return { check, state: 'warn', message, remedy: 'put it back from its backup before the next start' }
+  } catch (error) {
+    return { check, state: 'fail', message: (error as Error).message }
+  }
+}
+
+/** Binds the port for a moment. Port 0 is whatever is free. `check` is what the finding is called. */
+export async function checkPort(
+  { server }: { readonly server: Pick<Snapshot['server'], 'port' | 'host'> },
+  check = 'port',
+): Promise<Finding> {
   const { port, host } = server
   const probe = createServer()
   const failed = await new Promise<NodeJS.ErrnoException | undefined>((done) => {
     probe.once('error', done)
     probe.listen(port, host, () => probe.close(() => done(undefined)))
   })
-  if (!failed) return { check: 'port', state: 'ok', message: `${host}:${port} is free` }
+  if (!failed) return { check, state: 'ok', message: `${host}:${port} is free` }
+  const other = check === 'port' ? 'PORT or `server.port`' : `\`${check}\``
   const what =
     failed.code === 'EADDRINUSE'
-      ? { message: `${host}:${port} is taken`, remedy: 'end what listens there (perhaps Turnout itself), or set PORT' }
-      : { message: `${host}:${port} cannot be bound (${failed.code})`, remedy: 'choose another `server.host` or PORT' }
-  return { check: 'port', state: 'fail', ...what }
+      ? {
+          message: `${host}:${port} is taken`,
+          remedy: `end what listens there (perhaps Turnout itself), or set ${other}`,
+        }
+      : { message: `${host}:${port} cannot be bound (${failed.code})`, remedy: `choose another host, or set ${other}` }
+  return { check, state: 'fail', ...what }
 }
 
 /** Names where the key comes from, never a part of it. */

@@ -67,7 +67,7 @@ function lockFile(file: string): Sqlite {
   } catch (error) {
     db.close()
     if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error
-    throw new StoreError('locked', file, describeHolder(file, readHolder(file)), error)
+    throw new StoreError('locked', file, describeHolder(file), error)
   }
 }
 
@@ -96,7 +96,9 @@ export function readHolder(file: string): Holder | undefined {
   }
 }
 
-function describeHolder(file: string, holder: Holder | undefined): string {
+/** Why `file` cannot be opened to be written, while another process holds it. */
+export function describeHolder(file: string): string {
+  const holder = readHolder(file)
   const who = holder
     ? `by process ${holder.pid} on ${holder.host}, since ${new Date(holder.startedAt).toISOString()} (instance ${holder.instance})`
     : 'by another process'
