@@ -1,7 +1,7 @@
 # The image of Turnout: compiled in one stage, and without compilers or sources in the other.
 #
 #   docker build -t turnout .
-#   docker run -p 4000:4000 -v turnout-data:/data -e TURNOUT_MASTER_KEY -e OPENAI_API_KEY turnout
+#   docker run -p 4000:4000 --stop-timeout 50 -v turnout-data:/data -e TURNOUT_MASTER_KEY -e OPENAI_API_KEY turnout
 #
 # A configuration is found when it is mounted as /app/turnout.yaml, or where TURNOUT_CONFIG says.
 FROM node:24-bookworm-slim AS build
@@ -30,11 +30,12 @@ RUN mkdir /data && chown 1000:1000 /data
 USER 1000:1000
 VOLUME /data
 EXPOSE 4000
-# Not `ready`: that turns false while requests drain, and is for balancers. PORT counts here, `--port` is not seen.
+# Not `ready`: that turns false while requests drain, and is for balancers. PORT counts here: neither `--port` nor `server.port` of the
+# configuration is seen, and with another port in one of them a container that is well would be called unhealthy. Set PORT, or --health-cmd.
 HEALTHCHECK --interval=30s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # Node itself is process 1, with no shell before it: it handles SIGTERM and starts no children, so it needs no init.
-# Draining may take longer than the 10 s of `docker stop`: raise them with --stop-timeout.
+# Draining takes longer than the 10 s of `docker stop`: --stop-timeout 50, see `drainTimeout` in docs/configuration.md.
 # The young generation's room, in MB: with V8's 16 a busy gateway spends a sixth of its time on copying what is in flight.
 # No pretenuring: V8 would learn from what was in flight to make the objects of requests in the old generation, where they, and all that they
 # refer to, wait for a full collection: a twentieth to a fifth of the CPU, by chance of the process.
