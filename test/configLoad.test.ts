@@ -313,6 +313,18 @@ keys:
     const text = `providers:\n  openai: { baseUrl: "${url}" }\n`
     expect(problemsOf(() => load(text))).toMatchObject([{ path: 'providers.openai.baseUrl', line: 2 }])
   })
+
+  test.each([
+    ['openai', 'https://h/v1/chat/completions'],
+    ['openai-compatible', 'https://h/chat/completions/'],
+    ['anthropic', 'https://h/v1/messages'],
+    ['gemini', 'https://h/v1beta/models/g:generateContent'],
+  ])('no address of a call as the base URL of %s: %s', (kind, url) => {
+    const text = (baseUrl: string) => `providers:\n  ${kind}: { baseUrl: "${baseUrl}", apiKey: "\${K:-k}" }\n`
+    const message = expect.stringMatching(/ends before .* put behind it for each call/)
+    expect(problemsOf(() => load(text(url)))).toMatchObject([{ path: `providers.${kind}.baseUrl`, line: 2, message }])
+    load(text(`${url.slice(0, 9)}/chat/completions-of-ours/v1`))
+  })
 })
 
 describe('what wins', () => {

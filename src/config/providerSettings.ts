@@ -25,6 +25,9 @@ const ownHeaders = [
   'accept-encoding',
 ]
 
+/** What vendors' documentation shows of an address, and a call adds by itself: with it twice each call would be a 404. */
+const ofCalls = /\/(chat\/completions|v1\/messages|models\/[^/]*:\w+)\/*$/
+
 /**
  * What wins: the file, then the environment, then the kind. Returns undefined after telling of a fault that leaves nothing to
  * build on. A missing key is not told of here: whether it is a fault depends on who uses the provider.
@@ -133,6 +136,8 @@ function readAddress(
   if (url.protocol !== 'http:' && url.protocol !== 'https:') tell('a base URL starts with http:// or https://')
   else if (url.username || url.password) tell('a base URL may hold no credentials: use `apiKey` or `headers`')
   else if (url.search || url.hash) tell('a base URL may hold no query: for an API version there is `apiVersion`')
+  else if (ofCalls.test(url.pathname))
+    tell(`a base URL ends before \`${ofCalls.exec(url.pathname)![0]}\`, which is put behind it for each call`)
   else return { origin: url.origin, basePath: url.pathname.replace(/\/+$/, '') }
   return undefined
 }
