@@ -47,6 +47,7 @@ export function unkept(
   if (status !== 200) return 'status'
   const bad = unkeptFinish(facts.finish, settings)
   if (bad) return bad
+  if (facts.finish === 'stop' && !isOver(facts.rawFinish)) return 'unfinished'
   if (body.length > settings.maxEntryBytes) return 'too_large'
   // The facts tell the last finish alone, and some servers say "stop" after a tool call.
   if (ask.n === 1 && (settings.toolCalls || ask.tools === 0)) return undefined
@@ -66,6 +67,11 @@ function unkeptFinish(finish: ReplyFacts['finish'], settings: RouteCache): Unkep
   if (finish === 'content_filter') return 'filtered'
   return finish === 'tool_calls' && !settings.toolCalls ? 'tool_calls' : undefined
 }
+
+/** The vendors' words for an answer that is whole; TGI and Cohere have their own. Others, such as Anthropic's `pause_turn`, may stand for a part. */
+const wholes: ReadonlySet<string> = new Set(['stop', 'end_turn', 'stop_sequence', 'eos', 'eos_token', 'complete'])
+
+const isOver = (raw: string | undefined): boolean => raw === undefined || wholes.has(raw.toLowerCase())
 
 /** The events of an answer in a client's dialect; undefined where that cannot be read back, or tells of a failure. */
 export function eventsOf({ outbound }: Dialect, framing: Framing, body: Buffer): ChatEvent[] | undefined {

@@ -204,6 +204,7 @@ describe('C45: requests decide what is read and written, replies say what was do
     ['a truncated answer', { finish_reason: 'length' }, 'truncated'],
     ['a filtered answer', { finish_reason: 'content_filter' }, 'filtered'],
     ['an answer without an end', { finish_reason: null }, 'unfinished'],
+    ['an answer that another turn goes on with', { finish_reason: 'pause_turn' }, 'unfinished'],
     [
       'a tool call',
       { finish_reason: 'tool_calls', message: { role: 'assistant', content: null, tool_calls: [toolCall] } },
@@ -221,6 +222,20 @@ describe('C45: requests decide what is read and written, replies say what was do
     )
     for (let n = 1; n <= 2; n++) expect(markOf(await chat(tools))).toBe(`miss; reason=${reason}`)
     expect(upstream.requests).toHaveLength(2)
+  })
+
+  it('does not keep what Gemini ended for another reason', async () => {
+    const { gateway } = await startCacheGateway(
+      true,
+      (_, res) =>
+        sendJson(res, 200, { candidates: [{ content: { parts: [{ text: 'x' }] }, finishReason: 'OTHER', index: 0 }] }),
+      (url) => ({
+        providers: { g: { kind: 'gemini', baseUrl: url, apiKey: 'k' } },
+        routes: { m: { targets: ['g/gemini-2.5-flash'], cache: true } },
+      }),
+    )
+    for (let n = 1; n <= 2; n++)
+      expect(markOf(await post(gateway.url + CHAT, ask('m', { temperature: 0 })))).toBe('miss; reason=unfinished')
   })
 
   it('does not keep the call of a deprecated function that was forced, after which OpenAI says "stop"', async () => {
