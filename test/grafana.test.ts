@@ -1,8 +1,9 @@
 // What is shipped under grafana/: fresh, complete, explained, and true, against a real Prometheus that scrapes a gateway under load.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { parse } from 'yaml'
 import { annotations, schemaVersion } from '../grafana/source/dashboard.ts'
 import { dashboards, made } from '../grafana/source/made.ts'
@@ -139,6 +140,34 @@ describe.skipIf(!installed)(`promtool${installed ? '' : ` (${withoutPrometheus})
     for (const file of renderRuleTests().keys())
       expect(promtool('test', 'rules', join('tests', file)).text).not.toContain('FAILED')
   }, 300_000)
+
+  it('divides the tokens of a side by all calls that brought some, also where every stream breaks', () => {
+    const { queries: asked } = panels.find(({ title }) => title === 'Tokens of an answer')!
+    const series = (name: string, labels: string, values: string) => ({
+      series: `${name}{job="turnout",instance="a",${labels}}`,
+      values,
+    })
+    const tests = [
+      {
+        interval: '1m',
+        input_series: [
+          series('turnout_rollout_info', 'rollout="r",route="chat",stable="well",canary="torn"', '1x60'),
+          series('turnout_upstream_attempts_total', 'target="torn",outcome="ok"', '0x60'),
+          series('turnout_upstream_attempts_total', 'target="torn",outcome="cut"', '0+10x60'),
+          series('turnout_stream_faults_total', 'target="torn",fault="cut"', '0+10x60'),
+          series('turnout_tokens_total', 'target="torn",class="output"', '0+50x60'),
+        ],
+        promql_expr_test: [
+          { expr: concrete(asked[0]!.expr), eval_time: '60m', exp_samples: [{ labels: '{target="torn"}', value: 5 }] },
+        ],
+      },
+    ]
+    const folder = mkdtempSync(join(tmpdir(), 'turnout-panel-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const file = join(folder, 'panel.test.yml')
+    writeFileSync(file, JSON.stringify({ tests }))
+    expect(promtool('test', 'rules', file).text).toContain('SUCCESS')
+  })
 })
 
 describe.skipIf(!installed)(`with Prometheus${installed ? '' : ` (${withoutPrometheus})`}`, () => {

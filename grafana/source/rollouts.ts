@@ -236,12 +236,12 @@ export const rollouts: Dashboard = {
         {
           title: 'Tokens of an answer',
           description:
-            'Output and reasoning tokens for each call, over an hour. Much shorter answers of the canary may be refusals: read some.',
+            'Output and reasoning tokens for each call that brought an answer or began to, over an hour. Much shorter answers of the canary may be refusals: read some.',
           unit: 'short',
           queries: [
             {
               expr: ofRollouts(
-                `sum by (target) (increase(turnout_tokens_total{${where}, class=~"output|reasoning"}[1h])) / sum by (target) (increase(${attempts}{${where}, outcome="ok"}[1h]))`,
+                `sum by (target) (increase(turnout_tokens_total{${where}, class=~"output|reasoning"}[1h])) / sum by (target) (increase(${attempts}{${where}, outcome=~"ok|cancelled"}[1h]) or increase(turnout_stream_faults_total{${where}}[1h]))`,
               ),
               legend: '{{target}}',
             },
