@@ -54,12 +54,14 @@ export class ReplyReader {
     return this.#choices.all.length > 0 && this.#choices.all.every((writer) => writer.finished)
   }
 
-  /** The reply is complete: closes what is open. An empty one without usage is a failure dressed as success. */
+  /** The reply is complete: closes what is open. An empty one without usage, or without any choice, is a failure dressed as success. */
   complete(): ChatEvent[] {
     if (this.#over) return []
     for (const [index, spoken] of this.#spoken) this.#speak(index, spoken)
     for (const writer of this.#choices.all) writer.finish('stop')
-    if (!this.#choices.all.some((writer) => writer.filled) && !this.#used) {
+    const { all } = this.#choices
+    if (all.length === 0) return this.fail(new UpstreamFault('empty', 'The upstream answered without any choice.'))
+    if (!all.some((writer) => writer.filled) && !this.#used) {
       return this.fail(new UpstreamFault('empty', 'The upstream said "stop" without any content or usage.'))
     }
     this.#choices.push({ type: 'end' })

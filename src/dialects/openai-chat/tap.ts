@@ -59,8 +59,13 @@ class OpenAiChatTap implements StreamTap {
     if (!finished) {
       return new UpstreamFault('cut', 'The upstream closed the stream before the answer was finished.')
     }
-    if (!this.good && this.facts.usage === undefined && (this.facts.finish ?? 'stop') === 'stop') {
-      return new UpstreamFault('empty', 'The upstream ended the stream without any content or usage.')
+    // An empty answer that was counted is one; counting alone is none.
+    const { finish, usage } = this.facts
+    if (!this.good && (finish === undefined || (finish === 'stop' && usage === undefined))) {
+      return new UpstreamFault(
+        'empty',
+        `The upstream ended the stream without any content or ${finish ? 'usage' : 'end'}.`,
+      )
     }
     this.good = true
     return undefined
