@@ -101,3 +101,57 @@ describe('a whole reply', () => {
     await expect(exchange.good).rejects.toMatchObject({ kind: 'garbage' })
   })
 })
+
+describe('a stream that floods', () => {
+  const setUpStream = () => {
+    const asked: string[] = []
+    const controller = {
+      pause: () => asked.push('pause'),
+      resume: () => asked.push('resume'),
+      abort: () => asked.push('abort'),
+    } as unknown as Dispatcher.DispatchController
+    const stream = { ready: [], held: [], good: true, facts, progress: 0, unfinished: 0, push() {} }
+    const exchange = new Exchange({
+      lane: { stream: () => stream as unknown } as Lane,
+      target: {} as ExchangeOptions['target'],
+      outbound: {} as Outbound,
+      stream: true,
+      timeouts: { firstToken: 60_000, idle: 60_000 },
+      commitAfter: 1_000,
+      maxReplyBytes: 1_000,
+      later() {},
+    })
+    exchange.onRequestStart(controller)
+    exchange.onResponseStart(controller, 200, { 'content-type': 'text/event-stream' })
+    /** One read of the socket, and the end of the turn. */
+    const read = async (...sizes: number[]) => {
+      for (const size of sizes) exchange.onResponseData(controller, Buffer.alloc(size))
+      await Promise.resolve()
+    }
+    return { exchange, asked, read }
+  }
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+  test('lets others have their turn after each full read, and a usual one goes on', async () => {
+    const { exchange, asked, read } = setUpStream()
+    await read(100, 200)
+    expect(asked).toEqual([])
+    await read(40_000, 25_000)
+    await read(65_000)
+    expect(asked).toEqual(['pause'])
+    await turn()
+    expect(asked).toEqual(['pause', 'resume'])
+    exchange.abort()
+  })
+
+  test('stays where its client holds it back', async () => {
+    const { exchange, asked, read } = setUpStream()
+    await read(65_000)
+    exchange.pause()
+    await turn()
+    expect(asked).toEqual(['pause', 'pause'])
+    exchange.resume()
+    expect(asked).toEqual(['pause', 'pause', 'resume'])
+    exchange.abort()
+  })
+})

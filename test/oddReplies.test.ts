@@ -418,6 +418,22 @@ it('a stream of megabytes that says nothing is given up', async () => {
   await expect(client.chat.completions.create({ ...body(), stream: true })).rejects.toMatchObject({ code: 'garbage' })
 })
 
+it('blank lines by the million take no time', async () => {
+  const lines = '\n'.repeat(3_000_000)
+  odd = {
+    headers: events,
+    body: sseText([chunk({ content: 'a' })], { done: false }) + lines + sseText([chunk({}, 'stop')]),
+  }
+  const before = process.cpuUsage()
+  const { body: told } = await client.chat.completions.create({ ...body(), stream: true }).asResponse()
+  let size = 0
+  for await (const bytes of told!) size += bytes.length
+  const { user, system } = process.cpuUsage(before)
+  expect(size).toBeGreaterThan(lines.length)
+  // A tenth of that. As an event each of them took a microsecond or two.
+  expect((user + system) / 1000).toBeLessThan(2_000)
+})
+
 it('the cost is written into usage that is spread over several lines', async () => {
   const lines = [chunk({ role: 'assistant', content: words }), { ...chunk({}, 'stop'), usage }]
     .map((event) => `${JSON.stringify(event, null, 1).replace(/^/gm, 'data: ')}\n\n`)

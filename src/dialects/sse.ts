@@ -10,6 +10,9 @@ const EMPTY = Buffer.alloc(0)
 /** The largest frame accepted, in bytes: an inline image is a few megabytes. */
 export const MAX_FRAME_BYTES = 32 * 1024 * 1024
 
+/** Bytes of the longest frame that is a blank line by itself: nobody has to read it, and there may be millions. */
+export const MOST_BLANK = 2
+
 /** One stream's framing. Lines may end in LF, CRLF or CR, cut anywhere; the same frames come out. */
 export class FrameSplitter {
   /** Bytes of an unfinished frame. Replaced, never overwritten, once frames were handed out of it: consumers may hold views. */

@@ -18,6 +18,8 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>
 const MAX_WAITING_BYTES = 1024 * 1024
 /** Bytes of an error reply that are read. */
 const MAX_ERROR_BYTES = 256 * 1024
+/** Bytes of a stream that come with one read of the socket only where more lie there. */
+const FLOOD_BYTES = 16 * 1024
 /** Milliseconds for usage and the end marker to follow the finish frame. */
 const ENDING_TIMEOUT = 5_000
 
@@ -73,6 +75,7 @@ export class Exchange implements Caller {
   #aborted = false
   #paused = false
   #pausedAt = 0
+  #givesWay = false
   #heldBackMs = 0
   readonly #pieces = new Pieces()
   /** A reply that has come and waits to be judged. */
@@ -303,11 +306,23 @@ export class Exchange implements Caller {
     this.#arrived = []
     if (this.#ended) return
     const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+    if (bytes.length >= FLOOD_BYTES) this.#giveWay()
     try {
       this.#onStreamData(this.stream!, bytes)
     } catch {
       this.fail(unreadable())
     }
+  }
+
+  /** Others have their turn before the next read: the system hands over megabytes of one socket, if it has them, before it looks at another. */
+  #giveWay(): void {
+    if (this.#givesWay) return
+    this.#givesWay = true
+    this.#controller?.pause()
+    setImmediate(() => {
+      this.#givesWay = false
+      if (!this.#paused) this.#controller?.resume()
+    })
   }
 
   #onStreamData(stream: LaneStream, chunk: Buffer): void {

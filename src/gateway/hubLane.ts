@@ -14,7 +14,7 @@ import type {
 } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { parseJson, writeJson } from '../dialects/exactJson.ts'
-import { FrameSplitter, isCutOff, readFrame } from '../dialects/sse.ts'
+import { FrameSplitter, isCutOff, MOST_BLANK, readFrame } from '../dialects/sse.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
 /** What the way back to the client needs. */
@@ -218,7 +218,9 @@ class HubStream implements LaneStream {
 
   push(chunk: Buffer): void {
     try {
-      this.#splitter.push(chunk, (frame) => this.#pass(this.#decoder.take(readFrame(frame))))
+      this.#splitter.push(chunk, (frame) => {
+        if (frame.length > MOST_BLANK) this.#pass(this.#decoder.take(readFrame(frame)))
+      })
     } catch (error) {
       if (!(error instanceof UpstreamFault)) throw error
       this.#reader.take({ type: 'fault', fault: error })

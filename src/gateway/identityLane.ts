@@ -11,7 +11,7 @@ import type {
   StreamTap,
 } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
-import { FrameSplitter, isCutOff, readFrame } from '../dialects/sse.ts'
+import { FrameSplitter, isCutOff, MOST_BLANK, readFrame } from '../dialects/sse.ts'
 import { capEdit } from './capName.ts'
 import { foreignIn, refusedBy } from './foreignFields.ts'
 import { type Replying, restream } from './hubLane.ts'
@@ -149,6 +149,7 @@ class IdentityStream implements LaneStream {
 
   readonly #take = (buffer: Buffer, start: number, end: number): void => {
     if (this.fault) return
+    if (end - start <= MOST_BLANK) return this.#add(buffer, start, end)
     const verdict = this.#tap.take(buffer, start, end)
     if (verdict === 'fault') {
       this.fault = this.#tap.fault
