@@ -201,14 +201,48 @@ describe('first token', () => {
   })
 
   it('ends a whole reply that stops after its headers', async () => {
-    for (const status of [200, 500]) {
-      script = (res) => {
-        res.writeHead(status, { 'content-type': 'application/json' })
-        res.write(' ')
-        return stall(res)
-      }
-      const { headers, status: told } = await whole('idle')
-      expect([told, headers['x-turnout-error']]).toEqual([504, 'idle_timeout'])
+    script = (res) => {
+      res.writeHead(200, { 'content-type': 'application/json' })
+      res.write(' ')
+      return stall(res)
+    }
+    const { headers, status } = await whole('idle')
+    expect([status, headers['x-turnout-error']]).toEqual([504, 'idle_timeout'])
+  })
+})
+
+describe('an error whose words do not come', () => {
+  const begun = (status: number, res: ServerResponse): void => {
+    res.writeHead(status, { 'content-type': 'application/json', 'retry-after': '7' })
+    res.write('{"error":')
+  }
+  it.each([
+    [429, 'rate_limited'],
+    [500, 'server_error'],
+    [400, 'bad_request'],
+  ])('is what its status says: %s', async (status, code) => {
+    script = (res) => {
+      begun(status, res)
+      return stall(res)
+    }
+    for (const ask of [whole, stream]) {
+      const { headers, status: told } = await ask('idle')
+      expect([told, headers['x-turnout-error']]).toEqual([status, code])
+      if (status === 429) expect(headers['retry-after']).toBe('7')
+      await expectAborted()
+    }
+  })
+
+  it('nor does it wait for them where they come byte by byte, or its time is over', async () => {
+    script = async (res) => {
+      begun(429, res)
+      const timer = setInterval(() => res.write(' '), 30)
+      await stall(res)
+      clearInterval(timer)
+    }
+    for (const model of ['idle', 'total']) {
+      const { headers, status } = await whole(model)
+      expect([status, headers['x-turnout-error']], model).toEqual([429, 'rate_limited'])
     }
   })
 })

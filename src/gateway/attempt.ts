@@ -103,7 +103,7 @@ export async function tryTarget(
         callLimit < requestLeft
           ? `The upstream took longer than ${callLimit} ms.`
           : `The request took longer than ${route.timeouts.total} ms.`
-      exchange.fail(new UpstreamFault('total_timeout', text))
+      exchange.expire(new UpstreamFault('total_timeout', text))
     },
     Math.min(requestLeft, callLimit),
   )

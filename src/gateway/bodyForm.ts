@@ -1,4 +1,5 @@
 // What a vendor's reply is, whatever it is called: some call their streams JSON, and mark what is plain.
+import type { Lane } from './lane.ts'
 
 /** It is called JSON. */
 export const isJson = (headers: Readonly<Record<string, unknown>>): boolean =>
@@ -10,3 +11,13 @@ export const isEvents = (body: Buffer): boolean => /^\s*(?:data|event|id|retry)?
 /** A byte order mark before JSON: no parser has to take it (RFC 8259, 8.1), and `fetch`, which the vendor was tried with, hides it. */
 export const withoutMark = (body: Buffer): Buffer =>
   body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body
+
+/** A stream that came as a whole reply. */
+export function passAtOnce(lane: Lane, body: Buffer): ReturnType<Lane['restream']> {
+  const stream = lane.stream()
+  stream.push(body)
+  stream.end()
+  const { fault, facts } = stream
+  if (fault) return facts.usage === undefined ? fault : { body, facts, fault }
+  return { body: Buffer.concat([...stream.ready, ...stream.held]), facts }
+}

@@ -4,7 +4,7 @@ import type { Dispatcher } from 'undici'
 import type { Target } from '../config/snapshot.ts'
 import type { Outbound, ReplyFacts } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
-import { isEvents, isJson, withoutMark } from './bodyForm.ts'
+import { isEvents, isJson, passAtOnce, withoutMark } from './bodyForm.ts'
 import { dialFaultOf } from './dialFault.ts'
 import { inflaterFor, looksGzipped } from './inflate.ts'
 import type { Lane, LaneStream } from './lane.ts'
@@ -20,7 +20,7 @@ const MAX_WAITING_BYTES = 1024 * 1024
 const MAX_ERROR_BYTES = 256 * 1024
 /** Bytes of a stream that come with one read of the socket only where more lie there. */
 const FLOOD_BYTES = 16 * 1024
-/** Milliseconds for usage and the end marker to follow the finish frame. */
+/** Milliseconds for usage and the end marker to follow the finish frame, and for its words to follow the status of an error. */
 const ENDING_TIMEOUT = 5_000
 
 export interface ExchangeOptions {
@@ -84,7 +84,7 @@ export class Exchange implements Caller {
   #arrived: Buffer[] = []
   #waiting = 0
   #progress = 0
-  /** The answer is over; usage and the end marker may follow. */
+  /** The answer is known; usage and the end marker may follow, or what an error says. */
   #isEnding = false
   /** Bytes that have come since. */
   #after = 0
@@ -153,7 +153,10 @@ export class Exchange implements Caller {
     if (headers['content-encoding'] !== undefined && !this.#inflate(headers['content-encoding'])) return
     if (!this.#options.stream || status >= 300 || isJson(headers)) {
       // From here on the body must come: a stall after the headers would else hold the request until its total limit.
-      this.#rearm(this.#options.timeouts[status >= 300 ? 'idle' : 'firstToken'])
+      const { firstToken, idle } = this.#options.timeouts
+      this.#rearm(status < 300 ? firstToken : Math.min(idle, ENDING_TIMEOUT))
+      // Another status is the answer, and its words only tell more of it.
+      this.#isEnding = status >= 300
       return
     }
     this.stream = this.#options.lane.stream()
@@ -215,8 +218,10 @@ export class Exchange implements Caller {
       if (this.#arrived.length === 1) queueMicrotask(this.#takeArrived)
       return
     }
-    if (this.#pieces.size === 0) this.#rearm(this.#options.timeouts.idle)
-    else this.#timer?.refresh()
+    if (!this.#isEnding) {
+      if (this.#pieces.size === 0) this.#rearm(this.#options.timeouts.idle)
+      else this.#timer?.refresh()
+    }
     const limit = this.status < 300 ? this.#options.maxReplyBytes : MAX_ERROR_BYTES
     if (this.#pieces.size + chunk.length <= limit) this.#pieces.add(chunk)
     else if (this.status < 300)
@@ -382,14 +387,20 @@ export class Exchange implements Caller {
     return this.#progress + this.#pieces.size + (this.stream ? 0 : this.status)
   }
 
+  /** The time of the whole call is over. */
+  expire(fault: UpstreamFault): void {
+    this.fail(this.status < 300 ? fault : this.#refusal())
+  }
+
   #expire(): void {
     const { stream } = this
+    if (this.status >= 300) return this.fail(this.#refusal())
     if (stream?.finishing) {
       this.#controller?.abort(new Error('no end of reply'))
       return
     }
     this.fail(
-      this.#progress > 0 || this.#pieces.size > 0 || this.status >= 300
+      this.#progress > 0 || this.#pieces.size > 0
         ? new UpstreamFault('idle_timeout', `The upstream generated nothing for ${this.#options.timeouts.idle} ms.`)
         : new UpstreamFault(
             'first_token_timeout',
@@ -434,13 +445,3 @@ export class Exchange implements Caller {
 }
 
 const unreadable = (): UpstreamFault => new UpstreamFault('garbage', "The upstream's reply cannot be read.")
-
-/** A stream that came as a whole reply. */
-function passAtOnce(lane: Lane, body: Buffer): ReturnType<Lane['restream']> {
-  const stream = lane.stream()
-  stream.push(body)
-  stream.end()
-  const { fault, facts } = stream
-  if (fault) return facts.usage === undefined ? fault : { body, facts, fault }
-  return { body: Buffer.concat([...stream.ready, ...stream.held]), facts }
-}
