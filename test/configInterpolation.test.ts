@@ -135,6 +135,19 @@ routes: { r: t }
     expect(target.timeouts).toMatchObject({ idle: 1500, total: 120_000 })
   })
 
+  test('also where the schema has words of its own, or takes a block as well', () => {
+    const text = `
+providers: { ollama: }
+routes: { r: { targets: [ollama/a, ollama/b], cache: "\${CACHE}", canary: { target: ollama/c, percent: "\${SHARE}" } } }
+rollouts: { m: { route: r, canary: ollama/c, steps: [{ setWeight: "\${SHARE}" }, { pause: {} }] } }
+`
+    const { routes, rollouts } = load(text, { CACHE: 'true', SHARE: '2.5' }).snapshot
+    expect(routes.get('r')).toMatchObject({ cache: { scope: 'key' }, canary: { percent: 2.5 } })
+    expect(rollouts.get('m')!.course.steps[0]).toEqual({ kind: 'weight', ppm: 25_000 })
+    expect(() => load(text, { CACHE: 'on', SHARE: '2.5' })).toThrow(/expected true or false or a block of keys/)
+    expect(() => load(text, { CACHE: 'false', SHARE: 'much' })).toThrow(/expected a number from 0 to 100/)
+  })
+
   test('but only where the scalar is one variable and nothing else', () => {
     for (const port of ['"4321"', '4${PORT_}', '"${PORT_} "']) expect(() => load(yaml(port))).toThrow(ConfigError)
     expect(() => load(yaml('${PORT_}'), { ...env, PORT_: '4321x' })).toThrow(/server\.port/)

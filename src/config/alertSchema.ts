@@ -78,7 +78,7 @@ const rule = strict({
     .optional()
     .describe('`budget`: names of budgets. Without it all, also those of keys, teams and routes.'),
   at: z
-    .array(z.union([z.literal(50), z.literal(80), z.literal(100)], { error: 'expected 50, 80 or 100' }))
+    .array(z.literal([50, 80, 100], { error: 'expected 50, 80 or 100' }))
     .min(1)
     .optional()
     .describe('`budget`: percent of the limit.')

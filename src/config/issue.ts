@@ -28,7 +28,7 @@ function faultsIn(issue: Issue, above: Path): SchemaFault[] {
   const path = [...above, ...issue.path] as Path
   // A schema's own words are better than what follows from a type or a list.
   if ((issue.code === 'invalid_type' || issue.code === 'invalid_value') && !issue.message.startsWith('Invalid '))
-    return [{ path, message: issue.message, expected: undefined, atKey: false }]
+    return [{ path, message: issue.message, expected: expectedBy(issue), atKey: false }]
   switch (issue.code) {
     case 'unrecognized_keys': {
       // One line per key: see `strict` in schema.ts.
@@ -48,7 +48,7 @@ function faultsIn(issue: Issue, above: Path): SchemaFault[] {
         .sort((a, b) => a.length - b.length)[0]
       if (meant) return meant.flatMap((inner) => faultsIn(inner, path))
       const message = issue.message.startsWith('Invalid ') ? describeUnion(issue) : issue.message
-      return [{ path, message, expected: undefined, atKey: false }]
+      return [{ path, message, expected: scalarOf(issue), atKey: false }]
     }
     case 'too_small':
     case 'too_big':
@@ -61,6 +61,13 @@ function faultsIn(issue: Issue, above: Path): SchemaFault[] {
       return [{ path, message: issue.message, expected: undefined, atKey: false }]
   }
 }
+
+const expectedBy = (issue: Issue | undefined): string | undefined =>
+  issue?.code === 'invalid_type' ? issue.expected : undefined
+
+/** The number or the switch that it may be in place of a block. */
+const scalarOf = ({ errors }: z.core.$ZodIssueInvalidUnion): string | undefined =>
+  errors.map(([first]) => expectedBy(first)).find((type) => type === 'number' || type === 'boolean')
 
 const nouns: Record<string, string> = {
   string: 'text',
