@@ -28,7 +28,11 @@ const one = { error: 'expected exactly one of `ip`, `user` and `key`' }
 const wanted = z
   .strictObject({
     ...shape,
-    seconds: z.number({ error: 'expected a number' }).int().min(1).max(longest),
+    seconds: z
+      .number({ error: 'expected a number' })
+      .int()
+      .min(1)
+      .max(longest, { error: `a block lasts ${longest} seconds at most, which are 30 days` }),
     reason: z.string().trim().min(1).max(500),
   })
   .refine(namesOne, one)
