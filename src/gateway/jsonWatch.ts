@@ -5,7 +5,7 @@ import type { ChatEvent } from '../dialects/chat.ts'
 import type { HubLane, JudgedReply, ReplyFacts, StreamDecoder } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { asObject } from '../dialects/field.ts'
-import { FrameSplitter, readFrame } from '../dialects/sse.ts'
+import { FrameSplitter, MOST_BLANK, readFrame } from '../dialects/sse.ts'
 import type { Call } from './call.ts'
 import type { Lane, LaneStream } from './lane.ts'
 
@@ -170,7 +170,10 @@ class WatchedStream implements LaneStream {
   push(chunk: Buffer): void {
     this.#lane.push(chunk)
     // What the lane has found fault with may be no frames at all.
-    if (!this.fault) this.#splitter.push(chunk, (frame) => this.#read(this.#decoder.take(readFrame(frame))))
+    if (this.fault) return
+    this.#splitter.push(chunk, (frame) => {
+      if (frame.length > MOST_BLANK) this.#read(this.#decoder.take(readFrame(frame)))
+    })
   }
 
   end(): void {
