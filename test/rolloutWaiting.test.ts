@@ -21,7 +21,7 @@ it('releases requests in the order of their arrival, as far as the oldest that i
     const givenUp: Ticket[] = []
     const mark = new Watermark(
       (ticket) => ticket.isEnded,
-      cap,
+      () => cap,
       (ticket) => givenUp.push(ticket),
       (ticket) => released.push(ticket),
     )

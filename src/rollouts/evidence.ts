@@ -6,12 +6,12 @@ import { GuardGroup } from './guardGroup.ts'
 import { recallHard } from './hardRows.ts'
 import { broughtAlong, HardRule } from './hardRule.ts'
 import { badEvents, type Size } from './outcome.ts'
+import { Patience } from './patience.ts'
 import type { RolloutPolicy } from './policy.ts'
 import { RateCheck } from './rateCheck.ts'
 import type { RowFold } from './rowFold.ts'
 import { ShareCheck } from './shareCheck.ts'
 import { SizeRoom } from './sizeRoom.ts'
-import { SizeWindow } from './sizeWindow.ts'
 import type { Count } from './tally.ts'
 import { type Arrival, type EvidenceRecord, Ticket } from './ticket.ts'
 import { UnitTable } from './unitTable.ts'
@@ -35,8 +35,6 @@ const lateError = badEvents.late_error.bit
 /** Endings of which nothing else can be told: not how long the whole would have taken, nor how it would have ended. */
 const broken = lateError | badEvents.client_abort.bit
 const slowStart = badEvents.slow_start.bit
-/** A start is slow when it takes so many times the 95 % quantile of stable's: replies that come whole, and models that think first, take their time. */
-const patience = 3
 
 /**
  * Holds no clock: times are handed in, those of the requests themselves. One per attempt and process; `merge` brings in what others, or
@@ -71,12 +69,11 @@ export class Evidence {
   readonly #failed: number
   readonly #start: Watermark
   readonly #end: Watermark
-  /** How long stable took to begin, lately, and how long is too long for that. */
-  readonly #starts = new SizeWindow()
-  #sinceStart = 0
-  #patience: number
-  /** So many times slower is all right, by the guards of times. */
-  readonly #tolerance: number
+  /** Those without a first byte that is still to be waited for. */
+  readonly #late: Watermark
+  /** How long is too long to begin: a whole reply begins at its end. */
+  readonly #ofStreams: Patience
+  readonly #ofWhole: Patience
   #harm: Harm | undefined
 
   /** @param startedAt of the attempt, Unix milliseconds: the same in all processes */
@@ -92,9 +89,10 @@ export class Evidence {
     this.#atEnd = group(({ at }) => at === 'end')
     this.#ofSlow = group(({ at, bit }) => at === 'start' && bit === slowStart)
     this.#ofPrompt = group(({ at, bit }) => at === 'start' && bit !== slowStart)
-    this.#patience = policy.slowStart
     const times = this.#plans.filter(({ size }) => size === 'ttft' || size === 'latency')
-    this.#tolerance = Math.max(1, ...times.map(({ margin }) => margin))
+    const tolerance = Math.max(1, ...times.map(({ margin }) => margin))
+    this.#ofStreams = new Patience(policy.slowStart, tolerance)
+    this.#ofWhole = new Patience(policy.slowStart, tolerance)
     this.#isSticky = policy.unit !== 'request'
     this.#windowed = this.#isSticky ? this.#plans.reduce((bits, { size }, g) => (size ? bits : bits | (1 << g)), 0) : 0
     this.#clean = new CleanWindows(this.#windowed)
@@ -107,15 +105,21 @@ export class Evidence {
     this.#failed = 4 << this.#guards.length
     this.#start = new Watermark(
       (ticket) => ticket.isStarted,
-      policy.slowStart,
+      () => policy.slowStart,
       (ticket) => this.#giveUpStart(ticket),
       (ticket) => this.#releaseStart(ticket),
     )
     this.#end = new Watermark(
       (ticket) => ticket.isEnded,
-      policy.lateEnd,
+      () => policy.lateEnd,
       (ticket) => this.#giveUpEnd(ticket),
-      (ticket) => this.#releaseEnd(ticket),
+      (ticket) => this.#count(ticket, this.#atEnd),
+    )
+    this.#late = new Watermark(
+      (ticket) => ticket.isStartSeen || ticket.isEnded,
+      (ticket) => ticket.patience,
+      (ticket) => this.#seeLateStart(ticket, true),
+      (ticket) => this.#count(ticket, this.#ofSlow),
     )
   }
 
@@ -151,8 +155,6 @@ export class Evidence {
     const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
     const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, dirty, looked, thresholds)
     ticket.isWhole = arrival.whole === true
-    ticket.patience =
-      this.#patience > this.policy.slowStart && canary ? this.#patience * this.#tolerance : this.#patience
     if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
     this.#start.push(ticket)
     this.#end.push(ticket)
@@ -161,8 +163,8 @@ export class Evidence {
 
   /** The first attempt has shown something good. @param ttft milliseconds; undefined = not to be compared */
   begin(ticket: Ticket, now: number, ttft: number | undefined): void {
-    if (!ticket.canary) this.#learnPatience(now - ticket.at)
     this.#expire(ticket, now)
+    if (!ticket.canary) this.#patience(ticket).learn(now - ticket.at)
     if (ticket.isSlow && !ticket.isEnded) this.#seeLateStart(ticket, now - ticket.at >= ticket.patience)
     if (!ticket.isStarted) {
       ticket.isStarted = true
@@ -229,6 +231,7 @@ export class Evidence {
   tick(now: number): void {
     this.#start.advance(now)
     this.#end.advance(now)
+    this.#late.advance(now)
   }
 
   /** What a request adds, once its end is decided: to be kept with its row. */
@@ -348,7 +351,11 @@ export class Evidence {
     ticket.isStarted = true
     ticket.isLearnt = true
     ticket.isSlow = true
-    this.#see(ticket, this.#isPatient(ticket) ? this.#ofPrompt : this.#atStart, slowStart)
+    // More of stable is known by now: when it came, perhaps nothing.
+    ticket.patience = this.#patience(ticket).with(ticket.canary)
+    const isPatient = this.#isPatient(ticket)
+    if (isPatient) this.#late.push(ticket)
+    this.#see(ticket, isPatient ? this.#ofPrompt : this.#atStart, slowStart)
     if (!ticket.isWhole) this.#measure(ticket, 'ttft', this.policy.slowStart)
   }
 
@@ -364,11 +371,9 @@ export class Evidence {
     this.#see(ticket, this.#ofSlow, isBad ? slowStart : 0)
   }
 
-  #learnPatience(wait: number): void {
-    this.#starts.push(wait)
-    if (++this.#sinceStart < 16 || this.#starts.count < 50) return
-    this.#sinceStart = 0
-    this.#patience = Math.max(this.policy.slowStart, patience * this.#starts.quantile(0.95))
+  /** How long it may take to begin. */
+  #patience({ isWhole }: Ticket): Patience {
+    return isWhole ? this.#ofWhole : this.#ofStreams
   }
 
   #giveUpEnd(ticket: Ticket): void {
@@ -387,11 +392,6 @@ export class Evidence {
     if (!ticket.isSlow && !ticket.isRepeated && this.#hard.see(ticket.canary, ticket.fault) && !this.#harm) {
       this.#harm = { cause: 'hard', reason: this.#hard.reason }
     }
-  }
-
-  #releaseEnd(ticket: Ticket): void {
-    this.#count(ticket, this.#atEnd)
-    if (this.#isPatient(ticket)) this.#count(ticket, this.#ofSlow)
   }
 
   #count(ticket: Ticket, { numbers, all, alike }: GuardGroup): void {

@@ -45,7 +45,7 @@ export class Ticket {
   isSlow = false
   /** What failed is what its unit had brought along before. */
   isRepeated = false
-  /** Milliseconds without a first byte that are a bad event; where more than `slowStart`, that is seen at its end. */
+  /** Milliseconds without a first byte that are a bad event, once nothing came within `slowStart`. */
   patience = 0
   isStartSeen = false
   isWhole = false

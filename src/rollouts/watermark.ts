@@ -10,7 +10,7 @@ const smallest = 64
  */
 export class Watermark {
   readonly #isDone: (ticket: Ticket) => boolean
-  readonly #cap: number
+  readonly #cap: (ticket: Ticket) => number
   readonly #giveUp: (ticket: Ticket) => void
   readonly #release: (ticket: Ticket) => void
   /** A ring: what is released must not be held, or every request outlives the collector's first look at it. */
@@ -27,7 +27,7 @@ export class Watermark {
    */
   constructor(
     isDone: (ticket: Ticket) => boolean,
-    cap: number,
+    cap: (ticket: Ticket) => number,
     giveUp: (ticket: Ticket) => void,
     release: (ticket: Ticket) => void,
   ) {
@@ -52,7 +52,7 @@ export class Watermark {
       const at = this.#head & this.#mask
       const ticket = ring[at]!
       if (!this.#isDone(ticket)) {
-        if (now - ticket.at < this.#cap) return
+        if (now - ticket.at < this.#cap(ticket)) return
         this.#giveUp(ticket)
       }
       ring[at] = undefined

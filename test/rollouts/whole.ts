@@ -17,26 +17,30 @@ interface Difference {
 
 interface Traffic {
   readonly unit: RolloutPolicy['unit']
-  /** Milliseconds to the first byte, in the median. Whole replies take all their time to it. With both, one of two is a whole reply. */
+  /** Milliseconds to the first byte, in the median. Whole replies take all their time to it. With both, `share` of them are whole replies. */
   readonly stream?: number
   readonly whole?: number
+  readonly share?: number
+  /** Standard deviation of the logarithm of times. */
+  readonly spread?: number
+  readonly weights?: readonly number[]
 }
 
 function isAborted(
   draw: Draw,
-  { unit: kindOfUnit, stream, whole }: Traffic,
+  { unit: kindOfUnit, stream, whole, share = 0.5, spread = 0.5, weights = [0.01, 0.05, 0.25, 0.5] }: Traffic,
   { slower = 1, truncations = 1 }: Difference,
 ): boolean {
   const evidence = new Evidence({ ...defaultPolicy, unit: kindOfUnit, alpha }, 0)
   const population = open(draw)
   const perStep = 3000
-  for (let n = 0; n < 4 * perStep; n++) {
+  for (let n = 0; n < weights.length * perStep; n++) {
     const now = n * 1000
-    const weightPpm = [0.01, 0.05, 0.25, 0.5][Math.floor(n / perStep)]! * million
+    const weightPpm = weights[Math.floor(n / perStep)]! * million
     const unit = kindOfUnit === 'request' ? undefined : population.next(draw)
-    const isWhole = stream === undefined || (whole !== undefined && draw() < 0.5)
+    const isWhole = stream === undefined || (whole !== undefined && draw() < share)
     const ticket = evidence.admit({ now, bucket: unit?.high ?? drawBucket(draw()), weightPpm, unit, whole: isWhole })
-    const took = (isWhole ? whole! : stream) * Math.exp(0.5 * normal(draw)) * (ticket.canary ? slower : 1)
+    const took = (isWhole ? whole! : stream) * Math.exp(spread * normal(draw)) * (ticket.canary ? slower : 1)
     const kind = draw()
     if (kind < 0.01) evidence.fail(ticket, now + took / 10, error, 'server_error')
     else {
@@ -58,7 +62,7 @@ const scenario = (
   expect: Scenario['expect'] = 'atMost',
   limit = alpha,
 ): Scenario => ({
-  name: `default policy, ${traffic.unit === 'request' ? 'requests' : 'conversations'}, ramp, ${name}`,
+  name: `default policy, ${traffic.unit === 'request' ? 'requests' : 'conversations'}, ${traffic.weights ? 'at 50 %' : 'ramp'}, ${name}`,
   level: 'request',
   expect,
   limit,
@@ -70,12 +74,17 @@ const quick = { unit: 'conversation', stream: 400 } as const
 const long = { unit: 'request', whole: 3000 } as const
 /** What is late among the whole replies says nothing of the streams' first tokens. */
 const mixed = { unit: 'request', stream: 500, whole: 4300 } as const
+/** Nearly `slowStart`, from the first one on; and so few of them that streams alone tell how long stable takes. */
+const near = { unit: 'request', whole: 4500, spread: 0.05, weights: [0.5] } as const
+const few = { ...near, stream: 500, share: 0.03 } as const
 
 export const wholeScenarios: readonly Scenario[] = [
   scenario('A/A', quick, {}),
   scenario('A/A, whole replies of 3 s', long, {}),
   scenario('1.2 times slower where 1.3 is allowed, whole replies of 3 s', long, { slower: 1.2 }),
   scenario('1.2 times slower where 1.3 is allowed, streams among whole replies of 4.3 s', mixed, { slower: 1.2 }),
+  scenario('1.2 times slower where 1.3 is allowed, whole replies of 4.5 s', near, { slower: 1.2 }),
+  scenario('1.2 times slower where 1.3 is allowed, few whole replies of 4.5 s among streams', few, { slower: 1.2 }),
   scenario('twice as slow', quick, { slower: 2 }, 'atLeast', 0.5),
   scenario('4 times the truncations', quick, { truncations: 4 }, 'atLeast', 0.9),
 ]
