@@ -141,32 +141,53 @@ describe.skipIf(!installed)(`promtool${installed ? '' : ` (${withoutPrometheus})
       expect(promtool('test', 'rules', join('tests', file)).text).not.toContain('FAILED')
   }, 300_000)
 
-  it('divides the tokens of a side by all calls that brought some, also where every stream breaks', () => {
-    const { queries: asked } = panels.find(({ title }) => title === 'Tokens of an answer')!
-    const series = (name: string, labels: string, values: string) => ({
-      series: `${name}{job="turnout",instance="a",${labels}}`,
-      values,
-    })
-    const tests = [
-      {
-        interval: '1m',
-        input_series: [
-          series('turnout_rollout_info', 'rollout="r",route="chat",stable="well",canary="torn"', '1x60'),
-          series('turnout_upstream_attempts_total', 'target="torn",outcome="ok"', '0x60'),
-          series('turnout_upstream_attempts_total', 'target="torn",outcome="cut"', '0+10x60'),
-          series('turnout_stream_faults_total', 'target="torn",fault="cut"', '0+10x60'),
-          series('turnout_tokens_total', 'target="torn",class="output"', '0+50x60'),
-        ],
-        promql_expr_test: [
-          { expr: concrete(asked[0]!.expr), eval_time: '60m', exp_samples: [{ labels: '{target="torn"}', value: 5 }] },
-        ],
-      },
-    ]
+  const series = (name: string, labels: string, values: string) => ({
+    series: `${name}{job="turnout",instance="a",${labels}}`,
+    values,
+  })
+  /** What the one query of each of these panels says of these series after an hour. */
+  const shows = (
+    input: readonly { series: string; values: string }[],
+    expected: Readonly<Record<string, readonly { labels: string; value: number }[]>>,
+  ): void => {
+    const exprOf = (title: string): string => concrete(panels.find((panel) => panel.title === title)!.queries[0]!.expr)
+    const asked = Object.entries(expected).map(([title, samples]) => ({
+      expr: exprOf(title),
+      eval_time: '60m',
+      exp_samples: samples,
+    }))
     const folder = mkdtempSync(join(tmpdir(), 'turnout-panel-'))
     onTestFinished(() => rmSync(folder, { recursive: true }))
     const file = join(folder, 'panel.test.yml')
-    writeFileSync(file, JSON.stringify({ tests }))
+    writeFileSync(file, JSON.stringify({ tests: [{ interval: '10s', input_series: input, promql_expr_test: asked }] }))
     expect(promtool('test', 'rules', file).text).toContain('SUCCESS')
+  }
+
+  it('divides the tokens of a side by all calls that brought some, also where every stream breaks', () => {
+    shows(
+      [
+        series('turnout_rollout_info', 'rollout="r",route="chat",stable="well",canary="torn"', '1x360'),
+        series('turnout_upstream_attempts_total', 'target="torn",outcome="ok"', '0x360'),
+        series('turnout_upstream_attempts_total', 'target="torn",outcome="cut"', '0+10x360'),
+        series('turnout_stream_faults_total', 'target="torn",fault="cut"', '0+10x360'),
+        series('turnout_tokens_total', 'target="torn",class="output"', '0+50x360'),
+      ],
+      { 'Tokens of an answer': [{ labels: '{target="torn"}', value: 5 }] },
+    )
+  })
+
+  it('has nothing to say of requests that were not there, rather than a red number that is none', () => {
+    shows(
+      [
+        series('turnout_requests_total', 'route="chat",target="t",status="2xx",outcome="ok"', '7x360'),
+        series('turnout_request_errors_total', 'route="chat",blame="upstream",cause="cut"', '2x360'),
+        series('turnout_request_duration_seconds_bucket', 'route="chat",stream="false",le="1"', '7x360'),
+        series('turnout_request_duration_seconds_bucket', 'route="chat",stream="false",le="+Inf"', '7x360'),
+        series('turnout_time_to_first_token_seconds_bucket', 'route="chat",le="1"', '7x360'),
+        series('turnout_time_to_first_token_seconds_bucket', 'route="chat",le="+Inf"', '7x360'),
+      ],
+      { Errors: [], Success: [], 'Duration, p95': [], 'First token, p95': [] },
+    )
   })
 })
 

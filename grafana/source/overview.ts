@@ -30,7 +30,7 @@ export const overview: Dashboard = {
           decimals: 2,
           queries: [
             {
-              expr: `sum(rate(${errors}{${whereRoute}, blame=~"upstream|gateway"}[$__rate_interval])) / sum(rate(turnout_requests_total{${whereRoute}}[$__rate_interval]))`,
+              expr: `sum(rate(${errors}{${whereRoute}, blame=~"upstream|gateway"}[$__rate_interval])) / (sum(rate(turnout_requests_total{${whereRoute}}[$__rate_interval])) > 0)`,
               legend: 'errors',
             },
           ],
@@ -45,7 +45,7 @@ export const overview: Dashboard = {
           decimals: 2,
           queries: [
             {
-              expr: `sum(rate(turnout_requests_total{${whereRoute}, outcome="ok"}[$__rate_interval])) / sum(rate(turnout_requests_total{${waited}}[$__rate_interval]))`,
+              expr: `sum(rate(turnout_requests_total{${whereRoute}, outcome="ok"}[$__rate_interval])) / (sum(rate(turnout_requests_total{${waited}}[$__rate_interval])) > 0)`,
               legend: 'success',
             },
           ],
@@ -59,7 +59,7 @@ export const overview: Dashboard = {
           unit: 's',
           queries: [
             {
-              expr: quantile(0.95, 'turnout_request_duration_seconds', `${whereRoute}, stream="false"`, ['job']),
+              expr: `${quantile(0.95, 'turnout_request_duration_seconds', `${whereRoute}, stream="false"`, ['job'])} >= 0`,
               legend: 'p95',
             },
           ],
@@ -72,7 +72,10 @@ export const overview: Dashboard = {
           type: 'stat',
           unit: 's',
           queries: [
-            { expr: quantile(0.95, 'turnout_time_to_first_token_seconds', whereRoute, ['job']), legend: 'p95' },
+            {
+              expr: `${quantile(0.95, 'turnout_time_to_first_token_seconds', whereRoute, ['job'])} >= 0`,
+              legend: 'p95',
+            },
           ],
           thresholds: ['green', [5, 'yellow'], [10, 'red']],
         },
