@@ -167,6 +167,35 @@ it('thoughts that are not shown are estimated within the cap of the answer', asy
   expect((spent(gateway) - before) / 1_000 - 50).toBe(500)
 })
 
+it('an answer that is translated counts by its bytes, as one that is not', async () => {
+  shown = '東京から京都まで新幹線で行きます。'.repeat(20)
+  const frames = [
+    { type: 'message_start', message: { id: 'm', type: 'message', role: 'assistant', model: 'm', content: [] } },
+    { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+    { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: shown } },
+  ]
+  const vendor = await startFakeUpstream((_, res) =>
+    sendSse(res, frames.map((frame) => `event: ${frame.type}\ndata: ${JSON.stringify(frame)}\n\n`).join('')),
+  )
+  onTestFinished(() => vendor.close())
+  const gateway = await startGateway({
+    providers: {
+      p: { kind: 'openai-compatible', baseUrl: upstream.url, streamUsage: 'never' },
+      a: { kind: 'anthropic', baseUrl: vendor.url, apiKey: 'sk-test-01234' },
+    },
+    prices: { m: { input: 0, output: 1, maxOutput: 10_000 } },
+    routes: { same: 'p/m', translated: 'a/m' },
+    budgets: { each: { per: 'route', usd: 9 } },
+  })
+  onTestFinished(() => gateway.close())
+  for (const route of ['same', 'translated'])
+    expect((await post(gateway.url + CHAT, ask(route, { stream: true }))).text).toContain(shown)
+  await gateway.settled(2)
+  const [same, translated] = gateway.turnout.budgets.utilisation().map((budget) => budget.spent)
+  expect(same).toBeGreaterThan(200_000)
+  expect(translated).toBe(same)
+})
+
 it('what a vendor runs beside the answer teaches nothing of how long texts are', async () => {
   const own = { type: 'message', input_tokens: 20, output_tokens: 9 }
   const usage = { ...own, iterations: [{ ...own, type: 'compaction', input_tokens: 30, output_tokens: 60 }, own] }

@@ -149,7 +149,7 @@ class FactReader {
         return
       case 'block-delta':
         if (event.text === '') return
-        facts.contentBytes += event.text.length
+        facts.contentBytes += Buffer.byteLength(event.text)
         this.good = true
         return
       case 'usage':
