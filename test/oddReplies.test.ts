@@ -300,6 +300,25 @@ it('a stream that is called JSON is a stream to the client', async () => {
   await expect(client.chat.completions.create({ ...body(), stream: true })).rejects.toMatchObject({ code: 'odd' })
 })
 
+it.each([undefined, 'text/plain', 'application/octet-stream', 'text/html'])(
+  'a whole reply to who asked for a stream is one where it is called %s',
+  async (type) => {
+    const headers: Record<string, string> = type === undefined ? {} : { 'content-type': type }
+    for (const mark of ['', '\ufeff', '\n ']) {
+      odd = { headers, body: mark + whole }
+      expect(await hear('vendor')).toBe(words)
+      odd = { headers, body: mark + message }
+      expect(await hear('anthropic')).toBe(words)
+    }
+    odd = { headers: { ...headers, 'content-encoding': 'gzip' }, body: gzipSync(whole) }
+    expect(await hear('vendor')).toBe(words)
+    odd = { headers, body: failed }
+    await expect(hear('vendor')).rejects.toMatchObject({ code: 'odd' })
+    odd = { headers, body: '<!DOCTYPE html><title>Sign in</title>' }
+    await expect(hear('vendor')).rejects.toMatchObject({ code: 'garbage' })
+  },
+)
+
 it('a byte order mark is none of the reply', async () => {
   odd = { headers: { 'content-type': json }, body: `\ufeff${whole}` }
   expect(await ask()).toBe(words)

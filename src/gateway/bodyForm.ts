@@ -1,9 +1,15 @@
 // What a vendor's reply is, whatever it is called: some call their streams JSON, and mark what is plain.
+import { UpstreamFault } from '../dialects/errors.ts'
 import type { Lane } from './lane.ts'
 
 /** It is called JSON. */
 export const isJson = (headers: Readonly<Record<string, unknown>>): boolean =>
   /^application\/(?:[\w.+-]+\+)?json\b/i.test(String(headers['content-type'] ?? ''))
+
+/** It is not called a stream of events, and begins as JSON or HTML does. */
+export const isDocument = (headers: Readonly<Record<string, unknown>>, begin: Buffer): boolean =>
+  !/^text\/event-stream\b/i.test(String(headers['content-type'] ?? '')) &&
+  /^\s*[{<]/.test(withoutMark(begin).toString('latin1', 0, 64))
 
 /** It begins as a stream of events does. */
 export const isEvents = (body: Buffer): boolean => /^\s*(?:data|event|id|retry)?:/.test(body.toString('latin1', 0, 64))
@@ -21,3 +27,5 @@ export function passAtOnce(lane: Lane, body: Buffer): ReturnType<Lane['restream'
   if (fault) return facts.usage === undefined ? fault : { body, facts, fault }
   return { body: Buffer.concat([...stream.ready, ...stream.held]), facts }
 }
+
+export const unreadable = (): UpstreamFault => new UpstreamFault('garbage', "The upstream's reply cannot be read.")

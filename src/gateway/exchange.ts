@@ -4,7 +4,7 @@ import type { Dispatcher } from 'undici'
 import type { Target } from '../config/snapshot.ts'
 import type { Outbound, ReplyFacts } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
-import { isEvents, isJson, passAtOnce, withoutMark } from './bodyForm.ts'
+import { isDocument, isEvents, isJson, passAtOnce, unreadable, withoutMark } from './bodyForm.ts'
 import { dialFaultOf } from './dialFault.ts'
 import { inflaterFor, looksGzipped } from './inflate.ts'
 import type { Lane, LaneStream } from './lane.ts'
@@ -213,6 +213,11 @@ export class Exchange implements Caller {
 
   #takeData(chunk: Buffer): void {
     if (this.#ended) return
+    const isFirst = !this.#committed && this.#waiting === 0 && this.#arrived.length === 0
+    if (isFirst && this.stream && isDocument(this.headers, chunk)) {
+      this.stream = this.facts = undefined
+      clearTimeout(this.#commitTimer)
+    }
     if (this.stream) {
       this.#arrived.push(chunk)
       if (this.#arrived.length === 1) queueMicrotask(this.#takeArrived)
@@ -443,5 +448,3 @@ export class Exchange implements Caller {
     this.#inflater?.destroy()
   }
 }
-
-const unreadable = (): UpstreamFault => new UpstreamFault('garbage', "The upstream's reply cannot be read.")

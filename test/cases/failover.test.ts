@@ -109,7 +109,7 @@ describe('C35 the first frame is looked at before anything reaches the client', 
     [
       'a page in place of a stream',
       (res) => sendSse(res, '<html>no</html>', { headers: { 'content-type': 'text/html' } }),
-      'cut',
+      'garbage',
       502,
     ],
     [
