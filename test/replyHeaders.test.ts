@@ -1,7 +1,7 @@
 // What replies carry beside their body: the vendor's headers whole and once, the cost on errors too, the bypass.
 import { afterEach, expect, it } from 'vitest'
 import { startSimulator } from '../src/simulator/index.ts'
-import { ask, CHAT } from './support/chatBodies.ts'
+import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { post } from './support/exchange.ts'
 import { startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, upstreamAt } from './support/gateway.ts'
@@ -17,7 +17,25 @@ const keep = <One extends { close(): Promise<void> }>(one: One): One => {
   return one
 }
 
-it("passes a vendor's header of any length, and says once how a stream may be cached", async () => {
+it("passes a vendor's headers as far as clients can read them, and the reply in any case", async () => {
+  const upstream = keep(
+    await startFakeUpstream((_req, res) => {
+      for (let n = 0; n < 3; n++) res.setHeader(`x-long-${n}`, 'é'.repeat(2_000))
+      for (let n = 0; n < 900; n++) res.setHeader(`x-short-${n}`, 'x'.repeat(20))
+      res.setHeader('x-last', '1')
+      res.writeHead(200, { 'content-type': 'application/json' })
+      res.end(JSON.stringify(reply('read')))
+    }),
+  )
+  const gateway = keep(await startGateway({ providers: { p: upstreamAt(upstream.url) }, routes: { chat: 'p/m' } }))
+  // Node's client takes 16 KB.
+  const { text, headers } = await post(`${gateway.url}${CHAT}`, ask('chat'))
+  expect(text).toContain('read')
+  expect(headers).toHaveProperty('x-short-0')
+  expect(Object.keys(headers).filter((name) => name.startsWith('x-short-')).length).toBeGreaterThan(100)
+})
+
+it("passes a vendor's long header whole, and says once how a stream may be cached", async () => {
   const long = 'x'.repeat(3_000)
   const upstream = keep(
     await startFakeUpstream((_req, res) => {

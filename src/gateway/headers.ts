@@ -73,6 +73,9 @@ const dropped = new Set([
   'location',
 ])
 
+/** Characters of a vendor's headers that pass. Clients take 16 KB at most, proxies 8, and a reply with more would be lost with its answer. */
+const MOST_PASSED = 6 * 1024
+
 type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>
 
 const secrets = new WeakMap<Provider, readonly string[]>()
@@ -94,12 +97,13 @@ export function secretsOf(provider: Provider): readonly string[] {
 }
 
 /**
- * Flat name-value list of what the upstream's reply tells the client.
+ * Flat name-value list of what the upstream's reply tells the client. What there is no room for is left out.
  * @param attempt whose reply it is
  */
 export function passedHeaders(upstream: UpstreamHeaders, call: Call, attempt = call.attempts.at(-1)): string[] {
   const hidden = secretsOf(attempt!.target.provider)
   const headers: string[] = []
+  let room = MOST_PASSED
   const listed = connectionListed(upstream)
   for (const name in upstream) {
     if (dropped.has(name) || name.startsWith('access-control-') || name.startsWith('x-turnout-') || listed?.has(name))
@@ -108,7 +112,10 @@ export function passedHeaders(upstream: UpstreamHeaders, call: Call, attempt = c
     if (value === undefined) continue
     let text = typeof value === 'string' ? value : value.join(', ')
     for (const secret of hidden) if (text.includes(secret)) text = text.replaceAll(secret, '***')
-    headers.push(clientName(name, call), printable(text))
+    text = printable(text)
+    if (name.length + text.length > room) continue
+    room -= name.length + text.length
+    headers.push(clientName(name, call), text)
   }
   return headers
 }
