@@ -133,6 +133,7 @@ describe('turnout alerts', () => {
     receiver.answer(200)
     const dead = await turnout('deliveries', '--state', 'dead')
     expect(dead.out).toMatch(/^delivery +created +event +webhook/)
+    expect((await turnout('deliveries', '--state', 'waiting', '--webhook', 'ops')).out).toBe('no messages\n')
     const id = /dlv_\d+/.exec(dead.out)![0]
     expect((await turnout('resend', id)).out).toBe('1 message is sent again\n')
     const listed = await turnout()

@@ -131,7 +131,7 @@ function outcomeOf({ state, status, error, next_at }: Delivery): string {
 }
 
 function renderDeliveries(deliveries: Delivery[]): string {
-  if (deliveries.length === 0) return 'Nothing was sent.\n'
+  if (deliveries.length === 0) return 'no messages\n'
   const rows = deliveries.map((one) => [
     one.id,
     one.created_at,
