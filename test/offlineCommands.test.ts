@@ -1,6 +1,6 @@
 // Commands on the database of a gateway that died: none passes for a run of its own, so that all that is known of the last run stays.
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { createServer, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -126,4 +126,24 @@ it('a database of an older version is rolled back by no newer one: only a start 
   const { code, out, err } = await runCli(build, ['config', 'rollback', '1', '--db', file], folder)
   expect([code, out, err]).toEqual([1, '', expect.stringContaining('is of an older Turnout')])
   expect(schema()).toBe(before)
+})
+
+it('of a damaged page it is told what to do, by a start, too', async () => {
+  const file = join(folder, 'damaged.db')
+  const store = openStore({ file })
+  const page = store.db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'attempt'").pluck().get() as number
+  const size = store.db.pragma('page_size', { simple: true }) as number
+  store.close()
+  const handle = openSync(file, 'r+')
+  writeSync(handle, Buffer.alloc(size, 7), 0, size, (page - 1) * size)
+  closeSync(handle)
+  configure({ ledger: { file } })
+  for (const args of [
+    ['ledger', 'export', '--rows', 'attempts', '--db', file],
+    ['serve', '-c', config],
+  ])
+    expect(await runCli(build, args, folder)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/malformed: the database is damaged\. .*`turnout restore FILE`/),
+    })
 })

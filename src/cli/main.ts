@@ -27,7 +27,15 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode
   else {
     const known = error instanceof ConfigError || error instanceof StoreError || !(error instanceof TypeError)
-    process.stderr.write(withoutOrders(`${known ? (error as Error).message : ((error as Error).stack ?? error)}\n`))
+    const { message, stack } = error as Error
+    process.stderr.write(withoutOrders(`${known ? message + adviceOn(message) : (stack ?? error)}\n`))
     process.exitCode = 1
   }
+}
+
+/** SQLite says no more of a page that it finds damaged while it reads, in a thread or in this one. */
+function adviceOn(message: string): string {
+  return message === 'database disk image is malformed'
+    ? ': the database is damaged. `turnout ledger verify` says what of it, `turnout restore FILE` puts a backup in its place.'
+    : ''
 }
