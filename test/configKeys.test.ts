@@ -62,6 +62,13 @@ test('two keys never share a name or a secret', () => {
   ).toThrow(/keys\[1\]\.key/)
   expect(() => load([{ name: 'master', key: good }], { TURNOUT_MASTER_KEY: `${good}2` })).toThrow(/called "master"/)
   expect(() => load([{ name: 'a', key: good }], { TURNOUT_MASTER_KEY: good })).toThrow(/same secret/)
+  const passing = { name: 'a', key: good, role: 'admin', expiresAt: '2099-01-01T00:00:00Z' }
+  expect(() => load([passing], { TURNOUT_MASTER_KEY: good })).toThrow(/same secret/)
+})
+
+test.each(['ada', 'master'])('the key of an admin called "%s" may stand in the variable, too', (name) => {
+  const { keys } = load([{ name, key: good, role: 'admin' }], { TURNOUT_MASTER_KEY: good })
+  expect([...keys.values()].map((key) => [key.name, key.role])).toEqual([[name, 'admin']])
 })
 
 describe('binding', () => {
