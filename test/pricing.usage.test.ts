@@ -236,6 +236,14 @@ describe('quirks of vendors', () => {
     expect(mergeRawUsage(start, null)).toBe(start)
   })
 
+  it('keeps a count that something that is none is laid over', () => {
+    const told = { input_tokens: 17, output_tokens: 108 }
+    for (const odd of [-1, 1e300, Number.NaN, null])
+      expect(readAnthropic(mergeRawUsage(told, { input_tokens: odd, output_tokens: odd })), String(odd)).toEqual(
+        usage({ input: 17, output: 108 }),
+      )
+  })
+
   it('takes no prompt of zero in a message_delta for a count', () => {
     const start = { input_tokens: 17, cache_read_input_tokens: 5, cache_creation_input_tokens: 3, output_tokens: 1 }
     const nothing = { input_tokens: 0, cache_read_input_tokens: 0, cache_creation_input_tokens: 0 }

@@ -51,7 +51,8 @@ const asked: ReadonlySet<string> = new Set([
 
 /**
  * Lays a later raw `usage` of the same stream over an earlier one, field by field. A `message_delta` is cumulative but may leave out
- * what `message_start` said (some send `output_tokens` alone, some servers a 0 for the prompt, and no prompt is empty); a null is not a count.
+ * what `message_start` said (some send `output_tokens` alone, some servers a 0 for the prompt, and no prompt is empty); a null is not a
+ * count, nor is a -1.
  */
 export function mergeRawUsage(earlier: unknown, later: unknown): unknown {
   const before = asObject(earlier)
@@ -61,11 +62,13 @@ export function mergeRawUsage(earlier: unknown, later: unknown): unknown {
   const merged: Record<string, unknown> = { ...before }
   const isAsked = countOf(after, 'input_tokens') + countOf(after, 'cache_read_input_tokens') + writtenOf(after) > 0
   for (const [name, value] of Object.entries(after)) {
-    if (value === null || value === undefined) continue
+    if (value === null || value === undefined || isNoCount(value)) continue
     if (isAsked || !asked.has(name) || before[name] === undefined) merged[name] = value
   }
   return merged
 }
+
+const isNoCount = (value: unknown): boolean => typeof value === 'number' && readCount(value) === undefined
 
 /** Where the reply was made and how fast, in the words that say that it was as ever. Models before Opus 4.6 tell of no place. */
 const usual: ReadonlySet<unknown> = new Set(['global', 'not_available', 'standard'])
