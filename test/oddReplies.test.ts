@@ -216,6 +216,12 @@ it.each([
     (socket: Socket) => socket.end('220 mail.example.com ESMTP\r\n'),
     'garbage',
   ],
+  [
+    'says to go on with what has been sent',
+    'http',
+    (socket: Socket) => socket.write('HTTP/1.1 100 Continue\r\n\r\n'),
+    'garbage',
+  ],
   ['hangs up in the middle of the TLS handshake', 'https', (socket: Socket) => socket.destroy(), 'dial_failed'],
 ] as const)('a server that %s is told as one', async (_what, scheme, answer, fault) => {
   const server = createServer((socket) => socket.once('data', () => answer(socket)))

@@ -32,12 +32,18 @@ export function dialFaultOf(error: Error, { sent, responded }: Reached): Upstrea
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code)) {
     return new UpstreamFault('tls_failed', `The TLS handshake with the upstream failed (${code}).`)
   }
+  if (isUnasked(error))
+    return new UpstreamFault('garbage', 'The upstream answered 100 or 101, for which nobody had asked.')
   if (isNoHttp(error)) return new UpstreamFault('garbage', 'What the upstream sent is not HTTP.')
   if (!sent) return new UpstreamFault('dial_failed', 'The upstream closed the connection before the request was sent.')
   return responded
     ? new UpstreamFault('cut', 'The upstream closed the connection in the middle of its reply.')
     : new UpstreamFault('reset', 'The upstream closed the connection before it replied.')
 }
+
+/** undici (7) closes the connection itself then, and says so in these words alone. */
+const isUnasked = (error: Error): boolean =>
+  error.name === 'SocketError' && (error.message === 'bad response' || error.message === 'bad upgrade')
 
 /** undici holds the end of a reply that was to go on for unreadable, too: then there are no bytes that could not be read. */
 const isNoHttp = (error: Error & { data?: unknown }): boolean =>
