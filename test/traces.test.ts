@@ -239,7 +239,7 @@ describe('traces in the database', () => {
   let scene: Scene
   beforeAll(async () => {
     scene = await startScene((document) => {
-      document.trace = { sample: 0, slow: '4s' }
+      document.trace = { sample: 0, slow: '10s' }
     })
   })
   afterAll(() => scene.close())
@@ -247,7 +247,7 @@ describe('traces in the database', () => {
     JSON.parse((await scene.admin('GET', `/traces${query}`)).text).data
 
   it('keeps errors and slow requests in any case, and of the others the share that is asked for', async () => {
-    scene.simulator.script('sim-paced', { firstTokenMs: 4_100, tokens: 2 })
+    scene.simulator.script('sim-paced', { firstTokenMs: 10_100, tokens: 2 })
     const good = await scene.chat('healthy')
     const broken = await scene.chat('streams', { stream: true })
     const slow = await scene.chat('slow', { stream: true })
