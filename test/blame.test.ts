@@ -78,6 +78,24 @@ it('a tier that has only what others leave shuts nobody when they leave nothing'
   expect(gateway.turnout.health.stateOf('vendor/m')).toBe('open')
 })
 
+it.each([
+  ['who knows no such tier', 'anthropic', {}],
+  ['whose tier the target chooses', 'gemini', { params: { serviceTier: 'standard' } }],
+])('for the tier that has what others leave, no room at a vendor %s is no room for all', async (_, kind, forced) => {
+  const upstream = await startFakeUpstream((_req, res) => {
+    res.writeHead(529).end('{"error":{"message":"Overloaded"}}')
+  })
+  open.push(upstream)
+  const { gateway } = await stage({
+    providers: { vendor: { kind, baseUrl: upstream.url, apiKey: 'k' } },
+    targets: { full: { provider: 'vendor', model: 'm', ...forced } },
+    routes: { chat: { targets: ['full'], retries: { attempts: 1 } } },
+  })
+  const reply = await post(gateway.url + CHAT, { ...ask('chat'), service_tier: 'flex' })
+  expect(faultOf(reply)).toEqual([529, 'overloaded'])
+  expect(gateway.turnout.health.stateOf('full')).toBe('open')
+})
+
 /** As undici dials. */
 function failDials(error: Error): { mockRestore(): void } {
   return vi

@@ -21,10 +21,13 @@ const lacksRoom: ReadonlySet<FaultKind> = new Set(['rate_limited', 'overloaded']
 
 /**
  * The client asks for the tier that has what the others leave, and is turned away where they leave nothing (OpenAI with 429, Groq with 498):
- * the target is well for all who pay for their place. Where its `params` choose the tier, all its requests are alike.
+ * the target is well for all who pay for their place. Where its `params` choose the tier (`serviceTier` is Gemini's), or it could not be told
+ * of one, all its requests are alike.
  */
-const wantsSpareRoom = ({ inspected }: Call, { target }: Attempt): boolean =>
-  target.params?.service_tier === undefined && asObject(inspected!.wire)?.service_tier === 'flex'
+const wantsSpareRoom = ({ inspected }: Call, { target: { params }, losses }: Attempt): boolean =>
+  asObject(inspected!.wire)?.service_tier === 'flex' &&
+  (params?.service_tier ?? params?.serviceTier) === undefined &&
+  !losses.some(({ param }) => param === 'service_tier')
 
 /**
  * The request's time ran out, and most of it before this target was asked: the client's body came slowly, it waited for its turn, other
