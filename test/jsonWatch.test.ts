@@ -208,6 +208,11 @@ describe('an answer of OpenAI', () => {
     expect(afterWhole(lane, openai.whole({ text: 'Here you are.' })).invalidJson).toBe(true)
   })
 
+  it('to a client that wants JSON, also where the target forces text', () => {
+    const lane = laneOf('openai-chat', json, false, { response_format: { type: 'text' } })
+    expect(afterWhole(lane, openai.whole({ text: 'Here you are.' })).invalidJson).toBe(true)
+  })
+
   it('of several choices: one is enough', () => {
     const lane = () => laneOf('openai-chat', { ...json, n: 2 }, false)
     const [good, bad] = [openai.whole({ text: '{}' }), openai.whole({ text: 'no' })]

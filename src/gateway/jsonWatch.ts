@@ -20,11 +20,14 @@ const LONGEST = 1024 ** 2
 
 /** Undefined where the request wants none: neither a format (https://platform.openai.com/docs/api-reference/chat/create, `response_format`) nor tools. */
 export function jsonWanted({ inspected }: Call, { params }: Target): JsonWanted | undefined {
-  const { response_format, tools, functions } = { ...asObject(inspected!.wire), ...params }
-  const type = asObject(response_format)?.type
-  const answer = type === 'json_object' || type === 'json_schema'
+  const wire = asObject(inspected!.wire)
+  const { tools, functions } = { ...wire, ...params }
+  // A client that asked for JSON parses what it gets, also where the target forces something else.
+  const answer = [wire, params].some((fields) => isJsonFormat(fields?.response_format))
   return answer || tools || functions ? { answer } : undefined
 }
+
+const isJsonFormat = (format: unknown): boolean => /^json_(?:object|schema)$/.test(String(asObject(format)?.type))
 
 /** A lane that tells in `facts.invalidJson` of what is none. Replies are read a second time for it. */
 export function watchJson(lane: Lane, outbound: HubLane, wanted: JsonWanted): Lane {
