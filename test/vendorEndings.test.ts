@@ -236,6 +236,12 @@ describe('a refusal', () => {
   it.each<[string, number, Json, string]>([
     ['no right to the model', 403, error('Your team may not use this model.'), 'permission_denied'],
     ['no such model', 404, error('No endpoints found for a/b.', { code: 404 }), 'model_not_found'],
+    [
+      "a path that llama.cpp's server does not have",
+      404,
+      error('File Not Found', { code: 404, type: 'not_found_error' }),
+      'model_not_found',
+    ],
     ['no credit', 400, error("You've run low: your credit balance is too low, it's over."), 'quota_exhausted'],
     [
       'no credit, in the words of a proxy',

@@ -103,10 +103,10 @@ export function codeOf(
 
 /**
  * Whether a vendor's 404 is about something that the request names, and not about the model: a file of Anthropic's or OpenAI's, a container. From
- * the first word on: further inside it may be what a client wrote.
+ * the first word on: further inside it may be what a client wrote. "File not found" by itself names none: a server says it of a path.
  */
 export const isOfNamedThing = (message: string | undefined): boolean =>
-  /^(?:no such |the |requested |input )*(?:files?|containers?|skills?|vector stores?|cached ?contents?)\b/i.test(
+  /^(?!file not found\W*$)(?:no such |the |requested |input )*(?:files?|containers?|skills?|vector stores?|cached ?contents?)\b/i.test(
     message ?? '',
   )
 
