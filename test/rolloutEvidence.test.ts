@@ -271,6 +271,19 @@ describe('the order of things', () => {
     expect(again.counts()).toEqual(one.evidence.counts())
   })
 
+  it('takes a start before its arrival, where the clock was set back, for one at once', () => {
+    const one = drive(policyOf())
+    const early = one.arrive(false)
+    one.wait(-1000)
+    one.evidence.begin(early, one.now(), undefined)
+    one.settle(early)
+    const hanging = one.arrive(true)
+    one.wait(5000)
+    one.evidence.tick(one.now())
+    expect(guardOf(one.evidence, 'slow_start').tally.badCanary).toBe(1)
+    one.settle(hanging)
+  })
+
   it('takes the epoch of the arrival', () => {
     const one = drive()
     one.wait(599_000)

@@ -21,9 +21,9 @@ export class Patience {
     this.#bound = slowStart
   }
 
-  /** Stable took so many milliseconds to begin. */
+  /** Stable took so many milliseconds to begin; fewer than none where the clock was set back meanwhile. */
   learn(wait: number): void {
-    this.#starts.push(wait)
+    this.#starts.push(Math.max(0, wait))
     // The first ones count one by one: a canary that is as slow as allowed would be out before there are many.
     if (this.#starts.count >= many && ++this.#sinceStart < renewal) return
     this.#sinceStart = 0
