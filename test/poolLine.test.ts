@@ -1,12 +1,19 @@
 // The line for a socket of an upstream: in order, given up by whoever leaves, and free of charge for who never had one.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import dns from 'node:dns'
 import { EventEmitter, once } from 'node:events'
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net'
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net'
 import { Worker } from 'node:worker_threads'
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { dialFaultOf } from '../src/gateway/dialFault.ts'
-import { type Caller, createPools } from '../src/gateway/pools.ts'
+import { type Caller, createPools, type Pools } from '../src/gateway/pools.ts'
 import { CHAT } from './support/chatBodies.ts'
 import { type Sent, send } from './support/exchange.ts'
 import { appKey, bearer, type LedgerGateway, simulatedPrices, startLedgerGateway } from './support/ledgerGateway.ts'
@@ -244,39 +251,70 @@ it('the first of two addresses has more than a moment: the other one may be dead
   }
 })
 
-it('a connection that breaks while nobody takes what came on it ends the call, and not the process', async () => {
-  let socket: Socket
-  const server = createTcpServer((opened) => {
-    socket = opened.on('error', () => {})
-    // Its end is the connection's: nothing says how long it is.
-    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nfirst'))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const pools = createPools(1)
-  try {
+describe("a reply whose end is the connection's, and that nobody takes", () => {
+  let server: TcpServer
+  let vendors: Socket
+  let pools: Pools
+  beforeEach(async () => {
+    server = createTcpServer((opened) => {
+      vendors = opened.on('error', () => {})
+      opened.once('data', () => opened.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nfirst'))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    pools = createPools(1)
+  })
+  afterEach(async () => {
+    server.close()
+    await pools.close()
+  })
+
+  /** Pauses after the first piece, and resolves with what came, and with the error that it ended with. */
+  function take(onFirst: () => void, onSecond: () => void): Promise<{ pieces: string[]; error?: Error }> {
     const pieces: string[] = []
-    const error = await new Promise<Error>((resolve, reject) => {
+    return new Promise((resolve) => {
       const caller = {
         onRequestStart() {},
         onResponseStart() {},
         onResponseData(controller: { pause(): void }, piece: Buffer) {
           pieces.push(piece.toString())
-          if (pieces.length === 2) return void socket.resetAndDestroy()
+          if (pieces.length === 2) return onSecond()
           queueMicrotask(() => {
             controller.pause()
-            socket.write('second')
+            onFirst()
           })
         },
-        onResponseEnd: () => reject(new Error('A reply that broke off is none.')),
-        onResponseError: (_controller: unknown, broken: Error) => resolve(broken),
+        onResponseEnd: () => resolve({ pieces }),
+        onResponseError: (_controller: unknown, error: Error) => resolve({ pieces, error }),
       }
       const request = { path: '/', method: 'POST' as const, headers: [], body: Buffer.from('{}') }
       pools.dispatch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 1000, request, caller as never)
     })
-    expect(pieces).toEqual(['first', 'second'])
-    expect(dialFaultOf(error, { sent: true, responded: true }).kind).toBe('cut')
-  } finally {
-    server.close()
-    await pools.close()
   }
+
+  it('is cut where the connection breaks, and the process goes on', async () => {
+    const { pieces, error } = await take(
+      () => void vendors.write('second'),
+      () => void vendors.resetAndDestroy(),
+    )
+    expect(pieces).toEqual(['first', 'second'])
+    expect(dialFaultOf(error!, { sent: true, responded: true }).kind).toBe('cut')
+  })
+
+  it('is whole where the connection ends with its last bytes', async () => {
+    let own: Socket | undefined
+    const dialled = (message: unknown): void => {
+      own = (message as { socket: Socket }).socket
+    }
+    subscribe('net.client.socket', dialled)
+    try {
+      // As TLS hands over the last record and the end: in one turn.
+      const ends = (): void => {
+        own!.push('second')
+        own!.push(null)
+      }
+      expect(await take(ends, () => {})).toEqual({ pieces: ['first', 'second'] })
+    } finally {
+      unsubscribe('net.client.socket', dialled)
+    }
+  })
 })

@@ -66,7 +66,7 @@ function openPool(origin: string, connectTimeout: number, connections: number): 
     pipelining: 1,
     connect: (options, callback) =>
       dial(options, (...dialled) => {
-        dialled[1]?.on('error', releaseParser)
+        dialled[1]?.on('error', releaseParser).on('end', resumeParser)
         callback(...dialled)
       }),
     // Deadlines are ours: the first token, the gap between tokens and the whole, which undici cannot tell apart.
@@ -82,13 +82,25 @@ function openPool(origin: string, connectTimeout: number, connections: number): 
   return pool
 }
 
+type Parsed = Socket & {
+  [kParser]?: { paused: boolean; ptr: number; llhttp: { llhttp_resume(ptr: number): void } } | null
+}
+
 /**
  * A reply whose end is the connection's, and whose reader is slow: when that connection breaks, undici (7) goes on with a parser that it
  * has paused, asserts that it has not, and what is thrown in an event of a socket ends the process. To be heard before undici's own listener.
  */
-function releaseParser(this: Socket & { [kParser]?: { paused: boolean } | null }): void {
+function releaseParser(this: Parsed): void {
   const parser = this[kParser]
   if (parser) parser.paused = false
+}
+
+/** So it does where the connection ends: TLS hands over the last bytes and the end in one turn. All that came has been read then. */
+function resumeParser(this: Parsed): void {
+  const parser = this[kParser]
+  if (!parser?.paused) return
+  parser.llhttp.llhttp_resume(parser.ptr)
+  parser.paused = false
 }
 
 const isMade = (): boolean => false
