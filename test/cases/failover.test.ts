@@ -333,6 +333,19 @@ describe('C42 "stop" with nothing to show is a failure', () => {
     expect(['empty', 'garbage']).toContain(alone.headers['x-turnout-error'])
   })
 
+  it('C42 but an answer in the form of completions is one, whether it says that it ends or not', async () => {
+    const said = { ...finishChunk(), choices: [{ index: 0, text: 'Platform nine.', finish_reason: null }] }
+    for (const events of [
+      [said, usageChunk],
+      [said, finishChunk()],
+    ]) {
+      first = (res) => sendSse(res, sseText(events))
+      const { status, text } = await streamed('both')
+      expect(status).toBe(200)
+      expect(text).toContain('Platform nine.')
+    }
+  })
+
   it('C42 but an empty answer that was paid for is an answer', async () => {
     first = (res) => sendJson(res, 200, reply(''))
     expect(await whole('both')).toMatchObject({ status: 200, text: JSON.stringify(reply('')) })

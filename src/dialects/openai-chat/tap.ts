@@ -7,7 +7,7 @@ import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
 import { withoutUsage, withPlainContent, withToolCallsFinish, withTypedCalls } from './edit.ts'
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
-import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, UsageReader } from './reply.ts'
+import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, textBytes, UsageReader } from './reply.ts'
 
 export function tap(edits: ReplyEdits): StreamTap {
   return new OpenAiChatTap(edits)
@@ -110,7 +110,8 @@ class OpenAiChatTap implements StreamTap {
     choicesOf(wire).forEach((choice, position) => {
       const index = typeof choice.index === 'number' ? choice.index : position
       const delta = asObject(choice.delta) ?? asObject(choice.message)
-      bytes += generatedBytes(delta)
+      // Completions-style servers put the answer in `text`.
+      bytes += delta ? generatedBytes(delta) : textBytes(choice.text)
       if (hasToolCall(delta)) this.#called.add(index)
       if (typeof choice.finish_reason !== 'string' || choice.finish_reason === '') return
       this.fault ??= faultOfFinish(choice)
