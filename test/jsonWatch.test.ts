@@ -213,6 +213,14 @@ describe('an answer of OpenAI', () => {
     expect(afterWhole(lane, openai.whole({ text: 'Here you are.' })).invalidJson).toBe(true)
   })
 
+  it('whose last line is not ended', () => {
+    const stream = laneOf('openai-chat', json, true).stream()
+    stream.push(Buffer.from(openai.stream({ text: 'no' }).replace(/\n\ndata: \[DONE\]\n\n$/, '')))
+    expect(stream.finishing).toBe(false)
+    stream.end()
+    expect([stream.fault, stream.facts.invalidJson]).toEqual([undefined, true])
+  })
+
   it('of several choices: one is enough', () => {
     const lane = () => laneOf('openai-chat', { ...json, n: 2 }, false)
     const [good, bad] = [openai.whole({ text: '{}' }), openai.whole({ text: 'no' })]
@@ -221,6 +229,7 @@ describe('an answer of OpenAI', () => {
       choices: [(first.choices as Json[])[0], { ...(second.choices as Json[])[0], index: 1 }],
     })
     expect(afterWhole(lane(), both(good, bad)).invalidJson).toBe(true)
+    expect(afterWhole(lane(), both(bad, good)).invalidJson).toBe(true)
     expect(afterWhole(lane(), both(good, good)).invalidJson).toBe(false)
   })
 

@@ -2,7 +2,7 @@
 // arguments of tool calls.
 import type { Target } from '../config/snapshot.ts'
 import type { ChatEvent } from '../dialects/chat.ts'
-import type { HubLane, JudgedReply, ReplyFacts, StreamDecoder } from '../dialects/dialect.ts'
+import type { HubLane, JudgedReply, StreamDecoder } from '../dialects/dialect.ts'
 import { UpstreamFault } from '../dialects/errors.ts'
 import { asObject } from '../dialects/field.ts'
 import { FrameSplitter, MOST_BLANK, readFrame } from '../dialects/sse.ts'
@@ -40,7 +40,7 @@ export function watchJson(lane: Lane, outbound: HubLane, wanted: JsonWanted): La
   }
   return {
     ...lane,
-    stream: () => new WatchedStream(lane.stream(), outbound.decodeStream(), new JsonReading(wanted)),
+    stream: () => watched(lane.stream(), outbound.decodeStream(), new JsonReading(wanted)),
     whole: (body) => look(body, lane.whole(body)),
     restream: (body) => look(body, lane.restream(body)),
   }
@@ -118,77 +118,29 @@ function isJson(text: string): boolean {
   }
 }
 
-class WatchedStream implements LaneStream {
-  readonly #lane: LaneStream
-  readonly #decoder: StreamDecoder
-  readonly #reading: JsonReading
-  readonly #splitter = new FrameSplitter()
-
-  constructor(lane: LaneStream, decoder: StreamDecoder, reading: JsonReading) {
-    this.#lane = lane
-    this.#decoder = decoder
-    this.#reading = reading
+/** The same stream, whose frames are also read here. */
+function watched(stream: LaneStream, decoder: StreamDecoder, reading: JsonReading): LaneStream {
+  const splitter = new FrameSplitter()
+  const [push, end] = [stream.push.bind(stream), stream.end.bind(stream)]
+  const read = (events: readonly ChatEvent[]): void => {
+    reading.take(events)
+    stream.facts.invalidJson = reading.invalid
   }
-
-  get ready(): Buffer[] {
-    return this.#lane.ready
-  }
-
-  get held(): Buffer[] {
-    return this.#lane.held
-  }
-
-  get good(): boolean {
-    return this.#lane.good
-  }
-
-  get progress(): number {
-    return this.#lane.progress
-  }
-
-  get unfinished(): number {
-    return this.#lane.unfinished
-  }
-
-  get finishing(): boolean {
-    return this.#lane.finishing
-  }
-
-  get complete(): boolean {
-    return this.#lane.complete
-  }
-
-  get fault(): UpstreamFault | undefined {
-    return this.#lane.fault
-  }
-
-  get errorFrame(): Buffer | undefined {
-    return this.#lane.errorFrame
-  }
-
-  get facts(): ReplyFacts {
-    return this.#lane.facts
-  }
-
-  push(chunk: Buffer): void {
-    this.#lane.push(chunk)
-    // What the lane has found fault with may be no frames at all.
-    if (this.fault) return
-    this.#splitter.push(chunk, (frame) => {
-      if (frame.length > MOST_BLANK) this.#read(this.#decoder.take(readFrame(frame)))
-    })
-  }
-
-  end(): void {
-    this.#lane.end()
-    if (this.fault) return
-    const rest = this.#splitter.end()
-    if (rest) this.#read(this.#decoder.take(readFrame(rest)))
-    this.#read(this.#decoder.end())
-  }
-
-  #read(events: readonly ChatEvent[]): void {
-    this.#reading.take(events)
-    this.facts.invalidJson = this.#reading.invalid
-  }
+  return Object.assign(stream, {
+    push(chunk: Buffer): void {
+      push(chunk)
+      // What the lane has found fault with may be no frames at all.
+      if (stream.fault) return
+      splitter.push(chunk, (frame) => {
+        if (frame.length > MOST_BLANK) read(decoder.take(readFrame(frame)))
+      })
+    },
+    end(): void {
+      end()
+      if (stream.fault) return
+      const rest = splitter.end()
+      if (rest) read(decoder.take(readFrame(rest)))
+      read(decoder.end())
+    },
+  })
 }
