@@ -178,22 +178,26 @@ describe('C45: requests decide what is read and written, replies say what was do
     expect(markOf(await all.chat({ temperature: 0.1 }))).toBe('hit')
   })
 
-  it.each([
-    [{ temperature: 0 }, { temperature: 1 }, 'hit'],
-    [{ seed: 7 }, { temperature: 1 }, 'hit'],
-    [{ temperature: 1 }, { temperature: 0 }, 'bypass; reason=not_deterministic'],
-  ])('goes by what is forced on Gemini: %j', async (generationConfig, asked, mark) => {
+  /** Asks a cache in front of a Gemini that always says the same and ends it with this word. */
+  async function startGeminiCache(finishReason: string, generationConfig: object, asked: Record<string, unknown> = {}) {
     const { gateway } = await startCacheGateway(
       true,
-      (_, res) =>
-        sendJson(res, 200, { candidates: [{ content: { parts: [{ text: 'x' }] }, finishReason: 'STOP', index: 0 }] }),
+      (_, res) => sendJson(res, 200, { candidates: [{ content: { parts: [{ text: 'x' }] }, finishReason, index: 0 }] }),
       (url) => ({
         providers: { g: { kind: 'gemini', baseUrl: url, apiKey: 'k' } },
         targets: { forced: { provider: 'g', model: 'gemini-2.5-flash', params: { generationConfig } } },
         routes: { m: { targets: ['forced'], cache: true } },
       }),
     )
-    const chat = () => post(gateway.url + CHAT, ask('m', asked))
+    return () => post(gateway.url + CHAT, ask('m', asked))
+  }
+
+  it.each([
+    [{ temperature: 0 }, { temperature: 1 }, 'hit'],
+    [{ seed: 7 }, { temperature: 1 }, 'hit'],
+    [{ temperature: 1 }, { temperature: 0 }, 'bypass; reason=not_deterministic'],
+  ])('goes by what is forced on Gemini: %j', async (generationConfig, asked, mark) => {
+    const chat = await startGeminiCache('STOP', generationConfig, asked)
     await chat()
     expect(markOf(await chat())).toBe(mark)
   })
@@ -225,17 +229,8 @@ describe('C45: requests decide what is read and written, replies say what was do
   })
 
   it('does not keep what Gemini ended for another reason', async () => {
-    const { gateway } = await startCacheGateway(
-      true,
-      (_, res) =>
-        sendJson(res, 200, { candidates: [{ content: { parts: [{ text: 'x' }] }, finishReason: 'OTHER', index: 0 }] }),
-      (url) => ({
-        providers: { g: { kind: 'gemini', baseUrl: url, apiKey: 'k' } },
-        routes: { m: { targets: ['g/gemini-2.5-flash'], cache: true } },
-      }),
-    )
-    for (let n = 1; n <= 2; n++)
-      expect(markOf(await post(gateway.url + CHAT, ask('m', { temperature: 0 })))).toBe('miss; reason=unfinished')
+    const chat = await startGeminiCache('OTHER', { temperature: 0 })
+    for (let n = 1; n <= 2; n++) expect(markOf(await chat())).toBe('miss; reason=unfinished')
   })
 
   it('does not keep the call of a deprecated function that was forced, after which OpenAI says "stop"', async () => {
