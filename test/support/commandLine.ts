@@ -9,7 +9,7 @@ addOtherCommands(program)
 
 /** What is wrong with it, or undefined. @param line as it is typed, from `turnout` on; words in capitals stand for values */
 export function faultOf(line: string): string | undefined {
-  const words = line.match(/"[^"]*"|\S+/g)!.slice(1)
+  const words = line.match(/"[^"]*"|'[^']*'|\S+/g)!.slice(1)
   let command = program
   for (let next = find(command, words[0]); next; next = find(command, words[0])) {
     command = next
@@ -49,5 +49,5 @@ const hasAction = (command: Command): boolean => {
 export function commandsIn(text: string): string[] {
   const spans = [...text.matchAll(/`(?:npx )?(turnout [^`]+)`/g)].map(([, line]) => line!)
   const lines = [...text.matchAll(/^(?:\$ )?(?:npx )?(turnout [^\n`]+)$/gm)].map(([, line]) => line!)
-  return [...spans, ...lines].map((line) => line.replace(/\s+(?:#.*|[|>;].*)$/, '').trim())
+  return [...spans, ...lines].map((line) => line.replace(/(?:\s+#|\s*[|>;&]).*$/, '').trim())
 }

@@ -1,0 +1,85 @@
+// What README.md and the pages of docs/ say of one another, of files and of settings is so: each link leads somewhere, each YAML is taken.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { parseConfig } from '../src/config/load.ts'
+import { parseScript } from '../src/simulator/script.ts'
+
+const root = new URL('../', import.meta.url)
+const read = (url: URL): string => readFileSync(url, 'utf8')
+const names = readdirSync(new URL('docs/', root)).filter((name) => name.endsWith('.md'))
+const pages = ['README.md', ...names.map((name) => `docs/${name}`)].map((path) => {
+  const url = new URL(path, root)
+  return { path, url, text: read(url) }
+})
+
+/** Anchors as GitHub makes them: the same heading again gets a number. */
+function anchorsOf(text: string): string[] {
+  const prose = text.replace(/^```[\s\S]*?^```/gm, '')
+  const plain = [...prose.matchAll(/^#+ (.+)$/gm)].map(([, title]) =>
+    title!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}_\- ]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+  return plain.map((anchor, at) => {
+    const before = plain.slice(0, at).filter((other) => other === anchor).length
+    return before === 0 ? anchor : `${anchor}-${before}`
+  })
+}
+
+describe.each(pages)('$path', ({ url, text }) => {
+  it('leads to files and headings that exist', () => {
+    for (const [, link] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link!)) continue
+      const [path, anchor] = link!.split('#')
+      const file = path === '' ? url : new URL(path!, url)
+      expect(existsSync(file), link).toBe(true)
+      if (anchor !== undefined) expect(anchorsOf(read(file)), link).toContain(anchor)
+    }
+  })
+
+  it('names files and scripts of this repository that exist', () => {
+    const paths = [...text.matchAll(/`(?:npx tsx )?((?:test|src|bench|examples|grafana)\/[\w./-]+)/g)]
+    for (const [, path] of paths) expect(existsSync(new URL(path!, root)), path).toBe(true)
+    const { scripts } = JSON.parse(read(new URL('package.json', root)))
+    for (const [, script] of text.matchAll(/npm run ([\w:]+)/g)) expect(Object.keys(scripts)).toContain(script)
+  })
+})
+
+describe('YAML of a page', () => {
+  const blocks = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(({ 1: yaml, index }) => ({
+      place: `${path}:${text.slice(0, index).split('\n').length}`,
+      yaml: yaml!,
+    })),
+  )
+  const key = 'sk-test-0123456789-0123456789-0123456789'
+  const env = Object.fromEntries(
+    blocks.flatMap(({ yaml }) => [...yaml.matchAll(/\$\{(\w+)\}/g)].map(([, name]) => [name, key])),
+  )
+  /** What a piece of a file leaves to the rest of it. */
+  const rest: Record<string, Record<string, unknown>> = {
+    providers: { openai: { apiKey: key }, anthropic: { apiKey: key }, groq: { apiKey: key } },
+    targets: { main: { provider: 'openai', model: 'gpt-5' } },
+    routes: { small: 'openai/gpt-5-nano', chat: 'openai/gpt-5', 'chat-default': 'openai/gpt-5-mini' },
+  }
+
+  it('is looked at on more than a few pages', () => expect(blocks.length).toBeGreaterThan(25))
+
+  it.each(blocks)('$place is taken', ({ place, yaml }) => {
+    const piece: Record<string, Record<string, unknown>> = parse(yaml) ?? {}
+    if (place.startsWith('docs/simulator.md') && !('providers' in piece)) {
+      for (const script of Object.values(piece)) expect(() => parseScript(script)).not.toThrow()
+      return
+    }
+    const whole = { ...piece }
+    for (const [section, more] of Object.entries(rest)) {
+      whole[section] = { ...more, ...piece[section] }
+      if (section === 'providers')
+        for (const [name, settings] of Object.entries(more))
+          whole.providers![name] = { ...(settings as object), ...(piece.providers?.[name] as object) }
+    }
+    expect(() => parseConfig(JSON.stringify(whole), { env, version: 1 })).not.toThrow()
+  })
+})
