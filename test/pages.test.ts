@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { parseConfig } from '../src/config/load.ts'
+import { exposedHeaders } from '../src/http/cors.ts'
 import { parseScript } from '../src/simulator/script.ts'
 
 const root = new URL('../', import.meta.url)
@@ -82,4 +83,12 @@ describe('YAML of a page', () => {
     }
     expect(() => parseConfig(JSON.stringify(whole), { env, version: 1 })).not.toThrow()
   })
+})
+
+const all = pages.map(({ text }) => text).join('\n')
+
+it('every header of ours that a reply may carry is told of', () => {
+  // The ones of rate limits stand as `x-ratelimit-…-requests`, "and the same with -tokens".
+  const told = (name: string): boolean => all.includes(name) || all.includes(name.replace(/(ratelimit-).*/, '$1'))
+  expect(exposedHeaders.filter((name) => !told(name))).toEqual([])
 })
