@@ -92,3 +92,18 @@ it('every header of ours that a reply may carry is told of', () => {
   const told = (name: string): boolean => all.includes(name) || all.includes(name.replace(/(ratelimit-).*/, '$1'))
   expect(exposedHeaders.filter((name) => !told(name))).toEqual([])
 })
+
+it('every variable of ours that the program reads stands in the table of the environment', () => {
+  const folder = new URL('src/', root)
+  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+  const named = sources.flatMap((name) =>
+    [...read(new URL(name, folder)).matchAll(/\bTURNOUT_[A-Z_]+\b/g)].map(([name]) => name),
+  )
+  expect(new Set(named).size).toBeGreaterThan(10)
+  const table = pages.find(({ path }) => path === 'docs/configuration.md')!.text
+  const rows = table
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .join('\n')
+  expect([...new Set(named)].filter((name) => !rows.includes(`\`${name}`))).toEqual([])
+})
