@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { parseConfig } from '../src/config/load.ts'
 import { exposedHeaders } from '../src/http/cors.ts'
+import { builtins } from '../src/simulator/index.ts'
 import { parseScript } from '../src/simulator/script.ts'
 
 const root = new URL('../', import.meta.url)
@@ -91,6 +92,12 @@ it('every header of ours that a reply may carry is told of', () => {
   // The ones of rate limits stand as `x-ratelimit-…-requests`, "and the same with -tokens".
   const told = (name: string): boolean => all.includes(name) || all.includes(name.replace(/(ratelimit-).*/, '$1'))
   expect(exposedHeaders.filter((name) => !told(name))).toEqual([])
+})
+
+it('every model of the simulator that does something of its own is told of', () => {
+  const page = pages.find(({ path }) => path === 'docs/simulator.md')!.text
+  const numbered = (name: string): string => name.replace(/\d+$/, (digits) => 'N'.repeat(digits.length === 3 ? 3 : 1))
+  expect(Object.keys(builtins).filter((name) => !page.includes(`\`${numbered(name)}\``))).toEqual([])
 })
 
 it('every variable of ours that the program reads stands in the table of the environment', () => {
