@@ -9,7 +9,7 @@ import { type Simulator, startSimulator } from '../src/simulator/index.ts'
 import { ask, CHAT } from './support/chatBodies.ts'
 import { get, post } from './support/exchange.ts'
 import { startGateway, type TestGateway } from './support/gateway.ts'
-import { endTurnout, said, startTurnout } from './support/turnoutProcess.ts'
+import { endTurnout, runTurnout, said, startTurnout } from './support/turnoutProcess.ts'
 
 const file = fileURLToPath(new URL('../examples/demo.yaml', import.meta.url))
 const key = { authorization: 'Bearer tk-demo' }
@@ -66,12 +66,15 @@ it.each(['demo', 'budgets', 'cache', 'end-users'])(
     const env = { END_USER_SECRET: 'sk-test-end-users-0123456789abcdef' }
     const demo = startTurnout(['demo', '--port', '0', '--config', config], { cwd, env })
     onTestFinished(async () => void (await endTurnout(demo)))
-    const told = await said(demo, 'stderr', /Models: curl/)
+    const told = await said(demo, 'stderr', /--db \S+\n/)
     const [, url, bearer, body] = /curl (\S+)[\s\S]*?'Authorization: (.*?)'[\s\S]*?-d '(.*?)'\n/.exec(told)!
     const { status, headers } = await post(url!, body!, { authorization: bearer! })
     expect([status, headers['x-turnout-attempts']]).toEqual([200, '1'])
     const { model } = JSON.parse(body!)
     expect(told).toContain(`model: '${model}', stream: true`)
     expect(told.includes("'chat-claude' and")).toBe(name === 'demo')
+    const [, command] = /Ledger.*?: npx turnout (.*)\n/.exec(told)!
+    // One of them for all: a command is a process that has to start.
+    if (name === 'demo') expect((await runTurnout(command!.split(' '), { cwd })).out).toMatch(/^total +1 /m)
   },
 )

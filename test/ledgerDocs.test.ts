@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { listRequests, showRequest } from '../src/http/admin/requests.ts'
 import { spend } from '../src/http/admin/spend.ts'
 import { eraseUser, eraseUserQuietly, exportUser } from '../src/http/admin/users.ts'
@@ -42,4 +43,18 @@ it('holds SQL that runs and finds something', async () => {
     store.close()
     rmSync(folder, { recursive: true, force: true })
   }
+})
+
+it('shows costs that are those of the tokens beside them, at the prices of the demo', () => {
+  const demo = parse(readFileSync(new URL('../examples/demo.yaml', import.meta.url), 'utf8'))
+  const { input, cacheRead, output } = demo.prices['sim-*']
+  const sums = [...page.matchAll(/^\{.*"cost_nano_usd".*$/gm)].map(([line]) => JSON.parse(line))
+  expect(sums).toHaveLength(3)
+  for (const { tokens, cost_nano_usd, cost_usd } of sums) {
+    expect(1000 * (tokens.input * input + tokens.cache_read * cacheRead + tokens.output * output)).toBe(cost_nano_usd)
+    expect(Math.round(cost_usd * 1e9)).toBe(cost_nano_usd)
+  }
+  const total = String(sums.at(-1).cost_usd)
+  expect(page).toMatch(new RegExp(`^total .* ${total} +0$`, 'm'))
+  expect(page).toContain(`9 upstream calls, ${total} USD`)
 })

@@ -32,7 +32,10 @@ export function addDemoCommand(program: Command): void {
           env: { SIMULATOR_URL: simulator.url, TURNOUT_MASTER_KEY: demoKey },
         })
         const routes = [...running.turnout.snapshot.routes.keys()]
-        process.stderr.write(welcome(running.server.url, simulator.url, flags.config ?? 'examples/demo.yaml', routes))
+        const { file } = running.turnout.snapshot.ledger
+        process.stderr.write(
+          welcome(running.server.url, simulator.url, flags.config ?? 'examples/demo.yaml', routes, file),
+        )
         stopOnSignal(running, cleanUp)
       } catch (error) {
         await cleanUp()
@@ -42,7 +45,7 @@ export function addDemoCommand(program: Command): void {
 }
 
 /** What it says can be pasted, so that it names a route that there is. */
-function welcome(url: string, simulator: string, config: string, routes: readonly string[]): string {
+function welcome(url: string, simulator: string, config: string, routes: readonly string[], ledger: string): string {
   const model = routes.find((name) => !name.includes('*')) ?? 'MODEL'
   const hubs = routes.includes('chat-claude') && routes.includes('chat-gemini')
   return `
@@ -63,6 +66,7 @@ With the official SDK, only the base URL changes:
   for await (const chunk of stream) process.stdout.write(chunk.choices[0]?.delta?.content ?? '')
 ${hubs ? "\n'chat-claude' and 'chat-gemini' are answered by simulated Anthropic and Gemini servers, in their own formats.\n" : ''}
 Models: curl ${url}/v1/models -H 'Authorization: Bearer ${demoKey}'    Status: ${url}/status    Metrics: ${url}/metrics
+Ledger, as long as it runs: npx turnout spend --db ${ledger}
 
 `
 }
