@@ -141,7 +141,8 @@ function write({ id, definition }: Made, asked: readonly Asked[], from = 0): voi
 function started({ definition, state }: Made, rows: KeptRows): object {
   const trial = new Trial(definition, state)
   const found = trial.restore(rows)
-  const { evidence, canaryInStep } = trial
+  const { evidence } = trial
+  const { canaryInStep } = evidence
   const units = [...evidence.units.entries()].map((unit) => `${formatUnit(unit)} ${unit.mask}`).sort()
   const counts = evidence.counts()
   const report = reportOf(evidence, state.weightPpm)
@@ -264,6 +265,32 @@ describe('a start from folds', () => {
     expect(knows()).toBe(false)
     expect(fromFolds(made)).toEqual(fromAll(made))
   })
+})
+
+it('a step has what came at it, whenever that is decided: the same before a start and after it', async () => {
+  const { definition, state } = await make('request')
+  const trial = new Trial(definition, state)
+  let arrival = 0
+  const came = (revision: number) => {
+    const ticket = trial.evidence.admit({ now: begun, bucket: 0, weightPpm: 250_000 })
+    return { revision, ticket, arrival: ++arrival, unit: undefined, firstAttempt: 'ok' }
+  }
+  const all = [came(40), came(41)]
+  const next = { ...state, revision: 42, stepRevision: 42 }
+  trial.follow(next)
+  all.push(came(42), came(42), came(43))
+  for (const { ticket } of all) {
+    trial.evidence.begin(ticket, begun + 100, 100)
+    trial.evidence.end(ticket, begun + 100, { bits: 0 })
+  }
+  expect([trial.evidence.canary, trial.evidence.canaryInStep]).toEqual([5, 3])
+  const again = new Trial(definition, next)
+  again.restore({
+    folds: [],
+    records: all.map(({ ticket, ...row }) => ({ ...row, id: row.arrival, record: trial.evidence.recordOf(ticket) })),
+    foldedTo: 0,
+  })
+  expect([again.evidence.canary, again.evidence.canaryInStep]).toEqual([5, 3])
 })
 
 it('the ledger folds in its keeper, when all that was handed over is written', async () => {

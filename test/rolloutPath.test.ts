@@ -325,7 +325,7 @@ ${untimed}    steps:
       writeFileSync(gateway.file, text)
       return gateway.running.reload()
     }
-    const enough = () => live().trial!.canaryInStep >= 3
+    const enough = () => live().trial!.evidence.canaryInStep >= 3
     await gateway.verb('start')
     await gateway.verb('pause')
     await gateway.drive(enough)

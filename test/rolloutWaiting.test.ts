@@ -29,7 +29,7 @@ it('releases requests in the order of their arrival, as far as the oldest that i
     const expected: Ticket[] = []
     const late: Ticket[] = []
     const push = (): void => {
-      const ticket = new Ticket(now++, 50_000, false, 0, undefined, true, 0, undefined, undefined)
+      const ticket = new Ticket(now++, 50_000, false, 0, 0, undefined, true, 0, undefined, undefined)
       mark.push(ticket)
       waiting.push(ticket)
     }

@@ -53,7 +53,7 @@ const wait = strict({
   duration: duration(60_000).describe('Least time at this step.').meta({ default: undefined }),
   minRequests: count(1, 0, 1_000_000_000)
     .optional()
-    .describe('Requests of the canary that have to be decided at this step. Without any it never goes on.'),
+    .describe('Requests of the canary that have to come at this step and be decided. Without any it never goes on.'),
   advance: z
     .enum(['no_harm', 'non_inferior'], { error: 'expected no_harm or non_inferior' })
     .optional()

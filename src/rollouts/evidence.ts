@@ -53,6 +53,9 @@ export class Evidence {
   /** First attempts that are decided, by arm. */
   canary = 0
   stable = 0
+  /** Those of the canary that came since `nextStep`. */
+  canaryInStep = 0
+  #step = 0
   readonly #isSticky: boolean
   readonly #plans: readonly GuardPlan[]
   readonly #guards: readonly Guard[]
@@ -140,6 +143,12 @@ export class Evidence {
     return { start: this.#start.waiting, end: this.#end.waiting }
   }
 
+  /** From now on requests come at another step: what is decided of earlier ones is none of its own. */
+  nextStep(): void {
+    this.#step++
+    this.canaryInStep = 0
+  }
+
   /** A request that is put on an arm by its bucket; `canary` of the ticket says on which. */
   admit(arrival: Arrival): Ticket {
     const { now, bucket, weightPpm } = arrival
@@ -153,7 +162,7 @@ export class Evidence {
     const dirty = isForgotten ? this.#windowed : (known >> 1) & this.#windowed
     const looked = this.#isSticky ? this.#clean.take(bucket, weightPpm, dirty) : undefined
     const thresholds = isFirst && this.canary >= this.policy.warmup ? this.sizes.thresholds : undefined
-    const ticket = new Ticket(now, weightPpm, canary, epoch, unit, isFirst, dirty, looked, thresholds)
+    const ticket = new Ticket(now, weightPpm, canary, epoch, this.#step, unit, isFirst, dirty, looked, thresholds)
     ticket.isWhole = arrival.whole === true
     if (isFirst) this.shareCheck.see(epoch, weightPpm, canary)
     this.#start.push(ticket)
@@ -385,8 +394,10 @@ export class Evidence {
   #releaseStart(ticket: Ticket): void {
     this.#count(ticket, this.#isPatient(ticket) ? this.#ofPrompt : this.#atStart)
     if (!ticket.isLearnt) return
-    if (ticket.canary) this.canary++
-    else this.stable++
+    if (ticket.canary) {
+      this.canary++
+      if (ticket.step === this.#step) this.canaryInStep++
+    } else this.stable++
     this.rateCheck?.see(ticket.epoch, ticket.ppm, ticket.canary, ticket.fault !== undefined)
     // One that hangs is no success, and no fault that would tell more.
     if (!ticket.isSlow && !ticket.isRepeated && this.#hard.see(ticket.canary, ticket.fault) && !this.#harm) {

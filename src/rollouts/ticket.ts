@@ -22,6 +22,8 @@ export class Ticket {
   readonly ppm: number
   readonly at: number
   readonly epoch: number
+  /** Of its attempt, counted from 0: how many began before it came. */
+  readonly step: number
   readonly unit: UnitId | undefined
   /** The first of its unit: the one that sizes are compared by. */
   readonly isFirst: boolean
@@ -55,6 +57,7 @@ export class Ticket {
     ppm: number,
     canary: boolean,
     epoch: number,
+    step: number,
     unit: UnitId | undefined,
     isFirst: boolean,
     dirty: number,
@@ -65,6 +68,7 @@ export class Ticket {
     this.ppm = ppm
     this.canary = canary
     this.epoch = epoch
+    this.step = step
     this.unit = unit
     this.isFirst = isFirst
     this.dirty = dirty

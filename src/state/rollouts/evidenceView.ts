@@ -17,7 +17,7 @@ export function evidenceOf(live: Live): ShownEvidence | null {
   return {
     ...reportOf(trial.evidence, weightPpm),
     arrivals,
-    canary_in_step: trial.canaryInStep,
+    canary_in_step: trial.evidence.canaryInStep,
     waiting: trial.evidence.waiting,
   }
 }

@@ -23,8 +23,6 @@ export class Trial {
   restored = 0
   /** Why it has to go, as the rows of an earlier process tell it. */
   #found: Decision | undefined
-  /** Decided requests of the canary before this step. */
-  #before = 0
   #stepRevision: number
 
   constructor({ policy }: RolloutDefinition, { attemptAt, stepRevision }: State) {
@@ -33,16 +31,11 @@ export class Trial {
     this.#stepRevision = stepRevision
   }
 
-  /** Requests of the canary that were decided at this step. */
-  get canaryInStep(): number {
-    return this.evidence.canary - this.#before
-  }
-
   /** Call with each new state. */
   follow({ stepRevision }: State): void {
     if (stepRevision === this.#stepRevision) return
     this.#stepRevision = stepRevision
-    this.#before = this.evidence.canary
+    this.evidence.nextStep()
   }
 
   /**
@@ -55,7 +48,6 @@ export class Trial {
     const counts: Count[] = []
     let rows = 0
     let lastArrival = 0
-    let before = 0
     for (const { unit, ...row } of records)
       folder.add({ ...row, unit: unit === undefined ? undefined : parseUnit(unit) })
     // All of the rows since: the rule may have fired with one of them right before the process ended.
@@ -65,11 +57,11 @@ export class Trial {
       rows += fold.rows
       lastArrival = Math.max(lastArrival, fold.lastArrival)
       const { canaryAt } = fold
-      for (let i = 0; i < canaryAt.length; i += 2) if (canaryAt[i]! < this.#stepRevision) before += canaryAt[i + 1]!
+      for (let i = 0; i < canaryAt.length; i += 2)
+        if (canaryAt[i]! >= this.#stepRevision) evidence.canaryInStep += canaryAt[i + 1]!
     }
     evidence.recall(all)
     evidence.merge(counts)
-    this.#before = before
     this.restored = rows
     // What no fold has yet is folded soon, or each start would read it again.
     this.begunAtFold = -folder.rows
@@ -93,7 +85,7 @@ export class Trial {
       weightPpm,
       advance: wait?.advance ?? 'no_harm',
       minRequests: wait?.minRequests ?? 1,
-      canaryInStep: this.canaryInStep,
+      canaryInStep: this.evidence.canaryInStep,
       accepted: this.accepted.causes,
     })
   }
