@@ -211,6 +211,21 @@ describe('a healthy fallback', () => {
   })
 })
 
+it('of a target that fails and one after it that does not take the request, reply, line and metrics name the one that failed', async () => {
+  const { call, gateway } = await stage(
+    { ill: down(), picky: down({ status: 400, code: 'invalid_request_error' }) },
+    { retries: { attempts: 1 } },
+  )
+  const { status, headers } = await call()
+  const told = { 'x-turnout-error': 'overloaded', 'x-turnout-target': 'up/ill', 'x-turnout-attempts': '2' }
+  expect([status, headers]).toEqual([503, expect.objectContaining(told)])
+  const [line] = await gateway.settled(1)
+  expect(line).toMatchObject({ status: 503, target: 'up/ill', fault: 'overloaded', attempts: 2 })
+  const { body } = await gateway.metrics.expose()
+  expect(body).toContain('turnout_requests_total{status="5xx",outcome="failed",route="chat",target="up/ill"} 1')
+  expect(body).toContain('turnout_request_errors_total{blame="upstream",cause="overloaded",route="chat"} 1')
+})
+
 describe('special chains', () => {
   it('answer a prompt that is too long, and one that a policy forbids', async () => {
     const scripts = {

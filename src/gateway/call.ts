@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiKey, Route, Snapshot, Target } from '../config/snapshot.ts'
 import type { Chat, Loss } from '../dialects/chat.ts'
 import type { Dialect, Inspected, ReplyFacts, SignatureStore } from '../dialects/dialect.ts'
-import { Refusal, type UpstreamFault } from '../dialects/errors.ts'
+import { Refusal, UpstreamFault } from '../dialects/errors.ts'
 import type { Permit } from '../state/breaker.ts'
 import type { Repeat } from '../state/cache/repeats.ts'
 import type { Lease } from '../state/limits/limit.ts'
@@ -233,6 +233,10 @@ export function endGone(call: Call): void {
   call.outcome = isBegun(call) ? 'partial' : 'refused'
   if (call.outcome === 'refused') call.status = cutBy.status
 }
+
+/** Whose words the client gets: of one that failed they are told also where another after it did not take the request. Else the last one's. */
+export const speakerOf = ({ attempts, error }: Call): Attempt | undefined =>
+  (error instanceof UpstreamFault ? attempts.find(({ fault }) => fault === error) : undefined) ?? attempts.at(-1)
 
 /** Its reply is on the way: another one cannot take its place. */
 export const isBegun = (call: Call): boolean => !call.background && call.res.headersSent

@@ -4,7 +4,7 @@ import type { Provider, Target } from '../config/snapshot.ts'
 import type { Loss } from '../dialects/chat.ts'
 import type { Held } from './budgetGate.ts'
 import { type CacheTurn, tellCache } from './cacheTurn.ts'
-import type { Attempt, Call } from './call.ts'
+import { type Attempt, type Call, speakerOf } from './call.ts'
 import { HOPS_HEADER } from './hops.ts'
 import type { Lane } from './lane.ts'
 import { setLines } from './linedResponse.ts'
@@ -153,7 +153,7 @@ export function writeHead(call: Call, status: number, headers: string[], lines =
 function ownLines(call: Call): string {
   let lines = `x-request-id: ${call.id}\r\nx-turnout-config: ${call.snapshot.version}\r\n`
   if (call.trace) lines += `x-turnout-trace: ${call.trace.traceId}\r\n`
-  const attempt = call.attempts.at(-1)
+  const attempt = speakerOf(call)
   if (call.cache) lines += cacheLines(call, call.cache, attempt)
   else if (attempt) lines += attemptLines(call, attempt)
   if (call.snapshot.bypass) lines += 'x-turnout-bypass: on\r\n'

@@ -1,6 +1,6 @@
 // Answers a request that gets no reply: our own refusals, and upstream failures after the last target.
 import { errorOf, Refusal, UpstreamFault } from '../dialects/errors.ts'
-import type { Attempt, Call } from './call.ts'
+import { type Call, speakerOf } from './call.ts'
 import { costLine } from './costHeaders.ts'
 import { passedHeaders, secretsOf, writeHead } from './headers.ts'
 
@@ -52,14 +52,10 @@ export function retryHeaders({ status, metadata }: Refusal): string[] {
   return ['retry-after', String(wait), ...(pointless ? ['x-should-retry', 'false'] : [])]
 }
 
-/** Whose words they are: those of one that failed are told also where another one after it did not take the request. */
-const speakerOf = ({ attempts }: Call, cause: UpstreamFault): Attempt | undefined =>
-  attempts.find(({ fault }) => fault === cause) ?? attempts.at(-1)
-
 /** Google tells the wait in its error's body, and it may be the longer one: clients look at the header alone. */
 function pushUpstream(headers: string[], cause: UpstreamFault, call: Call): void {
   const { 'retry-after': told, ...others } = cause.headers ?? {}
-  const speaker = speakerOf(call, cause)
+  const speaker = speakerOf(call)
   const wait = cause.retryAfterMs === undefined ? undefined : Math.ceil(cause.retryAfterMs / 1000)
   const isEnough = wait === undefined || Number(told) >= wait || speaker?.lane === 'identity'
   const passes = told !== undefined && isEnough
@@ -73,7 +69,7 @@ function pushUpstream(headers: string[], cause: UpstreamFault, call: Call): void
  */
 function vendorBody(call: Call, cause: UpstreamFault): Buffer | undefined {
   if (cause.body === undefined || cause.status === undefined || cause.status < 400) return undefined
-  if (speakerOf(call, cause)?.lane !== 'identity') return undefined
+  if (speakerOf(call)?.lane !== 'identity') return undefined
   return call.dialect.inbound!.isError(cause.body) ? cause.body : undefined
 }
 

@@ -14,7 +14,7 @@ import { billOf, outputTokens, promptTokens, type Rates } from './bill.ts'
 import type { Books } from './books.ts'
 import type { BudgetGate } from './budgetGate.ts'
 import type { CacheTurn } from './cacheTurn.ts'
-import { type Attempt, type Call, endGone, hasLeft, ownTimeOf, userOf } from './call.ts'
+import { type Attempt, type Call, endGone, hasLeft, ownTimeOf, speakerOf, userOf } from './call.ts'
 import { vendorName } from './foreignNames.ts'
 import { settleLimits } from './limitGate.ts'
 import { createTally } from './tally.ts'
@@ -170,7 +170,7 @@ function count(call: Call, now: number, metrics: Metrics): void {
   const stream = call.inspected?.ask.stream ?? false
   metrics.requestEnded({
     route: call.route?.name ?? '',
-    target: attempts.at(-1)?.target.id ?? '',
+    target: speakerOf(call)?.target.id ?? '',
     status: hasLeft(call) ? 0 : call.status,
     outcome: call.outcome ?? 'failed',
     durationMs: now - call.startedAt,
@@ -192,7 +192,7 @@ function firstTokenMs(call: Call): number | undefined {
 }
 
 function note(call: Call, now: number, { log, address, pseudonym }: Witnesses): void {
-  const attempt = call.attempts.at(-1)
+  const attempt = speakerOf(call)
   const facts = attempt?.facts
   const ask = call.inspected?.ask
   const user = userOf(call)

@@ -90,7 +90,7 @@ export const metricTable = {
   requests: {
     kind: 'counter',
     name: 'turnout_requests_total',
-    help: 'Client requests that ended, by route, the target that answered last, class of the status sent, and outcome.',
+    help: 'Client requests that ended, by route, the target whose answer or fault the client got, class of the status sent, and outcome.',
     labels: ['route', 'target'],
     closed: [
       ['status', statusClasses],

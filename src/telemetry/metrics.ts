@@ -37,7 +37,7 @@ import {
 export interface EndedRequest {
   /** Name of the route; '' when none was found. */
   route: string
-  /** Id of the target that answered last; '' when none was called. */
+  /** Id of the target whose answer or fault the client got; '' when none was called. */
   target: string
   /** Status sent to the client; 0 when the connection was gone before. */
   status: number
