@@ -259,6 +259,35 @@ describe('other ways', () => {
     expect(body).not.toMatch(/turnout_fallbacks_total\{.*\} [1-9]/)
   })
 
+  it('takes it where the first target has failed and the second is too dear: who answers there is no fallback either', async () => {
+    const books = await open(
+      {
+        prices: dear,
+        routes: {
+          best: { targets: ['sim/sim-ill', 'sim/sim-dear'], budgets: { usd: '0.01', onExhausted: 'route:plain' } },
+          plain: { targets: ['sim/sim-tokens-10'] },
+          shut: { targets: ['sim/sim-ill', 'sim/sim-dear'], budgets: { usd: '0.01', onExhausted: 'route:second' } },
+          second: { targets: ['sim/sim-off', 'sim/sim-tokens-10'] },
+        },
+      },
+      { simulator: { scripts: { 'sim-ill': { fault: { kind: 'status', status: 503 } } } } },
+    )
+    const reply = await call(books, { model: 'best' })
+    expect([reply.status, reply.headers['x-turnout-degraded-from']]).toEqual([200, 'best'])
+    await books.ledger.flush()
+    const attempts = books.store.db.prepare('SELECT reason FROM attempts ORDER BY id').pluck().all()
+    expect(attempts).toEqual(['first', 'first'])
+    const before = await books.gateway.metrics.expose()
+    expect(before.body).not.toMatch(/turnout_fallback(s|_requests)_total\{.*\} [1-9]/)
+    // One behind a breaker is one, there too.
+    books.gateway.turnout.health.disable('sim/sim-off', 'test')
+    expect((await call(books, { model: 'shut' })).status).toBe(200)
+    const { body } = await books.gateway.metrics.expose()
+    expect(body.match(/^turnout_fallbacks_total\{.*\} [1-9]/gm)).toEqual([
+      expect.stringContaining('{reason="breaker_open",route="second",target="sim/sim-tokens-10"} 1'),
+    ])
+  })
+
   it('takes it without the further models of a client, which are routes of ours and no matter of the vendor', async () => {
     const books = await open(
       {

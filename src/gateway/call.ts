@@ -81,6 +81,8 @@ export interface Call {
   assigned: Assigned | undefined
   /** The route that was asked for, where a budget sent the request down to another. */
   degradedFrom: string | undefined
+  /** Calls that were made before that. */
+  attemptsBefore: number
   /** The route that a budget without room names in its own place. */
   cheaperRoute: string | undefined
   /** What vendors must get back although clients cannot carry it. */
@@ -191,6 +193,7 @@ function blankCall(req: IncomingMessage, res: ServerResponse, from: Opening): Ca
     route: undefined,
     assigned: undefined,
     degradedFrom: undefined,
+    attemptsBefore: 0,
     cheaperRoute: undefined,
     signatures: undefined,
     chat: undefined,

@@ -48,6 +48,7 @@ export async function firstAffordable(
       current = next
       // Its first target is no fallback, whatever kept the request off those of the route that was asked for.
       call.passedOver = undefined
+      call.attemptsBefore = call.attempts.length
       call.cache?.flight?.fail()
       call.cache = undefined
       survival.budgets?.acted('degraded', error instanceof BudgetExceeded ? error.refusal.scope : '')

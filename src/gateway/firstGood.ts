@@ -131,7 +131,7 @@ async function tryChain(
 
 /** Of targets behind one that was asked, its fault is why they come into question. */
 function passOver(call: Call, why: 'breaker_open' | 'refused'): void {
-  if (call.attempts.length === 0) call.passedOver ??= why
+  if (isFirst(call)) call.passedOver ??= why
 }
 
 /**
@@ -172,8 +172,11 @@ const isShutFor = (target: string, ms: number, health: Health): boolean =>
 
 function reasonOf(call: Call, n: number): AttemptReason {
   if (n > 1) return 'retry'
-  return call.attempts.length === 0 ? 'first' : 'fallback'
+  return isFirst(call) ? 'first' : 'fallback'
 }
+
+/** Whether no target of the route has been asked yet. */
+const isFirst = ({ attempts, attemptsBefore }: Call): boolean => attempts.length === attemptsBefore
 
 /** Every breaker is open: one probe goes through, or the client is told when to come again. */
 async function lastResort(call: Call, targets: readonly Target[], hops: number, survival: Survival): Promise<Good> {

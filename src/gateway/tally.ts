@@ -51,16 +51,15 @@ export function createTally(metrics: Metrics): (call: Call) => void {
   function countDetours(call: Call): void {
     const route = labels.route(call.route?.name ?? '')
     let fellBack = false
-    call.attempts.forEach((attempt, index) => {
-      const before = call.attempts[index - 1]
-      const target = labels.target(attempt.target.id)
-      if (attempt.reason === 'retry')
-        bump(metrics.counter('retries').row(target), retryReasons.indexOf(before?.fault?.kind as never))
-      else if (attempt.reason === (before ? 'fallback' : 'first') && (before || call.passedOver !== undefined)) {
-        const reason = before?.fault?.kind ?? call.passedOver ?? 'refused'
-        bump(metrics.counter('fallbacks').row(route, target), fallbackReasons.indexOf(reason as never))
-        fellBack = true
-      }
+    call.attempts.forEach(({ reason, target: { id } }, index) => {
+      const target = labels.target(id)
+      const fault = call.attempts[index - 1]?.fault?.kind
+      if (reason === 'retry') bump(metrics.counter('retries').row(target), retryReasons.indexOf(fault as never))
+      const isFirst = reason === 'first' && index === call.attemptsBefore
+      const why = reason === 'fallback' ? (fault ?? 'refused') : isFirst ? call.passedOver : undefined
+      if (why === undefined) return
+      bump(metrics.counter('fallbacks').row(route, target), fallbackReasons.indexOf(why))
+      fellBack = true
     })
     if (fellBack && !call.background) bump(metrics.counter('fallbackRequests').row(route), 0)
   }
