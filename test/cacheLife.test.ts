@@ -67,6 +67,23 @@ describe('a hit in the books', () => {
     await expect.poll(async () => (await chat()).status, { timeout: 60_000 }).toBe(200)
   })
 
+  it('is one of a request that is refused in any case, too', async () => {
+    const it = await startLedgerGateway()
+    onTestFinished(() => it.close())
+    const chat = () => post(it.url + CHAT, ask('sim/sim-text', { n: 0 }), bearer(appKey))
+    expect((await chat()).status).toBe(400)
+    await it.ledger.flush()
+    it.store.db.pragma(`max_page_count = ${it.store.db.pragma('page_count', { simple: true })}`)
+    const statuses: number[] = []
+    while (statuses.filter((status) => status === 503).length < 20) statuses.push((await chat()).status)
+    const told = it.gateway.lines.filter(({ status }) => status === 503)
+    // As above.
+    expect(told.length).toBeGreaterThan(10)
+    for (const line of told) expect(line).toMatchObject({ outcome: 'refused', refusal: 'ledger_unavailable' })
+    const { body } = await it.gateway.metrics.expose()
+    expect(body).toContain(`turnout_requests_total{status="5xx",outcome="refused",route="",target=""} ${told.length}`)
+  })
+
   it('is none of an answer that was bought while the clock was ahead', async () => {
     const real = Date.now
     let ahead = 400 * 86_400_000

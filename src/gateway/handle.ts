@@ -206,7 +206,7 @@ async function conclude(
   settle: (call: Call) => Promise<void> | undefined,
 ): Promise<void> {
   if (error instanceof ClientGone || call.gone) endGone(call)
-  else endFailed(call, error, gateway)
+  else endFailed(call, whyUnrecorded(call, error, gateway) ?? error, gateway)
   if (call.background || hasLeft(call)) return
   const cause = call.error!
   try {
@@ -218,6 +218,17 @@ async function conclude(
   if (isDegraded(call, cause)) degrade(call)
   else if (call.cutBy && isBegun(call)) breakOff(call, cause)
   else refuse(call, cause)
+}
+
+/** What is refused before any call would be told with another status than it was counted and logged with, where no row of it can be kept. */
+function whyUnrecorded({ admitted, attempts }: Call, error: unknown, { books }: Gateway): unknown {
+  if (!admitted || attempts.length > 0 || !(error instanceof Refusal)) return undefined
+  try {
+    books.check()
+  } catch (refusal) {
+    return refusal
+  }
+  return undefined
 }
 
 function endFailed(call: Call, error: unknown, gateway: Gateway): void {
