@@ -254,6 +254,22 @@ describe('C34 allow-lists', () => {
     }
   })
 
+  it('C34 are what a mistyped name is told of: names of others are not hinted at', async () => {
+    const narrow = await make({ name: 'narrow-names', routes: ['chat'] })
+    const served = await make({ name: 'narrow-models', models: ['up-eu/c'] })
+    for (const [{ secret }, hints] of [
+      [narrow, " Did you mean 'chat'?"],
+      [served, " Did you mean 'chain'?"],
+    ] as const) {
+      const says = `The model 'othr' does not exist or is not configured here.${hints}`
+      const asked = await post(`${gateway.url}${CHAT}`, { model: 'othr', messages: [] }, bearer(secret))
+      const shown = await get(`${gateway.url}/v1/models/othr`, bearer(secret))
+      const limits = await get(`${gateway.url}/v1/limits?model=othr`, bearer(secret))
+      for (const { status, text } of [asked, shown, limits])
+        expect([status, JSON.parse(text).error.message]).toEqual([404, says])
+    }
+  })
+
   it('C34 take effect with the next request', async () => {
     const { id, secret } = await make({ name: 'changing' })
     expect(await chat(secret, 'other')).toEqual([200, 'up/d'])

@@ -30,8 +30,13 @@ const listings = new WeakMap<Snapshot, readonly ModelEntry[]>()
 /**
  * The route of a model name: a route of exactly that name, else the most specific pattern, else (with `directModels`) an
  * implicit route for `provider/model` or a well-known bare name. Otherwise up to three names that are near.
+ * @param isShown which names may be among those; all unless given
  */
-export function resolveModel(snapshot: Snapshot, model: string): Route | { nearest: string[] } {
+export function resolveModel(
+  snapshot: Snapshot,
+  model: string,
+  isShown: (name: string) => boolean = () => true,
+): Route | { nearest: string[] } {
   const exact = snapshot.routes.get(model)
   if (exact && !isPattern(model)) return exact
   if (model.length <= maxNameLength && model !== '' && !control.test(model)) {
@@ -40,7 +45,7 @@ export function resolveModel(snapshot: Snapshot, model: string): Route | { neare
     const implicit = snapshot.directModels ? implicitRoute(snapshot, model) : undefined
     if (implicit) return implicit
   }
-  return { nearest: nearestNames(model, namesToCompare(snapshot)) }
+  return { nearest: nearestNames(model, namesToCompare(snapshot).filter(isShown)) }
 }
 
 /**

@@ -187,7 +187,7 @@ export function inspect(call: Call, body: Buffer, repeats: Repeats): void {
   call.inspected =
     call.repeat?.inspected ?? inbound!.inspect(body, { maxDepth: server.maxJsonDepth, maxMessages: server.maxMessages })
   const { model } = call.inspected.ask
-  call.route = routeOf(call.snapshot, model)
+  call.route = routeOf(call.snapshot, model, call.key)
   requireRoute(call.key, model, call.route)
   inbound!.checkHistory(call.inspected.wire, server.maxJsonValues, call.route.toolArguments === 'pass')
 }

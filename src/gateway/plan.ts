@@ -60,7 +60,7 @@ const canaryFirst = (arms: Arms, stable: readonly Target[]): readonly Target[] =
 function clientChain(call: Call, models: readonly string[]): Target[] {
   const chain = new Map(call.route!.targets.map((target) => [target.id, target]))
   for (const model of models) {
-    const route = routeOf(call.snapshot, model)
+    const route = routeOf(call.snapshot, model, call.key)
     requireRoute(call.key, model, route)
     for (const target of route.targets) chain.set(target.id, chain.get(target.id) ?? target)
   }

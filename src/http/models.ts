@@ -66,7 +66,7 @@ export function showModel(
  * @throws Refusal `model_not_found`; `model_not_allowed` when the key may not ask for it, or be served by any of them
  */
 export function requireModel(looking: Looking, name: string): { readonly route: Route; readonly target: Target } {
-  const route = routeOf(looking.snapshot, name)
+  const route = routeOf(looking.snapshot, name, looking.key)
   requireRoute(looking.key, name, route)
   const target = usableOf(looking, name, route)
   if (target) return { route, target }
@@ -75,7 +75,7 @@ export function requireModel(looking: Looking, name: string): { readonly route: 
 }
 
 function isFor(looking: Looking, id: string): boolean {
-  const route = routeOf(looking.snapshot, id)
+  const route = routeOf(looking.snapshot, id, looking.key)
   return mayAsk(looking.key, id, route) && usableOf(looking, id, route) !== undefined
 }
 
