@@ -104,6 +104,14 @@ describe('warnings', () => {
     expect(warnings[2]).toMatch(/^8 routes\.r\[3\]: .*claude-2\.1 was retired on 2025-07-21/)
   })
 
+  test('a key whose time has passed', () => {
+    const key = (name: string, at: string) =>
+      `  - { name: ${name}, key: sk-test-${name}-0123456789, expiresAt: ${at} }\n`
+    const sound = `${two}routes: { r: [openai/gpt-5, anthropic/claude-sonnet-4-5] }\n`
+    const text = `${sound}keys:\n${key('over', '2026-06-01T12:00:00Z')}${key('good', '2026-06-01T12:00:01Z')}`
+    expect(warningsOf(text)).toEqual(['6 keys[0].expiresAt: has passed: the key opens nothing'])
+  })
+
   test('targets and providers that nothing uses', () => {
     const text = `${two}targets:\n  t: { provider: openai, model: m }\n  u: { provider: openai, model: n }\nroutes: { r: [t, openai/z] }\n`
     const warnings = warningsOf(text)

@@ -149,6 +149,7 @@ describe('a virtual key', () => {
     [{}, 'name'],
     [{ name: 'x y' }, 'name'],
     [{ name: 'ok', expires_at: 'tomorrow' }, 'expires_at'],
+    [{ name: 'ok', expires_at: '2020-01-01T00:00:00Z' }, 'expires_at'],
     [{ name: 'ok', routes: 'chat' }, 'routes'],
     [{ name: 'ok', colour: 'red' }, 'colour'],
     [{ name: 'boss' }, 'name'],

@@ -212,8 +212,13 @@ describe('what is wrong with a field', () => {
 
 describe('keys and books', () => {
   it('a key that has expired is not shown as one that opens something', async () => {
-    await turnout('keys', 'create', 'old', '--expires', '2020-01-01')
-    await turnout('keys', 'create', 'off', '--disabled', '--expires', '2020-01-01')
+    const born = await turnout('keys', 'create', 'old', '--expires', '2020-01-01')
+    const says = "'expires_at': 2020-01-01T00:00:00.000Z has passed: the key would open nothing.\n"
+    expect([born.code, born.err]).toEqual([1, says])
+    for (const name of ['old', 'off']) await turnout('keys', 'create', name)
+    const ended = await turnout('keys', 'set', 'old', '--expires', '2020-01-01')
+    expect([ended.code, ended.err]).toEqual([0, 'warning: the time of old has passed: it opens nothing\n'])
+    await turnout('keys', 'set', 'off', '--disabled', '--expires', '2020-01-01')
     await turnout('keys', 'create', 'new', '--expires', '30d')
     const { out } = await turnout('keys', 'list')
     const states = [...out.matchAll(/^(old|off|new) .* (\w+)$/gm)].map(([, name, state]) => [name, state])

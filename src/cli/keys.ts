@@ -80,6 +80,7 @@ export function addKeysCommand(program: Command): void {
     if (Object.keys(body).length === 0) throw new Error('Nothing to change: --help lists what can be set.')
     const answer = await askServer<ShownKey>(findServer(flags), 'PATCH', pathOf(key), body)
     await print(flags.json ? toJsonLine(answer) : renderKey(answer))
+    tellExpired(answer)
   })
 
   addServerOptions(
@@ -92,6 +93,7 @@ export function addKeysCommand(program: Command): void {
     const body = { grace_seconds: secondsOf('--grace', flags.grace) }
     const answer = await askServer<ShownKey>(findServer(flags), 'POST', `${pathOf(key)}/rotate`, body)
     await print(flags.json ? toJsonLine(answer) : renderSecret(answer, 'rotated'))
+    tellExpired(answer)
   })
 
   addServerOptions(
@@ -133,6 +135,12 @@ function renderSecret({ id, name, secret, old_secret_until }: ShownKey, what: st
 /** Whether it opens anything: what has expired is on, and good for nothing. */
 const stateOf = ({ disabled, expires_at }: ShownKey, now: number): string =>
   disabled ? 'off' : expires_at !== null && Date.parse(expires_at) <= now ? 'expired' : 'on'
+
+/** A mistyped year would be found by an app that is not let in, and a new secret makes an old key no younger. */
+function tellExpired(key: ShownKey): void {
+  if (stateOf(key, Date.now()) !== 'expired') return
+  process.stderr.write(`warning: the time of ${key.name} has passed: it opens nothing\n`)
+}
 
 function renderList(keys: readonly ShownKey[], now: number): string {
   const rows = keys.map((key) => [

@@ -45,6 +45,7 @@ export function findWarnings(snapshot: Snapshot, settings: Settings, facts: Warn
   warnAboutUnused(snapshot, settings, warn)
   warnAboutIdle(snapshot, settings, warn)
   warnAboutSecrets(settings, facts)
+  warnAboutExpired(settings, facts)
   warnAboutLoops(snapshot, warn)
   warnAboutHalfSet(facts, snapshot)
   warnAboutForgotten(snapshot, settings, warn)
@@ -199,6 +200,13 @@ const vendorOf = ({ kind, origin }: Provider): string => (kind.keyless ? origin 
 
 const isPublic = ({ kind, origin }: Provider): boolean =>
   kind.baseUrl === undefined || new URL(kind.baseUrl).origin === origin
+
+function warnAboutExpired({ keys }: Settings, { now, warn }: WarningFacts) {
+  keys?.forEach(({ expiresAt }, index) => {
+    if (expiresAt !== undefined && Date.parse(expiresAt) <= now.getTime())
+      warn(['keys', index, 'expiresAt'], 'has passed: the key opens nothing')
+  })
+}
 
 /** Long enough and mixed enough, and not a stand-in that says of itself that it is one. */
 const looksSecret = (value: string): boolean =>

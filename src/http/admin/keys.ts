@@ -62,6 +62,7 @@ export const createKey = defineRoute({
     refuseRole(by, body.role)
     refuseName(deps, body.name)
     const wanted: KeyFacts = { ...factsOf(body), name: body.name, disabled: body.disabled ?? false }
+    refusePast(wanted)
     refuseRules(deps, wanted)
     const { key, secret } = await written(() => keyring.create(wanted))
     deps.log.info('a key was made', { event: 'key', key: `${by.name} made ${key.name}` })
@@ -205,6 +206,16 @@ function refuseName(deps: AdminDeps, wanted: string): void {
       'invalid_value',
       `A key cannot be called '${wanted}': the name means something else here.`,
       'name',
+    )
+}
+
+/** A change to a time that has passed ends a key. @throws Refusal for a new one that would never open anything */
+function refusePast({ expiresAt }: KeyFacts): void {
+  if (expiresAt !== undefined && expiresAt <= Date.now())
+    throw new Refusal(
+      'invalid_value',
+      `'expires_at': ${time(expiresAt)} has passed: the key would open nothing.`,
+      'expires_at',
     )
 }
 
