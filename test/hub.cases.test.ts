@@ -768,12 +768,34 @@ describe('C11 thought signatures of Gemini survive a plain OpenAI client', () =>
     expect(signaturesOf(answered(rebuilt), undefined, 'gemini-2.5-flash').signatures).toEqual([undefined, undefined])
   })
 
-  it('signed text comes back on its part', () => {
-    const events = outbound.gemini.events!(frame([{ text: 'Hi', thoughtSignature: 'sig-t' }], { finishReason: 'STOP' }))
-    const said = (JSON.parse(asReply(events)) as { choices: { message: Json }[] }).choices[0]!.message
-    expect(toGemini(request({ messages: [user, said, user] })).wire.contents[1]?.parts).toEqual([
-      { text: 'Hi', thoughtSignature: 'sig-t' },
-    ])
+  const signedParts: [string, Json[]][] = [
+    ['signed text comes back on its part', [{ text: 'Hi', thoughtSignature: 'sig-t' }]],
+    [
+      'text and thoughts behind a signed part stay parts of their own',
+      [
+        { text: 'Hm.', thought: true, thoughtSignature: 'sig-1' },
+        { text: 'So.', thought: true },
+        { text: 'Hi', thoughtSignature: 'sig-2' },
+        { text: ' there' },
+      ],
+    ],
+    [
+      'a signature stays with its text, before what was run behind it',
+      [
+        { text: 'Let me see.', thoughtSignature: 'sig-t' },
+        { executableCode: { language: 'PYTHON', code: 'print(1)' } },
+        { codeExecutionResult: { outcome: 'OUTCOME_OK', output: '1' } },
+        { text: 'It is 1.' },
+      ],
+    ],
+  ]
+  it.each(signedParts)('%s', (_, parts) => {
+    const whole = outbound.gemini.events!(frame(parts, { finishReason: 'STOP' }))
+    const streamed = fromGemini(...parts.map((part) => frame([part])), frame([], { finishReason: 'STOP' }))
+    for (const events of [whole, streamed]) {
+      const said = (JSON.parse(asReply(events)) as { choices: { message: Json }[] }).choices[0]!.message
+      expect(toGemini(request({ messages: [user, said, user] })).wire.contents[1]?.parts).toEqual(parts)
+    }
   })
 })
 

@@ -169,9 +169,9 @@ export class ReplyReader {
     const { writer } = candidate
     const block = thought ? ({ type: 'reasoning', origin } as const) : ({ type: 'text', origin } as const)
     this.#endCall(candidate)
-    // A block has one signature; a second one belongs to a part of its own.
-    const second = signature !== undefined && candidate.signature !== undefined
-    if (second || !writer.isOpen(block.type)) this.#close(candidate)
+    // What follows a signed part is a part of its own: Google wants none joined to another ("Thought signatures").
+    const isNext = candidate.signature !== undefined && (signature !== undefined || text !== '')
+    if (isNext || !writer.isOpen(block.type)) this.#close(candidate)
     if (!thought) candidate.citations.say(text)
     writer.write(block, text)
     if (signature === undefined) return

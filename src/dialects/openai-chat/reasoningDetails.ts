@@ -63,11 +63,11 @@ export function writeDetail(
 
 const writeFormat = (origin: string | undefined): string => ownEntry(formatOf, origin ?? '') ?? origin ?? 'unknown'
 
-/** What a list of details says: blocks with their places, and signatures that belong to text and to tool calls. */
+/** What a list of details says: blocks with their places, and signatures that belong to text and to tool calls. `order`: which was said first. */
 export interface ReadDetails {
-  placed: { place: Place; block: ReasoningBlock | VendorBlock }[]
+  placed: { order: number; place: Place; block: ReasoningBlock | VendorBlock }[]
   /** Without an offset: the signature of all the text. */
-  textSignatures: { offset: number | undefined; signature: string; origin: string }[]
+  textSignatures: { order: number; offset: number | undefined; signature: string; origin: string }[]
   callSignatures: Map<string, { signature: string; origin: string }>
   /** Whether thought text is in it: `reasoning_content` then says the same once more. */
   hasText: boolean
@@ -76,21 +76,21 @@ export interface ReadDetails {
 /** Wire to hub. Items that no one can read are passed over: they are an echo of what some server said, not the user's words. */
 export function readDetails(list: readonly unknown[]): ReadDetails {
   const result: ReadDetails = { placed: [], textSignatures: [], callSignatures: new Map(), hasText: false }
-  for (const item of joinFragments(list)) {
+  for (const [order, item] of joinFragments(list).entries()) {
     const format = typeof item.format === 'string' ? item.format : 'unknown'
     const origin = ownEntry(originOf, format) ?? format
     const offset = typeof item.text_offset === 'number' ? item.text_offset : undefined
     const calls = typeof item.call_offset === 'number' ? item.call_offset : 0
     const id = typeof item.id === 'string' ? item.id : undefined
     const place = (block: ReasoningBlock | VendorBlock) =>
-      result.placed.push({ place: { text: offset ?? 0, calls }, block })
+      result.placed.push({ order, place: { text: offset ?? 0, calls }, block })
     if (item.type === 'vendor.block') place({ type: 'vendor', origin, raw: item.data })
     else if (item.type === 'reasoning.encrypted' && typeof item.data === 'string') {
       const signature = item.data
       // Gemini has no opaque thoughts: what is encrypted signs a function call (named by id) or a text.
       if (origin !== 'gemini') place(compact({ type: 'reasoning' as const, text: '', redacted: signature, id, origin }))
       else if (id !== undefined) result.callSignatures.set(id, { signature, origin })
-      else result.textSignatures.push({ offset, signature, origin })
+      else result.textSignatures.push({ order, offset, signature, origin })
     } else if (item.type === 'reasoning.text' || item.type === 'reasoning.summary') {
       const summary = item.type === 'reasoning.summary' ? true : undefined
       const words = summary ? item.summary : item.text
@@ -114,10 +114,7 @@ export function readEchoed(list: readonly unknown[]): ReadDetails {
   const details = readDetails(list)
   const head = asObject(list[0])
   if ((typeof head?.index !== 'number' || head.index === 0) && !isTail(head)) return details
-  const placed = details.placed.map(({ place, block }) => ({
-    place,
-    block: { ...block, origin: 'a list that is cut' },
-  }))
+  const placed = details.placed.map((item) => ({ ...item, block: { ...item.block, origin: 'a list that is cut' } }))
   return { ...details, placed }
 }
 
@@ -157,14 +154,15 @@ function joinFragments(list: readonly unknown[]): Json[] {
  */
 export function weave(content: string, calls: number, details: ReadDetails): (Block | { call: number })[] {
   const marks = [
-    ...details.placed.map(({ place, block }) => ({ ...place, block, sign: undefined })),
+    ...details.placed.map(({ order, place, block }) => ({ order, ...place, block, sign: undefined })),
     ...details.textSignatures.map((sign) => ({
+      order: sign.order,
       text: sign.offset ?? content.length,
       calls: 0,
       block: undefined,
       sign,
     })),
-  ].sort((a, b) => a.text - b.text || a.calls - b.calls)
+  ].sort((a, b) => a.text - b.text || a.calls - b.calls || a.order - b.order)
   const items: (Block | { call: number })[] = []
   let at = 0
   let called = 0
