@@ -788,6 +788,13 @@ describe('C11 thought signatures of Gemini survive a plain OpenAI client', () =>
         { text: 'It is 1.' },
       ],
     ],
+    [
+      'the draft of a picture is a thought, and no picture of the answer',
+      [
+        { inlineData: { mimeType: 'image/png', data: 'AAAA' }, thought: true, thoughtSignature: 'sig-d' },
+        { text: 'It cannot be drawn.' },
+      ],
+    ],
   ]
   it.each(signedParts)('%s', (_, parts) => {
     const whole = outbound.gemini.events!(frame(parts, { finishReason: 'STOP' }))

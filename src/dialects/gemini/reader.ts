@@ -157,10 +157,11 @@ export class ReplyReader {
     const data = asObject(part.inlineData)
     if (call) this.#call(call, signature, candidate)
     else if (typeof part.text === 'string') this.#text(part.text, part.thought === true, signature, candidate)
-    else if (typeof data?.data === 'string') this.#media(data.data, String(data.mimeType ?? ''), candidate)
+    else if (typeof data?.data === 'string' && part.thought !== true)
+      this.#media(data.data, String(data.mimeType ?? ''), candidate)
     else if (Object.keys(part).length > 0) {
       this.#close(candidate)
-      // Code that Google ran, its searches and their results: opaque, but the model wants to see them again.
+      // Code that Google ran, its searches and their results, drafts of a picture: opaque, but the model wants to see them again.
       candidate.writer.whole({ type: 'vendor', origin, raw: part })
     }
   }
