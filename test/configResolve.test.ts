@@ -87,6 +87,15 @@ describe('direct models', () => {
     expect(routeOf(direct, 'claude-future-9').name).toBe('claude-future-9')
   })
 
+  test.each([
+    ['openai', 'gpt-audio-mini'],
+    ['deepseek', 'deepseek-v4-flash'],
+    ['mistral', 'voxtral-small-latest'],
+  ])('of %s: %s', (kind, model) => {
+    const snapshot = snapshotOf(`providers: { ${kind}: { apiKey: sk-abcdefghijklmnop } }\ndirectModels: true\n`)
+    expect(routeOf(snapshot, model).targets[0]!.id).toBe(`${kind}/${model}`)
+  })
+
   test('a configured route wins', () => {
     expect(routeOf(direct, 'gpt-4o')).toMatchObject({ implicit: false })
     expect(routeOf(direct, 'gpt-4o').targets[0]!.model).toBe('named')

@@ -17,6 +17,6 @@ export const deepseek: ProviderKind = {
   capName: olderCapName,
   refuses: () => refused,
   // Not plain `deepseek-`: distilled models of that name are served by others under it.
-  modelPrefixes: ['deepseek-chat', 'deepseek-reasoner'],
-  models: ['deepseek-chat', 'deepseek-reasoner'],
+  modelPrefixes: ['deepseek-chat', 'deepseek-reasoner', 'deepseek-v4-'],
+  models: ['deepseek-v4-flash', 'deepseek-v4-pro', 'deepseek-chat', 'deepseek-reasoner'],
 }

@@ -31,6 +31,6 @@ export const mistral: ProviderKind = {
   refuses: (model) => (thinks.test(model) ? thoughtful : refused),
   quirks: ['no-stream-options', 'untyped-tool-calls', 'listed-thoughts'],
   normalizeBaseUrl: withPath('/v1'),
-  modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'open-mi'],
+  modelPrefixes: ['mistral-', 'ministral-', 'magistral-', 'codestral-', 'devstral-', 'pixtral-', 'voxtral-', 'open-mi'],
   models: ['mistral-large-latest', 'mistral-medium-latest', 'mistral-small-latest', 'codestral-latest'],
 }

@@ -16,7 +16,7 @@ export const openai: ProviderKind = {
   // By name, since other servers are put in OpenAI's place, and some of them read their own thoughts again.
   refuses: (model) => (/^(ft:)?(gpt-(?!oss)|chatgpt-|o[1-9]|codex-)/.test(model) ? refusedByOpenAI : nothingRefused),
   // Not plain `gpt-`: `gpt-oss-…` are open weights that OpenAI's own API does not serve.
-  modelPrefixes: ['gpt-3.5-', 'gpt-4', 'gpt-5', 'gpt-6', 'chatgpt-', 'o1-', 'o3-', 'o4-', 'ft:gpt-'],
+  modelPrefixes: ['gpt-3.5-', 'gpt-4', 'gpt-5', 'gpt-6', 'gpt-audio', 'chatgpt-', 'o1-', 'o3-', 'o4-', 'ft:gpt-'],
   models: [
     'gpt-5',
     'gpt-5-mini',
