@@ -236,7 +236,7 @@ export const rollouts: Dashboard = {
         {
           title: 'Tokens of an answer',
           description:
-            'Output and reasoning tokens for each call that brought an answer or began to, over an hour. Much shorter answers of the canary may be refusals: read some.',
+            'Output and reasoning tokens for each call that brought an answer, began to, or lost its client before, over an hour: many clients that leave a slow side make its answers look shorter. Much shorter answers of the canary may be refusals: read some.',
           unit: 'short',
           queries: [
             {
