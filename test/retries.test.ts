@@ -329,6 +329,18 @@ describe('C40 everything open', () => {
     expect((await gateway.settled(2)).map(({ outcome }) => outcome)).toEqual(['failed', 'failed'])
   })
 
+  it('has its series from the start where failures are answered, and only there', async () => {
+    for (const { onAllFailed, count } of [
+      { onAllFailed: 'message', count: 4 },
+      { onAllFailed: 'error', count: 0 },
+    ]) {
+      const { gateway } = await stage({ a: {} }, { onAllFailed })
+      const { body } = await gateway.metrics.expose()
+      const shown = body.match(/^turnout_requests_total\{status="2xx",outcome="(failed|refused)",route="chat",.* 0$/gm)
+      expect(shown ?? []).toHaveLength(count)
+    }
+  })
+
   it('keeps an error for the client’s own mistake, also then', async () => {
     const { call } = await stage({ a: down({ status: 400 }) }, { onAllFailed: 'message' })
     expect((await call()).status).toBe(400)

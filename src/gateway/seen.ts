@@ -68,11 +68,13 @@ export function countTransition(metrics: Metrics, target: string, { from, to }: 
 
 /** What of a configuration becomes labels. */
 export function configuredIn({ version, routes, targets, keys, webhooks }: Snapshot): Configured {
+  const degrading = [...routes.values()].filter(({ onAllFailed }) => onAllFailed === 'message')
   return {
     version,
     routes: [...routes.keys()],
     targets: [...targets.keys()],
     chains: [...routes.values()].map(({ name, targets }) => [name, targets.map(({ id }) => id)]),
+    degrading: new Set(degrading.map(({ name }) => name)),
     keys: [...keys.values()].map(({ name, team }) => ({ name, team })),
     webhooks: webhooks.keys(),
   }

@@ -9,6 +9,8 @@ export interface Configured {
   readonly targets: readonly string[]
   /** The targets of each route, first choice first. */
   readonly chains?: Iterable<readonly [route: string, targets: readonly string[]]>
+  /** Routes that answer in words of their operator when all has failed. */
+  readonly degrading?: ReadonlySet<string>
   readonly keys?: readonly { readonly name: string; readonly team?: string | undefined }[]
   readonly webhooks?: Iterable<string>
 }
@@ -18,13 +20,19 @@ export interface Families {
   histogram(key: HistogramKey): HistogramFamily
 }
 
+/** How a failure ends that its client gets as an answer. */
+const degraded = [
+  ['2xx', 'failed'],
+  ['2xx', 'refused'],
+]
+
 /** Who pays is a product of routes and keys: beyond this many, rows wait for their first request. */
 const maxPayers = 500
 
 const perTarget = ['attempts', 'tokens', 'cost', 'unpriced', 'droppedParams', 'retries', 'streamFaults'] as const
 
 export function seedRows(
-  { routes, targets, chains = [], keys = [], webhooks = [] }: Configured,
+  { routes, targets, chains = [], degrading, keys = [], webhooks = [] }: Configured,
   families: Families,
 ): void {
   const { counter, histogram } = families
@@ -42,12 +50,13 @@ export function seedRows(
     for (const stream of ['false', 'true']) histogram('requestDuration').row(route, stream)
   }
   for (const [route, chain] of chains) {
+    const more = degrading?.has(route) ? degraded : []
     for (const target of chain) {
-      counter('requests').seed(route, target)
+      counter('requests').seedWith(more, route, target)
       counter('fallbacks').seed(route, target)
     }
     // Refused before any target was asked.
-    counter('requests').seed(route, '')
+    counter('requests').seedWith(more, route, '')
   }
   const payers = keys.length > 0 ? keys : [{ name: '', team: '' }]
   for (const { name, team = '' } of payers) {

@@ -49,15 +49,15 @@ export class CounterFamily implements Family {
   readonly cells: number
   readonly #closed: readonly ClosedLabel[]
   readonly #rows = new Rows<Float64Array>()
-  readonly #seeded = new Set<Float64Array>()
+  /** Cells that are shown at 0, of rows that are; undefined = all. */
+  readonly #seeded = new Map<Float64Array, readonly boolean[] | undefined>()
   readonly #shown: readonly boolean[] | undefined
 
   constructor(spec: MetricSpec) {
     this.spec = spec
     this.#closed = spec.closed ?? []
     this.cells = this.#closed.reduce((product, [, values]) => product * values.length, 1)
-    const shown = spec.shown?.map((values) => this.#cellOf(values))
-    this.#shown = shown && Array.from({ length: this.cells }, (_, cell) => shown.includes(cell))
+    this.#shown = spec.shown && this.#cellsOf(spec.shown)
   }
 
   row(...values: string[]): Float64Array {
@@ -66,8 +66,14 @@ export class CounterFamily implements Family {
 
   /** As `row`, and its cells are shown before they count: an increase from nothing to 1 is one that Prometheus does not see. */
   seed(...values: string[]): Float64Array {
+    return this.seedWith([], ...values)
+  }
+
+  /** @param more combinations of the closed labels that this row shows beside those that all of its kind show */
+  seedWith(more: NonNullable<MetricSpec['shown']>, ...values: string[]): Float64Array {
     const row = this.#rows.find(this.spec.labels, values, () => new Float64Array(this.cells), true)
-    this.#seeded.add(row)
+    const { shown } = this.spec
+    this.#seeded.set(row, shown && more.length > 0 ? this.#cellsOf([...shown, ...more]) : this.#shown)
     return row
   }
 
@@ -75,13 +81,19 @@ export class CounterFamily implements Family {
     const { per = 1 } = this.spec
     for (const { labels, data } of this.#rows.all()) {
       const seeded = this.cells === 1 || this.#seeded.has(data)
+      const shown = this.#seeded.get(data)
       for (let cell = 0; cell < this.cells; cell++) {
         const value = (data[cell] ?? 0) / per
         // Of names that came along only what counted is shown: their number is bounded, not small.
-        if (value === 0 && !(seeded && (this.#shown?.[cell] ?? true))) continue
+        if (value === 0 && !(seeded && (shown?.[cell] ?? true))) continue
         yield { labels: this.#closedLabels(cell), sharedLabels: labels, value }
       }
     }
+  }
+
+  #cellsOf(shown: NonNullable<MetricSpec['shown']>): boolean[] {
+    const cells = shown.map((values) => this.#cellOf(values))
+    return Array.from({ length: this.cells }, (_, cell) => cells.includes(cell))
   }
 
   #cellOf(values: readonly string[]): number {
