@@ -55,6 +55,19 @@ test('warnings do not count', async () => {
   expect(code).toBe(0)
 })
 
+test('a line of the env file that sets nothing is worth a warning, in a file that cannot be served, too', async () => {
+  const env = join(folder, 'some.env')
+  writeFileSync(env, 'A=1\nB: sk-test-0123456789\n')
+  const warning = `warning: ${env}:2:1 is no NAME=value and no comment: the line sets nothing\n`
+  const good = await check(sound, '--env-file', env)
+  expect([good.out, good.code]).toEqual([`${warning}ok: 0 errors, 1 warning\n`, 0])
+  const bad = await check(sound.replace('ollama/a', '${B}'), '--env-file', env)
+  expect([bad.out, bad.code]).toEqual([
+    expect.stringMatching(/B.* is not set[\s\S]*is no NAME=value[\s\S]*not usable: 1 error, 1 warning/),
+    1,
+  ])
+})
+
 describe('--json', () => {
   test('one object', async () => {
     const good = await check(sound, '--json')

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { firstSet, readEnv } from '../src/config/env.ts'
-import { ConfigError } from '../src/config/problem.ts'
+import { ConfigError, formatProblem } from '../src/config/problem.ts'
 
 let cwd: string
 beforeEach(() => {
@@ -18,6 +18,42 @@ test('process over --env-file over .env', () => {
   const { env, files } = readEnv({ processEnv: { C: 'process' }, envFile: 'more.env', cwd })
   expect({ ...env }).toEqual({ A: 'dot', B: 'file', C: 'process', D: 'two\nlines' })
   expect(files).toEqual([join(cwd, '.env'), join(cwd, 'more.env')])
+})
+
+test('a line that sets nothing is told by its number, and takes nothing of its neighbours with it', () => {
+  const lines = [
+    'A=1',
+    'OPENAI_API_KEY: sk-test-0123456789',
+    'TURNOUT_MASTER_KEY=kept',
+    'export',
+    'export B=2',
+    '=3',
+    '# a comment, and a line of blanks',
+    '  ',
+    'C="two',
+    'lines, no=stray"',
+    "D='never closed",
+    'E F=4',
+    'G = 5',
+    'H=',
+  ]
+  for (const end of ['\n', '\r\n']) {
+    writeFileSync(join(cwd, 'more.env'), lines.join(end))
+    const { env, warnings } = readEnv({ processEnv: {}, envFile: 'more.env', cwd })
+    const set = {
+      A: '1',
+      TURNOUT_MASTER_KEY: 'kept',
+      B: '2',
+      C: 'two\nlines, no=stray',
+      D: "'never closed",
+      G: '5',
+      H: '',
+    }
+    expect({ ...env }).toEqual(set)
+    expect(warnings.map((warning) => formatProblem(warning, 'turnout.yaml'))).toEqual(
+      [2, 4, 6, 12].map((line) => `more.env:${line}:1 is no NAME=value and no comment: the line sets nothing`),
+    )
+  }
 })
 
 test('is read afresh each time, and leaves the process environment alone', () => {

@@ -69,6 +69,15 @@ describe('what wins', () => {
     expect(chain()).toEqual(['ollama/file', 'openai/gpt-5-mini'])
   })
 
+  test('a line of the environment file that sets nothing is told at the start, and by a reading that changes nothing', async () => {
+    const { live, envFile, events } = await hold(base, { env: 'OPENAI_API_KEY=sk-test\nNEW: x\n' })
+    const warning = `${envFile}:2:1 is no NAME=value and no comment: the line sets nothing`
+    expect(live.state().warnings).toContain(warning)
+    const { swapped, warnings } = await live.reload()
+    expect([swapped, warnings.includes(warning)]).toEqual([false, true])
+    expect(events).toEqual([{ kind: 'unchanged', warnings: [warning] }])
+  })
+
   test('a file that changed while nothing ran beats a stored write just the same', async () => {
     const { live, write, restart } = await hold(base)
     await live.write(overlay, operator)

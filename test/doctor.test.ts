@@ -121,6 +121,14 @@ describe('the whole', () => {
     expect(code).toBe(0)
   })
 
+  test('a line of the environment file that sets nothing', async () => {
+    const env = join(folder, 'some.env')
+    writeFileSync(env, `ONE_KEY: ${key}\n`)
+    const { out, code } = await doctor(config(await answering(200)), '--env-file', env)
+    expect(out).toContain(`warn  environment: ${env}:1:1 is no NAME=value and no comment: the line sets nothing\n`)
+    expect([code, out.includes(key)]).toEqual([0, false])
+  })
+
   test('an invalid configuration: every problem, and what needs none is checked all the same', async () => {
     const { out, code } = await doctor('providers: { ollama: }\nroutes: { a: olama/x }\nlgo: {}\n')
     expect(out).toMatch(/^ok {4}node: /m)

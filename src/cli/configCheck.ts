@@ -41,18 +41,20 @@ export function addConfigCommand(program: Command): void {
 export function checkFile(file: string, envFile?: string): CheckReport {
   let loaded: Loaded
   let read = file
+  let strays: readonly ConfigProblem[] = []
   try {
     read = envFile ?? file
-    const { env } = readEnv({ processEnv: process.env, envFile })
+    const { env, warnings } = readEnv({ processEnv: process.env, envFile })
+    strays = warnings
     read = file
     loaded = loadConfig({ file, env, version: 1 })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return { ok: false, file: error.file ?? read, errors: error.problems, warnings: [] }
+    return { ok: false, file: error.file ?? read, errors: error.problems, warnings: strays }
   }
   const refusal = checkBinding(loaded.snapshot, {})
   const binding = refusal === undefined ? [] : [{ path: 'server.host', line: 0, column: 0, message: refusal }]
-  return { ok: true, file, errors: [], warnings: [...loaded.warnings, ...binding] }
+  return { ok: true, file, errors: [], warnings: [...strays, ...loaded.warnings, ...binding] }
 }
 
 function render({ ok, file, errors, warnings }: CheckReport): string {

@@ -75,7 +75,9 @@ function checkConfig(
 ): { snapshot: Loaded['snapshot']; env: Env } | undefined {
   let file: string | undefined
   try {
-    const env: Env = readEnv({ processEnv: process.env, envFile }).env
+    const { env, warnings } = readEnv({ processEnv: process.env, envFile })
+    for (const warning of warnings)
+      findings.push({ check: 'environment', state: 'warn', message: formatProblem(warning) })
     file = findConfigFile(config, env)
     const loaded = loadConfig({ file, env, version: 1 })
     const source = file ?? 'providers from the environment'

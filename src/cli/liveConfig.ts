@@ -21,9 +21,9 @@ import type { RunOptions } from './run.ts'
  * @throws ConfigError
  */
 export function readBase(options: RunOptions, held?: string): Base {
-  const { env } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
+  const { env, warnings } = readEnv({ processEnv: { ...process.env, ...options.env }, envFile: options.envFile })
   const file = findConfigFile(options.config, env) ?? held
-  return { file, env, text: readText(file, env) }
+  return { file, env, text: readText(file, env), envWarnings: warnings }
 }
 
 /** The files of variables, whether they are there or not. */
@@ -107,6 +107,9 @@ function note(log: Log, event: LiveEvent): void {
     case 'swapped':
       for (const warning of event.warnings) log.warn(warning, { event: 'configuration' })
       log.info('configuration swapped', { event: 'swapped', config: event.version, hash: event.hash })
+      return
+    case 'unchanged':
+      for (const warning of event.warnings) log.warn(warning, { event: 'configuration' })
       return
     case 'refused':
       log.error('the new configuration was refused; the old one serves on', {

@@ -7,7 +7,7 @@ import type { Env } from './interpolation.ts'
 import { hashOf, type Loaded, parseConfig } from './load.ts'
 import type { Actor, Bypass, ConfigMemory, Overlay, Version, VersionSource } from './memory.ts'
 import { choosePrimary, type Primary, withPrimaries } from './primary.ts'
-import { ConfigError, formatProblem } from './problem.ts'
+import { ConfigError, type ConfigProblem, formatProblem } from './problem.ts'
 import type { Redactor } from './redaction.ts'
 import { routeNamed } from './resolve.ts'
 import { canaryOfEnv } from './rolloutSettings.ts'
@@ -20,6 +20,8 @@ export interface Base {
   readonly file: string | undefined
   readonly text: string
   readonly env: Env
+  /** What is worth a word in the files of the environment. */
+  readonly envWarnings?: readonly ConfigProblem[]
 }
 
 export interface LiveOptions {
@@ -43,6 +45,8 @@ export interface LiveOptions {
 
 export type LiveEvent =
   | { kind: 'swapped'; version: number; hash: string; source: VersionSource; warnings: readonly string[] }
+  /** Read again, and nothing to swap: what is worth a word in it all the same. */
+  | { kind: 'unchanged'; warnings: readonly string[] }
   | { kind: 'refused'; source: VersionSource; problems: readonly string[] }
   /** Admin writes that count no more: the file has changed, another document was written, or they cannot be served since the last start. */
   | { kind: 'lost'; changes: readonly string[]; why: 'file' | 'written' | 'invalid' }
@@ -320,7 +324,11 @@ export async function startLive(options: LiveOptions): Promise<Live> {
         const source = same ? 'environment' : 'file'
         const lost = same ? [] : [...(served.overlay?.changes ?? []), ...temporaryPaths()]
         const result = await change(sources, { source, actor, note: `${source} read again`, lost })
-        if (!result.swapped) options.again?.(current)
+        if (!result.swapped) {
+          options.again?.(current)
+          const warnings = (base.envWarnings ?? []).map((warning) => formatProblem(warning))
+          if (warnings.length > 0) tell({ kind: 'unchanged', warnings })
+        }
         return result
       }),
     write: (document, actor, ifVersion) =>
@@ -410,7 +418,7 @@ const needRestart = (before: Snapshot, after: Snapshot): string[] =>
   fixed.filter(([, of]) => of(before) !== of(after)).map(([path]) => `${path}: takes effect at the next start`)
 
 const warningsOf = ({ loaded, base, document }: Served): string[] =>
-  loaded.warnings.map((warning) => formatProblem(warning, nameOf(base, document)))
+  [...(base.envWarnings ?? []), ...loaded.warnings].map((warning) => formatProblem(warning, nameOf(base, document)))
 
 /** What places in a document are told by: those of one that was written by hand are not places in the file. */
 const nameOf = ({ file, text }: Base, document: string): string | undefined =>

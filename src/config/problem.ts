@@ -9,6 +9,8 @@ export interface ConfigProblem {
   readonly line: number
   readonly column: number
   readonly message: string
+  /** Where it is not in the configuration itself. */
+  readonly file?: string
 }
 
 /** Tells of one fault. `part` says whether the key or its value is to be pointed at; the value unless given. */
@@ -28,7 +30,8 @@ export class ConfigError extends Error {
 }
 
 /** `file:line:column path message`, without the parts that are not known. Compilers' form, so that editors can jump to it. */
-export function formatProblem(problem: ConfigProblem, file?: string): string {
+export function formatProblem(problem: ConfigProblem, configuration?: string): string {
+  const { file = configuration } = problem
   const place = file === undefined ? '' : problem.line > 0 ? `${file}:${problem.line}:${problem.column}` : file
   return [place, problem.path, problem.message].filter((part) => part !== '').join(' ')
 }

@@ -42,8 +42,8 @@ export async function holdLive(
   const { env: _, database: __, processEnv = {}, ...options } = more
   let store = openStore({ file: join(folder, 'turnout.db') })
   const read = () => {
-    const { env } = readEnv({ processEnv, envFile, cwd: folder })
-    return { file, env, text: readText(file, env) }
+    const { env, warnings } = readEnv({ processEnv, envFile, cwd: folder })
+    return { file, env, text: readText(file, env), envWarnings: warnings }
   }
   /** As a process does: it has to parse its configuration to know where its database is. */
   const start = async (): Promise<Live> => {
