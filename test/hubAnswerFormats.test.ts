@@ -27,8 +27,8 @@ const formatOf = (schema: Json, more: Json = {}) => ({
   response_format: { type: 'json_schema', json_schema: { name: 'answer', schema, strict: true } },
   ...more,
 })
-const encode = (body: Json) => {
-  const { wire, losses } = encodeRequest(decodeRequest(deepFreeze(ask('route', body))), 'claude-sonnet-4-5')
+const encode = (body: Json, model = 'claude-sonnet-4-5') => {
+  const { wire, losses } = encodeRequest(decodeRequest(deepFreeze(ask('route', body))), model)
   return { wire: wire as WireRequest, losses }
 }
 
@@ -50,9 +50,14 @@ const misfits: [string, Json][] = [
       $defs: { A: object({ b: { $ref: '#/%24defs/B' } }), B: object({ a: { $ref: '#/$defs/A' } }) },
     },
   ],
+  ['a tree at the top', { $ref: '#/$defs/Node', $defs: { Node: node } }],
   ['two objects in one', { allOf: [object({ a: text }), object({ b: text })] }],
   ['a union beside names', { ...object({ id: text }), anyOf: [object({ a: text }), object({ b: text })] }],
+  ['a list of maps', { type: 'array', items: { type: 'object', additionalProperties: text } }],
+  ['a list of lists', { $ref: '#/$defs/L', $defs: { L: { type: 'array', items: { $ref: '#/$defs/L' } } } }],
 ]
+/** The last of these are no input of a tool. */
+const inputs = misfits.slice(0, -4)
 const fits: [string, Json][] = [
   ['an object in an object', object({ a: object({ b: text }) })],
   ['one that may have more', object({ a: text }, { additionalProperties: true })],
@@ -68,24 +73,39 @@ const fits: [string, Json][] = [
   ],
 ]
 
-describe.each(misfits)('%s', (_what, schema) => {
-  it('is asked for by a tool with the schema as it is, and that is reported', () => {
-    const { wire, losses } = encode(formatOf(schema))
-    expect(wire.output_config).toBeUndefined()
-    expect(wire.tools).toMatchObject([{ input_schema: { type: 'object', ...schema } }])
-    expect(wire.tool_choice).toMatchObject({ type: 'tool', name: wire.tools![0]!.name })
-    expect(losses).toEqual([
-      { param: 'response_format', reason: 'approximated', detail: expect.stringContaining('by a tool call') },
-    ])
-  })
+const told = (detail: string) => ({
+  param: 'response_format',
+  reason: 'approximated',
+  detail: expect.stringContaining(detail),
+})
 
-  it('does not make a tool strict', () => {
-    const { wire, losses } = encode({
-      tools: [{ type: 'function', function: { name: 'f', parameters: schema, strict: true } }],
-    })
-    expect(wire.tools![0]).not.toHaveProperty('strict')
-    expect(losses).toEqual([{ param: 'tools.strict', reason: 'unsupported' }])
+it.each(inputs)('%s is asked for by a tool with the schema as it is, and that is reported', (_what, schema) => {
+  const { wire, losses } = encode(formatOf(schema))
+  expect(wire.output_config).toBeUndefined()
+  expect(wire.tools).toMatchObject([{ input_schema: { type: 'object', ...schema } }])
+  expect(wire.tool_choice).toMatchObject({ type: 'tool', name: wire.tools![0]!.name })
+  expect(losses).toEqual([told('by a tool call')])
+})
+
+const old = 'claude-3-5-haiku-20241022'
+it.each([
+  ...misfits.slice(inputs.length).map(([what, schema]) => [what, undefined, schema] as const),
+  ['a list', old, { type: 'array', items: text }] as const,
+  ['a word out of three', old, { enum: ['a', 'b', 'c'] }] as const,
+  ['a union', old, { anyOf: [object({ a: text }), object({ b: text })] }] as const,
+])('%s is no input of a tool: the model is told, and that is reported', (_what, model, schema) => {
+  const { wire, losses } = encode(formatOf(schema), model)
+  expect([wire.output_config, wire.tools]).toEqual([undefined, undefined])
+  expect(wire.system?.at(-1)?.text).toContain(JSON.stringify(schema))
+  expect(losses).toEqual([told('in the system prompt')])
+})
+
+it.each(misfits)('%s does not make a tool strict', (_what, schema) => {
+  const { wire, losses } = encode({
+    tools: [{ type: 'function', function: { name: 'f', parameters: schema, strict: true } }],
   })
+  expect(wire.tools![0]).not.toHaveProperty('strict')
+  expect(losses).toEqual([{ param: 'tools.strict', reason: 'unsupported' }])
 })
 
 it.each(fits)('%s is a format of its own', (_what, schema) => {

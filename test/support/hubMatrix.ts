@@ -325,6 +325,11 @@ const rows: [string, string, Json][] = [
     'json_schema that contains itself',
     schema({ type: 'object', properties: { next: { anyOf: [{ $ref: '#' }, { type: 'null' }] } } }),
   ],
+  [
+    'response_format',
+    'json_schema of a list of maps',
+    schema({ type: 'array', items: { type: 'object', additionalProperties: { type: 'number' } } }),
+  ],
   ['response_format', 'json_schema with tools', { ...schema(person), tools: [weather] }],
   [
     'response_format',

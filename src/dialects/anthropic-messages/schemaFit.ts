@@ -1,4 +1,5 @@
-// Which JSON Schemas Anthropic's structured outputs cannot hold, also when cleaned: no recursion, and no names that the model makes up.
+// Which JSON Schemas Anthropic's structured outputs cannot hold, also when cleaned (no recursion, no names that the model makes up), and which
+// a tool cannot.
 import { asObject, type Json } from '../field.ts'
 import { resolvePointer } from '../jsonPointer.ts'
 
@@ -12,6 +13,26 @@ export function misfitOf(schema: unknown): string | undefined {
   if (isFree({ type: 'object', ...root })) return freeObjects
   const search = new Search(root)
   return search.misfit ?? (isCircular(search.links) ? 'schemas that contain themselves' : undefined)
+}
+
+/**
+ * Whether a tool's input can be what the schema describes: that is an object, and the API refuses a choice at its top ("input_schema does not
+ * support oneOf, allOf, or anyOf at the top level").
+ */
+export function isInput(schema: unknown): boolean {
+  const root = asObject(schema) ?? {}
+  const seen = new Set<unknown>()
+  let at: Json | undefined = root
+  // What leads nowhere, or back to itself, describes nothing.
+  while (at && !seen.has(at)) {
+    seen.add(at)
+    if (['anyOf', 'allOf', 'oneOf', 'enum', 'const'].some((key) => at![key] !== undefined)) return false
+    if (at.type !== undefined) return [at.type].flat().includes('object')
+    if (at.items !== undefined || at.prefixItems !== undefined) return false
+    if (typeof at.$ref !== 'string') return true
+    at = asObject(resolvePointer(root, at.$ref))
+  }
+  return true
 }
 
 const freeObjects = 'objects of any names'

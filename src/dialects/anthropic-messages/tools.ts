@@ -1,12 +1,13 @@
 // Tools, tool choice and answer formats in Anthropic's words.
 import type { Chat, Tool, ToolChoice } from '../chat.ts'
 import { Refusal } from '../errors.ts'
+import { writeJson } from '../exactJson.ts'
 import { asObject, compact } from '../field.ts'
 import type { Losses } from '../loss.ts'
 import type { Family } from './families.ts'
 import { markOf } from './messages.ts'
 import { isStrictReady, outputSchemaOf } from './schema.ts'
-import { misfitOf } from './schemaFit.ts'
+import { isInput, misfitOf } from './schemaFit.ts'
 import { jsonToolName, type WireMessage, type WireRequest, type WireTool } from './type.ts'
 
 export interface Format {
@@ -19,7 +20,7 @@ export interface Format {
 
 /**
  * `response_format`. A bare "JSON object" has no schema to enforce: the model is told, which is reported. What the API's own format cannot
- * hold is asked for as for models without it: by a tool, whose schema may say anything.
+ * hold is asked for as for models without it: by a tool, whose schema may say anything of an object. For all else the model is told.
  */
 export function encodeFormat({ format, toolChoice }: Chat, family: Family, losses: Losses): Format {
   if (!format || format.type === 'text') return { output: {} }
@@ -36,6 +37,11 @@ export function encodeFormat({ format, toolChoice }: Chat, family: Family, losse
   if (toolChoice?.mode === 'required' || toolChoice?.mode === 'named') {
     losses.add('response_format', 'dropped', 'a tool call is forced')
     return { output: {} }
+  }
+  if (!isInput(format.schema)) {
+    losses.add('response_format', 'approximated', 'asked for in the system prompt: it is no object that a tool takes')
+    const instruction = `Answer with one valid JSON value that fits this JSON Schema, and nothing else: ${writeJson(format.schema)}`
+    return { output: {}, instruction }
   }
   if (misfit !== undefined) losses.add('response_format', 'approximated', `by a tool call: there are no ${misfit}`)
   const description = format.description ?? 'Gives the final answer. Call it once, with the whole answer as its input.'
