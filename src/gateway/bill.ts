@@ -72,7 +72,13 @@ export function billOf(call: Call, attempt: Attempt, rates: Rates): Bill {
   const usage = told ?? estimate(call, attempt, rates)
   const passes = told && told === facts.usage ? facts.passes : undefined
   // Only what was told of a whole reply teaches anything, and only where nothing but the answer was generated.
-  if (told && told === facts.usage && !passes && ask.media.images + ask.media.audio + ask.media.files === 0) {
+  if (
+    told &&
+    told === facts.usage &&
+    !told.estimated &&
+    !passes &&
+    ask.media.images + ask.media.audio + ask.media.files === 0
+  ) {
     rates.tokens.learn(attempt.model, promptBytes(call, attempt), promptTokens(usage), 'prompt')
     rates.tokens.learn(attempt.model, facts.contentBytes, usage.output + usage.reasoning, 'answer')
   }
@@ -138,7 +144,8 @@ export function costsNothing({ sent, facts, fault }: Attempt): boolean {
 /**
  * The provider's usage, undefined where it holds nothing, and with our estimate of a prompt that it leaves out; where the reply broke off and
  * it tells of far less output than there was, with our estimate of that. Anthropic counts one token when the message begins and tells the rest
- * at its end, which a client that leaves never lets come. Whatever is told of a stream that broke off, the vendor may charge more.
+ * at its end, which a client that leaves never lets come, and of several answers the first may have ended alone. Whatever is told of a stream
+ * that broke off, the vendor may charge more.
  */
 function toldInFull(call: Call, attempt: Attempt, told: Usage, rates: Rates): Usage | undefined {
   const { facts, fault } = attempt
@@ -148,7 +155,7 @@ function toldInFull(call: Call, attempt: Attempt, told: Usage, rates: Rates): Us
     if (outputTokens(told) === 0) return undefined
     usage = { ...told, input: promptEstimate(call, attempt, rates), estimated: true }
   }
-  if (facts!.finish !== undefined) return usage
+  if (facts!.finish !== undefined && !told.estimated) return usage
   const output = answerEstimate(attempt, rates.tokens)
   if (outputTokens(usage) * 2 < output) return { ...usage, output, reasoning: 0, audioOut: 0, estimated: true }
   const brokeOff = call.gone || (fault !== undefined && broken.has(fault.kind))

@@ -24,9 +24,13 @@ export function createUnpriced(log: Pick<Log, 'warn'>): (attempt: Attempt) => vo
     const of = other === undefined ? '' : ` of ${vendorName(other) ?? 'another model'}`
     const what =
       reason === 'service-tier' ? `service tier ${vendorName(facts?.serviceTier) ?? 'unknown'}` : missing[reason]
+    const beyond = reason === 'overflow' || reason === 'bad-usage'
     const lacks = reason === 'service-tier' ? 'factor (serviceTiers)' : 'price'
-    const text = `calls of ${target.id} have an unknown cost: ${what}${of} without a ${lacks}, see prices`
-    if (what === undefined || told.has(text) || told.size >= MAX_TOLD) return
+    const why = beyond
+      ? `its vendor tells of more tokens${of} than a bill has room for`
+      : `${what}${of} without a ${lacks}, see prices`
+    const text = `calls of ${target.id} have an unknown cost: ${why}`
+    if ((what === undefined && !beyond) || told.has(text) || told.size >= MAX_TOLD) return
     told.add(text)
     log.warn(text, { event: 'prices', target: target.id })
   }

@@ -130,6 +130,47 @@ describe('C19 usage wherever a vendor puts it', () => {
     )
   }
 
+  it('C19 of several choices of which the first alone came to tell its own (Moonshot) the rest is estimated', async () => {
+    const first = { index: 0, delta: {}, finish_reason: 'stop', usage: counted }
+    const sent = [roleChunk, chunk({ content: 'one' }), { ...finishChunk(), choices: [first] }]
+    let ending = ''
+    const upstream = await startFakeUpstream((_req, res) => sendSse(res, sent.map(event).join('') + ending))
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+    expect((await chat(books, ask('m', { stream: true, n: 2 }))).text).toContain('"error"')
+    // Who answers once, and says that this is all, has told all.
+    ending = event('[DONE]')
+    expect((await chat(books, ask('m', { stream: true, n: 2 }))).text).toContain('[DONE]')
+    sent.push({
+      ...chunk({ content: 'x'.repeat(4_000) }),
+      choices: [{ index: 1, delta: { content: 'x'.repeat(4_000) } }],
+    })
+    ending = ''
+    expect((await chat(books, ask('m', { stream: true, n: 2 }))).text).toContain('"error"')
+    const [cut, whole, long] = await attemptsOf(books, 3)
+    expect([cut, whole]).toMatchObject([
+      { estimated: 1, fault: 'cut', output: 9 },
+      { estimated: 0, fault: '', output: 9 },
+    ])
+    expect(long).toMatchObject({ estimated: 1, fault: 'cut', input: 40 })
+    expect(long!.output).toBeGreaterThan(200)
+  })
+
+  it('C24 more tokens than a bill has room for have no cost, and the log says why', async () => {
+    const usage = { prompt_tokens: 1e15, completion_tokens: 1, total_tokens: 1e15 + 1 }
+    const upstream = await startFakeUpstream((_req, res) =>
+      sendSse(res, [...chunks('one'), { ...usageChunk, usage }].map(event).join('') + event('[DONE]')),
+    )
+    onTestFinished(() => upstream.close())
+    const books = await openBooks({ providers: { p: upstreamAt(upstream.url) }, routes: { m: 'p/m' } })
+    await chat(books, ask('m', includeUsage))
+    expect((await attemptsOf(books, 1))[0]).toMatchObject({ cost: null, input: 1e15, output: 1 })
+    expect(books.gateway.notes).toContainEqual({
+      text: 'calls of p/m have an unknown cost: its vendor tells of more tokens than a bill has room for',
+      facts: { event: 'prices', target: 'p/m' },
+    })
+  })
+
   it('C19 of several choices that each tell their own (Moonshot) all answers count, and the prompt once', async () => {
     const own = (index: number, completion_tokens: number): Json => ({
       index,

@@ -30,6 +30,12 @@ export class UsageReader {
   #byChoice: Map<unknown, Usage> | undefined
   /** What all of them have generated. A choice may tell again and again, and there may be thousands. */
   readonly #sum = { output: 0, reasoning: 0, audioOut: 0 }
+  readonly #choices: number
+
+  /** @param choices that will tell of themselves, where it is choices that tell: until all have, what is known is a part */
+  constructor(choices = 1) {
+    this.#choices = choices
+  }
 
   /** What the reply has used as far as this reply or chunk tells; undefined where it tells nothing. */
   read(wire: Json): Usage | undefined {
@@ -44,8 +50,11 @@ export class UsageReader {
       last = usage
       this.#count(choice!.index ?? position, usage)
     }
+    if (!last) return undefined
     // The prompt is read once for all choices.
-    return last && (this.#byChoice!.size === 1 ? last : { ...last, ...this.#sum })
+    const { size } = this.#byChoice!
+    const all = size === 1 ? last : { ...last, ...this.#sum }
+    return size < this.#choices ? { ...all, estimated: true } : all
   }
 
   #count(choice: unknown, usage: Usage): void {

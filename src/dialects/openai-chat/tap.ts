@@ -21,7 +21,7 @@ class OpenAiChatTap implements StreamTap {
   cutStart = 0
   cutEnd = 0
   readonly facts: ReplyFacts = noFacts()
-  readonly #told = new UsageReader()
+  readonly #told: UsageReader
   readonly #edits: ReplyEdits
   readonly #repairStop: boolean
   readonly #typeCalls: boolean
@@ -35,6 +35,7 @@ class OpenAiChatTap implements StreamTap {
 
   constructor(edits: ReplyEdits) {
     this.#edits = edits
+    this.#told = new UsageReader(edits.choices)
     this.#repairStop = edits.quirks.includes('stop-after-tool-call')
     this.#typeCalls = edits.quirks.includes('untyped-tool-calls')
     this.#plainContent = edits.quirks.includes('listed-thoughts')
@@ -68,6 +69,8 @@ class OpenAiChatTap implements StreamTap {
       )
     }
     this.good = true
+    // Some vendors answer once whatever was asked for.
+    if (usage?.estimated) this.facts.usage = { ...usage, estimated: false }
     return undefined
   }
 
