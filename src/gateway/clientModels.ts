@@ -33,11 +33,44 @@ export const modelsGiven = (call: Call): unknown => (call.inspected!.wire as { m
 /** A body may name a million, which nobody means: looking each up, for each target, would keep the process busy for seconds. */
 const MOST_JUDGED = 1_000
 
-/** Models that tools of the vendor's own run: Anthropic's advisor is one of any model, beside the one that answers. */
-function modelsOfTools(call: Call): ReadonlySet<string> {
-  const { tools } = call.inspected!.wire as { tools?: unknown }
-  const models = Array.isArray(tools) ? tools.map((tool: { model?: unknown } | null) => tool?.model) : []
-  return new Set(models.filter((model) => typeof model === 'string'))
+/** What is the client's own words, however its parts are called, and what is judged by itself. */
+const passedOver: ReadonlySet<string> = new Set([
+  'messages',
+  'metadata',
+  'response_format',
+  'functions',
+  'model',
+  'models',
+])
+const isModelField = /(?:^|_)models?$|^fallbacks$/i
+const within = new WeakMap<object, ReadonlySet<string>>()
+
+/**
+ * Models that a request names in other places than `model` and `models`. Tools of the vendor's own run some beside the one that answers
+ * (Anthropic's advisor, OpenRouter's `parameters.model`), and so do its plugins; Groq's `compound_custom.models` and LiteLLM's `fallbacks` choose
+ * who answers.
+ */
+export function modelsWithin(call: Call): ReadonlySet<string> {
+  const wire = call.inspected!.wire as Record<string, unknown>
+  let models = within.get(wire)
+  if (!models) {
+    const found = new Set<string>()
+    for (const name in wire) if (!passedOver.has(name)) collect(wire[name], isModelField.test(name), found)
+    within.set(wire, found)
+    models = found
+  }
+  return models
+}
+
+/** @param isModel whether a text that stands here names a model */
+function collect(value: unknown, isModel: boolean, found: Set<string>): void {
+  if (typeof value === 'string') {
+    if (isModel && found.size <= MOST_JUDGED) found.add(value)
+  } else if (Array.isArray(value)) for (const item of value) collect(item, isModel, found)
+  else if (typeof value === 'object' && value !== null)
+    // A function's schema is the client's own.
+    for (const [name, inner] of Object.entries(value))
+      if (name !== 'function') collect(inner, isModelField.test(name), found)
 }
 
 /**
@@ -48,7 +81,7 @@ export function mayServe(call: Call, target: Target): boolean {
   const { key } = call
   if (!key?.models) return true
   if (!mayUse(key, target, modelFor(target, call))) return false
-  const called = modelsOfTools(call)
+  const called = modelsWithin(call)
   if (called.size > MOST_JUDGED || ![...called].every((model) => mayUse(key, target, model))) return false
   const { ask } = call.inspected!
   if (followsModels(call) || target.provider.dialect !== call.dialect.name) return true

@@ -7,7 +7,7 @@ import type { Moved } from '../state/rollouts/traffic.ts'
 import { requireRoute } from './allow.ts'
 import { type Assigning, assign } from './arm.ts'
 import type { Call } from './call.ts'
-import { chainAsked, mayServe, modelsGiven } from './clientModels.ts'
+import { chainAsked, mayServe, modelsGiven, modelsWithin } from './clientModels.ts'
 import { routeOf } from './route.ts'
 import { says } from './switches.ts'
 
@@ -78,7 +78,11 @@ export const refusesFallback = (call: Call): boolean => says(call.req.headers, '
 export function reachable(call: Call, whole: readonly Target[]): readonly Target[] {
   const chain = call.key?.models ? whole.filter((target) => mayServe(call, target)) : whole
   if (chain.length === 0 && whole.length > 0) {
-    const nor = modelsGiven(call) ? ', or not all that `models` names' : ''
+    const nor = modelsGiven(call)
+      ? ', or not all that `models` names'
+      : modelsWithin(call).size > 0
+        ? ', or not all that it names'
+        : ''
     throw new Refusal(
       'model_not_allowed',
       `This API key may use none of the models behind '${call.route!.name}'${nor}.`,

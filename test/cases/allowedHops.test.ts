@@ -134,6 +134,33 @@ it('C34 a model that a tool of the vendor runs beside the answer is held to the 
     expect(await send(key, model), model).not.toBe('model_not_allowed')
 })
 
+it.each<[string, (model: string) => object]>([
+  ['a tool of a router', (model) => ({ tools: [{ type: 'openrouter:image_generation', parameters: { model } }] })],
+  ['a plugin', (model) => ({ plugins: [{ id: 'fusion', analysis_models: ['b', model] }] })],
+  ['a compound', (model) => ({ compound_custom: { models: { reasoning_model: model } } })],
+  ['a proxy', (model) => ({ fallbacks: [model] })],
+])('C34 a model that is named to %s is held to the list of the key, too', async (_, named) => {
+  const send = async (key: string, more: object): Promise<unknown> => {
+    const reply = await post(gateway.url + CHAT, { ...ask('chat'), ...more }, { authorization: `Bearer ${key}` })
+    return JSON.parse(reply.text).error?.code
+  }
+  const asked = simulator.calls.length
+  expect(await send(exact, named('dear'))).toBe('model_not_allowed')
+  expect(simulator.calls.length).toBe(asked)
+  expect(await send(exact, named('b'))).not.toBe('model_not_allowed')
+  expect(await send(master, named('dear'))).not.toBe('model_not_allowed')
+})
+
+it('C34 what a client calls a model in its own words is none', async () => {
+  const schema = { type: 'object', properties: { model: { type: 'string' } }, default: { model: 'dear' } }
+  const own = {
+    metadata: { model: 'dear' },
+    tools: [{ type: 'function', function: { name: 'find', parameters: schema } }],
+    response_format: { type: 'json_schema', json_schema: { name: 'car', schema } },
+  }
+  expect(await chat('chat', exact, own)).toEqual([200, 'up/a'])
+})
+
 it.each(kinds)('C34 a swap that moves a route elsewhere does not take %s with it', async (_, of) => {
   const secret = of()
   gateway.turnout.swap(parseConfig(JSON.stringify(configOf(['up/a', 'up-large/m'])), { env: {}, version: 1 }).snapshot)
