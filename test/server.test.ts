@@ -262,6 +262,20 @@ describe('methods and paths', () => {
       })
     },
   )
+
+  it.each([
+    ['whose account the gateway has', ['openai-organization', 'openai-project', 'anthropic-organization-id']],
+    ['what a proxy in front would obey', ['x-accel-redirect', 'x-accel-expires', 'x-sendfile', 'x-reproxy-url']],
+    ['what a browser would obey', ['www-authenticate', 'clear-site-data', 'refresh']],
+  ])('no client learns of a vendor %s', async (_, names) => {
+    const said = Object.fromEntries(names.map((name) => [name, 'said-by-the-vendor']))
+    for (const status of [200, 400]) {
+      script = (res) => sendJson(res, status, reply(), said)
+      const { headers } = await post(gateway.url + CHAT, ask())
+      expect(JSON.stringify(headers)).not.toContain('said-by-the-vendor')
+    }
+    script = answer
+  })
 })
 
 describe('CORS', () => {

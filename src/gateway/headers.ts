@@ -41,7 +41,10 @@ export function requestHeaders(
   return headers
 }
 
-/** Upstream headers that never reach a client: the hop's own, cookies, those that we set, and the vendor's edge talking to browsers. */
+/**
+ * Upstream headers that never reach a client: the hop's own, cookies, those that we set, the vendor's edge talking to browsers, whose
+ * account the gateway has at the vendor, and orders to a server in front of us, which would fetch files or addresses of its own for them.
+ */
 const dropped = new Set([
   'connection',
   'keep-alive',
@@ -68,6 +71,19 @@ const dropped = new Set([
   'content-security-policy',
   'x-powered-by',
   'x-accel-buffering',
+  'x-accel-charset',
+  'x-accel-expires',
+  'x-accel-limit-rate',
+  'x-accel-redirect',
+  'x-lighttpd-send-file',
+  'x-reproxy-url',
+  'x-sendfile',
+  'www-authenticate',
+  'clear-site-data',
+  'refresh',
+  'openai-organization',
+  'openai-project',
+  'anthropic-organization-id',
   'cf-cache-status',
   'vary',
   'location',
