@@ -117,11 +117,13 @@ describe('a token of an end user', () => {
     ['with a user that is no text', { claims: { sub: 7 } }, 'token_claims', "'sub'"],
     ['with an endless user', { claims: { sub: 'u'.repeat(513) } }, 'token_claims', "'sub'"],
     ['with a key that is no text', { claims: { k: ['web'] } }, 'token_claims', "'k'"],
+    ['with a team of two lines', { claims: { t: 'blue\nturnout_bypass 1' } }, 'token_claims', "'t'"],
+    ['with a team that gives a terminal orders', { claims: { t: '\u001b[2J' } }, 'token_claims', "'t'"],
     ['with a key that is not there', { claims: { k: 'nobody' } }, 'token_key', 'not there'],
     ['signed with a key that its issuer does not have', { header: { kid: 'rsa-2' } }, 'token_invalid', 'no key'],
     ['that is good', {}, 'people', ''],
   ] as [string, TokenParts, string, string][])('%s is %o: %s', async (_, parts, expected, told) => {
-    const { find } = judge({ jwks: issuer.url, issuer: 'https://login.example/', claims: { key: 'k' } })
+    const { find } = judge({ jwks: issuer.url, issuer: 'https://login.example/', claims: { key: 'k', team: 't' } })
     const token = await sign(rsa, { ...parts, claims: { iss: 'https://login.example/', ...parts.claims } })
     expect(await verdict(find(token))).toBe(expected)
     if (told) await expect(find(token)).rejects.toThrow(told)

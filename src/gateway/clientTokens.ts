@@ -46,6 +46,8 @@ const remembered = 2_500
 /** Also a token that is good for a day is judged again now and then, so that a key which its issuer withdrew stops counting. */
 const longest = 600_000
 const maxUser = 512
+/** Teams stand in the ledger, its exports and the metrics as they are, and some issuers let people write their own. */
+const control = /\p{Cc}/u
 
 /** Asymmetric alone: with a key set everybody knows the keys, and one of them taken for an HMAC secret would sign anything. */
 const setAlgorithms = [
@@ -178,8 +180,8 @@ function fileKeys(snapshot: Snapshot): Map<string, ApiKey> {
 function textOf(payload: JWTPayload, claim: string | undefined): string | undefined {
   if (claim === undefined || !Object.hasOwn(payload, claim)) return undefined
   const value = payload[claim]
-  if (typeof value === 'string' && value !== '' && value.length <= 128) return value
-  throw tokenDenied('token_claims', `its claim '${claim}' is no text of 1 to 128 characters`)
+  if (typeof value === 'string' && value !== '' && value.length <= 128 && !control.test(value)) return value
+  throw tokenDenied('token_claims', `its claim '${claim}' is no text of 1 to 128 characters in one line`)
 }
 
 function userOf(payload: JWTPayload, claim: string): string {
