@@ -14,8 +14,8 @@ afterEach(() => {
   vi.resetModules()
 })
 
-const orders = '\u001b[2J\u001b]0;x\u0007\u009b2J\r'
-const control = /(?!\n)\p{Cc}/u
+const orders = '\u001b[2J\u001b]0;x\u0007\u009b2J\r\u202e\u2066'
+const control = /(?!\n)[\p{Cc}\u202a-\u202e\u2066-\u2069]/u
 
 it.each([
   [
@@ -71,11 +71,11 @@ const withoutColours = (line: string): string => line.split(/\p{Cc}\[\d+m/u).joi
 
 it('a line of the log', () => {
   const line = prettyLine(
-    JSON.stringify({ level: 'warn', time: '', msg: `bypass on by ops: ${orders}\nforged`, key: 'x' }),
+    JSON.stringify({ level: 'warn', time: '', msg: `bypass on by ops: ${orders}\nforged`, key: orders }),
   )
   expect(line).toContain('bypass on by ops: ?[2J')
   // Its own colours are orders, too.
-  expect(withoutColours(line).trimEnd()).not.toMatch(/\p{Cc}/u)
+  expect(withoutColours(line).trimEnd()).not.toMatch(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u)
 })
 
 it.each([

@@ -17,8 +17,11 @@ export function guardOutput(): void {
   })
 }
 
-/** What gives a terminal orders: names come from clients, and a reason may hold whatever somebody wrote. Lines and tabs are ours. */
-const orders = /(?![\t\n])\p{Cc}/gu
+/**
+ * What gives a terminal orders: names come from clients, and a reason may hold whatever somebody wrote. Lines and tabs are ours. Those of
+ * direction turn round what stands behind them in the line, sums of money included.
+ */
+const orders = /(?![\t\n])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
 
 /** For standard error, too: what a server says of itself may quote others. */
 export const withoutOrders = (text: string): string => text.replace(orders, '?')
@@ -42,7 +45,7 @@ export const toJsonLine = (value: unknown): string =>
 
 /** As `orders`, and line breaks. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const control = /[\u0000-\u001f\u007f-\u009f]+/g
+const control = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g
 
 /** Columns under their names; numbers stand right. */
 export function renderTable(columns: readonly string[], rows: readonly (readonly (string | number)[])[]): string {

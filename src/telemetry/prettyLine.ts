@@ -14,8 +14,8 @@ const colors: Readonly<Record<string, string>> = {
 const dim = paint(2)
 const plain = paint(0)
 
-/** A reason that somebody gave stands in some messages. */
-const orders = /\p{Cc}/gu
+/** A reason that somebody gave stands in some messages. Orders of direction turn round the rest of the line. */
+const orders = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
 
 /** @param json one line as it would stand in a file; what is no JSON stays as it is */
 export function prettyLine(json: string): string {
@@ -35,5 +35,5 @@ export function prettyLine(json: string): string {
 /** Escaped, so that a value cannot move the cursor or make a line of its own. */
 function shown(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return /^[\x21-\x7e]+$/.test(text) ? text : JSON.stringify(text).replace(/[\x7f-\x9f]/g, '?')
+  return /^[\x21-\x7e]+$/.test(text) ? text : JSON.stringify(text).replace(orders, '?')
 }
