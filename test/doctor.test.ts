@@ -155,6 +155,32 @@ describe('an upstream', () => {
     expect(out).toMatch(new RegExp(`^${state} +upstream one: .*${words.replace('(', '\\(')}`, 'm'))
   })
 
+  test.each([
+    [
+      'gemini',
+      { error: { code: 400, message: 'API key not valid. Please pass a valid API key.', status: 'INVALID_ARGUMENT' } },
+    ],
+    ['xai', { code: 'Client specified an invalid argument', error: 'Incorrect API key provided: sk***89.' }],
+  ])('of kind %s that calls the key wrong with 400', async (kind, words) => {
+    const port = await upstream((_, res) => res.writeHead(400).end(JSON.stringify(words)))
+    const { out } = await doctor(config(port).replace('kind: openai', `kind: ${kind}`))
+    expect(out).toMatch(/^fail +upstream one: refuses the key \(HTTP 400\).* renew providers\.one\.apiKey$/m)
+    expect(out).not.toContain('sk***')
+  })
+
+  test.each([
+    ['anthropic', 'GET /v1/models 2023-06-01'],
+    ['openrouter', 'GET /v1/key undefined'],
+  ])('of kind %s is asked what only a good key gets an answer to', async (kind, asked) => {
+    const seen: string[] = []
+    const port = await upstream((req, res) => {
+      seen.push(`${req.method} ${req.url} ${req.headers['anthropic-version']}`)
+      res.end('{}')
+    })
+    await doctor(config(port).replace('kind: openai', `kind: ${kind}`))
+    expect(seen).toContain(asked)
+  })
+
   const providerAt = (port: number) =>
     parseConfig(`{ providers: { vllm: { baseUrl: "http://127.0.0.1:${port}/v1" } } }`, {
       file: 'f',
@@ -169,7 +195,7 @@ describe('an upstream', () => {
 
   test('whose body never ends is not waited for', async () => {
     const port = await upstream((_, res) => void res.writeHead(200).write('{'))
-    expect(await askModels(providerAt(port), 2000)).toMatchObject({ status: 200 })
+    expect(await askModels(providerAt(port), 2000)).toMatchObject({ status: 200, refusesKey: false })
   })
 
   test('that is no HTTP server', async () => {

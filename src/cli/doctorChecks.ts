@@ -207,12 +207,12 @@ async function checkUpstream(provider: Provider, snapshot: Snapshot): Promise<Fi
     return { check, state: bad, message: `not reachable: ${answer.failure}`, remedy }
   }
   const { status, ms } = answer
-  if (status === 401 || status === 403) {
+  if (answer.refusesKey) {
     return {
       check,
       state: bad,
       message: `refuses the key (HTTP ${status})`,
-      remedy: `renew ${provider.keyFrom ?? 'the key'}`,
+      remedy: `renew ${provider.keyFrom === 'file' ? `providers.${provider.name}.apiKey` : (provider.keyFrom ?? 'the key')}`,
     }
   }
   if (status >= 500)

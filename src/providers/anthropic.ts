@@ -11,6 +11,7 @@ export const anthropic: ProviderKind = {
   keyHeader: 'x-api-key',
   passHeaders: ['anthropic-beta'],
   streamUsage: 'always',
+  modelsHeaders: { 'anthropic-version': '2023-06-01' },
   normalizeBaseUrl: withPath('/v1'),
   modelPrefixes: ['claude-'],
   models: ['claude-opus-4-5', 'claude-sonnet-4-5', 'claude-haiku-4-5'],

@@ -12,5 +12,7 @@ export const openrouter: ProviderKind = {
   streamUsage: 'ask',
   // The app's name and address, for OpenRouter's own rankings: https://openrouter.ai/docs/app-attribution
   passHeaders: ['http-referer', 'x-title'],
+  // Its list of models is open to everybody: https://openrouter.ai/docs/api-reference/limits
+  modelsPath: () => '/key',
   models: ['openrouter/auto', 'openai/gpt-5-mini', 'anthropic/claude-sonnet-4.5', 'google/gemini-2.5-flash'],
 }

@@ -49,8 +49,10 @@ export interface ProviderKind {
   readonly modelPrefixes?: readonly string[]
   /** Path of an OpenAI-chat call where it is not `/chat/completions`. `model` is already URL-encoded. */
   readonly chatPath?: (model: string, options: ProviderOptions) => string
-  /** Path that lists models, where it is not `/models`: what `turnout doctor` asks for. */
+  /** Path that lists models, where it is not `/models`: what `turnout doctor` asks for. Where anybody gets the list, one that needs the key. */
   readonly modelsPath?: (options: ProviderOptions) => string
+  /** Headers without which the list is refused. */
+  readonly modelsHeaders?: Readonly<Record<string, string>>
   /** Turns the address a user knows (a resource's endpoint) into a base URL. Must accept its own output. */
   readonly normalizeBaseUrl?: (url: string) => string
   /** A few current models, for listings and hints; never a limit. */
