@@ -43,6 +43,8 @@ describe('anthropic errors', () => {
     ],
     [400, 'invalid_request_error', 'Output blocked by content filtering policy', 'content_policy'],
     [400, 'invalid_request_error', 'You have reached your specified API usage limits.', 'quota_exhausted'],
+    [400, 'invalid_request_error', 'This organization has been disabled.', 'permission_denied'],
+    [400, 'invalid_request_error', "tools.0.name: 'this organization has been disabled' is no name", 'bad_request'],
     [401, 'authentication_error', 'invalid x-api-key', 'auth_failed'],
     [402, 'billing_error', 'Payment required', 'quota_exhausted'],
     [403, 'permission_error', 'Not allowed', 'permission_denied'],

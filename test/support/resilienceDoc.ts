@@ -26,7 +26,7 @@ const words: Record<FaultKind, string> = {
   rate_limited: '429',
   quota_exhausted: '402, or 400, 403, 412, 429 with words of credit or quota',
   auth_failed: '401, or a key that is called invalid; 407 of a proxy in between',
-  permission_denied: '403',
+  permission_denied: '403, or 400 that says the organization is disabled, or that the place is not served',
   model_not_found: '404, or 400 that says so',
   upstream_request_timeout: '408',
   conflict: '409, 425',

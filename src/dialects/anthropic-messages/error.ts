@@ -47,6 +47,7 @@ const byType: Readonly<Record<string, FaultKind>> = {
  */
 const quota =
   /^(?:your?|this|the) (?:[^'"`:]|\b'\b)*(?:credit balance is too low|usage limits?|spend(?:ing)? limit|billing)/i
+const shut = /^(?:this|your) organization has been disabled/i
 const context = /prompt is too long|exceed(s|ed)? (the )?context (limit|window)|maximum context|too many tokens/i
 const policy = /content filtering policy|blocked by .*polic/i
 
@@ -58,6 +59,7 @@ function kindOf(type: string | undefined, message: string | undefined, status: n
   if (told !== 'bad_request') return told
   const words = message ?? ''
   if (quota.test(words)) return 'quota_exhausted'
+  if (shut.test(words)) return 'permission_denied'
   if (context.test(words)) return 'context_window'
   if (policy.test(words)) return 'content_policy'
   // What a proxy says in Anthropic's shape: where its status is one of the upstream's own faults, that is the better witness.
