@@ -22,17 +22,17 @@ async function start(guards: string): Promise<void> {
   await gateway.verb('start')
 }
 
-const ask = (): Promise<Reply> =>
+const ask = (content = 'What is kept?'): Promise<Reply> =>
   client.ask(
-    { model: 'moved', messages: [{ role: 'user', content: 'What is kept?' }] },
+    { model: 'moved', messages: [{ role: 'user', content }] },
     { headers: { authorization: `Bearer ${keys.app}` } },
   )
 const targets = { stable: 'sim/stable', canary: 'other/canary' }
 const cacheOf = ({ headers }: Reply): string => String(headers['x-turnout-cache']).split(';')[0]!
 /** Asks until somebody of that arm is answered: it is a coin each time. A hit names no rollout: it is none of its requests. */
-async function askArm(arm: 'stable' | 'canary'): Promise<Reply> {
+async function askArm(arm: 'stable' | 'canary', content?: string): Promise<Reply> {
   for (let n = 0; n < 200; n++) {
-    const reply = await ask()
+    const reply = await ask(content)
     expect(reply.status).toBe(200)
     if (reply.headers['x-turnout-target'] === targets[arm]) return reply
   }
@@ -43,26 +43,57 @@ const removed = async (): Promise<number> => (await gateway.ask('GET', '/cache/s
 describe('answers that are kept', () => {
   it('are no exposure: whoever gets one is counted by no guard, and brings no step nearer', async () => {
     await start(calm)
+    // Draws fill the arms in turn: whom each question comes to first makes it evidence.
+    for (const content of ['one', 'two', 'three', 'four']) await ask(content)
     await askArm('stable')
     await askArm('canary')
     const { evidence } = await gateway.get('/rollouts/move')
+    const { assigned, decided } = evidence
     const calls = gateway.simulator.calls.length
-    expect([calls, evidence.decided, evidence.canary_in_step]).toEqual([2, { stable: 1, canary: 1 }, 1])
+    expect([calls, decided.stable + decided.canary, evidence.canary_in_step]).toEqual([6, 5, decided.canary])
+    expect([assigned.stable, assigned.canary]).toEqual([decided.stable, decided.canary])
     for (const arm of ['canary', 'stable', 'canary', 'stable'] as const) {
       const hit = await askArm(arm)
       expect(armOf(hit)).toBeUndefined()
       expect([cacheOf(hit), JSON.parse(hit.text).choices[0].message.content]).toEqual(['hit', `says ${arm}`])
     }
     const after = (await gateway.get('/rollouts/move')).evidence
-    expect(after).toMatchObject({ decided: evidence.decided, canary_in_step: 1, guards: evidence.guards })
+    expect(after).toMatchObject({ assigned, decided, canary_in_step: decided.canary, guards: evidence.guards })
     expect(after.waiting).toEqual({ start: 0, end: 0 })
     expect(gateway.simulator.calls.length).toBe(calls)
     // No row says otherwise: after a restart it is the same.
-    expect((await gateway.get('/rollouts/move/requests?limit=1000')).data).toHaveLength(2)
+    expect((await gateway.get('/rollouts/move/requests?limit=1000')).data).toHaveLength(6)
     await gateway.restart()
     client.close()
     client = new LoadClient(gateway.url)
-    expect((await gateway.get('/rollouts/move')).evidence.decided).toEqual(evidence.decided)
+    expect((await gateway.get('/rollouts/move')).evidence).toMatchObject({ assigned, decided })
+  }, 300_000)
+
+  it('leave the comparison fair: what one side has the answer to, or fetches, says nothing of the other', async () => {
+    await start(
+      '    guards: { abort: [ { metric: first_attempt_error } ], dryRun: [ first_attempt_error ], hard: [] }\n',
+    )
+    const evidence = async () => (await gateway.get('/rollouts/move')).evidence
+    const counted = async () => {
+      const { decided, assigned, guards } = await evidence()
+      expect([assigned.stable, assigned.canary]).toEqual([decided.stable, decided.canary])
+      return [decided.stable + decided.canary, guards[0].bad.canary]
+    }
+    await Promise.all(Array.from({ length: 12 }, () => ask('at once')))
+    expect((await counted())[0]).toBe(1)
+    gateway.script('canary', { fault: { kind: 'status', status: 500 } })
+    // The stable side is answered from its cache; the canary has nothing in its own, and fails each time.
+    await askArm('stable')
+    const [first, failed] = await counted()
+    for (let n = 0; n < 20; n++) await ask()
+    expect(await counted()).toEqual([first, failed])
+    // What nobody was asked before is evidence: a canary that fails is found.
+    for (let n = 0; n < 20; n++) await ask(`question ${n}`)
+    const [all, bad] = await counted()
+    expect([all, bad! > 5]).toEqual([first! + 20, true])
+    const { assigned } = await evidence()
+    await gateway.restart()
+    expect((await evidence()).assigned).toEqual(assigned)
   }, 300_000)
 
   it('take back nothing of what a side had failed at before a stale one helped out: rows have it, and so has the next run', async () => {

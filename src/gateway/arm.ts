@@ -45,8 +45,10 @@ export interface Assigned {
   released: boolean
   /** The attempt that it belongs to. */
   readonly trial: Trial
+  /** What it was drawn by; undefined where it was not drawn. */
+  readonly bucket: number | undefined
   /** Its place in the evidence; undefined for what is none. */
-  readonly ticket: Ticket | undefined
+  ticket: Ticket | undefined
   /** When a whole reply was there, Unix milliseconds; 0 before, and for streams. */
   beganAt: number
   /** What it has added, once it is settled. */
@@ -88,8 +90,7 @@ function place(
   assigning: Assigning,
 ): Assigned {
   const { state, definition, threshold, weightPpm } = live
-  const trial = live.trial!
-  let ticket: Ticket | undefined
+  let bucket: number | undefined
   let arm: 'stable' | 'canary' = 'stable'
   let assignment: Assigned['assignment'] = 'hash'
   let unit: UnitId | undefined
@@ -99,11 +100,8 @@ function place(
   } else if (isPinned(call, definition.excludeKeys, arms)) assignment = 'pinned'
   else {
     unit = definition.assign.unit === 'request' ? undefined : findUnit(call, live, assigning)
-    const bucket = unit?.high ?? drawBucket(assigning.random())
+    bucket = unit?.high ?? drawBucket(assigning.random())
     arm = bucket < threshold ? 'canary' : 'stable'
-    // At no weight there is nothing to be learnt; and what was folded already stays as it is.
-    if (weightPpm > 0 && call.number >= trial.foldedTo)
-      ticket = trial.evidence.admit({ now: Date.now(), bucket, weightPpm, unit, whole: !call.inspected!.ask.stream })
   }
   const assigned: Assigned = {
     live,
@@ -120,15 +118,30 @@ function place(
     first: arm === 'canary' ? arms.canary[0]! : arms.stable[0]!,
     refusal: undefined,
     released: false,
-    trial,
-    ticket,
+    trial: live.trial!,
+    bucket,
+    ticket: undefined,
     beganAt: 0,
     record: undefined,
     number: call.number,
     place: -1,
   }
-  if (ticket) trial.underway.push(assigned)
+  if (!isCachesFirst(call)) becomeEvidence(call, assigned)
   return assigned
+}
+
+/** Whether the cache is asked before anybody else: it says then which requests are evidence. No cache is asked on a cheaper route. */
+const isCachesFirst = ({ route, degradedFrom }: Call): boolean =>
+  route!.cache !== undefined && degradedFrom === undefined
+
+/** Takes a request that was drawn into the evidence. Call in the turn in which it was assigned. */
+export function becomeEvidence(call: Call, assigned: Assigned): void {
+  const { trial, bucket, propensityPpm: weightPpm, unit } = assigned
+  // At no weight there is nothing to be learnt; and what was folded already stays as it is.
+  if (bucket === undefined || weightPpm === 0 || call.number < trial.foldedTo) return
+  const whole = !call.inspected!.ask.stream
+  assigned.ticket = trial.evidence.admit({ now: Date.now(), bucket, weightPpm, unit, whole })
+  trial.underway.push(assigned)
 }
 
 function findUnit(call: Call, { definition, units }: Live, assigning: Assigning): UnitId | undefined {

@@ -4,6 +4,7 @@ import { Refusal } from '../dialects/errors.ts'
 import { type CacheEntry, sizeOf } from '../state/cache/entry.ts'
 import { exactly } from '../state/cache/pack.ts'
 import type { ResponseCache } from '../state/cache/responseCache.ts'
+import { type Assigned, becomeEvidence } from './arm.ts'
 import type { Good } from './attempt.ts'
 import { Flight, Flights, type Tower } from './cacheFlight.ts'
 import { follow, mayShare } from './cacheFollow.ts'
@@ -84,12 +85,9 @@ export function createCaching(parts: CachingParts): Caching {
 
   function use(call: Call, asked: Asked, entry: CacheEntry): boolean | Promise<boolean> {
     const { key, target, wishes } = asked
-    const time = now()
-    // Bought while the clock was ahead: nobody knows when, and its time would be over only then.
-    if (entry.storedAt - time > CLOCK_STEP) return false
-    if (time - entry.storedAt > wishes.maxAge) return false
-    const end = endOf(entry, call)
-    if (time < end) {
+    const lapsed = lapsedOf(call, entry, wishes)
+    if (lapsed === undefined) return false
+    if (lapsed < 0) {
       if (!call.repeat && tellsNothing(call, target))
         cache.repeats.remember(call, call.inspected!, {
           route: call.route!,
@@ -99,12 +97,42 @@ export function createCaching(parts: CachingParts): Caching {
         })
       return replay(call, entry, { status: 'hit' }, settle)
     }
-    if (time - end < call.route!.cache!.staleWhileRevalidate) {
+    if (lapsed < call.route!.cache!.staleWhileRevalidate) {
       if (wishes.write && !wishes.only && !refreshing.has(key) && !flights.find(key, 'json')) refresh(call, asked)
       return replay(call, entry, { status: 'stale', reason: 'revalidating' }, settle)
     }
     call.cache!.fallback = entry
     return false
+  }
+
+  /** Milliseconds since the time of an answer was over, below 0 before; undefined where the request may not have it at all. */
+  function lapsedOf(call: Call, entry: CacheEntry, wishes: Wishes): number | undefined {
+    const time = now()
+    // Bought while the clock was ahead: nobody knows when, and its time would be over only then.
+    if (entry.storedAt - time > CLOCK_STEP) return undefined
+    return time - entry.storedAt > wishes.maxAge ? undefined : time - endOf(entry, call)
+  }
+
+  /**
+   * Makes a request that has to be fetched evidence for its rollout, unless the other arm has the answer, or somebody on the way to it. The
+   * arm with the fuller cache has fewer requests that can fail, and would be the better one by that alone. What is asked here was settled
+   * before the request was drawn: those that are left were drawn with the same chance.
+   */
+  function judgeArm(call: Call, plan: Plan, wishes: Wishes): void {
+    const { assigned } = call
+    if (assigned && !wishes.only && !isOnOther(call, plan, assigned, wishes)) becomeEvidence(call, assigned)
+  }
+
+  function isOnOther(call: Call, plan: Plan, { arm, arms }: Assigned, wishes: Wishes): boolean {
+    const settings = call.route!.cache!
+    const target = (arm === 'canary' ? arms.stable : arms.canary)[0]!
+    if (!wishes.read || unfitness(call.inspected!.wire, target, settings) !== undefined) return false
+    const asked = { key: findKey(call, target), target, wishes }
+    const found = cache.store.get(asked.key)
+    // Not waited for: the turn of the draw would be over.
+    if (found instanceof Promise) return true
+    const lapsed = found && lapsedOf(call, found, wishes)
+    return (lapsed !== undefined && lapsed < settings.staleWhileRevalidate) || otherOf(call, plan, asked) !== undefined
   }
 
   /** Not made within `refresh`: what waits to be called would hold the request's body as long. */
@@ -237,16 +265,19 @@ export function createCaching(parts: CachingParts): Caching {
       if (turn.reason !== undefined) {
         turn.status = 'bypass'
         if (wishes.only) throw notCached(turn.reason)
+        judgeArm(call, plan, wishes)
         return false
       }
       const key = knownKey(call, target) ?? findKey(call, target)
       turn.key = key
       const asked = { key, target, wishes }
-      if (!wishes.read) return fetchIt(call, asked)
-      const found = fromStore(call, asked)
+      const found = wishes.read && fromStore(call, asked)
       // An answer is on its way to the client: nothing else will be tried.
       if (turn.entry) return found
-      return found === false && !otherOf(call, plan, asked) ? fetchIt(call, asked) : wait(call, plan, asked, found)
+      // Who waits is no evidence, whatever comes of that: it would be one only where others had failed.
+      if (found !== false || (wishes.read && otherOf(call, plan, asked))) return wait(call, plan, asked, found)
+      judgeArm(call, plan, wishes)
+      return fetchIt(call, asked)
     },
     async rescue(call) {
       const entry = call.cache?.fallback
