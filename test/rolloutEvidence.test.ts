@@ -596,6 +596,7 @@ describe('a policy', () => {
       [[guard, { ...guard, metric: 'refused' }], /sum to 1.4/],
       [[{ ...guard, quantiles: [0.5] }], /no quantiles/],
       [[{ ...guard, metric: 'ttft' }], /needs quantiles/],
+      [[{ ...guard, metric: 'ttft', quantiles: [0.5, 0.9, 0.5] }], /'ttft' has a quantile twice/],
       [[{ ...guard, harmRatio: 0.5 }], /harmRatio 0.5 is below/],
       [[{ ...guard, safeRate: 0.01 }], /unit is the request/],
     ]

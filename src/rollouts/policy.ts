@@ -87,6 +87,7 @@ export function faultsOf(policy: RolloutPolicy): string[] {
     names.add(metric)
     if (isSize(metric)) {
       if (!quantiles?.length) faults.push(`the guard '${metric}' compares sizes: it needs quantiles`)
+      else if (new Set(quantiles).size < quantiles.length) faults.push(`the guard '${metric}' has a quantile twice`)
       if (harmRatio !== undefined || safeRate !== undefined) {
         faults.push(`the guard '${metric}' compares sizes: harmRatio and safeRate are for bad events`)
       }
