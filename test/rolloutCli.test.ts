@@ -71,6 +71,22 @@ it.each([
   300_000,
 )
 
+it('a pause that waits for harm to be ruled out is refused where no guard says what harm is', async () => {
+  const file = join(gateway.folder, 'unruled.yaml')
+  const write = (guards: string): void =>
+    writeFileSync(
+      file,
+      `route: single\ncanary: sim/sim-fast\nsteps: [{ setWeight: 5 }, { pause: { advance: non_inferior } }]\n${guards}`,
+    )
+  write('guards: { abort: [{ metric: first_attempt_error, maxRatio: 1.25 }, { metric: ttft }] }\n')
+  const { code, err } = await rollout('create', 'unruled', '--from', file)
+  expect([code, err]).toEqual([1, expect.stringMatching(/steps\[1\].* no guard has a `harmRatio`/)])
+  write('guards: { abort: [{ metric: first_attempt_error, maxRatio: 1.25, harmRatio: 2 }, { metric: ttft }] }\n')
+  expect((await rollout('create', 'unruled', '--from', file)).code).toBe(0)
+  write('')
+  expect((await rollout('create', 'unruled-by-default', '--from', file)).code).toBe(0)
+}, 300_000)
+
 it('verbs act once for a key, and only at the revision that is named', async () => {
   const stale = await rollout('start', 'move', '--if-revision', '7')
   expect([stale.code, stale.err]).toEqual([1, expect.stringContaining("'move' is at revision 1 now")])

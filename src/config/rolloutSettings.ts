@@ -109,7 +109,7 @@ export function buildRollout(name: string, fields: RolloutFields, names: Rollout
     stable: { targets: stable },
     canary: { targets: canary },
     assign: buildAssign(fields.assign),
-    course: buildCourse(fields.steps, path, report),
+    course: buildCourse(fields.steps, policy, path, report),
     policy,
     excludeKeys: (fields.exclude ?? []).map((text) => text.slice('api_key:'.length)),
     inFlight: fields.inFlight ?? 'redispatch',
@@ -131,7 +131,7 @@ function buildAssign(fields: RolloutFields['assign']): Assign {
   return fields?.key ? { unit, sources: fields.key.map((text) => parseSource(text)!) } : assignBy(unit)
 }
 
-function buildCourse(steps: RolloutFields['steps'], path: Path, report: Report): Course {
+function buildCourse(steps: RolloutFields['steps'], policy: RolloutPolicy, path: Path, report: Report): Course {
   const built = steps.map(
     (step): Step =>
       'setWeight' in step
@@ -146,8 +146,14 @@ function buildCourse(steps: RolloutFields['steps'], path: Path, report: Report):
           },
   )
   if (built[0]?.kind === 'wait') report([...path, 'steps', 0], 'the first step has to set a weight')
+  const rulesOut = policy.guards.some(({ harmRatio }) => harmRatio !== undefined)
   let ppm = 0
   built.forEach((step, index) => {
+    if (step.kind === 'wait' && step.advance === 'non_inferior' && !rulesOut)
+      report(
+        [...path, 'steps', index],
+        'no guard has a `harmRatio` that `non_inferior` could rule out, and this `pause` would never end: give one to a guard of bad events, such as 2',
+      )
     if (step.kind === 'weight') ppm = step.ppm
     else if (ppm === 0 && index > 0 && !passesAtZero(step))
       report(
