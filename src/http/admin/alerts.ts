@@ -8,7 +8,9 @@ import type { Sender } from '../../telemetry/webhook/sender.ts'
 import {
   type AdminAlerts,
   alertsOf,
+  alertsShape,
   deliveryId,
+  deliveryShape,
   parseDeliveryId,
   presentAlert,
   presentDelivery,
@@ -16,6 +18,7 @@ import {
 } from './alertView.ts'
 import { whole } from './requests.ts'
 import { type AdminAnswer, type AdminDeps, defineRoute } from './route.ts'
+import { named, type Shown, shapes, texts, word } from './shape.ts'
 
 const webhook = z.string({ error: 'expected the name of a webhook' }).min(1).max(64)
 
@@ -32,6 +35,7 @@ export const showAlerts = defineRoute({
     webhook: webhook.optional().meta({ description: 'Only deliveries to this webhook.' }),
     limit: whole(1, 1000).default(20),
   }),
+  reply: alertsShape,
   async answer({ query: { state, webhook, limit }, deps }) {
     const alerts = alertsOf(deps)
     const { shelf } = alerts.sender
@@ -76,6 +80,13 @@ const body = z.discriminatedUnion(
   { error: "expected an `action`: 'test' or 'resend'" },
 )
 
+const tested = named('AlertTest', {
+  object: word('alert_test'),
+  event: z.string(),
+  deliveries: z.array(deliveryShape),
+})
+const resent = named('AlertResend', { object: word('alert_resend'), deliveries: texts })
+
 export const actOnAlerts = defineRoute({
   method: 'POST',
   path: '/alerts',
@@ -84,18 +95,22 @@ export const actOnAlerts = defineRoute({
     '`test` sends a message to webhooks and waits for their answer. `resend` sends one message again, or all that were given up.',
   verb: 'alerts',
   body,
+  reply: z.union([tested, resent]).register(shapes, { id: 'AlertAction' }),
   answer: ({ body, deps }) => (body.action === 'test' ? test(deps, body.webhooks) : resend(deps, body)),
 })
 
 /** The longest wait for webhooks to answer, in milliseconds: after that the answer says that it still waits. */
 const patience = 15_000
 
-async function test(deps: AdminDeps, named: readonly string[] | undefined): Promise<AdminAnswer> {
+async function test(
+  deps: AdminDeps,
+  chosen: readonly string[] | undefined,
+): Promise<AdminAnswer<Shown<typeof tested>>> {
   const { sender } = alertsOf(deps)
   const configured = [...deps.snapshot().webhooks.keys()]
-  const unknown = named?.find((name) => !configured.includes(name))
+  const unknown = chosen?.find((name) => !configured.includes(name))
   if (unknown !== undefined) throw new Refusal('not_found', `There is no webhook '${unknown}'.`, 'webhooks')
-  const names = [...new Set(named ?? configured)]
+  const names = [...new Set(chosen ?? configured)]
   if (names.length === 0)
     throw new Refusal('not_found', 'No webhook is configured: see `webhooks` in the configuration.')
   const data = { summary: 'This is a test. Nothing has happened.', severity: 'info' }
@@ -114,7 +129,7 @@ async function test(deps: AdminDeps, named: readonly string[] | undefined): Prom
 async function resend(
   deps: AdminDeps,
   which: { delivery?: string | undefined; webhook?: string | undefined },
-): Promise<AdminAnswer> {
+): Promise<AdminAnswer<Shown<typeof resent>>> {
   const { sender } = alertsOf(deps)
   if (which.delivery !== undefined && which.webhook !== undefined)
     throw new Refusal('invalid_value', 'Name a delivery or a webhook, not both.', 'delivery')

@@ -9,6 +9,7 @@ import { addressKey } from '../../state/limits/address.ts'
 import type { Block, BlockKind } from '../../state/limits/blocks.ts'
 import { mayAct, roleOf } from './role.ts'
 import { type AdminAnswer, type AdminCall, type AdminDeps, defineRoute } from './route.ts'
+import { listed, type Shown, named as shaped, time, word } from './shape.ts'
 
 /** Longest block, in seconds: whoever is to stay away for good belongs into the configuration. */
 const longest = 30 * 86_400
@@ -39,11 +40,22 @@ const wanted = z
 const named = z.strictObject(shape).refine(namesOne, one)
 type Named = z.output<typeof named>
 
+const blockFields = {
+  object: word('block'),
+  kind: z.enum(['ip', 'user', 'key']),
+  value: z.string(),
+  reason: z.string(),
+  until: time,
+}
+const blockShape = shaped('Block', blockFields)
+const removal = shaped('BlockRemoval', { ...blockFields, removed: z.boolean() })
+
 export const listBlocks = defineRoute({
   method: 'GET',
   path: '/blocks',
   role: 'viewer',
   summary: 'Addresses, end users and keys that are blocked, the next to end first. Users are shown as their hashes.',
+  reply: listed('BlockList', blockShape, {}),
   answer: async ({ deps }) => ({
     json: { object: 'list', data: admissionOf(deps).blocks.list().map(present) },
   }),
@@ -56,7 +68,8 @@ export const addBlock = defineRoute({
   summary: 'Blocks an address, an end user or a key for some seconds, at once; a block of the same one is replaced.',
   verb: 'block',
   body: wanted,
-  async answer(call): Promise<AdminAnswer> {
+  reply: blockShape,
+  async answer(call): Promise<AdminAnswer<Shown<typeof blockShape>>> {
     const { body, deps } = call
     const { blocks } = admissionOf(deps)
     const [kind, value] = subjectOf(deps, body)
@@ -80,7 +93,8 @@ export const removeBlock = defineRoute({
   summary: 'Ends a block before its time.',
   verb: 'unblock',
   body: named,
-  async answer({ body, deps }): Promise<AdminAnswer> {
+  reply: removal,
+  async answer({ body, deps }): Promise<AdminAnswer<Shown<typeof removal>>> {
     const [kind, value] = subjectOf(deps, body)
     const block = admissionOf(deps).blocks.remove(kind, value)
     if (!block) throw new Refusal('not_found', `There is no block of this ${nouns[kind]}.`, kind)
@@ -103,7 +117,7 @@ function subjectOf(deps: AdminDeps, { ip, user, key }: Named): [kind: BlockKind,
   return user === undefined ? ['key', key!] : ['user', admissionOf(deps).hashUser(user)]
 }
 
-const present = ({ kind, value, reason, until }: Block) => ({
+const present = ({ kind, value, reason, until }: Block): Shown<typeof blockShape> => ({
   object: 'block',
   kind,
   value,

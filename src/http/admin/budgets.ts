@@ -5,6 +5,7 @@ import { formatUsd } from '../../pricing/decimal.ts'
 import type { BudgetState } from '../../state/budgets/budget.ts'
 import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
+import { listed, named, type Shown, time, usd } from './shape.ts'
 
 const name = z.string().max(600).optional()
 
@@ -14,12 +15,28 @@ export const budgetsQuery = z.strictObject({
   limit: whole(1, 10_000).default(1_000),
 })
 
+const budgetShape = named('Budget', {
+  budget: z.string(),
+  scope: z.string(),
+  entity: z.string().nullable(),
+  hard: z.boolean(),
+  window: z.string(),
+  rolling: z.boolean(),
+  limit_usd: usd,
+  spent_usd: usd,
+  reserved_usd: usd,
+  left_usd: usd,
+  used_percent: z.number(),
+  resets_at: time.nullable(),
+})
+
 export const listBudgets = defineRoute({
   method: 'GET',
   path: '/budgets',
   role: 'viewer',
   summary: 'Limit, spending and reservations of each budget and each of those that it counts by, fullest first.',
   query: budgetsQuery,
+  reply: listed('BudgetList', budgetShape, { has_more: z.boolean() }),
   async answer({ query: { budget, entity, limit }, deps: { budgets } }) {
     if (!budgets) throw new Refusal('not_available', 'This gateway keeps no budgets.')
     await budgets.known()
@@ -34,7 +51,7 @@ export const listBudgets = defineRoute({
 })
 
 /** A budget as it is shown, also to those whom it concerns. Sums are exact decimals of USD. */
-export function presentBudget(state: BudgetState) {
+export function presentBudget(state: BudgetState): Shown<typeof budgetShape> {
   const { limit, spent, reserved, reset } = state
   return {
     budget: state.name,

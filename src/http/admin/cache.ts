@@ -6,12 +6,41 @@ import type { CacheDisk } from '../../state/cache/disk.ts'
 import type { EntryFilter } from '../../state/cache/entry.ts'
 import type { CacheCounts, ResponseCache } from '../../state/cache/responseCache.ts'
 import { type AdminDeps, defineRoute } from './route.ts'
+import { named, nanoUsd, usd, whole, word } from './shape.ts'
+
+const counts = {
+  hits: whole,
+  misses: whole,
+  stale: whole,
+  coalesced: whole,
+  bypassed: whole,
+  refreshed: whole,
+  stored: whole,
+  saved_usd: usd,
+  saved_nano_usd: nanoUsd,
+}
+const held = { entries: whole, bytes: whole }
+const onDisk = { ...held, size_bytes: whole, working: z.boolean() }
+const diskCounts = { written: whole, read: whole, skipped: whole, failed: whole, damaged: whole }
 
 export const showCacheStats = defineRoute({
   method: 'GET',
   path: '/cache/stats',
   role: 'viewer',
   summary: 'What the response cache holds, what it did since the start, and what that saved, in all and by route.',
+  reply: named('CacheStats', {
+    object: word('cache_stats'),
+    ...held,
+    size_bytes: whole,
+    ...counts,
+    evictions: whole,
+    expired: whole,
+    replaced: whole,
+    removed: whole,
+    waiting: whole,
+    disk: z.object({ ...onDisk, ...diskCounts }).nullable(),
+    routes: z.array(z.object({ route: z.string(), ...held, ...counts })),
+  }),
   async answer({ deps }) {
     const cache = cacheOf(deps)
     const routes = [...cache.counts()].map(([route, counts]) => ({
@@ -50,6 +79,13 @@ export const clearCache = defineRoute({
     'Takes answers out of the response cache, those on their way included: all, those of a `route`, or the one whose `key` replies tell.',
   verb: 'cache-clear',
   query: z.strictObject({ route: text, key: text }),
+  reply: named('CacheRemoval', {
+    object: word('cache_removal'),
+    route: z.string().nullable(),
+    key: z.string().nullable(),
+    removed: whole,
+    removed_from_disk: whole.nullable(),
+  }),
   async answer({ query: { route, key }, deps }) {
     const gone = await forgetAnswers(cacheOf(deps), { route, key })
     // After: answers of a route that is gone may still be in the file.

@@ -9,8 +9,10 @@ import { canaryOf, sameArm } from '../../state/rollouts/toggle.ts'
 import { canaryTag, seenBy } from './condition.ts'
 import { once } from './once.ts'
 import { mayAct, roleOf } from './role.ts'
-import { listAll, presentRollout, reasonField, rolloutsOf, withRollouts } from './rolloutDesk.ts'
+import { presentAll, presentRollout, reasonField, rolloutsOf, withRollouts } from './rolloutDesk.ts'
+import { rolloutFields, standing } from './rolloutShapes.ts'
 import { type AdminCall, type AdminDeps, defineRoute } from './route.ts'
+import { listed, named, type Shown, texts, whole, word } from './shape.ts'
 
 const reason = reasonField.optional()
 const target = z.string().min(1).max(384)
@@ -18,15 +20,27 @@ const target = z.string().min(1).max(384)
 /** What stands where nobody gave a reason. */
 const byHand = 'by hand'
 
+const { name: _name, canary: _canary, ...rest } = rolloutFields
+/** Of a route that has none only what is not optional here. */
+const canaryShape = named('Canary', {
+  object: word('canary'),
+  ...z.object(rest).partial().shape,
+  route: z.string(),
+  target: texts.nullable(),
+  percent: z.number(),
+  revision: whole,
+  rollout: z.string().nullable(),
+})
+
 export const listCanaries = defineRoute({
   method: 'GET',
   path: '/canary',
   role: 'viewer',
   summary: 'What gets a percentage of which route.',
+  reply: listed('CanaryList', standing, { revision: whole }),
   async answer({ deps }) {
     const { revision } = rolloutsOf(deps)
-    const { json } = listAll({ deps })
-    return { json: { ...json, revision }, headers: [tagOfAll(revision)] }
+    return { json: { object: 'list', data: presentAll(deps), revision }, headers: [tagOfAll(revision)] }
   },
 })
 
@@ -38,6 +52,7 @@ export const setAllCanaries = defineRoute({
   verb: 'canary',
   headers: ['if-match', 'idempotency-key'],
   body: z.strictObject({ percent: percentShare, reason }),
+  reply: named('CanaryChange', { object: word('canaries'), percent: z.number(), changed: texts, revision: whole }),
   async answer(call) {
     const { body, key: by, req, deps } = call
     const { percent } = body
@@ -61,6 +76,7 @@ export const showCanary = defineRoute({
   path: '/routes/*route/canary',
   role: 'viewer',
   summary: 'What gets a percentage of a route, how much, and since when.',
+  reply: canaryShape,
   async answer({ params, deps }) {
     const found = await withRollouts(deps, async (rollouts) => {
       const { name } = rollouts.route(params.route!)
@@ -85,6 +101,7 @@ export const setCanary = defineRoute({
     force: z.boolean().default(false),
     reason,
   }),
+  reply: canaryShape,
   answer(call) {
     const { params, body, key: by, req, deps } = call
     requireRise(body.percent, by)
@@ -148,7 +165,7 @@ const answerOf = (route: string, live: Live | undefined, deps: AdminDeps) => ({
   headers: [canaryTag(live)],
 })
 
-function presentCanary(route: string, live: Live | undefined, deps: AdminDeps) {
+function presentCanary(route: string, live: Live | undefined, deps: AdminDeps): Shown<typeof canaryShape> {
   if (!live) return { object: 'canary', route, target: null, percent: 0, revision: 0, rollout: null }
   const { canary, name, ...rest } = presentRollout(live, deps)
   return { object: 'canary', ...rest, target: canary, rollout: name }

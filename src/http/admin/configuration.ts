@@ -6,14 +6,46 @@ import { Refusal } from '../../dialects/errors.ts'
 import { type AdminControl, actorOf, controlOf, withRefusals } from './control.ts'
 import { whole } from './requests.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
+import { whole as integer, listed, named, type Shown, texts, time, word } from './shape.ts'
 
 const number = z.coerce.number({ error: 'expected the number of a version' }).int().min(1)
+
+const versionFields = {
+  version: integer,
+  created_at: time,
+  hash: z.string(),
+  source: z.string(),
+  actor: z.string(),
+  note: z.string(),
+}
+const differences = z.array(z.object({ path: z.string(), before: z.unknown(), after: z.unknown() }))
+const changed = named('ConfigChange', {
+  object: word('config_change'),
+  swapped: z.boolean(),
+  version: integer,
+  hash: z.string(),
+  changes: differences,
+  warnings: texts,
+  lost_changes: texts,
+})
 
 export const showConfig = defineRoute({
   method: 'GET',
   path: '/config',
   role: 'viewer',
   summary: 'The document that is served, before variables are replaced. Literal secrets are replaced by marks.',
+  reply: named('Config', {
+    object: word('config'),
+    version: integer,
+    hash: z.string(),
+    source: z.string(),
+    file: z.string().nullable(),
+    document: z.string(),
+    stored_changes: texts,
+    temporary_primaries: z.record(z.string(), z.string()),
+    bypass: z.object({ reason: z.string(), actor: z.string(), at: time }).nullable(),
+    warnings: texts,
+  }),
   async answer({ deps }) {
     const { live } = controlOf(deps)
     const { snapshot, document, file, stored, temporary, bypass, warnings } = live.state()
@@ -49,6 +81,7 @@ export const writeConfig = defineRoute({
       error: 'expected the document as YAML text, or as an object',
     }),
   }),
+  reply: changed,
   async answer({ body: { document }, key, req, deps }) {
     const control = controlOf(deps)
     const wanted = versionIn(req.headers['if-match'])
@@ -65,6 +98,7 @@ export const listVersions = defineRoute({
   role: 'viewer',
   summary: 'Versions, newest first.',
   query: z.strictObject({ limit: whole(1, 1000), before: number.optional() }),
+  reply: listed('ConfigVersionList', z.object({ ...versionFields, current: z.boolean() }), { has_more: z.boolean() }),
   async answer({ query: { limit = 50, before }, deps }) {
     const { live } = controlOf(deps)
     const lines = live.memory.versions(limit + 1, before)
@@ -85,6 +119,7 @@ export const showVersion = defineRoute({
   path: '/config/versions/:version',
   role: 'viewer',
   summary: 'One version with its document.',
+  reply: named('ConfigVersion', { object: word('config_version'), ...versionFields, document: z.string() }),
   async answer({ params, deps }) {
     const { document, ...line } = versionOf(controlOf(deps), params.version!, 'version')
     return { json: { object: 'config_version', ...presentVersion(line), document } }
@@ -97,6 +132,7 @@ export const diffVersions = defineRoute({
   role: 'viewer',
   summary: 'In what two versions differ; without `to` the newest.',
   query: z.strictObject({ from: number, to: number.optional() }),
+  reply: named('ConfigDiff', { object: word('config_diff'), from: integer, to: integer, changes: differences }),
   async answer({ query: { from, to }, deps }) {
     const control = controlOf(deps)
     const a = versionOf(control, from, 'from')
@@ -121,6 +157,7 @@ export const rollBack = defineRoute({
   headers: ['if-match'],
   refuses: [422],
   body: z.strictObject({ version: z.number({ error: 'expected the number of a version' }).int().min(1) }),
+  reply: changed,
   async answer({ body: { version }, key, req, deps }) {
     const control = controlOf(deps)
     const wanted = versionIn(req.headers['if-match'])
@@ -135,7 +172,7 @@ export const rollBack = defineRoute({
 async function change(
   work: (actor: ReturnType<typeof actorOf>) => ReturnType<AdminControl['live']['reload']>,
   key: AdminCall<unknown, unknown>['key'],
-): Promise<AdminAnswer> {
+): Promise<AdminAnswer<Shown<typeof changed>>> {
   const result = await withRefusals(() => work(actorOf(key)))
   const { before, after } = result
   const changes = changesBetween(before.document, after.document)

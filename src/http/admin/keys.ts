@@ -9,6 +9,7 @@ import { withRefusals } from './control.ts'
 import { pageShape, placeOf } from './requests.ts'
 import { mayAct, roleOf, roles } from './role.ts'
 import { type AdminCall, type AdminDeps, type Audited, defineRoute } from './route.ts'
+import { listed, named, page, type Shown, texts, time, word } from './shape.ts'
 
 const name = z
   .string({ error: 'expected a text' })
@@ -29,12 +30,35 @@ const facts = {
 }
 const changes = z.strictObject(facts).partial()
 
+const rules = z.array(z.record(z.string(), z.unknown())).nullable()
+const keyFields = {
+  id: z.string(),
+  object: word('key'),
+  name: z.string(),
+  hint: z.string(),
+  team: z.string().nullable(),
+  role: z.string(),
+  tags: z.record(z.string(), z.string()).nullable(),
+  routes: texts.nullable(),
+  models: texts.nullable(),
+  limits: rules,
+  budgets: rules,
+  expires_at: time.nullable(),
+  disabled: z.boolean(),
+  old_secret_until: time.nullable(),
+  created_at: time,
+  updated_at: time,
+}
+const keyShape = named('Key', keyFields)
+const madeKey = named('KeyWithSecret', { ...keyFields, secret: z.string() })
+
 export const listKeys = defineRoute({
   method: 'GET',
   path: '/keys',
   role: 'viewer',
   summary: 'Virtual keys without their secrets, oldest first, in pages.',
   query: z.strictObject(pageShape),
+  reply: listed('KeyList', keyShape, page),
   async answer({ deps, query: { cursor, limit = 100 } }) {
     const all = keyringOf(deps).list()
     // By id, so that keys that come and go meanwhile move nothing.
@@ -57,6 +81,7 @@ export const createKey = defineRoute({
   summary: 'Makes a virtual key. The secret is in this answer and nowhere else.',
   verb: 'create-key',
   body: changes.extend({ name }),
+  reply: madeKey,
   async answer({ body, deps, key: by }) {
     const keyring = keyringOf(deps)
     refuseRole(by, body.role)
@@ -75,6 +100,7 @@ export const showKey = defineRoute({
   path: '/keys/:id',
   role: 'viewer',
   summary: 'One virtual key by its id or name, without its secret.',
+  reply: keyShape,
   answer: async (call) => ({ json: present(find(call)) }),
 })
 
@@ -85,6 +111,7 @@ export const changeKey = defineRoute({
   summary: 'Changes what a key may do; null takes a restriction away. Takes effect with the next request.',
   verb: 'change-key',
   body: changes,
+  reply: keyShape,
   async answer(call) {
     const { body, deps } = call
     const old = find(call)
@@ -106,6 +133,7 @@ export const rotateKey = defineRoute({
   summary: 'A new secret for a key; the old one is good for `grace_seconds` more.',
   verb: 'rotate-key',
   body: z.strictObject({ grace_seconds: z.int().min(0).max(2_592_000).default(0) }),
+  reply: madeKey,
   async answer(call) {
     const grace = call.body.grace_seconds * 1000
     const old = find(call)
@@ -125,6 +153,7 @@ export const deleteKey = defineRoute({
   role: 'operator',
   summary: 'Takes a key away at once. Its rows in the ledger stay.',
   verb: 'delete-key',
+  reply: named('KeyRemoval', { id: z.string(), object: word('key'), name: z.string(), deleted: z.boolean() }),
   async answer(call) {
     const old = find(call)
     refuseRole(call.key, old.role)
@@ -246,10 +275,13 @@ const audited = (before: VirtualKey | undefined, after: VirtualKey | undefined):
 })
 
 const idOf = (key: VirtualKey): string => `key_${key.id}`
-const time = (at: number | undefined): string | null => (at === undefined ? null : new Date(at).toISOString())
+const iso = (at: number): string => new Date(at).toISOString()
+
+/** Rules are kept as they were taken: as a list. */
+const listOf = (rules: unknown) => (rules ?? null) as Shown<typeof keyShape>['limits']
 
 /** What may be known of a key: no secret, no digest. */
-function present(key: VirtualKey) {
+function present(key: VirtualKey): Shown<typeof keyShape> {
   return {
     id: idOf(key),
     object: 'key',
@@ -260,12 +292,12 @@ function present(key: VirtualKey) {
     tags: key.tags ?? null,
     routes: key.routes ?? null,
     models: key.models ?? null,
-    limits: key.limits ?? null,
-    budgets: key.budgets ?? null,
-    expires_at: time(key.expiresAt),
+    limits: listOf(key.limits),
+    budgets: listOf(key.budgets),
+    expires_at: key.expiresAt === undefined ? null : iso(key.expiresAt),
     disabled: key.disabled,
-    old_secret_until: time(key.oldUntil),
-    created_at: time(key.createdAt),
-    updated_at: time(key.updatedAt),
+    old_secret_until: key.oldUntil === undefined ? null : iso(key.oldUntil),
+    created_at: iso(key.createdAt),
+    updated_at: iso(key.updatedAt),
   }
 }

@@ -6,7 +6,48 @@ import { Refusal } from '../../dialects/errors.ts'
 import { inForceOn } from '../../state/rollouts/view.ts'
 import { factsOf } from './control.ts'
 import { defineRoute } from './route.ts'
-import { isHealthy, presentChain, presentHealth, presentModel, routesByTarget } from './targetView.ts'
+import { listed, named, texts, whole, word } from './shape.ts'
+import {
+  chainFields,
+  healthFields,
+  isHealthy,
+  modelFields,
+  presentChain,
+  presentHealth,
+  presentModel,
+  routesByTarget,
+} from './targetView.ts'
+
+const moved = z.object({ name: z.string(), canary: z.string(), percent: z.number() })
+
+const modelConfig = named('ModelConfig', {
+  object: word('model_config'),
+  ...chainFields,
+  // Where there is no route at all.
+  route: z.string().nullable(),
+  primary_model: z.string().nullable(),
+  primary_healthy: z.boolean().optional(),
+  fallback_enabled: z.boolean().optional(),
+  total_models: whole,
+  healthy_models: whole,
+  routes: z.array(named('RouteChain', { ...chainFields, rollout: moved.nullable(), rollouts: z.array(moved) })),
+  stored_changes: texts,
+  temporary_primaries: z.record(z.string(), z.string()),
+  bypass: z.boolean(),
+  config: z.object({ version: whole, hash: z.string() }),
+})
+
+const place = { id: z.string(), provider: z.string(), model: z.string() }
+const models = listed(
+  'ModelList',
+  named('Model', { ...place, configured: z.boolean(), routes: texts, sunset: z.string().nullable(), ...modelFields }),
+  {},
+)
+const targets = listed('TargetList', named('Target', { ...place, routes: texts, ...healthFields, ...modelFields }), {
+  total: whole,
+  healthy: whole,
+  bypass: z.boolean(),
+})
 
 export const showModelConfig = defineRoute({
   method: 'GET',
@@ -15,6 +56,7 @@ export const showModelConfig = defineRoute({
   summary:
     'The first model of a route and what it falls back to; without `route` of `default`, else of the first route.',
   query: z.strictObject({ route: z.string().min(1).max(256).optional() }),
+  reply: modelConfig,
   async answer({ query, deps }) {
     const snapshot = deps.snapshot()
     const facts = factsOf(deps)
@@ -24,7 +66,7 @@ export const showModelConfig = defineRoute({
       throw new Refusal('not_found', `There is no route '${query.route}'.`, 'route')
     const targets = [...snapshot.targets.keys()]
     const state = deps.control?.live.state()
-    const moved = (name: string) => {
+    const movedOn = (name: string) => {
       const rollouts = deps.rollouts ? inForceOn(deps.rollouts, name) : []
       return { rollout: rollouts[0] ?? null, rollouts }
     }
@@ -34,7 +76,7 @@ export const showModelConfig = defineRoute({
         ...(route ? presentChain(route, facts) : { route: null, primary_model: null, fallback_models: [] }),
         total_models: targets.length,
         healthy_models: targets.filter((id) => isHealthy(facts, id)).length,
-        routes: routes.map((each) => ({ ...presentChain(each, facts), ...moved(each.name) })),
+        routes: routes.map((each) => ({ ...presentChain(each, facts), ...movedOn(each.name) })),
         stored_changes: state?.stored ?? [],
         temporary_primaries: state?.temporary ?? {},
         bypass: snapshot.bypass,
@@ -50,6 +92,7 @@ export const listAvailable = defineRoute({
   role: 'viewer',
   summary:
     'Models that a route may be given: all targets, and further models that the configured providers are known to have.',
+  reply: models,
   async answer({ deps }) {
     const snapshot = deps.snapshot()
     const facts = factsOf(deps)
@@ -85,6 +128,7 @@ export const showHealth = defineRoute({
   path: '/models/health',
   role: 'viewer',
   summary: 'Every target: breaker, last fault, latency, prices, capabilities.',
+  reply: targets,
   async answer({ deps }) {
     const snapshot = deps.snapshot()
     const facts = factsOf(deps)

@@ -4,17 +4,15 @@ import type { CommandKey, RememberedCommand } from '../../config/rolloutTypes.ts
 import { Refusal } from '../../dialects/errors.ts'
 import type { Live } from '../../state/rollouts/live.ts'
 import type { Rollouts } from '../../state/rollouts/rollouts.ts'
-import { answerOf, rolloutsOf } from './rolloutDesk.ts'
-import type { AdminAnswer, AdminCall, AdminDeps } from './route.ts'
+import { rolloutsOf } from './rolloutDesk.ts'
+import type { AdminAnswer, AdminCall, AdminDeps, JsonAnswer } from './route.ts'
 
 /** What a command has done. */
-export interface Done {
+export interface Done<Json> {
   /** Undefined = it was about all of them. */
   readonly live: Live | undefined
-  readonly answer: JsonAnswer
+  readonly answer: JsonAnswer<Json>
 }
-
-type JsonAnswer = Extract<AdminAnswer, { json: unknown }>
 
 /** Commands under way, of one gateway: their repetitions wait for them. */
 const underWay = new WeakMap<Rollouts, Map<string, { fingerprint: string; over: Promise<unknown> }>>()
@@ -24,15 +22,15 @@ const underWay = new WeakMap<Rollouts, Map<string, { fingerprint: string; over: 
  * and is tried again. The key is stored with the change itself, so that this holds over a kill, too; where that came before the answer was
  * stored, the answer is where the rollout stands now.
  * @param asked verb, subject and body
- * @param show how the answer tells of a rollout
+ * @param show how the answer tells of a rollout; not there where it is about all of them
  * @throws Refusal `invalid_value` for what is no key, `idempotency_key_reused` for one that stood for something else; what `work` throws
  */
-export async function once(
+export async function once<Json>(
   { req, key, deps }: AdminCall<unknown, unknown>,
   asked: readonly unknown[],
-  work: (key: CommandKey | undefined) => Promise<Done>,
-  show: (live: Live, deps: AdminDeps) => JsonAnswer = answerOf,
-): Promise<AdminAnswer> {
+  work: (key: CommandKey | undefined) => Promise<Done<Json>>,
+  show?: (live: Live, deps: AdminDeps) => JsonAnswer<Json>,
+): Promise<AdminAnswer<Json>> {
   const name = req.headers['idempotency-key']
   if (name === undefined) return (await work(undefined)).answer
   if (typeof name !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(name))
@@ -59,12 +57,12 @@ export async function once(
   }
 }
 
-async function act(
+async function act<Json>(
   rollouts: Rollouts,
   command: CommandKey,
-  work: (key: CommandKey) => Promise<Done>,
+  work: (key: CommandKey) => Promise<Done<Json>>,
   { log }: AdminDeps,
-): Promise<AdminAnswer> {
+): Promise<AdminAnswer<Json>> {
   const { live, answer } = await work(command)
   const { json, headers = [] } = answer
   await rollouts
@@ -74,14 +72,14 @@ async function act(
 }
 
 /** The same answer, and no row in the audit trail: nothing was done. */
-function replay(
+function replay<Json>(
   { rollout, reply }: RememberedCommand,
   deps: AdminDeps,
-  show: (live: Live, deps: AdminDeps) => JsonAnswer,
-): AdminAnswer {
+  show: ((live: Live, deps: AdminDeps) => JsonAnswer<Json>) | undefined,
+): AdminAnswer<Json> {
   const live = rollout === undefined ? undefined : rolloutsOf(deps).findById(rollout)
-  const stored = reply as Pick<JsonAnswer, 'json' | 'headers'> | undefined
-  const answer = stored ?? (live && show(live, deps))
+  const stored = reply as Pick<JsonAnswer<Json>, 'json' | 'headers'> | undefined
+  const answer = stored ?? (live && show?.(live, deps))
   if (!answer) throw new Refusal('not_found', 'This command was done, and its rollout is not there any more.')
   return { ...answer, headers: [...(answer.headers ?? []), ['idempotent-replayed', 'true']], repeated: true }
 }

@@ -2,6 +2,17 @@
 import * as z from 'zod'
 import { version } from '../../version.ts'
 import { type AdminRoute, defineRoute } from './route.ts'
+import { named, shapes } from './shape.ts'
+
+const objects = z.record(z.string(), z.unknown())
+const document = named('Document', {
+  openapi: z.string(),
+  info: objects,
+  servers: z.array(objects),
+  security: z.array(objects),
+  paths: objects,
+  components: objects,
+})
 
 /** `routes` is asked when somebody asks, because the table holds this route too. */
 export function describeRoutes(routes: () => readonly AdminRoute[]): AdminRoute {
@@ -10,6 +21,7 @@ export function describeRoutes(routes: () => readonly AdminRoute[]): AdminRoute 
     path: '/openapi.json',
     role: 'viewer',
     summary: 'This description, as OpenAPI 3.1.',
+    reply: document,
     answer: async () => ({ json: openApi(routes()) }),
   })
 }
@@ -35,6 +47,7 @@ export function openApi(routes: readonly AdminRoute[]) {
           description: 'A key with a role, TURNOUT_MASTER_KEY, or a signed token.',
         },
       },
+      schemas: shapeSchemas(),
       responses: { error: { description: 'What is wrong.', content: { 'application/json': { schema: errorSchema } } } },
     },
   }
@@ -77,11 +90,34 @@ function operationOf(route: AdminRoute, path: string) {
     responses: {
       200: {
         description: 'Done.',
-        content: Object.fromEntries((route.answers ?? ['application/json']).map((type) => [type, {}])),
+        content: Object.fromEntries((route.answers ?? [json]).map((type) => [type, { schema: answerOf(route, type) }])),
       },
       ...Object.fromEntries(refusals.map((status) => [status, { $ref: '#/components/responses/error' }])),
     },
   }
+}
+
+const json = 'application/json'
+
+/** What is no JSON is text: events, lines, a page. */
+function answerOf({ reply }: AdminRoute, type: string) {
+  if (type !== json) return { type: 'string' }
+  return reply ? { $ref: uriOf(shapes.get(reply)!.id) } : {}
+}
+
+const uriOf = (id: string): string => `#/components/schemas/${id}`
+
+/** Clients are to take fields that come later, so that none are forbidden. */
+function shapeSchemas(): Record<string, unknown> {
+  const { schemas } = z.toJSONSchema(shapes, {
+    io: 'output',
+    unrepresentable: 'any',
+    uri: uriOf,
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties
+    },
+  })
+  return Object.fromEntries(Object.entries(schemas).map(([id, { $schema: _, $id: __, ...schema }]) => [id, schema]))
 }
 
 const headers = {

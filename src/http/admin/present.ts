@@ -1,8 +1,102 @@
 // Ledger rows as the control plane shows them: printed ids, ISO times, milliseconds, exact USD beside integer nano-USD.
+import * as z from 'zod'
 import { formatUsd } from '../../pricing/decimal.ts'
 import { printId } from '../../store/ledgerId.ts'
 import type { StoredAttempt, StoredRequest } from '../../store/requestRead.ts'
 import type { SpendLine } from '../../store/spend.ts'
+import { named, nanoUsd, type Shown, time, usd, whole } from './shape.ts'
+
+const cost = { cost_usd: usd.nullable(), cost_nano_usd: nanoUsd.nullable() }
+const ms = z.number().nullable()
+const tokens = z.object({
+  input: whole,
+  cache_read: whole,
+  cache_write_5m: whole,
+  cache_write_1h: whole,
+  output: whole,
+  reasoning: whole,
+  audio_in: whole,
+  audio_out: whole,
+})
+
+const assigned = named('RequestRollout', {
+  id: z.string(),
+  revision: whole.nullable(),
+  arm: z.string().nullable(),
+  served_arm: z.string().nullable(),
+  propensity_ppm: whole.nullable(),
+  assignment: z.string().nullable(),
+  arrival_seq: whole.nullable(),
+  first_attempt_class: z.string().nullable(),
+  bad_mask: whole.nullable(),
+  clean_share_ppm: whole.nullable(),
+  shadow_of: z.string().nullable(),
+})
+
+export const requestFields = {
+  id: z.string(),
+  created_at: time,
+  route: z.string().nullable(),
+  key: z.string().nullable(),
+  team: z.string().nullable(),
+  user: z.string().nullable(),
+  tags: z.unknown(),
+  dialect: z.string(),
+  stream: z.boolean(),
+  config_version: whole,
+  status: whole,
+  outcome: z.string(),
+  error: z.string().nullable(),
+  latency_ms: ms,
+  first_token_ms: ms,
+  overhead_ms: ms,
+  attempt_count: whole,
+  tokens_in: whole,
+  tokens_out: whole,
+  estimated: z.boolean(),
+  ...cost,
+  rollout: assigned.nullable(),
+  cache: z.object({ status: z.string(), age_seconds: whole.nullable(), saved_nano_usd: nanoUsd.nullable() }).nullable(),
+}
+
+export const attemptShape = named('Attempt', {
+  n: whole,
+  target: z.string(),
+  provider: z.string(),
+  model: z.string(),
+  served_model: z.string().nullable(),
+  lane: z.string(),
+  reason: z.string(),
+  status: whole,
+  fault: z.string().nullable(),
+  finish_reason: z.string().nullable(),
+  started_ms: ms,
+  latency_ms: ms,
+  first_token_ms: ms,
+  tokens,
+  estimated: z.boolean(),
+  ...cost,
+  price_source: z.string().nullable(),
+  price_version: z.string().nullable(),
+  losses: z.array(z.unknown()),
+})
+
+const name = z.string().optional()
+export const spendShape = named('SpendLine', {
+  day: name,
+  model: name,
+  provider: name,
+  key: name,
+  team: name,
+  route: name,
+  requests: whole,
+  failed: whole,
+  attempts: whole,
+  ...cost,
+  unpriced_attempts: whole,
+  estimated_attempts: whole,
+  tokens,
+})
 
 /** A request without its attempts. `cost_usd` null = some attempt has no known price. */
 export function presentRequest(row: StoredRequest) {
@@ -34,7 +128,7 @@ export function presentRequest(row: StoredRequest) {
   }
 }
 
-export function presentAttempt(row: StoredAttempt) {
+export function presentAttempt(row: StoredAttempt): Shown<typeof attemptShape> {
   return {
     n: row.n,
     target: row.target,
@@ -63,12 +157,12 @@ export function presentAttempt(row: StoredAttempt) {
     ...costOf(row.cost),
     price_source: orNull(row.price_source),
     price_version: orNull(row.price_version),
-    losses: parsed(row.losses) ?? [],
+    losses: row.losses === null ? [] : JSON.parse(row.losses),
   }
 }
 
 /** A sum; its names (day, model, …) come first. Unpriced attempts are not in its cost; where all are, it is unknown and not 0. */
-export function presentSpend(line: SpendLine) {
+export function presentSpend(line: SpendLine): Shown<typeof spendShape> {
   const { requests, failed, attempts, cost, unpriced, estimated, ...rest } = line
   const { input, cacheRead, cacheWrite5m, cacheWrite1h, output, reasoning, audioIn, audioOut, ...names } = rest
   return {
@@ -94,7 +188,7 @@ export function presentSpend(line: SpendLine) {
 
 function rolloutOf(row: StoredRequest) {
   return {
-    id: row.rollout,
+    id: row.rollout!,
     revision: row.revision,
     arm: row.arm,
     served_arm: row.served_arm || null,

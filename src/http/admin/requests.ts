@@ -3,9 +3,10 @@ import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { parseId } from '../../store/ledgerId.ts'
 import { moment } from './moment.ts'
-import { presentAttempt, presentRequest } from './present.ts'
+import { attemptShape, presentAttempt, presentRequest, requestFields } from './present.ts'
 import { findUser, withLedger } from './reading.ts'
 import { defineRoute } from './route.ts'
+import { listed, named, page, word } from './shape.ts'
 
 export const outcome = z.enum(['ok', 'partial', 'failed', 'refused', 'client_disconnected', 'interrupted'], {
   error: 'expected ok, partial, failed, refused, client_disconnected or interrupted',
@@ -72,6 +73,7 @@ export const listRequests = defineRoute({
   role: 'viewer',
   summary: 'Requests, newest first, filtered and in pages.',
   query,
+  reply: listed('RequestList', named('Request', requestFields), page),
   async answer({ query: { user, cursor, limit, ...filter }, deps }) {
     const { rows, next } = await withLedger(deps, async (ledger) =>
       ledger.reader.requests({
@@ -90,6 +92,7 @@ export const showRequest = defineRoute({
   path: '/requests/:id',
   role: 'viewer',
   summary: 'One request with all its attempts.',
+  reply: named('RequestDetail', { object: word('request'), ...requestFields, attempts: z.array(attemptShape) }),
   async answer({ params, deps }) {
     const id = parseId(params.id!)
     if (id === undefined)

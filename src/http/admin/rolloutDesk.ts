@@ -14,7 +14,9 @@ import type { Rollouts } from '../../state/rollouts/rollouts.ts'
 import { canaryOf } from '../../state/rollouts/toggle.ts'
 import { isIdle, percentOf } from '../../state/rollouts/view.ts'
 import { LedgerError } from '../../store/ledgerRow.ts'
-import type { AdminDeps } from './route.ts'
+import type { eventShape, rolloutShape, standing } from './rolloutShapes.ts'
+import type { AdminDeps, JsonAnswer } from './route.ts'
+import type { Shown } from './shape.ts'
 
 export const reasonField = z.string().trim().min(1).max(500)
 
@@ -35,14 +37,14 @@ export function findRollout(name: string, deps: AdminDeps): Live {
   throw new Refusal('not_found', `There is no rollout '${name.slice(0, 128)}'.`, 'name')
 }
 
-/** All of them, as a list: for `/rollouts` and for `/canary`. */
-export function listAll({ deps }: { deps: AdminDeps }) {
-  const rollouts = rolloutsOf(deps).list()
-  return { json: { object: 'list', data: rollouts.map((live) => presentRollout(live, deps)) } }
-}
+/** All of them: for `/rollouts` and for `/canary`. */
+export const presentAll = (deps: AdminDeps) =>
+  rolloutsOf(deps)
+    .list()
+    .map((live) => presentRollout(live, deps))
 
 /** One of them in full. */
-export function answerOf(live: Live, deps: AdminDeps) {
+export function answerOf(live: Live, deps: AdminDeps): JsonAnswer<Shown<typeof rolloutShape>> {
   const json = {
     object: 'rollout',
     ...presentRollout(live, deps),
@@ -54,7 +56,7 @@ export function answerOf(live: Live, deps: AdminDeps) {
 }
 
 /** How far its budget is used up, where it has one. */
-function presentBudget(live: Live) {
+function presentBudget(live: Live): Pick<Shown<typeof rolloutShape>, 'budget'> {
   const used = usedOf(live)
   if (!used) return {}
   const { canaryNanoUsd, exposedUnits, spentNanoUsd, exposed } = used
@@ -95,7 +97,7 @@ function refusalOf(error: unknown): unknown {
 }
 
 /** Where a rollout stands. */
-export function presentRollout(live: Live, deps: AdminDeps) {
+export function presentRollout(live: Live, deps: AdminDeps): Shown<typeof standing> {
   const { definition, state } = live
   return {
     name: live.name,
@@ -117,7 +119,7 @@ export function presentRollout(live: Live, deps: AdminDeps) {
 }
 
 /** Its way, as it was configured. Durations in milliseconds. */
-export function presentSteps({ definition }: Live) {
+function presentSteps({ definition }: Live): Shown<typeof rolloutShape>['plan'] {
   return definition.course.steps.map((step) =>
     step.kind === 'weight'
       ? { set_weight: percentOf(step.ppm) }
@@ -133,7 +135,13 @@ export function presentSteps({ definition }: Live) {
   )
 }
 
-export function presentEvent({ at, weightPpm, prevHash, from, ...event }: ChainedEvent) {
+export function presentEvent({
+  at,
+  weightPpm,
+  prevHash,
+  from,
+  ...event
+}: ChainedEvent): Omit<Shown<typeof eventShape>, 'rollout_id'> {
   return {
     ...event,
     at: new Date(at).toISOString(),

@@ -4,6 +4,7 @@ import { isRunning } from '../../rollouts/machine.ts'
 import { historyOf, stableThen } from '../../state/rollouts/history.ts'
 import { writeHistory } from '../../state/rollouts/historyText.ts'
 import { findRollout, presentRollout, rolloutsOf } from './rolloutDesk.ts'
+import { reportShape } from './rolloutShapes.ts'
 import { defineRoute } from './route.ts'
 
 const query = z.strictObject({
@@ -18,6 +19,7 @@ export const showReport = defineRoute({
     'What ran, when, each step, the evidence at the end, and the decision in plain words; `format=markdown` for a page.',
   answers: ['application/json', 'text/markdown'],
   query,
+  reply: reportShape,
   async answer({ params, query: { format }, deps }) {
     const live = findRollout(params.name!, deps)
     const rollouts = rolloutsOf(deps)

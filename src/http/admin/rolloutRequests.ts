@@ -2,11 +2,12 @@
 import * as z from 'zod'
 import { planGuards } from '../../rollouts/guard.ts'
 import type { StoredRequest } from '../../store/requestRead.ts'
-import { presentRequest } from './present.ts'
+import { presentRequest, requestFields } from './present.ts'
 import { withLedger } from './reading.ts'
 import { outcome, pageShape, placeOf, whole } from './requests.ts'
 import { findRollout } from './rolloutDesk.ts'
 import { defineRoute } from './route.ts'
+import { listed, named, page, texts } from './shape.ts'
 
 const query = z.strictObject({
   arm: z.enum(['stable', 'canary'], { error: 'expected stable or canary' }).optional(),
@@ -23,6 +24,10 @@ export const listRolloutRequests = defineRoute({
   role: 'viewer',
   summary: 'The requests of a rollout, newest first and in pages: their arm, and the guards for which each was bad.',
   query,
+  reply: listed('RolloutRequestList', named('RolloutRequest', { ...requestFields, bad_events: texts }), {
+    rollout: z.string(),
+    ...page,
+  }),
   async answer({ params, query: { cursor, limit, ...filter }, deps }) {
     const live = findRollout(params.name!, deps)
     const guards = planGuards(live.definition.policy).map(({ id }) => id)

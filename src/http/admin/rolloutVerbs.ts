@@ -7,22 +7,32 @@ import { seenBy } from './condition.ts'
 import { once } from './once.ts'
 import type { Role } from './role.ts'
 import { answerOf, findRollout, presentRollout, reasonField, rolloutsOf, withRollouts } from './rolloutDesk.ts'
+import { rolloutShape } from './rolloutShapes.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
+import type { Shown } from './shape.ts'
 
 const verbBody = z.strictObject({ reason: reasonField })
 type VerbCall = AdminCall<unknown, { reason: string }>
 
-function act(call: VerbCall, wish: Omit<Wish, 'cause' | 'reason' | 'actor' | 'key'>): Promise<AdminAnswer> {
+function act(
+  call: VerbCall,
+  wish: Omit<Wish, 'cause' | 'reason' | 'actor' | 'key'>,
+): Promise<AdminAnswer<Shown<typeof rolloutShape>>> {
   const { deps, key: by, body, params } = call
   const seen = seenBy(call.req)
-  return once(call, [wish.verb, params.name, body], async (key) => {
-    const { name } = findRollout(params.name!, deps)
-    const before = presentRollout(aim(rolloutsOf(deps), name, wish).live, deps)
-    const command = { ...wish, cause: 'operator', reason: body.reason, actor: by.name, seen, key } as const
-    const live = await withRollouts(deps, (rollouts) => rollouts.command(name, command))
-    const audit = { subject: live.name, before, after: presentRollout(live, deps) }
-    return { live, answer: { ...answerOf(live, deps), audit } }
-  })
+  return once(
+    call,
+    [wish.verb, params.name, body],
+    async (key) => {
+      const { name } = findRollout(params.name!, deps)
+      const before = presentRollout(aim(rolloutsOf(deps), name, wish).live, deps)
+      const command = { ...wish, cause: 'operator', reason: body.reason, actor: by.name, seen, key } as const
+      const live = await withRollouts(deps, (rollouts) => rollouts.command(name, command))
+      const audit = { subject: live.name, before, after: presentRollout(live, deps) }
+      return { live, answer: { ...answerOf(live, deps), audit } }
+    },
+    answerOf,
+  )
 }
 
 const headers = ['if-match', 'idempotency-key'] as const
@@ -36,6 +46,7 @@ function verbRoute(verb: Wish['verb'], role: Role, summary: string) {
     summary,
     verb: `rollout-${verb}`,
     headers,
+    reply: rolloutShape,
     body: verbBody,
     answer: (call) => act(call, { verb }),
   })
@@ -50,6 +61,7 @@ function beginRoute(verb: 'start' | 'retry', summary: string) {
     summary,
     verb: `rollout-${verb}`,
     headers,
+    reply: rolloutShape,
     body: verbBody.extend({ force: z.boolean().default(false) }),
     answer: (call) => act(call, { verb, force: call.body.force || verb === 'retry' }),
   })
@@ -81,6 +93,7 @@ export const rolloutVerbs = [
       'Takes back what was completed. With `toRevision`, also of what runs: to the step and share of that revision, where it stands still.',
     verb: 'rollout-undo',
     headers,
+    reply: rolloutShape,
     body: verbBody.extend({ toRevision: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional() }),
     answer: (call) => act(call, { verb: 'undo', toRevision: call.body.toRevision }),
   }),
@@ -91,6 +104,7 @@ export const rolloutVerbs = [
     summary: 'Another share by hand. One with steps then stands still until it is resumed.',
     verb: 'rollout-set-weight',
     headers,
+    reply: rolloutShape,
     body: verbBody.extend({ percent: percentShare }),
     answer: (call) => act(call, { verb: 'set-weight', ppm: Math.round(call.body.percent * 10_000) }),
   }),
@@ -102,6 +116,7 @@ export const rolloutVerbs = [
       'Takes the next step although its conditions do not hold; `full` completes it: the canary becomes the stable side.',
     verb: 'rollout-promote',
     headers,
+    reply: rolloutShape,
     body: verbBody.extend({ full: z.boolean().default(false) }),
     answer: (call) => act(call, { verb: 'promote', full: call.body.full }),
   }),

@@ -14,6 +14,7 @@ import type { Log } from '../../telemetry/log.ts'
 import type { AdminAlerts } from './alertView.ts'
 import type { AdminControl, AdminFacts } from './control.ts'
 import type { Role } from './role.ts'
+import type { Shown } from './shape.ts'
 
 /** The ledger as the control plane needs it. Reads and upkeep run in threads of their own. */
 export interface AdminLedger {
@@ -70,16 +71,16 @@ export interface Audited {
   readonly after: unknown
 }
 
-export type AdminAnswer =
-  | {
-      readonly json: unknown
-      readonly headers?: readonly (readonly [name: string, value: string])[]
-      /** Of writes only. */
-      readonly audit?: Audited
-      /** The answer to a command that came again: nothing was done. */
-      readonly repeated?: boolean
-    }
-  | { readonly streamed: Streamed }
+export interface JsonAnswer<Json = unknown> {
+  readonly json: Json
+  readonly headers?: readonly (readonly [name: string, value: string])[]
+  /** Of writes only. */
+  readonly audit?: Audited
+  /** The answer to a command that came again: nothing was done. */
+  readonly repeated?: boolean
+}
+
+export type AdminAnswer<Json = unknown> = JsonAnswer<Json> | { readonly streamed: Streamed }
 
 export interface AdminRoute {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -99,15 +100,22 @@ export interface AdminRoute {
   readonly refuses?: readonly number[]
   /** Media types of its answers, where they are not JSON alone. */
   readonly answers?: readonly string[]
+  /** What its JSON has in it: one of `shapes`. */
+  readonly reply?: z.ZodType | undefined
   answer(call: AdminCall<never, never>): Promise<AdminAnswer>
 }
 
 /** Ties the handler's types to the schemas of its row. */
-export function defineRoute<Query extends z.ZodType = z.ZodObject, Body extends z.ZodType = z.ZodUndefined>(
-  row: Omit<AdminRoute, 'answer' | 'query' | 'body'> & {
+export function defineRoute<
+  Query extends z.ZodType = z.ZodObject,
+  Body extends z.ZodType = z.ZodUndefined,
+  Reply extends z.ZodType = z.ZodUnknown,
+>(
+  row: Omit<AdminRoute, 'answer' | 'query' | 'body' | 'reply'> & {
     query?: Query
     body?: Body
-    answer(call: AdminCall<z.output<Query>, z.output<Body>>): Promise<AdminAnswer>
+    reply?: Reply
+    answer(call: AdminCall<z.output<Query>, z.output<Body>>): Promise<AdminAnswer<Shown<Reply>>>
   },
 ): AdminRoute {
   return row as AdminRoute

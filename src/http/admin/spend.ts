@@ -2,10 +2,11 @@
 import * as z from 'zod'
 import { type SpendReport, spendDimensions } from '../../store/spend.ts'
 import { day } from './moment.ts'
-import { presentSpend } from './present.ts'
+import { presentSpend, spendShape } from './present.ts'
 import { withLedger } from './reading.ts'
 import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
+import { whole as integer, named, texts, word } from './shape.ts'
 
 const name = z.string().max(256).optional()
 
@@ -40,6 +41,15 @@ export const spend = defineRoute({
   role: 'viewer',
   summary: 'Sums of cost and tokens by day, model, provider, key, team and route, dearest first.',
   query: spendQuery,
+  reply: named('Spend', {
+    object: word('spend'),
+    by: texts,
+    from: z.string().nullable(),
+    to: z.string().nullable(),
+    data: z.array(spendShape),
+    more: integer,
+    total: spendShape,
+  }),
   async answer({ query, deps }) {
     const { by, from, to, limit, ...only } = query
     const report = await withLedger(deps, ({ reader }) => reader.spend({ by, from, to, only, limit }))

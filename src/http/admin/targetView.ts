@@ -1,8 +1,38 @@
 // Targets as the control plane shows them: where they stand, how they are, what they cost and can do.
+import * as z from 'zod'
 import type { Route, Snapshot, Target } from '../../config/snapshot.ts'
 import { formatDecimal } from '../../pricing/decimal.ts'
 import { perMillionScale } from '../../pricing/rates.ts'
 import type { AdminFacts } from './control.ts'
+import { texts, time, whole } from './shape.ts'
+
+export const healthFields = {
+  is_healthy: z.boolean(),
+  breaker: z.object({
+    state: z.enum(['closed', 'open', 'half_open', 'disabled']),
+    until: time.nullable(),
+    reason: z.string().nullable(),
+    consecutive_faults: whole,
+  }),
+  last_fault: z.object({ kind: z.string(), at: time }).nullable(),
+  latency: z.object({ calls: whole, mean_ms: z.number(), last_ms: z.number() }).nullable(),
+}
+
+export const modelFields = {
+  prices: z.object({ source: z.string(), per: z.string() }).catchall(z.string()).nullable(),
+  context_window: whole.nullable(),
+  max_output: whole.nullable(),
+  capabilities: texts.nullable(),
+}
+
+const link = z.object({ model: z.string(), healthy: z.boolean() })
+export const chainFields = {
+  route: z.string(),
+  primary_model: z.string(),
+  primary_healthy: z.boolean(),
+  fallback_models: z.array(link),
+  fallback_enabled: z.boolean(),
+}
 
 /** Names of the routes in which each target stands, special chains included. */
 export function routesByTarget(snapshot: Snapshot): Map<string, string[]> {
@@ -26,7 +56,7 @@ export function presentHealth(target: Target, facts: AdminFacts) {
   return {
     is_healthy: state === 'closed',
     breaker: { state, until: iso(until), reason: reason ?? null, consecutive_faults: consecutive },
-    last_fault: lastFault ? { kind: lastFault.kind, at: iso(lastFault.at) } : null,
+    last_fault: lastFault ? { kind: lastFault.kind, at: new Date(lastFault.at).toISOString() } : null,
     latency: latency ? { calls: latency.count, mean_ms: rounded(latency.mean), last_ms: rounded(latency.last) } : null,
   }
 }
@@ -38,7 +68,7 @@ export function presentModel(provider: string, model: string, facts: AdminFacts,
   return {
     prices: base
       ? {
-          source,
+          source: source!,
           per: '1M tokens',
           ...Object.fromEntries(
             Object.entries(base).map(([name, rate]) => [name, formatDecimal(rate, perMillionScale)]),

@@ -5,9 +5,11 @@ import { Refusal } from '../../dialects/errors.ts'
 import type { Health } from '../../state/health.ts'
 import { type AdminFacts, factsOf } from './control.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
-import { presentHealth } from './targetView.ts'
+import { named, type Shown, word } from './shape.ts'
+import { healthFields, presentHealth } from './targetView.ts'
 
 const body = z.strictObject({ reason: z.string().trim().min(1).max(200).optional() })
+const reply = named('TargetState', { object: word('target'), id: z.string(), ...healthFields })
 type Call = AdminCall<unknown, z.output<typeof body>>
 
 export const disableTarget = defineRoute({
@@ -17,6 +19,7 @@ export const disableTarget = defineRoute({
   summary: 'Switches a target off until it is switched on again; restarts do not do that.',
   verb: 'disable',
   body,
+  reply,
   answer: (call) =>
     act(call, (health, id) => {
       health.disable(id, call.body.reason === undefined ? 'operator' : `operator: ${call.body.reason}`)
@@ -30,6 +33,7 @@ export const enableTarget = defineRoute({
   summary: 'Switches a target on again. A target that is not switched off stays as it is.',
   verb: 'enable',
   body,
+  reply,
   answer: (call) =>
     act(call, (health, id) => {
       if (health.stateOf(id) === 'disabled') health.reset(id, 'operator')
@@ -43,10 +47,11 @@ export const resetTarget = defineRoute({
   summary: "Closes a target's breaker and forgets its faults; switches it on, too.",
   verb: 'reset',
   body,
+  reply,
   answer: (call) => act(call, (health, id) => health.reset(id, 'operator')),
 })
 
-async function act(call: Call, work: (health: Health, id: string) => void): Promise<AdminAnswer> {
+async function act(call: Call, work: (health: Health, id: string) => void): Promise<AdminAnswer<Shown<typeof reply>>> {
   const facts: AdminFacts = factsOf(call.deps)
   const { targets } = call.deps.snapshot()
   const id = call.params.id!

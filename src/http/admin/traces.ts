@@ -4,10 +4,11 @@ import { Refusal } from '../../dialects/errors.ts'
 import { parseId } from '../../store/ledgerId.ts'
 import type { TracedRequest } from '../../store/traceRead.ts'
 import { requestIn } from '../../telemetry/trace/context.ts'
-import { presentAttempt, presentRequest } from './present.ts'
+import { attemptShape, presentAttempt, presentRequest, requestFields } from './present.ts'
 import { withLedger } from './reading.ts'
 import { number, whole } from './requests.ts'
 import { defineRoute } from './route.ts'
+import { listed, named, word } from './shape.ts'
 
 const statusWords = 'expected ok, error, or the status of an HTTP reply'
 
@@ -23,12 +24,25 @@ const query = z.strictObject({
     .optional(),
 })
 
+const summary = {
+  trace_id: z.string(),
+  parent_span_id: z.string().nullable(),
+  sampled: z.boolean(),
+  ...requestFields,
+}
+const step = z.object({ name: z.string(), start_ms: z.number(), end_ms: z.number().nullable() })
+const detail = named('TracedRequest', { ...summary, steps: z.array(step), attempts: z.array(attemptShape) })
+
 export const listTraces = defineRoute({
   method: 'GET',
   path: '/traces',
   role: 'viewer',
   summary: 'Traces, newest first: of the last `hours` (24), with a `status` (ok, error, or a number), of a `route`.',
   query,
+  reply: listed('TraceList', named('TraceSummary', summary), {
+    has_more: z.boolean(),
+    next_before: z.string().nullable(),
+  }),
   async answer({ query: { hours = 24, status, route, limit = 50, before }, deps }) {
     const { rows, next } = await withLedger(deps, ({ reader }) =>
       reader.traces({
@@ -40,13 +54,13 @@ export const listTraces = defineRoute({
         limit,
       }),
     )
-    const data = rows.map((row) => ({ ...summaryOf(row), attempts: undefined }))
+    const data = rows.map(summaryOf)
     return {
       json: {
         object: 'list',
         data,
         has_more: next !== undefined,
-        next_before: next === undefined ? null : rows.at(-1) && summaryOf(rows.at(-1)!).id,
+        next_before: next === undefined ? null : data.at(-1)!.id,
       },
     }
   },
@@ -57,6 +71,7 @@ export const showTrace = defineRoute({
   path: '/traces/:id',
   role: 'viewer',
   summary: 'One trace by its id or that of a request, with its steps and upstream calls on one line of time.',
+  reply: named('Trace', { object: word('trace'), trace_id: z.string(), requests: z.array(detail) }),
   async answer({ params, deps }) {
     const id = params.id!
     const request = parseId(id)

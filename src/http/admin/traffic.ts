@@ -4,6 +4,7 @@ import type { Shown } from '../../config/live.ts'
 import { routeNamed } from '../../config/resolve.ts'
 import { actorOf, controlOf, factsOf, withRefusals } from './control.ts'
 import { defineRoute } from './route.ts'
+import { config, named, texts, word } from './shape.ts'
 
 export const setPrimary = defineRoute({
   method: 'POST',
@@ -17,6 +18,17 @@ export const setPrimary = defineRoute({
     route: z.string().min(1).max(256).optional(),
     model_id: z.string().min(1).max(384),
     update_env: z.boolean().default(false),
+  }),
+  reply: named('Primary', {
+    object: word('primary'),
+    route: z.string(),
+    primary_model: z.string(),
+    previous_primary_model: z.string().nullable(),
+    fallback_models: texts,
+    swapped: z.boolean(),
+    stored: z.boolean(),
+    config,
+    warnings: texts,
   }),
   async answer({ body, key, deps }) {
     const { live } = controlOf(deps)
@@ -55,6 +67,14 @@ export const reload = defineRoute({
   verb: 'reload',
   refuses: [422],
   body: z.strictObject({ force: z.boolean().default(false) }),
+  reply: named('Reload', {
+    object: word('reload'),
+    swapped: z.boolean(),
+    config,
+    warnings: texts,
+    lost_changes: texts,
+    closed_breakers: texts,
+  }),
   async answer({ body, key, deps }) {
     const { live } = controlOf(deps)
     const { health } = factsOf(deps)
@@ -82,6 +102,7 @@ export const switchBypass = defineRoute({
   summary: 'The one switch: every route goes straight to its first target, without fallback, policy, cache or rollout.',
   verb: 'bypass',
   body: z.strictObject({ on: z.boolean(), reason: z.string().trim().min(1).max(500) }),
+  reply: named('Bypass', { object: word('bypass'), on: z.boolean(), reason: z.string() }),
   async answer({ body: { on, reason }, key, deps }) {
     const { live } = controlOf(deps)
     const before = live.state().bypass

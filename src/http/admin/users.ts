@@ -4,6 +4,7 @@ import { forgetAnswers } from './cache.ts'
 import { findUser, hashesOf, readPieces, withLedger } from './reading.ts'
 import { filterShape, inOrder, outOfOrder } from './requests.ts'
 import { type AdminAnswer, type AdminCall, defineRoute } from './route.ts'
+import { named, type Shown, whole, word } from './shape.ts'
 
 const contentTypes = { jsonl: 'application/x-ndjson', csv: 'text/csv; charset=utf-8' } as const
 
@@ -28,12 +29,15 @@ export const exportUser = defineRoute({
   },
 })
 
+const erasure = named('Erasure', { object: word('erasure'), user: z.string(), requests: whole, answers: whole })
+
 export const eraseUser = defineRoute({
   method: 'DELETE',
   path: '/users/:user/records',
   role: 'admin',
   summary:
     "Takes one end user's hash and tags out of all rows, and the answers to their requests out of the cache. Cannot be undone.",
+  reply: erasure,
   answer: (call) => erase(call, call.params.user!),
 })
 
@@ -44,10 +48,14 @@ export const eraseUserQuietly = defineRoute({
   role: 'admin',
   summary: 'The same, with the user in the body in place of the URL.',
   body: z.strictObject({ user: z.string({ error: 'expected a text' }).min(1).max(512) }),
+  reply: erasure,
   answer: (call) => erase(call, call.body.user),
 })
 
-async function erase({ deps, key }: AdminCall<unknown, unknown>, user: string): Promise<AdminAnswer> {
+async function erase(
+  { deps, key }: AdminCall<unknown, unknown>,
+  user: string,
+): Promise<AdminAnswer<Shown<typeof erasure>>> {
   let erased = 0
   const hashes = await withLedger(deps, async (ledger) => {
     const all = hashesOf(ledger, user)
