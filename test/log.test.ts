@@ -131,6 +131,18 @@ describe('log', () => {
     expect([ran.stderr, ran.status]).toEqual(['', 7])
   })
 
+  it.runIf(existsSync('/proc/self'))('says so where its folder cannot be made, and does not try for ever', () => {
+    const module = fileURLToPath(new URL('../src/telemetry/log.ts', import.meta.url))
+    const script = `import { createLog } from ${JSON.stringify(module)}
+      createLog({ level: 'info', file: '/proc/turnout/logs/turnout.log' })`
+    const ran = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      timeout: 60_000,
+      killSignal: 'SIGKILL',
+    })
+    expect([ran.status, ran.stderr]).toEqual([1, expect.stringContaining("mkdir '/proc/turnout'")])
+  })
+
   it('keeps the order of requests and events', async () => {
     const text = await written((log) => {
       for (let i = 0; i < 500; i++) {

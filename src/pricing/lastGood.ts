@@ -1,9 +1,10 @@
 // The last good refreshed price file in the data folder: read at start, replaced atomically, never half written.
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
+import { makeFolder } from '../makeFolder.ts'
 import { createPriceMapLayer, type PriceLayer } from './layer.ts'
 import { type Prices, pricesSchema } from './priceSchema.ts'
 
@@ -51,7 +52,7 @@ export function readLastGood(dataDir: string, report: (problem: string) => void)
 /** Replaces the last good prices: written beside, synced, renamed over. After a crash there is the old file or the new one. */
 export async function writeLastGood(dataDir: string, from: string, at: Date, prices: Prices): Promise<void> {
   // As the store makes it: whoever comes first decides who may look into the ledger.
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  makeFolder(dataDir)
   const file = lastGoodFile(dataDir)
   const temporary = `${file}.${process.pid}.tmp`
   try {

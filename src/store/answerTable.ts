@@ -1,7 +1,8 @@
 // The SQLite file that keeps copies of the response cache's answers: opened, bounded, written, read back, each in one short step.
 import { hash } from 'node:crypto'
-import { chmodSync, closeSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, openSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeFolder } from '../makeFolder.ts'
 import { loadDriver, type Sqlite, type Statement } from './driver.ts'
 
 /** One answer as it lies in the file, without its bytes. Times are Unix milliseconds. */
@@ -82,7 +83,7 @@ export function deleteAnswers(file: string): void {
 
 /** @throws DamagedFile when the file is no sound table of answers; other errors when it cannot be opened, or another process has it */
 export function openAnswers(file: string, size: number): AnswerTable {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(file))
   // Before there is anything in it: answers are nobody's business but the gateway's.
   closeSync(openSync(file, 'a', 0o600))
   chmodSync(file, 0o600)

@@ -1,6 +1,7 @@
 // Copies the database while it is in use, and checks whether a copy is sound.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { makeFolder } from '../makeFolder.ts'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { checkApplied, packageMigrations, readMigrations } from './migrate.ts'
 import { makePrivate } from './privateFile.ts'
@@ -19,7 +20,7 @@ export async function backupTo(db: Sqlite, to: string): Promise<BackupResult> {
   const target = resolve(to)
   if (existsSync(target))
     throw new StoreError('backup_invalid', target, `${target} exists: a backup never overwrites a file.`)
-  mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(target))
   const aside = `${target}.part`
   removeCopy(aside)
   try {

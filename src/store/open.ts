@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { makeFolder } from '../makeFolder.ts'
 import { loadDriver, type Sqlite, StoreError } from './driver.ts'
 import { takeLock, type WriterLock } from './lock.ts'
 import { checkApplied, migrate, packageMigrations, readMigrations } from './migrate.ts'
@@ -59,7 +60,7 @@ function openWriter(file: string, options: StoreOptions): Store {
   const now = options.now ?? Date.now
   const migrations = readMigrations(options.migrationsDir ?? packageMigrations)
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(file))
   } catch (error) {
     const reason = reasonOf(whyNotMade(dirname(file)) ?? error)
     throw new StoreError('folder', file, `The data folder ${dirname(file)} cannot be made: ${reason}.`, error)

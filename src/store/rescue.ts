@@ -1,7 +1,8 @@
 // Notices that the database's files are taken away or replaced under the open ledger, and saves what is in it beside where they were.
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
+import { existsSync, renameSync, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeFolder } from '../makeFolder.ts'
 import { removeCopy, syncFile } from './backup.ts'
 import { type Sqlite, StoreError } from './driver.ts'
 import { journalFile } from './journal.ts'
@@ -157,7 +158,7 @@ const hintOf = (log: string | undefined): string =>
 async function save(db: Sqlite, target: string): Promise<void> {
   const part = `${target}.part`
   // The folder may have gone with it.
-  mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(target))
   removeCopy(part)
   try {
     makePrivate(part)

@@ -3,7 +3,6 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
-  mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -11,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { makeFolder } from '../makeFolder.ts'
 import { checkCopy, copyParts, removeCopy, syncFile } from './backup.ts'
 import { StoreError } from './driver.ts'
 import { journalFile } from './journal.ts'
@@ -71,7 +71,7 @@ export function restoreFrom(
     )
   }
   const now = options.now ?? Date.now()
-  mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(target))
   const lock = takeLock(target, 'restore', now)
   try {
     // A note without its copy and without a database has nothing left to finish: this restore takes its place.

@@ -1,7 +1,8 @@
 // The secret of an installation: what user ids are hashed with, so that the ledger can find a user's rows but not name the user.
 import { createHmac, randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { makeFolder } from '../makeFolder.ts'
 import { StoreError } from './driver.ts'
 
 const secretBytes = 32
@@ -65,7 +66,7 @@ function makeSecret(file: string): Buffer {
   const aside = `${file}.${randomBytes(4).toString('hex')}`
   try {
     // The database, which makes the folder as a rule, may be in another.
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(file))
     const handle = openSync(aside, 'wx', 0o600)
     try {
       writeSync(handle, `${randomBytes(secretBytes).toString('hex')}\n`)

@@ -1,6 +1,7 @@
 // The file that the log is appended to: made with its folders, and opened again after another program has moved it away.
-import { close, closeSync, constants, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { close, closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeFolder } from '../makeFolder.ts'
 import type { Destination, Held } from './logQueue.ts'
 
 const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants
@@ -10,7 +11,7 @@ const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants
  * for as long as that stands still.
  */
 export function openLogFile(file: string): number {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(file))
   const open = (): number => openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
   try {
     return open()
