@@ -199,6 +199,12 @@ describe('who may scrape', () => {
       const { status, text } = await get(`${scene.url}/metrics`, { authorization: `Bearer ${token}` })
       expect(status).toBe(200)
       expect(text).toContain('turnout_build_info')
+      // The page that names them without a key is `/status`.
+      const names = /chat|claude|127\.0\.0\.1/
+      const told = await get(`${scene.url}/status`)
+      expect(JSON.parse(told.text)).toMatchObject({ status: 'ready', bypass: false, config: { version: 1 } })
+      expect(told.text).not.toMatch(names)
+      expect((await get(`${scene.url}/status`, { authorization: `Bearer ${token}` })).text).toMatch(names)
       // The document is shown to operators: without it.
       const shown = await scene.admin('GET', '/config')
       expect(shown.status).toBe(200)

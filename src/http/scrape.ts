@@ -18,8 +18,7 @@ export async function answerScrape(
   snapshot: Snapshot,
   expose: Expose,
 ): Promise<void> {
-  const { token } = snapshot.metrics
-  if (token !== undefined && !showsToken(req, token))
+  if (!mayKnowNames(req, snapshot))
     throw new Refusal('invalid_api_key', "Send the token of `metrics.token` as 'Authorization: Bearer TOKEN'.")
   const { contentType, body } = await expose()
   send(req, res, 200, contentType, body)
@@ -50,6 +49,11 @@ async function answer(req: IncomingMessage, res: ServerResponse, snapshot: Snaps
   if (req.method !== 'GET' && req.method !== 'HEAD')
     throw new Refusal('method_not_allowed', 'Not allowed on this URL: use GET.')
   await answerScrape(req, res, snapshot, expose)
+}
+
+/** Whether pages without a key may name routes and targets: to everybody, or to those who show the token where one is configured. */
+export function mayKnowNames(req: IncomingMessage, { metrics: { token } }: Pick<Snapshot, 'metrics'>): boolean {
+  return token === undefined || showsToken(req, token)
 }
 
 /** Compared by digest: neither the length nor the first wrong character shows in the time it takes. */

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 import type { Pools } from '../gateway/pools.ts'
 import { sendJson } from './reply.ts'
+import { mayKnowNames } from './scrape.ts'
 
 export interface StatusSource {
   readonly version: string
@@ -41,13 +42,17 @@ export function createStatusPage(source: StatusSource): StatusPage {
         in_flight: source.inFlight(),
         bypass: snapshot.bypass,
         config: { version: snapshot.version, hash: snapshot.hash, source: snapshot.source },
-        routes: [...snapshot.routes.values()].map((route) => ({
-          name: route.name,
-          policy: route.policy,
-          targets: route.targets.map((target) => target.id),
-        })),
-        pools: source.pools.stats(),
+        ...(mayKnowNames(req, snapshot) ? namesOf(snapshot, source.pools) : {}),
       })
     },
   }
 }
+
+const namesOf = ({ routes }: Snapshot, pools: Pools) => ({
+  routes: [...routes.values()].map(({ name, policy, targets }) => ({
+    name,
+    policy,
+    targets: targets.map(({ id }) => id),
+  })),
+  pools: pools.stats(),
+})
