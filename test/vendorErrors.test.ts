@@ -139,6 +139,27 @@ it('a configured header is blanked without its scheme, too', async () => {
   }
 })
 
+it.each(['a/b+c==', 'a\\/b\\u002Bc\\u003d\\u003d', 'a\\u002fb\\u002bc=='])(
+  'a credential is blanked however JSON has it: %s',
+  async (written) => {
+    const proxy = await startFakeUpstream((_, res) => {
+      res.writeHead(400, { 'content-type': 'application/json' })
+      res.end(`{"error":{"message":"Not good: Basic dXNlcjpwYXNzd29yZA${written}"}}`)
+    })
+    const behind = await startGateway({
+      providers: { p: upstreamAt(proxy.url, { headers: { 'x-proxy': 'Basic dXNlcjpwYXNzd29yZAa/b+c==' } }) },
+      routes: { m: 'p/m' },
+    })
+    try {
+      const { text } = await post(behind.url + CHAT, ask('m'))
+      expect(JSON.parse(text).error.message).toBe('Not good: ***')
+    } finally {
+      await behind.close()
+      await proxy.close()
+    }
+  },
+)
+
 it.each([
   [405, 405, 'server_error'],
   [421, 421, 'server_error'],

@@ -75,14 +75,22 @@ function vendorBody(call: Call, cause: UpstreamFault): Buffer | undefined {
 
 /** Error text without our credentials: some servers echo the one that they reject. */
 export function withoutSecrets(call: Call, body: Buffer): Buffer {
-  let clean = body
-  for (const { target } of call.attempts) {
-    for (const secret of secretsOf(target.provider)) {
-      if (clean.includes(secret)) clean = Buffer.from(clean.toString('utf8').replaceAll(secret, '***'))
-    }
-  }
-  return clean
+  const text = body.toString('utf8')
+  let clean = text
+  for (const { target } of call.attempts)
+    for (const secret of secretsOf(target.provider)) clean = clean.replace(inJson(secret), '***')
+  return clean === text ? body : Buffer.from(clean)
 }
+
+/** Finds a text as JSON may have it: what is no letter and no digit may be escaped, and PHP, Java and .NET do so with `/`, `=` and `+`. */
+const inJson = (text: string): RegExp =>
+  new RegExp(
+    text.replace(/[^a-z\d]/gi, (char) => {
+      const code = `u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+      return `(?:\\\\?\\${code}|\\\\${code})`
+    }),
+    'gi',
+  )
 
 function attemptsOf(call: Call): unknown[] {
   return call.attempts.map(({ target, fault, status }) => ({
