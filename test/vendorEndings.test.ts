@@ -143,6 +143,16 @@ describe('a refusal', () => {
       'content_policy',
     ],
     [
+      'OpenAI flags what was asked',
+      400,
+      error('Invalid prompt: your prompt was flagged as potentially violating our usage policy.', {
+        type: 'invalid_request_error',
+        param: null,
+        code: 'invalid_prompt',
+      }),
+      'content_policy',
+    ],
+    [
       'OpenRouter has none that takes pictures',
       404,
       error('No endpoints found that support image input', { code: 404 }),
@@ -301,6 +311,31 @@ describe('a refusal', () => {
       'quota_exhausted',
     ],
     ['a wrong key', 400, error("Incorrect API key provided: 'sk-1'."), 'auth_failed'],
+    [
+      'an account at OpenAI without a way to pay',
+      429,
+      error('Your account is not active, please check your billing details on our website.', {
+        type: 'billing_not_active',
+        param: null,
+        code: 'billing_not_active',
+      }),
+      'quota_exhausted',
+    ],
+    [
+      'an account at Groq that has spent its limit',
+      400,
+      error('API access is blocked: the spend limit is reached.', { code: 'blocked_api_access' }),
+      'quota_exhausted',
+    ],
+    [
+      'an account that Groq has shut',
+      400,
+      error('Organization has been restricted. Please reach out to support if you believe this was in error.', {
+        type: 'invalid_request_error',
+        code: 'organization_restricted',
+      }),
+      'auth_failed',
+    ],
   ])('of the account goes to the next target, and shuts this one: %s', async (_, status, body, fault) => {
     answer = { status, body }
     const first = await chat('m', { seed: 1 })
@@ -314,6 +349,15 @@ describe('a refusal', () => {
     expect([next.headers['x-turnout-target'], next.headers['x-turnout-attempts']]).toEqual(['spare/m', '1'])
     answer = { status, body }
     expect((await chat('alone')).headers['x-turnout-error']).toBe(fault)
+  })
+
+  it('of more tokens than Groq lets the account have in a minute goes to the next target, and shuts nothing', async () => {
+    const message = 'Request too large for model `m` on tokens per minute (TPM): Limit 6000, Requested 9000'
+    answer = { status: 413, body: error(message, { type: 'tokens', code: 'rate_limit_exceeded' }) }
+    const large = await chat('m', { seed: 1 })
+    expect([large.status, large.headers['x-turnout-target']]).toEqual([200, 'spare/m'])
+    answer = undefined
+    expect((await chat('m', { seed: 2 })).headers['x-turnout-target']).toBe('vendor/m')
   })
 
   const overlong: [string, number, Json][] = [

@@ -23,7 +23,7 @@ const words: Record<FaultKind, string> = {
   in_band: 'an error inside a 200 that says no more, or the finish reason `error` or `abort`',
   overloaded: '498, 503, 529, or an error that says so',
   server_error: '500, 502, 504 and other 5xx; 405, 421 (what answers is not the API: a page of maintenance, say)',
-  rate_limited: '429',
+  rate_limited: '429, or 413 that says so',
   quota_exhausted: '402, or 400, 403, 412, 429 with words of credit or quota',
   auth_failed: '401, or a key that is called invalid; 407 of a proxy in between',
   permission_denied: '403, or 400 that says the organization is disabled, or that the place is not served',

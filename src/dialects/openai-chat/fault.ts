@@ -148,6 +148,8 @@ function kindOf(status: number, error: ErrorFields): FaultKind {
   if (status === 403 && words === 'content_policy') return words
   // OpenRouter has the model, but none that takes the picture or the tools of this request.
   if (status === 404 && (unfit.test(error.message ?? '') || isOfNamedThing(error.message))) return 'bad_request'
+  // Groq's status for more tokens than the account has in any minute: no request of that size passes there, others' accounts may take it.
+  if (status === 413 && error.code === 'rate_limit_exceeded') return 'rate_limited'
   if (status === 413 || status === 422) return words === 'context_window' ? words : 'bad_request'
   return faultOfStatus(status)
 }
@@ -173,15 +175,15 @@ function isGone({ code, type, message, param }: ErrorFields): boolean {
 }
 
 const quota =
-  /insufficient_quota|billing_hard_limit|credit balance|exceeded your current quota|insufficient[ _]balance|out of credits|all available credits|have any credits|monthly spending limit/i
+  /insufficient_quota|billing_hard_limit|billing_not_active|blocked_api_access|credit balance|exceeded your current quota|insufficient[ _]balance|out of credits|all available credits|have any credits|monthly spending limit/i
 // In the words of xAI ("maximum prompt length"), vLLM ("maximum model length"), llama.cpp ("context size"), SGLang ("context length"), and
 // TGI and Together (the parameters).
 const context =
   /context_length_exceeded|context (?:window|length)|available context size|exceed_context_size|maximum (?:prompt|model) length|prompt is too long|too many tokens|`max_new_tokens` must be <=|`inputs` must have less than/i
 const policy =
-  /content_policy_violation|content_filter|ResponsibleAIPolicyViolation|input was flagged|violates usage guidelines/i
+  /content_policy_violation|content_filter|ResponsibleAIPolicyViolation|(?:input|prompt) was flagged|violates usage guidelines/i
 const unfit = /no endpoints found that/i
-const auth = /invalid_api_key|invalid api key|incorrect api key|authentication_error/i
+const auth = /organization_restricted|invalid_api_key|invalid api key|incorrect api key|authentication_error/i
 const overload = /overloaded|capacity exceeded|server is busy|service_unavailable/i
 const rate = /rate_limit|too many requests|RESOURCE_EXHAUSTED/i
 const server = /server_error|internal_error|api_error|timeout/i
