@@ -112,6 +112,22 @@ describe('warnings', () => {
     expect(warningsOf(text)).toEqual(['6 keys[0].expiresAt: has passed: the key opens nothing'])
   })
 
+  test.each([
+    'anthropic/claude-3-opus-20240229',
+    'anthropic/claude-3-7-sonnet-latest',
+    'openai/o1-preview-2024-09-12',
+    'openai/gpt-4-32k-0613',
+    'gemini/gemini-1.5-pro-002',
+  ])('a sunset is that of each release: %s', (target) => {
+    const text = `providers: { openai: {}, anthropic: {}, gemini: { apiKey: k } }\nroutes: { r: ${target} }\n`
+    expect(warningsOf(text).filter((line) => line.includes('was retired'))).toHaveLength(1)
+  })
+
+  test('and not of what only begins alike', () => {
+    const text = `${two}routes: { r: [openai/gpt-3.5-turbo-1106, openai/o1-2024-12-17, anthropic/claude-sonnet-4-5] }\n`
+    expect(warningsOf(text).filter((line) => line.includes('retired'))).toEqual([])
+  })
+
   test('targets and providers that nothing uses', () => {
     const text = `${two}targets:\n  t: { provider: openai, model: m }\n  u: { provider: openai, model: n }\nroutes: { r: [t, openai/z] }\n`
     const warnings = warningsOf(text)

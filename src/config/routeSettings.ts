@@ -1,6 +1,6 @@
 // Makes targets and routes of their settings: shorthand spelled out, limits inherited, names looked up.
-import { ownEntry } from '../dialects/field.ts'
 import { providerKinds } from '../providers/index.ts'
+import { sunsetOf } from '../providers/provider.ts'
 import { buildRouteCache } from './cacheSettings.ts'
 import { flattenChain, routePrefix, spellOut } from './chain.ts'
 import { defaults } from './defaults.ts'
@@ -166,7 +166,7 @@ function makeTarget(
   timeouts: Timeouts,
   breaker: BreakerSettings,
 ): Target {
-  const sunset = ownEntry(provider.kind.sunsets ?? {}, model)
+  const sunset = sunsetOf(provider.kind, model)
   return {
     id,
     provider,

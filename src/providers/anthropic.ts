@@ -19,10 +19,10 @@ export const anthropic: ProviderKind = {
   sunsets: {
     'claude-2.0': '2025-07-21',
     'claude-2.1': '2025-07-21',
-    'claude-3-sonnet-20240229': '2025-07-21',
-    'claude-3-5-sonnet-20240620': '2025-10-28',
-    'claude-3-5-sonnet-20241022': '2025-10-28',
-    'claude-3-opus-20240229': '2026-01-05',
-    'claude-3-7-sonnet-20250219': '2026-02-19',
+    'claude-3-sonnet': '2025-07-21',
+    'claude-3-5-sonnet': '2025-10-28',
+    'claude-3-opus': '2026-01-05',
+    'claude-3-7-sonnet': '2026-02-19',
+    'claude-3-5-haiku': '2026-02-19',
   },
 }

@@ -1,5 +1,6 @@
 // What a provider kind is: the facts about one vendor that everything else reads as data.
 import type { DialectName, Quirk } from '../dialects/dialect.ts'
+import { ownEntry } from '../dialects/field.ts'
 import type { Refused } from './history.ts'
 
 /** Options of one configured provider that its paths and addresses may depend on. */
@@ -57,9 +58,16 @@ export interface ProviderKind {
   readonly normalizeBaseUrl?: (url: string) => string
   /** A few current models, for listings and hints; never a limit. */
   readonly models?: readonly string[]
-  /** Models with a published retirement date, ISO `YYYY-MM-DD`. */
+  /** Models with a published retirement date, ISO `YYYY-MM-DD`. A name without a release stands for all of its releases, too. */
   readonly sunsets?: Readonly<Record<string, string>>
 }
+
+/** What tells one release of a model from another, and the name that moves from one to the next. */
+const release = /-(?:latest|\d{3,4}|\d{8}|\d{4}-\d\d-\d\d)$/
+
+/** When the vendor retires a model, if that is known. */
+export const sunsetOf = ({ sunsets = {} }: ProviderKind, model: string): string | undefined =>
+  ownEntry(sunsets, model) ?? ownEntry(sunsets, model.replace(release, ''))
 
 /**
  * The o-series and GPT-5 answer 400 to `max_tokens` (https://platform.openai.com/docs/guides/reasoning), fine-tuned or not. Not Azure's

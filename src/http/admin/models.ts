@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { isPattern } from '../../config/pattern.ts'
 import type { Snapshot } from '../../config/snapshot.ts'
 import { Refusal } from '../../dialects/errors.ts'
+import { sunsetOf } from '../../providers/provider.ts'
 import { inForceOn } from '../../state/rollouts/view.ts'
 import { factsOf } from './control.ts'
 import { defineRoute } from './route.ts'
@@ -115,7 +116,7 @@ export const listAvailable = defineRoute({
           model,
           configured: false,
           routes: [],
-          sunset: kind.sunsets?.[model] ?? null,
+          sunset: sunsetOf(kind, model) ?? null,
           ...presentModel(name, model, facts, snapshot),
         })),
     )
