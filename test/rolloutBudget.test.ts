@@ -114,6 +114,33 @@ budgets: { each: { per: key, usd: 1 } }
   }, 300_000)
 })
 
+describe('a budget that caps answers so that they fit', () => {
+  it('cuts those of a dearer canary short, which says nothing against it', async () => {
+    const unit = '    assign: { unit: request }\n    steps: [ { setWeight: 50 }, { pause: { duration: 1h } } ]\n'
+    const dear = `prices:
+  stable: { input: 0, output: 1, maxOutput: 100 }
+  canary: { input: 0, output: 10000, maxOutput: 100 }
+budgets: { each: { per: user, usd: 0.4, fit: true } }
+`
+    gateway = await startRollout(unit, dear)
+    for (const model of ['stable', 'canary']) gateway.script(model, { tokens: 60 })
+    await gateway.verb('start')
+    const client = new LoadClient(gateway.url)
+    const seen = new Set<string>()
+    for (let n = 0; n < 60; n++) {
+      const body = { model: 'moved', user: `u${n}`, messages: [{ role: 'user', content: 'Tell me all of it.' }] }
+      const reply = await client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+      const { finish_reason } = JSON.parse(reply.text).choices[0]
+      seen.add(`${armOf(reply)} ${finish_reason} ${reply.headers['x-turnout-max-tokens']}`)
+    }
+    client.close()
+    expect([...seen].sort()).toEqual(['canary length 40', 'stable stop undefined'])
+    const { phase, evidence } = await gateway.get('/rollouts/move')
+    const truncated = evidence.guards.find(({ id }: { id: string }) => id === 'truncated')
+    expect([phase, truncated.bad.canary, evidence.decided.canary > 20]).toEqual(['stepping', 0, true])
+  }, 300_000)
+})
+
 describe('a route whose budget names a cheaper one', () => {
   const watched = `    assign: { unit: request }
     guards: { abort: [ { metric: first_attempt_error } ], dryRun: [ first_attempt_error ], hard: [] }

@@ -115,11 +115,13 @@ export function armEnded(call: Call): void {
 function endingOf(call: Call, { first }: Assigned) {
   const [attempt] = call.attempts
   if (attempt?.target.id !== first.id) return { bits: hasLeft(call) ? badEvents.client_abort.bit : 0 }
-  const { facts, fault, bill, startedAt, endedAt } = attempt
+  const { facts, fault, bill, held, startedAt, endedAt } = attempt
   let bits = 0
   if (hasLeft(call)) bits |= badEvents.client_abort.bit
   if (fault && isHeldBack(attempt, fault)) return { bits }
   if (fault && attempt.permit) bits |= badEvents.late_error.bit
+  // Cut by what is left of a budget, which says something of who spends it: the dearer arm is cut sooner.
+  if (facts?.finish === 'length' && held?.cap !== undefined) return { bits }
   if (facts?.finish === 'length') bits |= badEvents.truncated.bit
   if (facts?.finish === 'content_filter') bits |= badEvents.refused.bit
   if (facts?.finish === 'stop' && facts.contentBytes === 0) bits |= badEvents.empty.bit
