@@ -243,7 +243,7 @@ function refusePast({ expiresAt }: KeyFacts): void {
   if (expiresAt !== undefined && expiresAt <= Date.now())
     throw new Refusal(
       'invalid_value',
-      `'expires_at': ${time(expiresAt)} has passed: the key would open nothing.`,
+      `'expires_at': ${iso(expiresAt)} has passed: the key would open nothing.`,
       'expires_at',
     )
 }
