@@ -326,6 +326,19 @@ describe('the stream of changes', () => {
     await gateway.restart(true)
   }, 300_000)
 
+  it('tells nothing more to a key that was taken away', async () => {
+    gateway = await startRollout(ways)
+    const made = await gateway.ask('POST', '/keys', { name: 'guest', role: 'viewer' }, 'admin')
+    const stream = send('GET', `${gateway.url}/admin/rollouts/stream`, undefined, {
+      authorization: `Bearer ${made.body.secret}`,
+    })
+    await new Promise((begun) => stream.request.on('response', (reply) => reply.once('data', begun)))
+    await gateway.ask('DELETE', '/keys/guest', undefined, 'admin')
+    await gateway.verb('start')
+    const { complete, text } = await stream.done
+    expect([complete, framesOf(text).length]).toEqual([true, 1])
+  }, 300_000)
+
   it('has room for more than ten at once, without a warning of the engine', async () => {
     gateway = await startRollout(ways)
     const warned: Error[] = []

@@ -77,7 +77,12 @@ async function serve(route: AdminRoute, req: Request, res: Response, deps: Admin
   requireRole(roleOf(key)!, route.role)
   const query = readQuery(req.url, route.query)
   const body = await readJson(req, route.body)
-  const call = { params: paramsOf(req), query, body, key, req, deps }
+  const isStillIn = () =>
+    keyOf(req, deps).then(
+      (now) => mayAct(roleOf(now)!, route.role),
+      () => false,
+    )
+  const call = { params: paramsOf(req), query, body, key, isStillIn, req, deps }
   const answer = await route.answer(call as never)
   if (route.method !== 'GET' && !('repeated' in answer && answer.repeated)) await audit(route, call, answer)
   await sendAnswer(req, res, answer)

@@ -24,13 +24,15 @@ export const streamRollouts = defineRoute({
   query: z.strictObject({
     seconds: z.coerce.number({ error: 'expected a number of seconds' }).min(0).max(86_400).optional(),
   }),
-  async answer({ query: { seconds }, deps }) {
+  async answer({ query: { seconds }, isStillIn, deps }) {
     const rollouts = rolloutsOf(deps)
     const streams = open.get(rollouts) ?? { count: 0 }
     open.set(rollouts, streams)
     if (streams.count >= MAX_STREAMS)
       throw new Refusal('not_available', `There are ${MAX_STREAMS} streams of rollouts already.`)
-    return { streamed: { contentType: 'text/event-stream', pieces: changes(rollouts, deps, seconds, streams) } }
+    return {
+      streamed: { contentType: 'text/event-stream', pieces: changes(rollouts, deps, seconds, streams, isStillIn) },
+    }
   },
 })
 
@@ -39,6 +41,7 @@ async function* changes(
   deps: AdminDeps,
   seconds: number | undefined,
   streams: { count: number },
+  isStillIn: () => Promise<boolean>,
 ): AsyncGenerator<string> {
   const waiting: Transition[] = []
   let wake = (): void => {}
@@ -56,6 +59,7 @@ async function* changes(
       if (waiting.length > MAX_BEHIND) return
       const next = waiting.shift()
       if (next) {
+        if (!(await isStillIn())) return
         yield presentChange(next, deps)
         continue
       }
@@ -68,7 +72,9 @@ async function* changes(
         rollouts.closing.addEventListener('abort', wake, { once: true })
       })
       rollouts.closing.removeEventListener('abort', wake)
-      if (!woken) yield ': still here\n\n'
+      if (woken) continue
+      if (!(await isStillIn())) return
+      yield ': still here\n\n'
     }
   } finally {
     unwatch()

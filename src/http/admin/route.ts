@@ -52,6 +52,8 @@ export interface AdminCall<Query, Body> {
   readonly query: Query
   readonly body: Body
   readonly key: ApiKey
+  /** Whether the caller would be let in to this route now: for answers that last. */
+  readonly isStillIn: () => Promise<boolean>
   readonly req: IncomingMessage
   readonly deps: AdminDeps
 }
