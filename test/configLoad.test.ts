@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Env } from '../src/config/interpolation.ts'
 import { findConfigFile, type LoadOptions, loadConfig } from '../src/config/load.ts'
 import { ConfigError, type ConfigProblem } from '../src/config/problem.ts'
+import { providerKinds } from '../src/providers/index.ts'
 
 let folder: string
 beforeAll(() => {
@@ -411,6 +412,19 @@ describe('without a file', () => {
     }
     const all = found(Object.fromEntries(names.map(([variable]) => [variable, 'sk-test-1'])))
     expect([...all.providers.keys()].sort()).toEqual([...new Set(names.map(([, provider]) => provider))].sort())
+  })
+
+  test.each([
+    ['ANTHROPIC_BASE_URL', 'https://api.anthropic.com', '/v1'],
+    ['ANTHROPIC_BASE_URL', 'https://api.z.ai/api/anthropic', '/api/anthropic/v1'],
+    ['ANTHROPIC_BASE_URL', 'https://proxy.example/claude/v1/', '/claude/v1'],
+    ['GOOGLE_GEMINI_BASE_URL', 'https://proxy.example/v1/google-ai-studio/', '/v1/google-ai-studio/v1beta'],
+    ['GEMINI_BASE_URL', 'https://proxy.example/v1alpha', '/v1alpha'],
+    ['OPENAI_BASE_URL', 'https://proxy.example/openai', '/openai'],
+  ])('%s is read as the SDKs read it: %s', (variable, url, basePath) => {
+    const [kind] = [...providerKinds.values()].filter(({ baseUrlEnv }) => baseUrlEnv?.includes(variable))
+    const { providers } = found({ [kind!.keyEnv[0]!]: 'sk-test-1', [variable]: url })
+    expect(providers.get(kind!.name)).toMatchObject({ origin: new URL(url).origin, basePath })
   })
 
   test('Azure needs its endpoint too, and says so', () => {

@@ -106,6 +106,12 @@ function readKey(name: string, kind: ProviderKind, settings: ProviderSettings | 
   return { apiKey: found.value, keyFrom: found.name }
 }
 
+/** The address that the vendor's SDKs would call for such a variable. Other vendors give out theirs for it: https://api.z.ai/api/anthropic. */
+function asInSdk(url: string, { sdkPath }: ProviderKind): string {
+  const trimmed = url.replace(/\/+$/, '')
+  return sdkPath === undefined || /\/v\d\w*$/.test(trimmed) ? url : trimmed + sdkPath
+}
+
 function readAddress(
   name: string,
   kind: ProviderKind,
@@ -115,7 +121,7 @@ function readAddress(
 ) {
   const written = settings?.baseUrl
   const found = written === undefined ? firstSet(env, kind.baseUrlEnv ?? []) : undefined
-  const text = written ?? found?.value ?? kind.baseUrl
+  const text = written ?? (found ? asInSdk(found.value, kind) : kind.baseUrl)
   const tell = (message: string) => {
     if (written !== undefined) report(['providers', name, 'baseUrl'], message)
     else report(['providers', name], found ? `${found.name}: ${message}` : message, 'key')

@@ -7,6 +7,7 @@ export const anthropic: ProviderKind = {
   dialects: ['anthropic-messages'],
   baseUrl: 'https://api.anthropic.com/v1',
   baseUrlEnv: ['ANTHROPIC_BASE_URL'],
+  sdkPath: '/v1',
   keyEnv: ['ANTHROPIC_API_KEY'],
   keyHeader: 'x-api-key',
   passHeaders: ['anthropic-beta'],

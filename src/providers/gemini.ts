@@ -7,6 +7,7 @@ export const gemini: ProviderKind = {
   dialects: ['gemini'],
   baseUrl: 'https://generativelanguage.googleapis.com/v1beta',
   baseUrlEnv: ['GEMINI_BASE_URL', 'GOOGLE_GEMINI_BASE_URL'],
+  sdkPath: '/v1beta',
   keyEnv: ['GEMINI_API_KEY', 'GOOGLE_API_KEY'],
   keyHeader: 'x-goog-api-key',
   streamUsage: 'always',

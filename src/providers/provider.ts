@@ -25,6 +25,8 @@ export interface ProviderKind {
   readonly baseUrl?: string
   /** Environment names that override the base URL, first match wins. */
   readonly baseUrlEnv?: readonly string[]
+  /** What the vendor's own SDKs put behind the address in those variables, whatever its path. */
+  readonly sdkPath?: string
   /** Environment names of the key, first match wins. A provider with one of them set exists without a configuration file. */
   readonly keyEnv: readonly string[]
   /** Environment names of the API version, first match wins, for vendors that put one into the address. */
