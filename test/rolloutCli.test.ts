@@ -87,6 +87,17 @@ it('a pause that waits for harm to be ruled out is refused where no guard says w
   expect((await rollout('create', 'unruled-by-default', '--from', file)).code).toBe(0)
 }, 300_000)
 
+it('what no guard looks at cannot be watched in a dry run, and is refused there', async () => {
+  const file = join(gateway.folder, 'dry.yaml')
+  const write = (guards: string): void =>
+    writeFileSync(file, `route: single\ncanary: sim/sim-fast\nsteps: [{ setWeight: 100 }]\nguards: ${guards}\n`)
+  write('{ dryRun: [refused, cost] }')
+  const { code, err } = await rollout('create', 'dry', '--from', file)
+  expect([code, err]).toEqual([1, expect.stringMatching(/dryRun\[1\].* no guard looks at cost/)])
+  write('{ abort: [{ metric: cost, maxRatio: 2 }], dryRun: [cost] }')
+  expect((await rollout('create', 'dry', '--from', file)).code).toBe(0)
+}, 300_000)
+
 it('verbs act once for a key, and only at the revision that is named', async () => {
   const stale = await rollout('start', 'move', '--if-revision', '7')
   expect([stale.code, stale.err]).toEqual([1, expect.stringContaining("'move' is at revision 1 now")])

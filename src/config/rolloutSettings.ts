@@ -103,6 +103,10 @@ export function buildRollout(name: string, fields: RolloutFields, names: Rollout
   })
   const policy = buildPolicy(fields)
   for (const fault of faultsOf(policy)) report([...path, 'guards'], fault)
+  fields.guards?.dryRun?.forEach((metric, index) => {
+    if (policy.guards.every((guard) => guard.metric !== metric))
+      report([...path, 'guards', 'dryRun', index], `no guard looks at ${metric}: give it one under \`abort\`, too`)
+  })
   return {
     name,
     route,
