@@ -3,7 +3,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { markOf, speak, startCacheGateway } from './support/cacheGateway.ts'
 import { ask, CHAT, chunk, chunks, event, finishChunk, reply, roleChunk, usageChunk } from './support/chatBodies.ts'
 import { type Exchange, get, post, send } from './support/exchange.ts'
-import { openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
+import { type Handler, openSse, sendJson, sendSse, sseText } from './support/fakeUpstream.ts'
 import { upstreamAt } from './support/gateway.ts'
 import { appKey, bearer, otherKey, startLedgerGateway } from './support/ledgerGateway.ts'
 
@@ -119,6 +119,24 @@ it.each([
     if (headers['x-turnout-attempts'] === '0')
       expect(new Set(told.map(({ id }) => id))).toEqual(new Set([`chatcmpl-${headers['x-request-id']}`]))
   }
+})
+
+it.each([
+  ['asked for', { n: 2 }, {}],
+  ['made by the target', {}, { n: 2 }],
+])('of two answers, %s, the first of which was cut, none is kept', async (_, asked, params) => {
+  const [whole] = reply('two').choices as Json[]
+  const choices = [
+    { ...whole, finish_reason: 'length' },
+    { ...whole, index: 1 },
+  ]
+  const handler: Handler = (_req, res) => sendJson(res, 200, { ...reply('two'), choices })
+  const { chat } = await startCacheGateway(true, handler, (url) => ({
+    providers: { p: upstreamAt(url) },
+    targets: { t: { provider: 'p', model: 'm', params } },
+    routes: { m: { targets: ['t'], cache: true } },
+  }))
+  expect([markOf(await chat(asked)), markOf(await chat(asked))]).toEqual(Array(2).fill('miss; reason=truncated'))
 })
 
 const done = event('[DONE]')

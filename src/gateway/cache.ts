@@ -177,7 +177,7 @@ export function createCaching(parts: CachingParts): Caching {
     if (target !== flight.target.id) return 'fallback'
     if (cache.wasRemoved({ key, target, route: leader.route!.name, owner }, born)) return 'dropped'
     if (exchange.stream && !exchange.stream.complete) return 'unfinished'
-    const answer = { framing, body, facts: attempt.facts!, status: exchange.status }
+    const answer = { framing, body, facts: attempt.facts!, status: exchange.status, target: attempt.target }
     const bad = unkept(answer, leader.inspected!.ask, leader.dialect, leader.route!.cache!)
     return bad ?? (sizeOf(entry) > cache.size ? 'too_large' : undefined)
   }

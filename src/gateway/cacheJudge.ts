@@ -35,11 +35,13 @@ export interface Answer {
   readonly body: Buffer
   readonly facts: ReplyFacts
   readonly status: number
+  /** Who gave it. */
+  readonly target: Target
 }
 
 /** Why an answer may not be kept; undefined when it may. */
 export function unkept(
-  { framing, body, facts, status }: Answer,
+  { framing, body, facts, status, target }: Answer,
   ask: Ask,
   dialect: Dialect,
   settings: RouteCache,
@@ -50,7 +52,7 @@ export function unkept(
   if (facts.finish === 'stop' && !isOver(facts.rawFinish)) return 'unfinished'
   if (body.length > settings.maxEntryBytes) return 'too_large'
   // The facts tell the last finish alone, and some servers say "stop" after a tool call.
-  if (ask.n === 1 && (settings.toolCalls || ask.tools === 0)) return undefined
+  if (ask.n === 1 && !choosesNumber(target) && (settings.toolCalls || ask.tools === 0)) return undefined
   const events = eventsOf(dialect, framing, body)
   if (!events) return 'unreadable'
   for (const event of events) {
@@ -60,6 +62,10 @@ export function unkept(
   }
   return undefined
 }
+
+/** Whether the target, and not the client, says how many answers there are. */
+const choosesNumber = ({ params }: Target): boolean =>
+  params?.n !== undefined || asObject(params?.generationConfig)?.candidateCount !== undefined
 
 function unkeptFinish(finish: ReplyFacts['finish'], settings: RouteCache): UnkeptReason | undefined {
   if (finish === undefined) return 'unfinished'
