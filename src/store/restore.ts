@@ -1,14 +1,5 @@
 // Puts a backup in the place of the database so that a death at any moment leaves the one or the other, whole.
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { makeFolder } from '../makeFolder.ts'
 import { checkCopy, copyParts, removeCopy, syncFile } from './backup.ts'
