@@ -1,4 +1,5 @@
 // What compatible servers answer instead of a reply, in every form that they have for it: the official client shows what is wrong.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
@@ -122,41 +123,36 @@ describe.each([false, true])('stream: %s', (stream) => {
   })
 })
 
-it('a configured header is blanked without its scheme, too', async () => {
-  const proxy = await startFakeUpstream(({ headers }, res) =>
-    sendJson(res, 400, { error: { message: `Not good: ${String(headers['x-proxy']).split(' ')[1]}`, code: 'x' } }),
-  )
+/** What a client hears of an error that a server gives to a request with a configured header. */
+async function messageTo(header: string, answer: (req: IncomingMessage, res: ServerResponse) => void): Promise<string> {
+  const proxy = await startFakeUpstream(answer)
   const behind = await startGateway({
-    providers: { p: upstreamAt(proxy.url, { headers: { 'x-proxy': 'Bearer our-own-proxy-0123456789' } }) },
+    providers: { p: upstreamAt(proxy.url, { headers: { 'x-proxy': header } }) },
     routes: { m: 'p/m' },
   })
   try {
-    const { text } = await post(behind.url + CHAT, ask('m'))
-    expect(JSON.parse(text).error.message).toBe('Not good: ***')
+    return JSON.parse((await post(behind.url + CHAT, ask('m'))).text).error.message
   } finally {
     await behind.close()
     await proxy.close()
   }
+}
+
+it('a configured header is blanked without its scheme, too', async () => {
+  const message = await messageTo('Bearer our-own-proxy-0123456789', ({ headers }, res) =>
+    sendJson(res, 400, { error: { message: `Not good: ${String(headers['x-proxy']).split(' ')[1]}`, code: 'x' } }),
+  )
+  expect(message).toBe('Not good: ***')
 })
 
 it.each(['a/b+c==', 'a\\/b\\u002Bc\\u003d\\u003d', 'a\\u002fb\\u002bc=='])(
   'a credential is blanked however JSON has it: %s',
   async (written) => {
-    const proxy = await startFakeUpstream((_, res) => {
+    const message = await messageTo('Basic dXNlcjpwYXNzd29yZAa/b+c==', (_, res) => {
       res.writeHead(400, { 'content-type': 'application/json' })
       res.end(`{"error":{"message":"Not good: Basic dXNlcjpwYXNzd29yZA${written}"}}`)
     })
-    const behind = await startGateway({
-      providers: { p: upstreamAt(proxy.url, { headers: { 'x-proxy': 'Basic dXNlcjpwYXNzd29yZAa/b+c==' } }) },
-      routes: { m: 'p/m' },
-    })
-    try {
-      const { text } = await post(behind.url + CHAT, ask('m'))
-      expect(JSON.parse(text).error.message).toBe('Not good: ***')
-    } finally {
-      await behind.close()
-      await proxy.close()
-    }
+    expect(message).toBe('Not good: ***')
   },
 )
 
