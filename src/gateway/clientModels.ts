@@ -39,9 +39,14 @@ const passedOver: ReadonlySet<string> = new Set([
   'metadata',
   'response_format',
   'functions',
+  'documents',
+  'guided_json',
+  'structured_outputs',
   'model',
   'models',
 ])
+/** A function's schema, and what it may be called with, are the client's own, too. */
+const ownWithin: ReadonlySet<string> = new Set(['function', 'input_examples'])
 const isModelField = /(?:^|_)models?$|^fallbacks$/i
 const within = new WeakMap<object, ReadonlySet<string>>()
 
@@ -68,9 +73,8 @@ function collect(value: unknown, isModel: boolean, found: Set<string>): void {
     if (isModel && found.size <= MOST_JUDGED) found.add(value)
   } else if (Array.isArray(value)) for (const item of value) collect(item, isModel, found)
   else if (typeof value === 'object' && value !== null)
-    // A function's schema is the client's own.
     for (const [name, inner] of Object.entries(value))
-      if (name !== 'function') collect(inner, isModelField.test(name), found)
+      if (!ownWithin.has(name)) collect(inner, isModelField.test(name), found)
 }
 
 /**

@@ -155,7 +155,10 @@ it('C34 what a client calls a model in its own words is none', async () => {
   const schema = { type: 'object', properties: { model: { type: 'string' } }, default: { model: 'dear' } }
   const own = {
     metadata: { model: 'dear' },
-    tools: [{ type: 'function', function: { name: 'find', parameters: schema } }],
+    tools: [{ type: 'function', function: { name: 'find', parameters: schema }, input_examples: [{ model: 'dear' }] }],
+    documents: [{ title: 'Cars', model: 'dear' }],
+    guided_json: schema,
+    structured_outputs: { json: schema },
     response_format: { type: 'json_schema', json_schema: { name: 'car', schema } },
   }
   expect(await chat('chat', exact, own)).toEqual([200, 'up/a'])
