@@ -47,7 +47,8 @@ const passedOver: ReadonlySet<string> = new Set([
 ])
 /** A function's schema, and what it may be called with, are the client's own, too. */
 const ownWithin: ReadonlySet<string> = new Set(['function', 'input_examples'])
-const isModelField = /(?:^|_)models?$|^fallbacks$/i
+const isModelField = /(?:^|_)models?$/i
+const isFallbackField = /(?:^|_)fallbacks$/i
 const within = new WeakMap<object, ReadonlySet<string>>()
 
 /**
@@ -60,21 +61,29 @@ export function modelsWithin(call: Call): ReadonlySet<string> {
   let models = within.get(wire)
   if (!models) {
     const found = new Set<string>()
-    for (const name in wire) if (!passedOver.has(name)) collect(wire[name], isModelField.test(name), found)
+    for (const name in wire) if (!passedOver.has(name)) collect(wire[name], kindOf(name), found)
     within.set(wire, found)
     models = found
   }
   return models
 }
 
-/** @param isModel whether a text that stands here names a model */
-function collect(value: unknown, isModel: boolean, found: Set<string>): void {
+/** What stands in a field: models, models or tables of them by the one that fails, or anything. */
+type Kind = 'models' | 'fallbacks' | undefined
+
+const kindOf = (name: string): Kind =>
+  isModelField.test(name) ? 'models' : isFallbackField.test(name) ? 'fallbacks' : undefined
+
+function collect(value: unknown, kind: Kind, found: Set<string>): void {
   if (typeof value === 'string') {
-    if (isModel && found.size <= MOST_JUDGED) found.add(value)
-  } else if (Array.isArray(value)) for (const item of value) collect(item, isModel, found)
+    if (kind && found.size <= MOST_JUDGED) found.add(value)
+  } else if (Array.isArray(value)) for (const item of value) collect(item, kind, found)
   else if (typeof value === 'object' && value !== null)
-    for (const [name, inner] of Object.entries(value))
-      if (!ownWithin.has(name)) collect(inner, isModelField.test(name), found)
+    for (const [name, inner] of Object.entries(value)) {
+      if (ownWithin.has(name)) continue
+      const isTable = kind === 'fallbacks' && Array.isArray(inner) && !('model' in value)
+      collect(inner, isTable ? kind : kindOf(name), found)
+    }
 }
 
 /**

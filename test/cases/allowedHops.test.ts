@@ -139,6 +139,12 @@ it.each<[string, (model: string) => object]>([
   ['a plugin', (model) => ({ plugins: [{ id: 'fusion', analysis_models: ['b', model] }] })],
   ['a compound', (model) => ({ compound_custom: { models: { reasoning_model: model } } })],
   ['a proxy', (model) => ({ fallbacks: [model] })],
+  ['a proxy by what fails', (model) => ({ fallbacks: [{ a: ['b', model] }] })],
+  ['a proxy for long prompts', (model) => ({ context_window_fallbacks: [{ a: [model] }] })],
+  [
+    'a proxy with a prompt of its own',
+    (model) => ({ fallbacks: [{ model, stop: ['.'], messages: [{ role: 'user', content: 'Hi' }] }] }),
+  ],
 ])('C34 a model that is named to %s is held to the list of the key, too', async (_, named) => {
   const send = async (key: string, more: object): Promise<unknown> => {
     const reply = await post(gateway.url + CHAT, { ...ask('chat'), ...more }, { authorization: `Bearer ${key}` })
