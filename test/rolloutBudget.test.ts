@@ -204,6 +204,34 @@ budgets: { stable: { only: { target: sim/stable }, usd: 0.00000001, onExhausted:
     expect(armOf(reply)).toBe('canary')
   }, 300_000)
 
+  it('has on that one, too, a first attempt that is evidence, behind calls that failed before', async () => {
+    const dear = `prices:
+  dear: { input: 0, output: 1, maxOutput: 100 }
+  "*": { input: 0, output: 0, maxOutput: 100 }
+budgets: { stable: { only: { target: sim/dear }, usd: 0.00000001, onExhausted: "route:moved" } }
+`
+    gateway = await startRollout(watched, dear, { route: ' }\n  best: { targets: [sim/ill, sim/dear]' })
+    gateway.script('ill', { fault: { kind: 'status', status: 503 } })
+    gateway.script('canary', { fault: { kind: 'status', status: 500 } })
+    await gateway.verb('start')
+    const client = new LoadClient(gateway.url)
+    const body = { model: 'best', messages: [{ role: 'user', content: 'How do you do?' }] }
+    // The draws go to both; after a few of them the breaker of the one that is down is open.
+    for (let n = 0; n < 4; n++) {
+      const { status, headers } = await client.ask(body, { headers: { authorization: `Bearer ${keys.app}` } })
+      expect([status, headers['x-turnout-degraded-from']]).toEqual([200, 'best'])
+    }
+    client.close()
+    const { evidence } = await gateway.get('/rollouts/move')
+    const { assigned, decided, guards } = evidence
+    expect(decided).toEqual({ stable: assigned.stable, canary: assigned.canary })
+    expect([guards[0].bad.stable, guards[0].bad.canary, assigned.canary > 0]).toEqual([0, assigned.canary, true])
+    const { data } = await gateway.get('/rollouts/move/requests?limit=1000')
+    const said = data.map(({ rollout }: { rollout: { arm: string; first_attempt_class: string } }) => rollout)
+    for (const { arm, first_attempt_class } of said)
+      expect(first_attempt_class).toBe(arm === 'canary' ? 'server_error' : 'ok')
+  }, 300_000)
+
   it('or names none: a row says of a canary that was shut that it was, and not that nobody was asked', async () => {
     gateway = await startRollout(watched, spent.replace(', onExhausted: "route:single"', ''))
     await gateway.ask('POST', '/targets/other/canary/disable', { reason: 'test' }, 'admin')

@@ -39,6 +39,8 @@ export interface Assigned {
   readonly arms: Arms
   /** Who is asked first; set when the plan is made. */
   first: Target
+  /** Calls that were made before, on a route whose budget sent the request on: the first attempt comes after them. */
+  readonly attemptsBefore: number
   /** Our own refusal of what could not be said to the first target, or `withdrawn` where it was taken away before it was asked. */
   refusal: string | undefined
   /** No more the canary's: an abort has sent it to the stable side, or it takes one of the route's ways out. */
@@ -116,6 +118,7 @@ function place(
     arrival: ++live.arrivals,
     arms,
     first: arm === 'canary' ? arms.canary[0]! : arms.stable[0]!,
+    attemptsBefore: call.attempts.length,
     refusal: undefined,
     released: false,
     trial: live.trial!,

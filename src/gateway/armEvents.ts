@@ -49,7 +49,7 @@ export function armRefused(call: Call, target: Target, code: string): void {
 /** The lane of an attempt that is about to be made; one that also sees whether JSON comes where a guard looks at that. */
 export function armWatched(call: Call, { target, n }: Attempt, lane: Lane, outbound: Outbound): Lane {
   const assigned = firstOf(call, target)
-  if (!assigned?.ticket || !assigned.trial.seesJson || n !== 1 || !hasHubLane(outbound)) return lane
+  if (!assigned?.ticket || !assigned.trial.seesJson || !isFirst(assigned, n) || !hasHubLane(outbound)) return lane
   const wanted = jsonWanted(call, target)
   return wanted ? watchJson(lane, outbound, wanted) : lane
 }
@@ -57,7 +57,7 @@ export function armWatched(call: Call, { target, n }: Attempt, lane: Lane, outbo
 /** The first attempt has shown something good. */
 export function armBegan(call: Call, { target, n, startedAt, endedAt }: Attempt): void {
   const assigned = firstOf(call, target)
-  if (!assigned?.ticket || n !== 1) return
+  if (!assigned?.ticket || !isFirst(assigned, n)) return
   const now = Date.now()
   // A whole reply has no first token, how long it takes is its latency; and it is over in this turn: `armEnded` tells both.
   if (!call.inspected!.ask.stream) {
@@ -71,7 +71,7 @@ export function armBegan(call: Call, { target, n, startedAt, endedAt }: Attempt)
 /** The first attempt failed before anything good came. */
 export function armFailed(call: Call, target: Target, fault: UpstreamFault): void {
   const assigned = firstOf(call, target)
-  if (!assigned?.ticket || call.attempts.length !== 1) return
+  if (!assigned?.ticket || !isFirst(assigned, call.attempts.length)) return
   const kind = firstFaultOf(fault)
   if (fault.rule.bad || kind !== fault.kind) fail(assigned, kind, kind === 'rate_limited' ? throttled : 0)
   else leave(assigned, turnedAway.has(kind) ? refused : 0)
@@ -112,8 +112,8 @@ export function armEnded(call: Call): void {
   assigned.live.look()
 }
 
-function endingOf(call: Call, { first }: Assigned) {
-  const [attempt] = call.attempts
+function endingOf(call: Call, { first, attemptsBefore }: Assigned) {
+  const attempt = call.attempts[attemptsBefore]
   if (attempt?.target.id !== first.id) return { bits: hasLeft(call) ? badEvents.client_abort.bit : 0 }
   const { facts, fault, bill, held, startedAt, endedAt } = attempt
   let bits = 0
@@ -150,6 +150,9 @@ function leave({ ticket, trial, live }: Assigned, bits = 0): void {
 /** Undefined also where a cheaper route answers: what its targets do is none of the rollout's. */
 const movedBy = ({ assigned, route }: Call): Assigned | undefined => (assigned?.route === route ? assigned : undefined)
 
+/** @param n of the attempt, from 1 */
+const isFirst = ({ attemptsBefore }: Assigned, n: number): boolean => n === attemptsBefore + 1
+
 const firstOf = (call: Call, target: Target): Assigned | undefined => {
   const assigned = movedBy(call)
   return assigned?.first.id === target.id ? assigned : undefined
@@ -169,7 +172,7 @@ export const withdrawal = (): UpstreamFault =>
  */
 export function armWithdrawn({ assigned, attempts }: Call): void {
   assigned!.released = true
-  if (attempts.length === 0) assigned!.refusal = 'withdrawn'
+  if (attempts.length === assigned!.attemptsBefore) assigned!.refusal = 'withdrawn'
   leave(assigned!)
 }
 

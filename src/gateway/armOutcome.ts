@@ -15,7 +15,8 @@ export type FirstAttempt = 'ok' | 'none' | 'cancelled' | 'unavailable' | (string
  */
 export function firstAttemptOf(call: Call): FirstAttempt {
   const assigned = call.assigned!
-  const [attempt] = call.attempts
+  const { attemptsBefore } = assigned
+  const attempt = call.attempts[attemptsBefore]
   // Told already: who answers in the end, perhaps another route or the cache, changes nothing in it.
   const fault = assigned.ticket?.fault
   if (fault !== undefined) return fault === breakerOpen ? 'unavailable' : fault
@@ -23,7 +24,7 @@ export function firstAttemptOf(call: Call): FirstAttempt {
   if (!attempt) return call.error && 'code' in call.error && call.error.code === 'no_target' ? 'unavailable' : 'none'
   if (attempt.target.id !== assigned.first.id) return 'unavailable'
   if (attempt.fault) return firstFaultOf(attempt.fault)
-  return call.attempts.length === 1 && call.gone && !isGood(attempt) ? 'cancelled' : 'ok'
+  return call.attempts.length === attemptsBefore + 1 && call.gone && !isGood(attempt) ? 'cancelled' : 'ok'
 }
 
 /** Vendors' words for a parameter that their model does not take: the client's own mistake elsewhere, and the canary's here. */
