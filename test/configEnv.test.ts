@@ -36,6 +36,9 @@ test('a line that sets nothing is told by its number, and takes nothing of its n
     'E F=4',
     'G = 5',
     'H=',
+    '\tI=8',
+    'export  J=9',
+    'export\tK\t=\t"10"\t# a comment',
   ]
   for (const end of ['\n', '\r\n']) {
     writeFileSync(join(cwd, 'more.env'), lines.join(end))
@@ -48,6 +51,9 @@ test('a line that sets nothing is told by its number, and takes nothing of its n
       D: "'never closed",
       G: '5',
       H: '',
+      I: '8',
+      J: '9',
+      K: '10',
     }
     expect({ ...env }).toEqual(set)
     expect(warnings.map((warning) => formatProblem(warning, 'turnout.yaml'))).toEqual(
