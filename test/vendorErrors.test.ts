@@ -156,6 +156,22 @@ it.each(['a/b+c==', 'a\\/b\\u002Bc\\u003d\\u003d', 'a\\u002fb\\u002bc=='])(
   },
 )
 
+it("a key that is a common word leaves that word as it is in a server's errors", async () => {
+  const message = 'The prompt is empty: the key EMPTY gets no answer to that.'
+  const server = await startFakeUpstream((_, res) => sendJson(res, 400, { error: { message } }))
+  const before = await startGateway({
+    providers: { p: upstreamAt(server.url, { apiKey: 'EMPTY' }) },
+    routes: { m: 'p/m' },
+  })
+  try {
+    const { text } = await post(before.url + CHAT, ask('m'))
+    expect(JSON.parse(text).error.message).toBe('The prompt is empty: the key *** gets no answer to that.')
+  } finally {
+    await before.close()
+    await server.close()
+  }
+})
+
 it.each([
   [405, 405, 'server_error'],
   [421, 421, 'server_error'],

@@ -82,14 +82,18 @@ export function withoutSecrets(call: Call, body: Buffer): Buffer {
   return clean === text ? body : Buffer.from(clean)
 }
 
-/** Finds a text as JSON may have it: what is no letter and no digit may be escaped, and PHP, Java and .NET do so with `/`, `=` and `+`. */
+/**
+ * Finds a text as JSON may have it: what is no letter and no digit may be escaped, and PHP, Java and .NET do so with `/`, `=` and `+`. Case
+ * counts but for an escape's: some keys are common words, as vLLM's `EMPTY` is.
+ */
 const inJson = (text: string): RegExp =>
   new RegExp(
     text.replace(/[^a-z\d]/gi, (char) => {
-      const code = `u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
-      return `(?:\\\\?\\${code}|\\\\${code})`
+      const code = char.charCodeAt(0).toString(16).padStart(4, '0')
+      const eitherCase = code.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`)
+      return `(?:\\\\?\\u${code}|\\\\u${eitherCase})`
     }),
-    'gi',
+    'g',
   )
 
 function attemptsOf(call: Call): unknown[] {
