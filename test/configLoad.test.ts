@@ -427,6 +427,13 @@ describe('without a file', () => {
     expect(providers.get(kind!.name)).toMatchObject({ origin: new URL(url).origin, basePath })
   })
 
+  test('the address of a call is none in a variable, either', () => {
+    const env = { ANTHROPIC_API_KEY: 'sk-test-1', ANTHROPIC_BASE_URL: 'https://proxy.example/v1/messages' }
+    expect(problemsOf(() => found(env))).toMatchObject([
+      { message: expect.stringMatching(/^ANTHROPIC_BASE_URL: .* ends before `\/v1\/messages`/) },
+    ])
+  })
+
   test('Azure needs its endpoint too, and says so', () => {
     const env = { AZURE_OPENAI_API_KEY: 'k', AZURE_OPENAI_ENDPOINT: 'https://r.openai.azure.com/' }
     expect(found({ ...env, OPENAI_API_VERSION: '2025-01-01-preview' }).providers.get('azure')).toMatchObject({

@@ -106,10 +106,13 @@ function readKey(name: string, kind: ProviderKind, settings: ProviderSettings | 
   return { apiKey: found.value, keyFrom: found.name }
 }
 
-/** The address that the vendor's SDKs would call for such a variable. Other vendors give out theirs for it: https://api.z.ai/api/anthropic. */
+/**
+ * The address that the vendor's SDKs would call for such a variable. Other vendors give out theirs for it: https://api.z.ai/api/anthropic. That
+ * of a call stays one, which is refused.
+ */
 function asInSdk(url: string, { sdkPath }: ProviderKind): string {
   const trimmed = url.replace(/\/+$/, '')
-  return sdkPath === undefined || /\/v\d\w*$/.test(trimmed) ? url : trimmed + sdkPath
+  return sdkPath === undefined || /\/v\d\w*$/.test(trimmed) || ofCalls.test(trimmed) ? url : trimmed + sdkPath
 }
 
 function readAddress(
