@@ -8,6 +8,8 @@ export function verdictOf(call: Call, attempt: Attempt, fault: UpstreamFault): V
   if (fault.kind === 'model_not_found' && isClientsChoice(call, attempt)) return 'none'
   if (fault.kind === 'total_timeout' && isLateComer(call, attempt)) return 'none'
   if (lacksRoom.has(fault.kind) && wantsSpareRoom(call, attempt)) return 'none'
+  // Too large for the account's minute: smaller ones pass as ever.
+  if (fault.kind === 'rate_limited' && fault.status === 413) return 'none'
   if (isHeldBack(attempt, fault)) return 'none'
   // Its time went by in our own line for a socket: the target has never heard of it.
   if ((fault.kind === 'total_timeout' || fault.kind === 'first_token_timeout') && !attempt.sent) return 'none'
