@@ -96,6 +96,37 @@ describe('answers that are kept', () => {
     expect((await evidence()).assigned).toEqual(assigned)
   }, 300_000)
 
+  it('nor does a question that somebody is on the way to whom the other side has further behind', async () => {
+    const shared = {
+      route: ', cache: { deterministicOnly: false, scope: global }',
+      canary: '[other/canary, other/second]',
+    }
+    gateway = await startRollout(steps(calm), '', shared)
+    gateway.script('canary', { fault: { kind: 'status', status: 503 } })
+    gateway.script('second', { tokens: 40, tokensPerSecond: 20 })
+    await gateway.verb('start')
+    let begun = (): void => {}
+    const hasBegun = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    const stream = (key: string, headers: object, begin = (): void => {}): Promise<Reply> => {
+      const one = new LoadClient(gateway.url)
+      const body = { model: 'moved', stream: true, messages: [{ role: 'user', content: 'Tell us all' }] }
+      const asking = { onPiece: begin, headers: { authorization: `Bearer ${key}`, ...headers } }
+      return one.ask(body, asking).finally(() => one.close())
+    }
+    // Chosen by an operator, and so none itself.
+    const first = stream(keys.operator, { 'x-turnout-arm': 'canary' }, begun)
+    await hasBegun
+    const replies = await Promise.all(Array.from({ length: 12 }, () => stream(keys.app, {})))
+    await first
+    expect(new Set(replies.map(({ headers }) => headers['x-turnout-target']))).toEqual(
+      new Set(['other/second', 'sim/stable']),
+    )
+    const { assigned, waiting } = (await gateway.get('/rollouts/move')).evidence
+    expect([assigned.stable, assigned.canary, waiting]).toEqual([0, 0, { start: 0, end: 0 }])
+  }, 300_000)
+
   it('take back nothing of what a side had failed at before a stale one helped out: rows have it, and so has the next run', async () => {
     const watched =
       '    guards: { abort: [ { metric: first_attempt_error } ], dryRun: [ first_attempt_error ], hard: [] }\n'

@@ -125,14 +125,16 @@ export function createCaching(parts: CachingParts): Caching {
 
   function isOnOther(call: Call, plan: Plan, { arm, arms }: Assigned, wishes: Wishes): boolean {
     const settings = call.route!.cache!
-    const target = (arm === 'canary' ? arms.stable : arms.canary)[0]!
+    const targets = arm === 'canary' ? arms.stable : arms.canaryFirst
+    const target = targets[0]!
     if (!wishes.read || unfitness(call.inspected!.wire, target, settings) !== undefined) return false
     const asked = { key: findKey(call, target), target, wishes }
     const found = cache.store.get(asked.key)
     // Not waited for: the turn of the draw would be over.
     if (found instanceof Promise) return true
     const lapsed = found && lapsedOf(call, found, wishes)
-    return (lapsed !== undefined && lapsed < settings.staleWhileRevalidate) || otherOf(call, plan, asked) !== undefined
+    if (lapsed !== undefined && lapsed < settings.staleWhileRevalidate) return true
+    return otherOf(call, { ...plan, targets }, asked) !== undefined
   }
 
   /** Not made within `refresh`: what waits to be called would hold the request's body as long. */
