@@ -62,6 +62,12 @@ test('a line that sets nothing is told by its number, and takes nothing of its n
   }
 })
 
+test('`.env` that is named is read once, and its faults are told once', () => {
+  writeFileSync(join(cwd, '.env'), 'A=1\nB: 2\n')
+  const { env, files, warnings } = readEnv({ processEnv: {}, envFile: './.env', cwd })
+  expect([{ ...env }, files, warnings.length]).toEqual([{ A: '1' }, [join(cwd, '.env')], 1])
+})
+
 test('is read afresh each time, and leaves the process environment alone', () => {
   const before = { ...process.env }
   writeFileSync(join(cwd, '.env'), 'TURNOUT_TEST_FRESH=1\n')

@@ -39,6 +39,7 @@ export function readEnv({ processEnv, envFile, cwd = process.cwd() }: EnvSources
   ] as const) {
     if (file === undefined) continue
     const path = resolve(cwd, file)
+    if (files.includes(path)) continue
     let text: string
     try {
       text = readFileSync(path, 'utf8')
