@@ -23,9 +23,9 @@ const levels: Readonly<Record<string, number>> = {
   http: 5,
 }
 
-/** Entry points may import anything; where the package lies, its version and how its threads start are facts that anybody may know. */
+/** Entry points may import anything; where the package lies, its version, how its threads start and folders are made are facts that anybody may know. */
 const assemblers = new Set(['app.ts', 'main.ts', 'cli'])
-const facts = new Set(['packageFolder.ts', 'thread.ts', 'version.ts'])
+const facts = new Set(['makeFolder.ts', 'packageFolder.ts', 'thread.ts', 'version.ts'])
 /** The fake vendor knows wire formats and nothing of the gateway that it is to test. */
 const simulator = 'simulator'
 /** Pure rooms: no network, no processes, nothing that waits. Reading their own data files at start is all right for prices. */
