@@ -2,7 +2,7 @@
 import { createParser } from 'eventsource-parser'
 import { describe, expect, it } from 'vitest'
 import { UpstreamFault } from '../src/dialects/errors.ts'
-import { FrameSplitter, MAX_FRAME_BYTES, readFrame } from '../src/dialects/sse.ts'
+import { FrameSplitter, MAX_FRAME_BYTES, MOST_LINES, readFrame } from '../src/dialects/sse.ts'
 import fc from './support/seededCheck.ts'
 
 interface Event {
@@ -190,6 +190,20 @@ describe('FrameSplitter and readFrame', () => {
     }
     expect(thrown).toBeInstanceOf(UpstreamFault)
     expect((thrown as UpstreamFault).kind).toBe('too_large')
+  })
+
+  it.each(['\n', '\r\n', '\r'])('refuse a frame of lines without end, but no stream of them (%j)', (end) => {
+    const line = Buffer.from(`:${end}`)
+    const fill = (lines: number): Buffer => Buffer.concat([Buffer.alloc(lines * line.length, line), Buffer.from(end)])
+    const splitter = new FrameSplitter()
+    let frames = 0
+    for (let turn = 0; turn < 3; turn++) {
+      for (const piece of piecesOf(fill(MOST_LINES), 65_537)) splitter.push(piece, () => frames++)
+    }
+    expect(frames).toBe(3)
+    expect(() => splitter.push(fill(MOST_LINES + 1), () => frames++)).toThrow(
+      new UpstreamFault('too_large', `An event of the stream has more than ${MOST_LINES} lines.`),
+    )
   })
 
   it('cost linear time for a large frame that comes in small pieces', () => {

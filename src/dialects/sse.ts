@@ -10,6 +10,9 @@ const EMPTY = Buffer.alloc(0)
 /** The largest frame accepted, in bytes: an inline image is a few megabytes. */
 export const MAX_FRAME_BYTES = 32 * 1024 * 1024
 
+/** The most lines of one frame: a few do for any event, and to take millions apart takes seconds. */
+export const MOST_LINES = 100_000
+
 /** Bytes of the longest frame that is a blank line by itself: nobody has to read it, and there may be millions. */
 export const MOST_BLANK = 2
 
@@ -21,6 +24,7 @@ export class FrameSplitter {
   /** Where the search goes on, and where the line it is in began. */
   #at = 0
   #line = 0
+  #lines = 0
   #sawCr = false
   #sawCrLf = false
   #afterCr = false
@@ -75,6 +79,7 @@ export class FrameSplitter {
       const blank = at === this.#line
       this.#at = at + 1
       this.#line = at + 1
+      this.#count(blank)
       if (blank) return at + 1
     }
   }
@@ -92,6 +97,7 @@ export class FrameSplitter {
       const blank = at === this.#line && !halfOfCrLf
       this.#afterCr = byte === CR
       this.#line = at + 1
+      if (!halfOfCrLf) this.#count(blank)
       if (!blank) continue
       if (byte === CR && buffer[at + 1] === LF) {
         at++
@@ -103,6 +109,13 @@ export class FrameSplitter {
     }
     this.#at = buffer.length
     return -1
+  }
+
+  /** A line of the frame has come to its end. */
+  #count(blank: boolean): void {
+    if (blank) this.#lines = 0
+    else if (++this.#lines > MOST_LINES)
+      throw new UpstreamFault('too_large', `An event of the stream has more than ${MOST_LINES} lines.`)
   }
 
   #append(chunk: Buffer): Buffer {
