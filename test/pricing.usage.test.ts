@@ -232,8 +232,18 @@ describe('quirks of vendors', () => {
     expect(readAnthropic(mergeRawUsage(start, { output_tokens: 108, input_tokens: null }))).toEqual(
       usage({ input: 17, cacheRead: 5, output: 108 }),
     )
-    expect(mergeRawUsage(undefined, start)).toBe(start)
+    expect(mergeRawUsage(undefined, start)).toEqual(start)
     expect(mergeRawUsage(start, null)).toBe(start)
+  })
+
+  it('keeps no more of a stream that names other things in each event, nor of a list of passes without end', () => {
+    let merged: unknown
+    for (let at = 0; at < 1_000; at++) merged = mergeRawUsage(merged, { output_tokens: at, [`made_up_${at}`]: at })
+    expect(merged).toEqual({ output_tokens: 999 })
+    const pass = { type: 'message', input_tokens: 1, output_tokens: 1 }
+    const iterations = (length: number) => ({ ...pass, iterations: Array.from({ length }, () => pass) })
+    expect(readBilled(iterations(256))!.passes).toHaveLength(256)
+    expect(readBilled(iterations(257))).toBeUndefined()
   })
 
   it('keeps a count that something that is none is laid over', () => {

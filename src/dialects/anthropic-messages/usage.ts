@@ -49,21 +49,33 @@ const asked: ReadonlySet<string> = new Set([
   'cache_creation',
 ])
 
+/** All fields that are read here. Any others are not kept: a stream may bring new ones in each event, without end. */
+const known: ReadonlySet<string> = new Set([
+  ...asked,
+  'output_tokens',
+  'output_tokens_details',
+  'server_tool_use',
+  'iterations',
+  'service_tier',
+  'inference_geo',
+  'speed',
+])
+
 /**
  * Lays a later raw `usage` of the same stream over an earlier one, field by field. A `message_delta` is cumulative but may leave out
  * what `message_start` said (some send `output_tokens` alone, some servers a 0 for the prompt, and no prompt is empty); a null is not a
- * count, nor is a -1.
+ * count, nor is a -1. Of fields that nobody reads nothing is kept.
  */
 export function mergeRawUsage(earlier: unknown, later: unknown): unknown {
   const before = asObject(earlier)
   const after = asObject(later)
-  if (!before) return after
   if (!after) return before
   const merged: Record<string, unknown> = { ...before }
   const isAsked = countOf(after, 'input_tokens') + countOf(after, 'cache_read_input_tokens') + writtenOf(after) > 0
-  for (const [name, value] of Object.entries(after)) {
+  for (const name of known) {
+    const value = after[name]
     if (value === null || value === undefined || isNoCount(value)) continue
-    if (isAsked || !asked.has(name) || before[name] === undefined) merged[name] = value
+    if (isAsked || !asked.has(name) || merged[name] === undefined) merged[name] = value
   }
   return merged
 }
@@ -83,6 +95,9 @@ export function readTariff(raw: unknown): string | undefined {
 /** Kinds of passes that the counts of a message may hold; those of all others stand beside them. */
 const within: ReadonlySet<unknown> = new Set(['message', 'fallback_message'])
 
+/** More passes than any message takes: a list without end would be gone through again with each event that counts. */
+const MOST_PASSES = 256
+
 /**
  * All that a message is billed for, where `iterations` tells of more than one pass: each is charged by itself (its own prompt chooses the
  * price of a long one), an advisor's and a fallback's at the price of their own model. The counts of a message hold only its own passes,
@@ -91,7 +106,7 @@ const within: ReadonlySet<unknown> = new Set(['message', 'fallback_message'])
 export function readBilled(raw: unknown): Billed | undefined {
   const iterations = asObject(raw)?.iterations
   const own = readUsage(raw)
-  if (!own || !Array.isArray(iterations)) return undefined
+  if (!own || !Array.isArray(iterations) || iterations.length > MOST_PASSES) return undefined
   const inside: BilledPass[] = []
   const beside: BilledPass[] = []
   for (const iteration of iterations) {
