@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeFault as anthropicFault } from '../src/dialects/anthropic-messages/error.ts'
 import type { FaultKind } from '../src/dialects/errors.ts'
 import { decodeFault as geminiFault } from '../src/dialects/gemini/error.ts'
+import { Citations } from '../src/dialects/gemini/grounding.ts'
 
 const now = Date.parse('2026-01-01T00:00:00Z')
 type Headers = Record<string, string>
@@ -181,5 +182,47 @@ describe('gemini errors', () => {
       expect(geminiFault(404, {}, Buffer.from(body), now)).toMatchObject({ kind: 'model_not_found', message: 'gone' })
     }
     expect(geminiFault(502, {}, Buffer.from('<html>'), now)).toMatchObject({ kind: 'server_error' })
+  })
+})
+
+describe('gemini sources', () => {
+  const MB = 1024 * 1024
+  const cite = (text: string, segments: object[]) => {
+    const citations = new Citations()
+    citations.say(text)
+    citations.learnGrounding({
+      groundingChunks: [{ web: { uri: 'https://a.example' } }],
+      groundingSupports: segments.map((segment) => ({ segment, groundingChunkIndices: [0] })),
+    })
+    return citations.annotations()
+  }
+
+  it('have a place wherever they come in the text, in any order', () => {
+    const text = 'aé漢😀'.repeat(50)
+    const bytes = Buffer.from(text)
+    const starts = Array.from({ length: 200 }, (_, at) => (at * 77) % bytes.length)
+    for (const order of [starts, starts.toSorted((a, b) => a - b)]) {
+      const segments = order.map((startIndex, at) => ({ startIndex, endIndex: startIndex + 1 + (at % 5) }))
+      const points = ({ startIndex, endIndex }: (typeof segments)[number]) => {
+        const start = [...bytes.toString('utf8', 0, startIndex)].length
+        return { start, end: start + [...bytes.toString('utf8', startIndex, endIndex)].length }
+      }
+      const unlike = new Map(segments.map((segment) => [JSON.stringify(points(segment)), points(segment)]))
+      expect(cite(text, segments).map(({ start, end }) => ({ start, end }))).toEqual([...unlike.values()])
+    }
+  })
+
+  it('have a place as long as looking for it ends', () => {
+    const text = 'a'.repeat(MB)
+    const placed = (segments: object[]) => cite(text, segments).filter(({ start }) => start !== undefined).length
+    // In their order they are come upon, backwards each is looked for from the start.
+    const forwards = Array.from({ length: 1_000 }, (_, at) => ({ startIndex: at * 1_000, endIndex: at * 1_000 + 9 }))
+    expect(placed(forwards)).toBe(1_000)
+    expect(placed(forwards.toReversed())).toBeLessThan(40)
+    // Words that are nowhere are looked for everywhere.
+    const lost = Array.from({ length: 50 }, (_, at) => ({ startIndex: at, endIndex: at + 1, text: 'b' }))
+    const found = { startIndex: 3, endIndex: 4, text: 'a' }
+    expect(placed([found, ...lost])).toBe(1)
+    expect(placed([...lost, found])).toBe(0)
   })
 })

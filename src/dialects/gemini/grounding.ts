@@ -64,10 +64,16 @@ function sourceOf(chunk: Json): Annotation {
   return annotation
 }
 
+/** Bytes of the text that are gone through for its segments: an answer's many times over. Those beyond have no place. */
+const MOST_SEARCHED = 32 * 1024 * 1024
+
 /** Turns Google's byte offsets (UTF-8) into code points. Where they do not fit, the segment's own words say where it is. */
 class Places {
   readonly #text: string
   readonly #bytes: Buffer
+  #searched = 0
+  /** Where the last segment began, and the code points before it: most come in their order. */
+  #last = { at: 0, points: 0 }
 
   constructor(text: string) {
     this.#text = text
@@ -76,16 +82,31 @@ class Places {
 
   of(segment: Json): { start?: number; end?: number } {
     const start = typeof segment.startIndex === 'number' ? segment.startIndex : 0
-    if (typeof segment.endIndex !== 'number') return {}
-    const words = this.#bytes.toString('utf8', start, segment.endIndex)
+    if (typeof segment.endIndex !== 'number' || this.#searched > MOST_SEARCHED) return {}
+    const words = this.#slice(start, segment.endIndex)
     if (typeof segment.text === 'string' && words !== segment.text) {
+      this.#searched += this.#bytes.length
       const found = this.#text.indexOf(segment.text)
       if (found === -1) return {}
       const before = codePoints(this.#text.slice(0, found))
       return { start: before, end: before + codePoints(segment.text) }
     }
-    const before = codePoints(this.#bytes.toString('utf8', 0, start))
+    const before = this.#pointsBefore(start)
     return { start: before, end: before + codePoints(words) }
+  }
+
+  #slice(start: number, end: number): string {
+    const bytes = this.#bytes.subarray(Math.max(0, start), Math.max(0, end))
+    this.#searched += bytes.length
+    return bytes.toString('utf8')
+  }
+
+  #pointsBefore(start: number): number {
+    const { at, points } = start < this.#last.at ? { at: 0, points: 0 } : this.#last
+    const before = points + codePoints(this.#slice(at, start))
+    // Not in the middle of a character: what goes on from there would count its rest.
+    if ((this.#bytes[start]! & 0xc0) !== 0x80) this.#last = { at: start, points: before }
+    return before
   }
 }
 
