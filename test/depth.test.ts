@@ -160,6 +160,15 @@ describe.each(Object.keys(replies))('a reply of %s', (model) => {
     }
   })
 
+  it('is nonsense where it holds millions of values, whole and as a stream', async () => {
+    const crowded = (value: unknown): string => JSON.stringify(value).replace(SAY, `[${'{},'.repeat(1_000_000)}{}]`)
+    for (const stream of [false, true]) {
+      answer = { stream, body: stream ? events.map((one) => event(crowded(one))).join('') : crowded(whole) }
+      const { status, headers } = await post(gateway.url + CHAT, ask(model, { stream }))
+      expect([status, headers['x-turnout-error']]).toEqual([502, 'garbage'])
+    }
+  })
+
   it('is nonsense as a stream, whose last event may lack its end', async () => {
     const stream = events.map((one) => event(deep(one))).join('')
     for (const body of [stream, stream.trimEnd()]) {
@@ -180,6 +189,14 @@ describe('a text', () => {
       }),
       { numRuns: 50 },
     )
+  })
+
+  it('is read as ever where it holds no more values than anybody sends', () => {
+    const row = (values: number): string => `[${'0,'.repeat(values - 1)}0]`
+    expect(parseJsonText(row(1_999_999))).toHaveLength(1_999_999)
+    expect(() => parseJsonText(row(2_000_000))).toThrow(SyntaxError)
+    const text = JSON.stringify(',[{'.repeat(1_000_000))
+    expect(parseJsonText(text)).toBe(JSON.parse(text))
   })
 
   it('can be written again as deep as it is read', () => {

@@ -1,32 +1,43 @@
-// Parses JSON that others have written, unless it nests deeper than anybody means it.
+// Parses JSON that others have written, unless it nests deeper or holds more than anybody means it.
 
 /** No call, no schema and no reply comes near it. What nests no deeper can also be written again, which recurses. */
 const DEEPEST = 2_000
 
+/** Values in one text: twelve thousand tokens with the twenty likeliest in the place of each and their bytes are no more. */
+const MOST_VALUES = 2_000_000
+
 /**
  * As `JSON.parse`. Of nothing but brackets the engine makes half a kilobyte for each and needs seconds for a few megabytes, in which
- * nobody is served; compressed they are a few kilobytes, and in a text within JSON, as tool calls have them, no check of the whole sees
- * them.
+ * nobody is served, and of empty objects side by side it makes gigabytes; compressed they are a few kilobytes, and in a text within JSON,
+ * as tool calls have them, no check of the whole sees them.
  * @throws SyntaxError
  */
 export function parseJsonText(text: string): unknown {
-  if (nestsDeep(text)) throw new SyntaxError(`The text nests deeper than ${DEEPEST} levels.`)
+  if (isSenseless(text))
+    throw new SyntaxError(`The text nests deeper than ${DEEPEST} levels, or holds more than ${MOST_VALUES} values.`)
   return JSON.parse(text)
 }
 
-/** Whether it cannot be meant. Linear, and true only of what a parser would follow so far: it stops at the first error, up to which both see the same. */
-export function nestsDeep(text: string): boolean {
+/**
+ * Whether it cannot be meant: deeper than anybody nests, or with more values than anybody sends. Linear, and true only of what a parser
+ * would follow so far: it stops at the first error, up to which both see the same.
+ */
+export function isSenseless(text: string): boolean {
   // It has to end as often as it begins, and most texts are too short for that.
   if (text.length < 2 * DEEPEST) return false
   let depth = 0
-  for (let at = 0; at < text.length; at++) {
+  // Each but the outermost follows an opening bracket or a comma.
+  let values = 1
+  for (let at = 0; at < text.length && values <= MOST_VALUES; at++) {
     const code = text.charCodeAt(at)
     if (code === 0x22) at = stringEnd(text, at)
+    else if (code === 0x2c) values++
     else if (code === 0x5b || code === 0x7b) {
+      values++
       if (++depth > DEEPEST) return true
     } else if (code === 0x5d || code === 0x7d) depth--
   }
-  return false
+  return values > MOST_VALUES
 }
 
 /** The offset of the quote that closes the string which opens at `from`; the length when none does. */

@@ -1,6 +1,6 @@
 // Cuts a byte stream into server-sent-event frames without copying, and reads one frame's event name and data.
 // Frames stay bytes because the identity lane forwards them as they came. Rules: WHATWG HTML, "Server-sent events", section 9.2.6.
-import { nestsDeep } from './depth.ts'
+import { isSenseless } from './depth.ts'
 import { UpstreamFault } from './errors.ts'
 
 const LF = 0x0a
@@ -184,8 +184,8 @@ function readPlain(text: string): Frame | undefined {
  * been closed anywhere in it.
  */
 export function isCutOff({ data }: Frame): boolean {
-  // What nests for ever is nonsense, whole or not: who reads it says so.
-  if (data === undefined || data.trim() === '[DONE]' || nestsDeep(data)) return false
+  // What nobody can mean is nonsense, whole or not: who reads it says so.
+  if (data === undefined || data.trim() === '[DONE]' || isSenseless(data)) return false
   try {
     JSON.parse(data)
     return false

@@ -15,7 +15,8 @@ const words: Record<FaultKind, string> = {
   total_timeout: 'the call took longer than `total`',
   reset: 'the connection broke before the reply began',
   cut: 'the connection broke, or the stream ended, in the middle of a 2xx reply',
-  garbage: 'a reply that is no JSON, no events, no HTTP',
+  garbage:
+    'a reply that is no JSON, no events, no HTTP; or JSON that [nobody means](configuration.md#server): 2,000 levels deep, or of more than two million values',
   empty: '"stop" with nothing generated and no usage',
   loop: 'a gateway behind this one that finds itself in a circle (508)',
   too_large: 'a reply larger than `maxReply`',
