@@ -5,7 +5,7 @@ import { Command, CommanderError } from 'commander'
 import { ConfigError } from '../config/problem.ts'
 import { StoreError } from '../store/driver.ts'
 import { version } from '../version.ts'
-import { withoutOrders } from './output.ts'
+import { withoutControls } from './output.ts'
 import { addServeCommand } from './serve.ts'
 
 // For all that is asked beside the upstreams (key sets, webhooks, what `doctor` looks at): of several addresses Node gives each but the last
@@ -28,7 +28,7 @@ try {
   else {
     const known = error instanceof ConfigError || error instanceof StoreError || !(error instanceof TypeError)
     const { message, stack } = error as Error
-    process.stderr.write(withoutOrders(`${known ? message + adviceOn(message) : (stack ?? error)}\n`))
+    process.stderr.write(withoutControls(`${known ? message + adviceOn(message) : (stack ?? error)}\n`))
     process.exitCode = 1
   }
 }

@@ -1,11 +1,12 @@
 // Writes to standard output as fast as it is read, and ends quietly when nobody reads on (`… | head`).
 import { once } from 'node:events'
 import type * as z from 'zod'
+import { terminalControls } from '../telemetry/terminalControls.ts'
 
 let guarded = false
 let failed = 1
 
-/** For every command: where standard output cannot be written the process ends, with the exit code that was found by then. */
+/** For every command: ends the process when standard output cannot be written, with the exit code set by then. */
 export function guardOutput(): void {
   if (guarded) return
   guarded = true
@@ -18,38 +19,34 @@ export function guardOutput(): void {
 }
 
 /**
- * What gives a terminal orders: names come from clients, and a reason may hold whatever somebody wrote. Lines and tabs are ours. Those of
- * direction turn round what stands behind them in the line, sums of money included.
+ * Terminal controls as question marks, but for line breaks and tabs: names come from clients, and a reason may hold whatever somebody wrote.
+ * For standard error, too: what a server says of itself may quote others.
  */
-const orders = /(?![\t\n])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
-
-/** For standard error, too: what a server says of itself may quote others. */
-export const withoutOrders = (text: string): string => text.replace(orders, '?')
+export const withoutControls = (text: string): string =>
+  text.replace(terminalControls, (char) => (char === '\t' || char === '\n' ? char : '?'))
 
 /**
- * Prints a text for people, or a `toJsonLine`: what would move the cursor is a question mark. Resolves when there is room for more. Set
- * `process.exitCode` before: nothing after it is done when nobody reads.
- * @param failure exit code for when it cannot be written, and the command has found none that says more
+ * Prints text for people, or a `toJsonLine`, with terminal controls replaced by question marks. Resolves when there is room for more. Set
+ * `process.exitCode` before: when nobody reads any more (a closed pipe) the process ends here.
+ * @param failure exit code for when the text cannot be written and `process.exitCode` is not set
  */
-export const print = (text: string, failure = 1): Promise<void> => printAsIs(withoutOrders(text), failure)
+export const print = (text: string, failure = 1): Promise<void> => printAsIs(withoutControls(text), failure)
 
-/** The same for what has to be told as it is kept, and for orders of our own. */
+/** The same without replacing anything: for output that must be exact, and for escape sequences of our own. */
 export async function printAsIs(text: string, failure = 1): Promise<void> {
   failed = failure
   if (!process.stdout.write(text)) await once(process.stdout, 'drain')
 }
 
-/** A line of JSON: what is no text for a terminal is escaped, and read back as it was. */
+/** A line of JSON. Terminal controls are escaped, so that a reader of JSON gets the text as it was. */
 export const toJsonLine = (value: unknown): string =>
-  `${JSON.stringify(value).replace(orders, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`
+  `${JSON.stringify(value).replace(terminalControls, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`
 
-/** As `orders`, and line breaks. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const control = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g
+const runsOfControls = new RegExp(`${terminalControls.source}+`, 'gu')
 
-/** Columns under their names; numbers stand right. */
+/** A table with a header line. A column in which every cell is a number is aligned to the right; the first never is. */
 export function renderTable(columns: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const cells = rows.map((row) => row.map((cell) => String(cell).replace(control, ' ')))
+  const cells = rows.map((row) => row.map((cell) => String(cell).replace(runsOfControls, ' ')))
   const widths = columns.map((name, at) => Math.max(name.length, ...cells.map((row) => row[at]!.length)))
   const line = (row: readonly string[], right: (at: number) => boolean): string =>
     row
@@ -61,7 +58,7 @@ export function renderTable(columns: readonly string[], rows: readonly (readonly
   return `${[line(columns, isNumber), ...cells.map((row) => line(row, isNumber))].join('\n')}\n`
 }
 
-/** Flags through a schema of the admin API: both take the same words. Throws Error that names the flag. */
+/** Checks flags against a schema of the admin API, so that both accept the same values. Throws an Error that names the flag. */
 export function checkFlags<Schema extends z.ZodType>(schema: Schema, flags: Record<string, unknown>): z.output<Schema> {
   const result = schema.safeParse(flags)
   if (result.success) return result.data

@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { parse } from 'yaml'
 import { addServerOptions, askServer, findServer, NoAnswer, type Server, type ServerFlags } from './adminClient.ts'
 import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentOf, revisionOf } from './commandFlags.ts'
-import { print, printAsIs, renderTable, toJsonLine, withoutOrders } from './output.ts'
+import { print, printAsIs, renderTable, toJsonLine, withoutControls } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
 import { renderExplanation, renderOutcome, renderRollout, type ShownRollout } from './rolloutView.ts'
@@ -136,7 +136,7 @@ export function addRolloutCommand(program: Command): void {
           continue
         }
         // Not 1: a script would take it for a rollout that was rolled back.
-        process.stderr.write(withoutOrders(`${(error as Error).message}\n`))
+        process.stderr.write(withoutControls(`${(error as Error).message}\n`))
         process.exitCode = untold
         return
       }

@@ -1,6 +1,7 @@
 // A line of the log for human eyes: what a terminal shows in place of JSON.
+import { terminalControls } from './terminalControls.ts'
 
-/** https://no-color.org; a dumb terminal shows the orders themselves. */
+/** https://no-color.org; a dumb terminal prints escape sequences instead of obeying them. */
 const isPlain = Boolean(process.env.NO_COLOR) || process.env.TERM === 'dumb'
 const paint = (code: number): string => (isPlain ? '' : `\x1b[${code}m`)
 
@@ -14,9 +15,6 @@ const colors: Readonly<Record<string, string>> = {
 const dim = paint(2)
 const plain = paint(0)
 
-/** A reason that somebody gave stands in some messages. Orders of direction turn round the rest of the line. */
-const orders = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
-
 /** @param json one line as it would stand in a file; what is no JSON stays as it is */
 export function prettyLine(json: string): string {
   let said: Record<string, unknown>
@@ -28,12 +26,12 @@ export function prettyLine(json: string): string {
   const { level, time, msg, ...rest } = said
   const facts = Object.entries(rest).map(([name, value]) => `${dim}${name}=${plain}${shown(value)}`)
   const color = colors[String(level)] ?? ''
-  const head = `${dim}${String(time).slice(11, 23)}${plain} ${color}${String(level).padEnd(5)}${plain} ${String(msg).replace(orders, '?')}`
+  const head = `${dim}${String(time).slice(11, 23)}${plain} ${color}${String(level).padEnd(5)}${plain} ${String(msg).replace(terminalControls, '?')}`
   return `${[head, ...facts].join(' ')}\n`
 }
 
 /** Escaped, so that a value cannot move the cursor or make a line of its own. */
 function shown(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return /^[\x21-\x7e]+$/.test(text) ? text : JSON.stringify(text).replace(orders, '?')
+  return /^[\x21-\x7e]+$/.test(text) ? text : JSON.stringify(text).replace(terminalControls, '?')
 }
