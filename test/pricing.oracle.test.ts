@@ -5,8 +5,8 @@ import type { Usage } from '../src/dialects/chat.ts'
 import { createBaseLayer } from '../src/pricing/base.ts'
 import { createPriceBook } from '../src/pricing/book.ts'
 import { loadOverlay } from '../src/pricing/overlay.ts'
-import { readAnyUsage, shapeOfUsage, type UsageShape } from '../src/pricing/usageShapes.ts'
 import { hasShared, needsShared, sharedPath } from './support/shared.ts'
+import { readAnyUsage, shapeOfUsage, type UsageShape } from './support/usageShapes.ts'
 
 interface Sample {
   model?: string

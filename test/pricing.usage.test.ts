@@ -5,9 +5,8 @@ import { mergeRawUsage, readUsage as readAnthropic, readBilled } from '../src/di
 import { noUsage, type Usage } from '../src/dialects/chat.ts'
 import { readUsage as readGemini } from '../src/dialects/gemini/usage.ts'
 import { readUsage as readChat, writeUsage } from '../src/dialects/openai-chat/usage.ts'
-import { readUsage as readResponses } from '../src/dialects/openai-responses/usage.ts'
-import { readAnyUsage, readBedrockUsage, readCohereUsage } from '../src/pricing/usageShapes.ts'
 import fc from './support/seededCheck.ts'
+import { readAnyUsage, readBedrockUsage, readCohereUsage, readResponsesUsage } from './support/usageShapes.ts'
 
 const usage = (some: Partial<Usage>): Usage => ({ ...noUsage(), ...some })
 const promptOf = (u: Usage): number => u.input + u.cacheRead + u.cacheWrite5m + u.cacheWrite1h + u.audioIn
@@ -40,7 +39,11 @@ describe('C22 the prompt classes partition the prompt', () => {
     fc.assert(
       fc.property(count, part, part, (input, cached, written) => {
         const details = { cached_tokens: cached, cache_write_tokens: written }
-        const read = readResponses({ input_tokens: input, output_tokens: 2, input_tokens_details: details }) as Usage
+        const read = readResponsesUsage({
+          input_tokens: input,
+          output_tokens: 2,
+          input_tokens_details: details,
+        }) as Usage
         expect(promptOf(read)).toBe(input)
         expect(Math.min(...classesOf(read))).toBeGreaterThanOrEqual(0)
       }),
@@ -184,7 +187,7 @@ describe('quirks of vendors', () => {
     }
     expect(readChat(nulls)).toEqual(usage({ input: 3, output: 4 }))
     expect(readChat({ prompt_tokens: 7, total_tokens: 7 })).toEqual(usage({ input: 7 }))
-    for (const read of [readChat, readResponses, readAnthropic, readGemini, readBedrockUsage, readCohereUsage]) {
+    for (const read of [readChat, readResponsesUsage, readAnthropic, readGemini, readBedrockUsage, readCohereUsage]) {
       for (const raw of [
         undefined,
         null,
@@ -212,7 +215,7 @@ describe('quirks of vendors', () => {
           'cacheDetails',
         ]
         const raw = Object.fromEntries([...names.map((name) => [name, n]), ...nested.map((name) => [name, junk])])
-        for (const read of [readChat, readResponses, readAnthropic, readGemini, readBedrockUsage, readAnyUsage]) {
+        for (const read of [readChat, readResponsesUsage, readAnthropic, readGemini, readBedrockUsage, readAnyUsage]) {
           const result = read(raw) as Usage
           expect(classesOf(result).every((value) => Number.isSafeInteger(value) && value >= 0)).toBe(true)
         }

@@ -3,7 +3,7 @@ import type { BilledPass, Chat, ChatEvent, FinishReason, Loss, Usage } from './c
 import type { GatewayError, UpstreamFault } from './errors.ts'
 import type { Cut, Fields } from './splice.ts'
 
-export type DialectName = 'openai-chat' | 'anthropic-messages' | 'gemini' | 'openai-responses'
+export type DialectName = 'openai-chat' | 'anthropic-messages' | 'gemini'
 
 /** Facts of a request that routing, limits and accounting need. Numbers and names, never the text. */
 export interface Ask {

@@ -1,10 +1,9 @@
-// Reads a usage object of any vendor shape, also of wires that we only pass through (Bedrock Converse, Cohere's own).
-import { readUsage as readAnthropic } from '../dialects/anthropic-messages/usage.ts'
-import type { Usage } from '../dialects/chat.ts'
-import { readUsage as readGemini } from '../dialects/gemini/usage.ts'
-import { readUsage as readOpenAiChat } from '../dialects/openai-chat/usage.ts'
-import { readUsage as readOpenAiResponses } from '../dialects/openai-responses/usage.ts'
-import { asObject, countOf, partition, readCount } from '../dialects/usage.ts'
+// Reads a usage object of any vendor's shape, for comparisons with the price oracle. The product reads three of them; the other readers are here.
+import { readUsage as readAnthropic } from '../../src/dialects/anthropic-messages/usage.ts'
+import type { Usage } from '../../src/dialects/chat.ts'
+import { readUsage as readGemini } from '../../src/dialects/gemini/usage.ts'
+import { readUsage as readOpenAiChat } from '../../src/dialects/openai-chat/usage.ts'
+import { asObject, countOf, partition, readCount } from '../../src/dialects/usage.ts'
 
 export type UsageShape =
   | 'openai-chat'
@@ -16,7 +15,7 @@ export type UsageShape =
 
 const readers: Readonly<Record<UsageShape, (raw: unknown) => Usage | undefined>> = {
   'openai-chat': readOpenAiChat,
-  'openai-responses': readOpenAiResponses,
+  'openai-responses': readResponsesUsage,
   'anthropic-messages': readAnthropic,
   gemini: readGemini,
   'bedrock-converse': readBedrockUsage,
@@ -40,6 +39,37 @@ export function shapeOfUsage(raw: unknown): UsageShape | undefined {
 /** A raw usage object as disjoint token classes, whatever vendor it comes from; undefined when it holds no count. */
 export function readAnyUsage(raw: unknown, shape: UsageShape | undefined = shapeOfUsage(raw)): Usage | undefined {
   return shape ? readers[shape](raw) : undefined
+}
+
+/**
+ * The `usage` of an OpenAI Responses object (also inside `response.completed`); undefined when it holds no count at all.
+ * `input_tokens` includes cached, cache-written and audio tokens, `output_tokens` includes reasoning.
+ */
+export function readResponsesUsage(raw: unknown): Usage | undefined {
+  const usage = asObject(raw)
+  if (!usage) return undefined
+  const asked = readCount(usage.input_tokens)
+  const answered = readCount(usage.output_tokens)
+  if (asked === undefined && answered === undefined) return undefined
+
+  const from = asObject(usage.input_tokens_details)
+  const to = asObject(usage.output_tokens_details)
+  const [cacheRead, cacheWrite5m, audioIn, input] = partition(
+    asked ?? 0,
+    countOf(from, 'cached_tokens'),
+    countOf(from, 'cache_write_tokens'),
+    countOf(from, 'audio_tokens'),
+  ) as [number, number, number, number]
+  const [reasoning, audioOut, output] = partition(
+    answered ?? 0,
+    countOf(to, 'reasoning_tokens'),
+    countOf(to, 'audio_tokens'),
+  ) as [number, number, number]
+
+  const result: Usage = { input, cacheRead, cacheWrite5m, cacheWrite1h: 0, output, reasoning, audioIn, audioOut }
+  const imageOut = Math.min(output, countOf(to, 'image_tokens'))
+  if (imageOut > 0) result.imageOut = imageOut
+  return result
 }
 
 /**
