@@ -18,7 +18,6 @@ const apart = [
   '@opentelemetry/api',
   '@opentelemetry/exporter-trace-otlp-http',
   '@opentelemetry/resources',
-  '@opentelemetry/sdk-trace-base',
 ]
 
 rmSync(outdir, { recursive: true, force: true })

@@ -1,5 +1,4 @@
 // Sends spans to an OTLP collector in the background. OpenTelemetry's own code is loaded when there is a collector to send to.
-import type { ExportResult } from '@opentelemetry/core'
 import type { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 
 export type Attribute = string | number | boolean | readonly string[]
@@ -46,6 +45,7 @@ const flushEvery = 1_000
 const maxBatch = 256
 
 type Spans = Parameters<OTLPTraceExporter['export']>[0]
+type ExportResult = Parameters<Parameters<OTLPTraceExporter['export']>[1]>[0]
 
 export function createSpanExporter(options: ExporterOptions): SpanExporter {
   let waiting: (() => readonly SpanFacts[])[] = []
