@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { defaults } from '../src/config/defaults.ts'
-import { countTransition } from '../src/gateway/seen.ts'
+import { countTransition } from '../src/gateway/liveMetrics.ts'
 import { createHealth } from '../src/state/health.ts'
 import { HistogramRow } from '../src/telemetry/families.ts'
 import { showLedger } from '../src/telemetry/ledgerMetrics.ts'

@@ -15,6 +15,7 @@ import { buildJwt } from './jwtSettings.ts'
 import { buildKeys } from './keySettings.ts'
 import { readLegacy } from './legacyEnv.ts'
 import { buildLimits } from './limitSettings.ts'
+import { buildLog, buildObservability } from './observabilitySettings.ts'
 import { compareSpecificity, isPattern, patternOf } from './pattern.ts'
 import { ConfigError, type ConfigProblem, formatPath, type Path, type Report } from './problem.ts'
 import { buildProvider, discoverableVariables, discoverProviders } from './providerSettings.ts'
@@ -22,7 +23,6 @@ import { buildRollout, canaryOfEnv, readCanaryPercent } from './rolloutSettings.
 import type { RolloutDefinition } from './rolloutTypes.ts'
 import { buildRoute, buildTargets, mergeOver } from './routeSettings.ts'
 import type { Settings } from './schema.ts'
-import { buildLog, buildSeen } from './seenSettings.ts'
 import { buildLogLevel, buildServer, type Overrides } from './serverSettings.ts'
 import { checkShape, type Shape } from './shape.ts'
 import type { BreakerSettings, LedgerSettings, Provider, RetrySettings, Route, Snapshot } from './snapshot.ts'
@@ -223,7 +223,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     jwt,
     clientJwt: buildClientJwt(settings.auth, { admin: jwt, keyNames, routes: routeNames, report }),
     log: buildLog(settings.log, level),
-    ...buildSeen(settings, server, report),
+    ...buildObservability(settings, server, report),
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
     cache: buildCache(settings.cache),

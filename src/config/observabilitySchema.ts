@@ -1,4 +1,4 @@
-// What turnout.yaml says about being watched: who may scrape the metrics, and where.
+// The part of the schema that says how the gateway is watched: log, traces, and who may scrape the metrics.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is about such references, not made of them.
 import * as z from 'zod'
 import { defaults } from './defaults.ts'
@@ -71,7 +71,7 @@ const trace = block({
     .describe('A collector of OpenTelemetry that gets every kept trace. Read at the start.'),
 })
 
-export const seenSections = {
+export const observabilitySections = {
   trace: trace.optional().describe('What happened in each request, step by step.'),
   metrics: metrics.optional().describe('Who may read `/metrics`, and where.'),
 }

@@ -1,17 +1,19 @@
-// Makes the settings of log and metrics out of what is written.
+// Makes the settings of log, metrics and traces out of what the document says.
 import { resolve } from 'node:path'
 import { bareHost } from './binding.ts'
 import { defaults } from './defaults.ts'
+import type { LogSettings, MetricsSettings, TraceSettings } from './observabilityTypes.ts'
 import type { Report } from './problem.ts'
 import type { Settings } from './schema.ts'
-import type { LogSettings, MetricsSettings, TraceSettings } from './seenTypes.ts'
 import type { ServerSettings } from './snapshot.ts'
 
-export interface Seen {
+/** What of a configuration says how the gateway is watched; the log is built earlier, by `buildLog`. */
+export interface Observability {
   readonly metrics: MetricsSettings
   readonly trace: TraceSettings
 }
 
+/** The `log` section, with gaps filled. */
 export function buildLog(settings: Settings['log'], level: string): LogSettings {
   const { clientAddress = false, file, format, user, userSaltTime } = settings ?? {}
   return {
@@ -24,7 +26,8 @@ export function buildLog(settings: Settings['log'], level: string): LogSettings 
   }
 }
 
-export function buildSeen(settings: Settings, server: ServerSettings, report: Report): Seen {
+/** The `metrics` and `trace` sections, with gaps filled. */
+export function buildObservability(settings: Settings, server: ServerSettings, report: Report): Observability {
   const { token, port, host = server.host } = settings.metrics ?? {}
   if (port !== undefined && port !== 0 && port === server.port)
     report(['metrics', 'port'], `is the port of the server itself (${port}): leave it out, or choose another`)

@@ -1,4 +1,4 @@
-// How a configuration says that Turnout is watched, resolved.
+// The resolved settings of log, traces and metrics.
 
 export interface LogSettings {
   readonly level: string

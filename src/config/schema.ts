@@ -9,10 +9,10 @@ import { auth } from './authSchema.ts'
 import { cacheSection } from './cacheSchema.ts'
 import { defaults } from './defaults.ts'
 import { limitSections, ownRules } from './limitSchema.ts'
+import { logFields, observabilitySections } from './observabilitySchema.ts'
 import { rolloutSections } from './rolloutSchema.ts'
 import { breaker, retries, route, routeName, target, type timeouts } from './routeSchema.ts'
 import { block, count, duration, emptyRecord, id, size, strict, text } from './schemaField.ts'
-import { logFields, seenSections } from './seenSchema.ts'
 
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, { error: 'not a header name' })
 
@@ -231,7 +231,7 @@ export const configSchema = strict({
   ...limitSections,
   ...alertSections,
   ...rolloutSections,
-  ...seenSections,
+  ...observabilitySections,
   cache: cacheSection,
   directModels: z
     .boolean()
@@ -246,7 +246,5 @@ export type ProviderSettings = NonNullable<NonNullable<Settings['providers']>[st
 export type TargetSettings = z.output<typeof target>
 export type RouteSettings = z.output<typeof route>
 export type TimeoutSettings = z.output<typeof timeouts>
-export type RetryFields = z.output<typeof retries>
-export type BreakerFields = z.output<typeof breaker>
 export type AdminSettings = z.output<typeof admin>
 export type KeySettings = z.output<typeof key>

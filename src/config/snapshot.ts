@@ -6,8 +6,8 @@ import type { CapName, ProviderKind, StreamUsage } from '../providers/provider.t
 import type { AlertSettings, WebhookSettings } from './alertTypes.ts'
 import type { CacheSettings, RouteCache } from './cacheSettings.ts'
 import type { AccessSettings, BudgetSettings, LimitSettings, TeamLimits } from './limitTypes.ts'
+import type { LogSettings, MetricsSettings, TraceSettings } from './observabilityTypes.ts'
 import type { CanarySetting, RolloutDefinition } from './rolloutTypes.ts'
-import type { LogSettings, MetricsSettings, TraceSettings } from './seenTypes.ts'
 
 /** A configured provider: a kind plus address and credentials. */
 export interface Provider {

@@ -59,6 +59,7 @@ function connections(pools: Pools): Sample[] {
   )
 }
 
+/** Counts a change of state of a target's breaker. */
 export function countTransition(metrics: Metrics, target: string, { from, to }: Transition): void {
   // A probe of the only target begins its wait anew, and changes nothing.
   if (from === to) return
