@@ -79,6 +79,11 @@ const arrows: Arrow[] = files.flatMap((file) =>
 const isPackage = ({ to }: Arrow): boolean => isBuiltin(to) || (!to.includes('.ts') && !to.endsWith('.json'))
 
 describe('import arrows', () => {
+  it('are told of in docs/architecture.md, level by level', () => {
+    const page = readFileSync(join(src, '../docs/architecture.md'), 'utf8')
+    for (const [room, level] of Object.entries(levels)) expect(page).toContain(`| ${level} | \`src/${room}\``)
+  })
+
   it('were read from all of src', () => {
     expect(files.length).toBeGreaterThan(60)
     expect(arrows.length).toBeGreaterThan(files.length)
