@@ -6,7 +6,6 @@ import type { Snapshot } from './config/snapshot.ts'
 import { createAdmission } from './gateway/admission.ts'
 import { createGatekeeper } from './gateway/admit.ts'
 import { createAlerting } from './gateway/alerting.ts'
-import type { Rates } from './gateway/bill.ts'
 import { keepBooks, noBooks } from './gateway/books.ts'
 import { type BudgetKeeping, createBudgetKeeping } from './gateway/budgetKeeping.ts'
 import { showBudgets, tellBudgets } from './gateway/budgetTelling.ts'
@@ -19,6 +18,7 @@ import { configuredIn, countTransition, showLive } from './gateway/liveMetrics.t
 import { createPools } from './gateway/pools.ts'
 import { createRefusedRows } from './gateway/refusedRows.ts'
 import { createSettle } from './gateway/settle.ts'
+import { createSnapshotRates } from './gateway/snapshotRates.ts'
 import { unitHasher } from './gateway/unitHash.ts'
 import type { AdminControl } from './http/admin/control.ts'
 import { openAdminDoor } from './http/admin/door.ts'
@@ -29,8 +29,6 @@ import { limitAllowance } from './http/limits.ts'
 import { listenForScrapes } from './http/scrape.ts'
 import { type ListeningServer, listen } from './http/server.ts'
 import { createStatusPage } from './http/status.ts'
-import { createPriceBook } from './pricing/book.ts'
-import { loadLayers } from './pricing/layers.ts'
 import type { AlertMemory } from './state/alerts/alert.ts'
 import type { Transition } from './state/breaker.ts'
 import type { BudgetEvent } from './state/budgets/budget.ts'
@@ -121,6 +119,7 @@ export interface Turnout {
   close(): Promise<number>
 }
 
+/** Puts a gateway together and makes its first configuration current. It opens no port before `listen`. */
 export function createTurnout(options: TurnoutOptions): Turnout {
   const { log, metrics, insecure = false } = options
   let snapshot = options.snapshot
@@ -150,7 +149,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   )
   metrics.gauge('ledgerUnwritten', () => [{ labels: {}, value: refusals.dropped }])
   const books = ledger && hashUser ? keepBooks(ledger, hashUser, refusals) : noBooks()
-  const rates = createRates(tokens, options.snapshot.dataDir, log)
+  const rates = createSnapshotRates(tokens, options.snapshot.dataDir, log)
   const health = createHealth({
     settings: (target) => snapshot.targets.get(target)?.breaker ?? snapshot.breaker,
     told: (target, transition) => {
@@ -407,28 +406,5 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       await loading
       return cut
     },
-  }
-}
-
-/**
- * Prices belong to a snapshot, because its configuration may name some; token ratios are learnt across all of them.
- * @param dataDir where refreshed prices lie: that of the start, until the next one
- */
-function createRates(tokens: TokenCounter, dataDir: string, log: Log): (snapshot: Snapshot) => Rates {
-  const known = new WeakMap<Snapshot, Rates>()
-  /** Of the snapshot in force, most likely: it is asked for several times a request. */
-  let last: { snapshot: Snapshot; rates: Rates } | undefined
-  return (snapshot) => {
-    if (last?.snapshot === snapshot) return last.rates
-    let rates = known.get(snapshot)
-    if (!rates) {
-      const kindOf = (name: string): string => snapshot.providers.get(name)?.kind.name ?? name
-      const config = { prices: snapshot.prices, version: snapshot.hash }
-      const layers = loadLayers({ config, dataDir }, (problem) => log.warn(problem, { event: 'prices' }))
-      rates = { prices: createPriceBook(layers, kindOf), tokens }
-      known.set(snapshot, rates)
-    }
-    last = { snapshot, rates }
-    return rates
   }
 }

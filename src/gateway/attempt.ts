@@ -27,7 +27,7 @@ export interface Means {
   readonly books: Books
   /** Undefined where no budgets are kept. */
   readonly budgets: BudgetGate | undefined
-  /** Milliseconds since 1970 as of which prices are asked; the bound that the intent books if this process dies. */
+  /** What the intent says that the attempt costs, should this process die before it ends. */
   worth(call: Call, attempt: Attempt): Estimate | undefined
 }
 
