@@ -19,6 +19,7 @@ const shown = (phase: string, idle: string | null): ShownRollout => ({
   idle,
 })
 const event = {
+  seq: 7,
   at: '2026-11-21T12:00:00.000Z',
   actor: 'ops',
   verb: 'pause',

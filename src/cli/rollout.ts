@@ -8,7 +8,7 @@ import { addKeyOption, addRevisionOption, type CommandFlags, headersOf, percentO
 import { print, printAsIs, renderTable, toJsonLine, withoutControls } from './output.ts'
 import { addReadingCommands } from './rolloutReading.ts'
 import { addReplayCommand } from './rolloutReplay.ts'
-import { renderExplanation, renderOutcome, renderRollout, type ShownRollout } from './rolloutView.ts'
+import { renderExplanation, renderOutcome, renderRollout, type ShownEvent, type ShownRollout } from './rolloutView.ts'
 
 interface Flags extends ServerFlags, CommandFlags {
   reason: string
@@ -251,18 +251,6 @@ function readFrom(file: string): unknown {
   } catch (error) {
     throw new Error(`${file} is no YAML: ${(error as Error).message}`)
   }
-}
-
-export interface ShownEvent {
-  seq: number
-  at: string
-  actor: string
-  verb: string
-  to: string
-  percent: number
-  cause: string
-  reason: string
-  revision: number
 }
 
 /** Exit code of `status` where it cannot be told how the rollout stands. */

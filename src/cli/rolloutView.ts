@@ -128,7 +128,8 @@ function missing({ untilSafe, isSafe, untilHarm, isHarm, action }: GuardReport):
   return untilHarm?.requests === undefined ? '' : `   twice as bad: seen in about ${untilHarm.requests} requests`
 }
 
-interface Event {
+export interface ShownEvent {
+  seq: number
   at: string
   actor: string
   verb: string
@@ -140,7 +141,7 @@ interface Event {
 }
 
 /** Why it stands as it does, as one says it in an incident. */
-export function renderExplanation(rollout: ShownRollout, events: readonly Event[]): string {
+export function renderExplanation(rollout: ShownRollout, events: readonly ShownEvent[]): string {
   const last = events.at(-1)
   if (!last) return `${rollout.name}: nothing has happened.\n`
   const lines = [`${rollout.name}: ${rollout.phase} at ${rollout.percent} %.`, sayEvent({ ...last, by: last.actor })]

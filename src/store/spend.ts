@@ -1,5 +1,6 @@
 // Reads what was spent, from the daily sums.
 import type { Sqlite } from './driver.ts'
+import type { Tokens } from './ledgerRow.ts'
 
 export const spendDimensions = ['day', 'model', 'provider', 'key', 'team', 'route'] as const
 export type SpendDimension = (typeof spendDimensions)[number]
@@ -16,7 +17,8 @@ export interface SpendAsk {
   limit?: number | undefined
 }
 
-export interface SpendLine {
+/** One line of a report: the names it was grouped by, counts, tokens, cost. */
+export interface SpendLine extends Tokens {
   /** `YYYY-MM-DD`. */
   day?: string
   model?: string
@@ -32,14 +34,6 @@ export interface SpendLine {
   /** Attempts whose cost is unknown, and attempts whose tokens are estimates. */
   unpriced: number
   estimated: number
-  input: number
-  cacheRead: number
-  cacheWrite5m: number
-  cacheWrite1h: number
-  output: number
-  reasoning: number
-  audioIn: number
-  audioOut: number
 }
 
 export interface SpendReport {
@@ -119,6 +113,7 @@ export function parseDay(day: string): number {
   return Number(`${match[1]}${match[2]}${match[3]}`)
 }
 
+/** The number YYYYMMDD as `YYYY-MM-DD`; the way back from `parseDay`. */
 export function printDay(day: number): string {
   const text = String(day)
   return `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}`
