@@ -13,6 +13,7 @@ export interface ServerFlags {
 const limit = 30_000
 const defaultUrl = 'http://127.0.0.1:4000'
 
+/** Adds the flags that every command which asks a running gateway has. */
 export function addServerOptions(command: Command): Command {
   return command
     .option('--url <url>', `address of the gateway (default: $TURNOUT_URL, else ${defaultUrl})`)
@@ -28,6 +29,7 @@ export interface Server {
   readonly named: boolean
 }
 
+/** The gateway that the flags name, else the environment (`TURNOUT_URL`, `TURNOUT_MASTER_KEY`), else the default address. */
 export function findServer(flags: ServerFlags): Server {
   const { env } = readEnv({ processEnv: process.env, envFile: flags.envFile })
   const url = flags.url ?? firstSet(env, ['TURNOUT_URL'])?.value

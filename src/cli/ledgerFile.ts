@@ -27,6 +27,7 @@ export interface LedgerPlace {
   readonly env: Env
 }
 
+/** Adds the flags that say which database is read. */
 export function addLedgerOptions(command: Command): Command {
   return command
     .option('-c, --config <file>', 'configuration that names the database, found as `serve` finds it unless given')

@@ -43,6 +43,7 @@ export function buildRouteCache(fields: RouteCacheFields): RouteCache | undefine
   }
 }
 
+/** The `cache` section, with gaps filled. */
 export function buildCache(fields: CacheFields): CacheSettings {
   const { size, compressAbove } = defaults.cache
   const memory = fields?.size ?? size

@@ -106,6 +106,7 @@ export function buildOwnRules(
   }
 }
 
+/** The `access` section, with gaps filled. Reports entries of `allow` and `deny` that are no address and no range. */
 export function buildAccess(given: AccessFields, report: Report): AccessSettings {
   const settings = given ?? {}
   for (const list of ['allow', 'deny'] as const) {

@@ -38,6 +38,7 @@ export interface WarningFacts {
   warn: Report
 }
 
+/** Reports what is probably a mistake in a valid configuration; it is served all the same. */
 export function findWarnings(snapshot: Snapshot, settings: Settings, facts: WarningFacts): void {
   const { warn } = facts
   for (const route of snapshot.routes.values()) warnAboutFallbacks(route, warn)

@@ -254,6 +254,7 @@ export interface GatewayError {
   metadata?: Record<string, unknown>
 }
 
+/** What a client is told of a failure, before its dialect gives it a shape. */
 export function errorOf(cause: Refusal | UpstreamFault): GatewayError {
   if (cause instanceof Refusal) {
     const error: GatewayError = {

@@ -10,26 +10,32 @@ export function readString(from: Json, name: string, path = ''): string | undefi
   return read(from, name, path, 'a string', (value) => (typeof value === 'string' ? value : undefined))
 }
 
+/** As `readString`, for a number. */
 export function readNumber(from: Json, name: string, path = ''): number | undefined {
   return read(from, name, path, 'a number', (value) => (typeof value === 'number' ? value : undefined))
 }
 
+/** As `readString`, for a whole number. */
 export function readInteger(from: Json, name: string, path = ''): number | undefined {
   return read(from, name, path, 'an integer', (value) => (Number.isInteger(value) ? (value as number) : undefined))
 }
 
+/** As `readString`, for a boolean. */
 export function readBoolean(from: Json, name: string, path = ''): boolean | undefined {
   return read(from, name, path, 'a boolean', (value) => (typeof value === 'boolean' ? value : undefined))
 }
 
+/** As `readString`, for an object. */
 export function readObject(from: Json, name: string, path = ''): Json | undefined {
   return read(from, name, path, 'an object', asObject)
 }
 
+/** As `readString`, for an array of anything. */
 export function readList(from: Json, name: string, path = ''): readonly unknown[] | undefined {
   return read(from, name, path, 'an array', (value) => (Array.isArray(value) ? value : undefined))
 }
 
+/** As `readString`, for an array of strings. */
 export function readStrings(from: Json, name: string, path = ''): string[] | undefined {
   const list = readList(from, name, path)
   if (list && !list.every((item) => typeof item === 'string')) throw wrongType(path + name, 'an array of strings')
@@ -50,10 +56,12 @@ export function need<T>(value: T | undefined, path: string): T {
   return value
 }
 
+/** The refusal of a field of the wrong type. @param expected such as `a string` */
 export function wrongType(param: string, expected: string): Refusal {
   return new Refusal('invalid_type', `Invalid type for '${param}': expected ${expected}.`, param)
 }
 
+/** The refusal of a field of the right type with a value that is not allowed. */
 export function wrongValue(param: string, expected: string): Refusal {
   return new Refusal('invalid_value', `Invalid '${param}': expected ${expected}.`, param)
 }

@@ -39,6 +39,7 @@ export interface Admission {
 /** Milliseconds between two looks for entities that nobody asked for. */
 const SWEEP = 60_000
 
+/** Call once; the door, the blocks and the limits of one gateway, with their metrics. */
 export function createAdmission(parts: AdmissionParts): Admission {
   const { snapshot, log, metrics, rates, clientAddress, clock } = parts
   const hashUser = parts.hashUser ?? plainHash

@@ -234,10 +234,12 @@ export function worthOf(call: Call, attempt: Attempt, rates: Rates): Estimate {
   }
 }
 
+/** All tokens of the prompt: cached ones and audio included. */
 export function promptTokens(usage: Usage): number {
   return usage.input + usage.cacheRead + usage.cacheWrite5m + usage.cacheWrite1h + usage.audioIn
 }
 
+/** All tokens of the output: reasoning and audio included. */
 export function outputTokens(usage: Usage): number {
   return usage.output + usage.reasoning + usage.audioOut
 }

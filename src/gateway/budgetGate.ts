@@ -73,6 +73,7 @@ const CAP_BYTES = 48
 /** The longest answer of a model of which nobody knows how long its answers may be: most refuse a cap beyond what they can do. */
 const UNKNOWN_ANSWER = 8_192
 
+/** The budgets as attempts meet them: `ready`, then `hold` before the call, then `release` or settling after it. */
 export function createBudgetGate(parts: BudgetGateParts): BudgetGate {
   const { budgets } = parts
   /** Prices change with the configuration, and what was found out about them with it. */

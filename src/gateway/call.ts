@@ -133,6 +133,7 @@ interface Opening {
   doorHeaders: readonly string[]
 }
 
+/** The call of a request that has just come: nothing of it is known but its headers. */
 export function openCall(req: IncomingMessage, res: ServerResponse, from: Opening): Call {
   const call = blankCall(req, res, from)
   res.on('close', () => {

@@ -55,6 +55,10 @@ const setAlgorithms = [
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
 ]
 
+/**
+ * Judges the tokens of one gateway. Judged tokens, and the keys of their issuer, are remembered across configurations that do not change
+ * them.
+ */
 export function createClientTokens(parts: ClientTokensParts = {}): ClientTokens {
   const { keyring, now = Date.now } = parts
   const good = createFreshMap<Judged>(remembered, longest, now)

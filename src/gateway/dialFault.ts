@@ -25,6 +25,7 @@ export interface Reached {
   responded: boolean
 }
 
+/** Classifies an error of the connection by its code, and by how far the call had come. */
 export function dialFaultOf(error: Error, { sent, responded }: Reached): UpstreamFault {
   const code = codeOf(error)
   const known = kinds[code]

@@ -47,6 +47,7 @@ export interface Door {
   visit(page: PageName, req: IncomingMessage): void
 }
 
+/** The door of one gateway. Its counts live as long as it does, across configurations. */
 export function createDoor(parts: DoorParts): Door {
   const { access, blocks, now } = parts
   const failures = createDoorLimit(() => access().failuresPerMinute, 60_000, now)

@@ -70,6 +70,7 @@ export type Handle = (
   model?: string,
 ) => Promise<void>
 
+/** The handler of chat requests. Each is answered and settled, exactly once, whatever happens to it. */
 export function createHandle(gateway: Gateway): Handle {
   const settle = (call: Call): Promise<void> | undefined => {
     if (call.settled) return undefined

@@ -61,6 +61,7 @@ export interface LimitGate {
   states(caller: Caller): LimitState[]
 }
 
+/** The limits as requests meet them. */
 export function createLimitGate(parts: LimitGateParts): LimitGate {
   const { limits, blocks } = parts
 

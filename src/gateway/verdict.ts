@@ -4,6 +4,7 @@ import { asObject } from '../dialects/field.ts'
 import type { Verdict } from '../state/breaker.ts'
 import type { Attempt, Call } from './call.ts'
 
+/** Whether the fault counts against the target. Faults of the client and of this gateway do not. */
 export function verdictOf(call: Call, attempt: Attempt, fault: UpstreamFault): Verdict {
   if (fault.kind === 'model_not_found' && isClientsChoice(call, attempt)) return 'none'
   if (fault.kind === 'total_timeout' && isLateComer(call, attempt)) return 'none'

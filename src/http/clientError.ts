@@ -8,6 +8,7 @@ import { rawRefusal } from './reply.ts'
 /** Milliseconds that a refused client has to take its answer. */
 const LINGER = 2_000
 
+/** Call once per server: answers what Node's parser rejects, then closes the connection. */
 export function answerClientErrors(server: Server): void {
   server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
     const socket = stream as Socket

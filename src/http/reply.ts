@@ -17,6 +17,7 @@ export function sendJson(
   send(req, res, status, 'application/json', JSON.stringify(value), headers)
 }
 
+/** Answers with the refusal's status and body, with `x-turnout-error` and, where it has one, `retry-after`. */
 export function sendRefusal(
   req: IncomingMessage,
   res: ServerResponse,
@@ -31,6 +32,7 @@ export function sendRefusal(
   ])
 }
 
+/** Sends a whole body, never cached. `headers`: flat name-value list. A HEAD request gets the headers alone. */
 export function send(
   req: IncomingMessage,
   res: ServerResponse,

@@ -20,6 +20,7 @@ export interface ListeningServer {
   drain(ms: number): Promise<number>
 }
 
+/** Opens the configured address and port. Rejects when they cannot be bound. */
 export async function listen(
   listener: (req: IncomingMessage, res: ServerResponse) => void,
   settings: ServerSettings,

@@ -23,6 +23,7 @@ export interface StatusPage {
   show(req: IncomingMessage, res: ServerResponse): void
 }
 
+/** The handlers of `/health/live`, `/health/ready` and `/status`. */
 export function createStatusPage(source: StatusSource): StatusPage {
   const stateOf = () => (source.draining() ? 'draining' : source.isStuck() ? 'ledger_unavailable' : 'ready')
   return {

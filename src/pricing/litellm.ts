@@ -31,6 +31,7 @@ const capabilityOf: Readonly<Record<string, Capability>> = {
   supports_prompt_caching: 'promptCache',
 }
 
+/** Reads the models of providers that we know; others, and those without a readable price, count as skipped. @param file the parsed JSON */
 export function readLiteLlm(file: Json): SourceReading {
   const reading: SourceReading = { format: 'litellm', prices: new Map(), problems: [], skipped: 0 }
   for (const [name, value] of Object.entries(file)) {

@@ -12,6 +12,7 @@ interface Kind {
 
 const nothing: Kind = { marks: -1, stable: 0, canary: 0 }
 
+/** Counts requests by marks and arm, and hands the counts on when the epoch or the weight changes, or when `settle` is called. */
 export class Alike {
   readonly #take: TakeCounts
   readonly #kinds = new Map<number, Kind>()

@@ -54,6 +54,7 @@ export function planGuards(policy: RolloutPolicy): GuardPlan[] {
   })
 }
 
+/** One metric's test for harm and, where `harmRatio` is set, for safety: see docs/rollouts-statistics.md. */
 export class Guard {
   readonly plan: GuardPlan
   readonly tally = new Tally()

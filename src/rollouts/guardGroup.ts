@@ -2,6 +2,7 @@
 import { Alike } from './alike.ts'
 import type { Guard, GuardPlan } from './guard.ts'
 
+/** The guards that decide at the same moment of a request (first byte, end, …). */
 export class GuardGroup {
   readonly numbers: readonly number[]
   /** The same as bits: all of them, and those of bad events. */

@@ -36,6 +36,7 @@ export function kindOf(firstAttempt: string): string | undefined {
 const marks = { reset: 0, well: 1, bad: 2, open: 3, hard: 4 } as const
 const width = 1024
 
+/** Collects first attempts from rows, in any order, and gives them back in the order of arrival. */
 export class HardRows {
   readonly sight: HardSight
   readonly #rows: number[] = []

@@ -7,6 +7,7 @@ const multiple = 3
 const many = 50
 const renewal = 16
 
+/** The bound of `slow_start`: a fixed time, or a multiple of the stable arm's p95 where that is longer. */
 export class Patience {
   readonly #least: number
   readonly #tolerance: number

@@ -3,6 +3,7 @@ import { ratesAbove } from './oneSample.ts'
 import { EvidenceProcess } from './process.ts'
 import { type Count, Tally } from './tally.ts'
 
+/** A sequential test of one arm's error rate against a fixed bound: the rollout's `slo`. */
 export class RateCheck {
   readonly bound: number
   readonly tally = new Tally()

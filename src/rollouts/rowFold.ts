@@ -37,6 +37,7 @@ export interface RowFold {
   readonly hard: Float64Array
 }
 
+/** Adds up the rows of one attempt into a `RowFold`. */
 export class RowFolder {
   /** Units are more than requests: each row has its place. */
   readonly isSticky: boolean

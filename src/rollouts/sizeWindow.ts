@@ -15,6 +15,7 @@ interface Cursor {
   below: number
 }
 
+/** A sliding window of the last values, 500 unless told otherwise, with quantiles that are exact to one step. */
 export class SizeWindow {
   readonly #ring: Uint16Array
   readonly #counts = new Uint16Array(steps)

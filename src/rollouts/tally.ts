@@ -18,6 +18,7 @@ type Cell = { -readonly [K in Exclude<keyof Count, 'guard'>]: Count[K] }
 /** Ppm fit into 20 bits. */
 const stride = 2 ** 20
 
+/** Counts of seen and bad requests by epoch, canary weight and arm. Merging is addition, so the order of requests does not matter. */
 export class Tally {
   readonly #cells = new Map<number, Cell>()
   #last: Cell = { epoch: -1, ppm: -1, seenStable: 0, seenCanary: 0, badStable: 0, badCanary: 0 }

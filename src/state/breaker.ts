@@ -42,6 +42,7 @@ stillController.shutdown()
 // Every target listens to it: a warning of Node's about that would mean nothing.
 stillController.setMaxListeners(0)
 
+/** A circuit breaker: closed, open, half-open (one probe), or disabled by an operator. Synchronous; it never makes a call itself. */
 export class Breaker {
   readonly #settings: () => BreakerSettings
   readonly #now: () => number

@@ -50,6 +50,7 @@ const MAX_TARGETS = 5_000
 /** Restored breakers probe within this many milliseconds, each at a moment of its own. */
 const RESTORE_SPREAD = 5_000
 
+/** The breakers of all targets, made when a target is first asked for. */
 export function createHealth(options: HealthOptions): Health {
   const { random = Math.random, now = Date.now, told } = options
   const breakers = new Map<string, Breaker>()

@@ -57,6 +57,7 @@ export function addApplied<Setting extends Scoped>(
   }
 }
 
+/** Whether the request has all the names that the setting is restricted to. */
 export function matchesOnly({ only }: Scoped, facts: ScopeFacts): boolean {
   for (const scope in only) if (only[scope as Scope] !== facts[scope as Scope]) return false
   return true

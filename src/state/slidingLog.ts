@@ -12,6 +12,7 @@ export interface LogShape {
 /** Steps of a window: a minute is kept to the millisecond. Bounds a log at 60,002 pairs, 1 MB, whatever passes through it. */
 const MAX_STEPS = 60_000
 
+/** The shape for a window: as fine as a millisecond, in at most `steps` steps. @param window milliseconds */
 export function shapeOf(window: number, steps: number = MAX_STEPS): LogShape {
   const tick = Math.max(1, Math.ceil(window / steps))
   return { window, tick, steps: Math.ceil(window / tick) }

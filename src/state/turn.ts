@@ -19,6 +19,7 @@ export interface Turn {
   reached(step: Step): Promise<void>
 }
 
+/** One per process: work that is put off in it runs with `setImmediate`. */
 export function createTurn(): Turn {
   const queues: (() => void)[][] = steps.map(() => [])
   /** The steps of a turn are under way after each other; this one was the last. */

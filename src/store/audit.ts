@@ -28,6 +28,7 @@ export interface Audit {
   list(limit: number, before?: number): AuditRow[]
 }
 
+/** The audit trail of an open database. @param now Unix milliseconds */
 export function openAudit(store: Store, now: () => number = Date.now): Audit {
   const { db } = store
   return {

@@ -22,6 +22,7 @@ export interface BatchWriter {
   write(entries: readonly Entry[], journal?: JournalPlace): number[]
 }
 
+/** The ledger's writer on an open connection. @param instance the id of this run, whose heartbeat it sets */
 export function makeBatchWriter(db: Sqlite, instance: string): BatchWriter {
   const begin: Statement = db.prepare('BEGIN IMMEDIATE')
   const commit: Statement = db.prepare('COMMIT')
@@ -104,6 +105,7 @@ export interface RowWriter {
 /** Settled intents that wait for deletion; beyond it they are deleted in a transaction without new intents too. */
 const maxSettledIntents = 512
 
+/** Writes single rows; the caller holds the transaction. */
 export function makeRowWriter(db: Sqlite): RowWriter {
   const names = makeNames(db)
   const rollup = makeRollup(db)

@@ -57,6 +57,7 @@ const columns = [
   'updated_at',
 ] as const
 
+/** The virtual keys in the table `api_key`. */
 export function makeKeyStore(store: Store): KeyStore {
   const { db } = store
   const insert = db.prepare(

@@ -160,6 +160,7 @@ export const noTokens = (): Tokens => ({
 /** Why the ledger could not take a row. `locked` and `full` pass by themselves; settled rows are kept and written then. */
 export type LedgerFailure = 'locked' | 'full' | 'io' | 'overloaded' | 'duplicate' | 'invalid' | 'closed'
 
+/** A row that the ledger could not take; `code` says why. */
 export class LedgerError extends Error {
   readonly code: LedgerFailure
   /** True for a settled row that is kept in memory and will be written when the trouble is over. */
@@ -205,6 +206,7 @@ export function checkRows(request: RequestRow, attempts: readonly AttemptRow[]):
   checkInteger('cost of all attempts', cost)
 }
 
+/** As `checkRows`, for an intent. */
 export function checkIntent(intent: Intent): void {
   checkInteger('id', intent.id)
   if (intent.id % 64 === 0) throw invalid(`${intent.id} is not the id of an attempt`)

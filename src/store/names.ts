@@ -20,6 +20,7 @@ export interface Numbering {
   make(text: string): number
 }
 
+/** A cache over a table that numbers texts. What was made in a transaction counts only after `keep`. */
 export function makeNumbers({ find, make }: Numbering): Numbers {
   const cache = new Map<string, number>()
   const fresh: string[] = []
@@ -50,6 +51,7 @@ export interface Names extends Omit<Numbers, 'idOf'> {
   idOf(text: string | undefined): number
 }
 
+/** The numbers of the table `name`. Texts beyond 200 characters are cut. */
 export function makeNames(db: Sqlite): Names {
   const find: Statement = db.prepare('SELECT id FROM name WHERE text = ?').pluck()
   const insert: Statement = db.prepare('INSERT INTO name (text) VALUES (?)')

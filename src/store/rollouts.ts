@@ -18,6 +18,7 @@ import { readDefinition, readRecords } from './rolloutRows.ts'
 import { readSpent } from './rolloutSpent.ts'
 import { writeSteadily } from './steady.ts'
 
+/** The rollouts of an open database. Changes are compare-and-swap on the revision. */
 export function openRollouts(store: Store): RolloutKeeper {
   const { db } = store
   return {

@@ -45,6 +45,7 @@ interface Sum extends RollupKey {
 
 const maxKnown = 1_000
 
+/** The daily sums (UTC) of one transaction at a time. */
 export function makeRollup(db: Sqlite): Rollup {
   const marks = Array(6 + sums.length)
     .fill('?')

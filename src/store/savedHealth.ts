@@ -19,6 +19,7 @@ export interface SavedTargets {
   save(target: SavedTarget): Promise<void>
 }
 
+/** The saved states of an open database. @param now Unix milliseconds */
 export function openSavedHealth(store: Store, now: () => number = Date.now): SavedTargets {
   const { db } = store
   // One after the other: an older state that had to wait must not overwrite a newer one.

@@ -4,6 +4,7 @@ import { type AuthFailure, authFailures } from './metricTable.ts'
 
 const indexOf = Object.fromEntries(authFailures.map((reason, index) => [reason, index])) as Record<AuthFailure, number>
 
+/** Returns the function that counts one refusal. */
 export function countAuthFailures(metrics: Pick<Metrics, 'counter'>): (reason: AuthFailure) => void {
   const row = metrics.counter('authFailures').seed()
   return (reason) => {

@@ -17,6 +17,7 @@ const weight = 0.1
 /** Targets of client-chosen names are bounded like everything else. */
 const maxTargets = 2000
 
+/** Moving means of latency by target, in milliseconds. Lost with the process. */
 export function createLatencies(): Latencies {
   const known = new Map<string, { count: number; mean: number; last: number }>()
   return {

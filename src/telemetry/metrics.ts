@@ -110,6 +110,7 @@ interface TargetRows {
   dropped: Float64Array | undefined
 }
 
+/** The metrics of one gateway, one family for each row of the table in metricTable.ts. */
 export function createMetrics(options: MetricsOptions = {}): Metrics {
   const families: Family[] = []
   const register = <F extends Family>(family: F): F => {

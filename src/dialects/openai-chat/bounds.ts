@@ -5,6 +5,7 @@ type Json = Readonly<Record<string, unknown>>
 
 const none: readonly unknown[] = []
 
+/** What bounds the cost of this body. @param wire the parsed JSON object */
 export function boundsOf(wire: unknown): CostBounds {
   const body = wire as Json
   const tools: readonly unknown[] = Array.isArray(body.tools) ? body.tools : none

@@ -9,6 +9,7 @@ import { withoutUsage, withPlainContent, withToolCallsFinish, withTypedCalls } f
 import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, textBytes, UsageReader } from './reply.ts'
 
+/** One tap watches one stream; it is fed the upstream's bytes in order. */
 export function tap(edits: ReplyEdits): StreamTap {
   return new OpenAiChatTap(edits)
 }

@@ -30,6 +30,7 @@ export function describeRoutes(routes: () => readonly AdminRoute[]): AdminRoute 
   })
 }
 
+/** The OpenAPI document of these routes. */
 export function openApi(routes: readonly AdminRoute[]) {
   const paths: Record<string, Record<string, unknown>> = {}
   for (const route of routes) {

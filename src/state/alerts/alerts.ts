@@ -68,6 +68,7 @@ interface Kept {
   readonly watch: Watch | undefined
 }
 
+/** The alert rules of one process. Counts survive a change of rules where the rule counts the same. */
 export function createAlerts(options: AlertOptions): Alerts {
   const { tell, memory, past = false, maxWatched } = options
   const now = goingOn(options.now ?? Date.now)

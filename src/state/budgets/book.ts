@@ -7,6 +7,7 @@ const SWEEP = 1_000
 
 type Found = [entity: string | undefined, Account]
 
+/** Finds or makes the account of an entity, and bounds how many there are. */
 export class BudgetBook {
   /** Those in force: calls of an older configuration may still end with others. */
   settings: BudgetSettings

@@ -61,6 +61,7 @@ function unlink({ before, after }: Place): void {
   after.before = before
 }
 
+/** A least-recently-used store bounded in bytes. */
 export function createMemoryStore({ size, now, gone }: MemoryStoreOptions): MemoryStore {
   const kept = new Map<string, Place>()
   const end = makeRing()

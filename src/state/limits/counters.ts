@@ -67,6 +67,7 @@ export interface Demand {
   readonly lastsMs?: number | undefined
 }
 
+/** The counts behind all limits. Checking and booking is one synchronous step; entities are bounded. */
 export class Counters {
   readonly #options: CounterOptions
   readonly #counters = new Map<string, Counter>()

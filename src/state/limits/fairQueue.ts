@@ -1,5 +1,6 @@
 // A bounded queue in which flows take turns, so that one busy client cannot keep the others waiting.
 
+/** Round robin between flows, first come first served within each. The bound is the caller's to keep. */
 export class FairQueue<Item> {
   readonly #flows = new Map<string, Item[]>()
   #size = 0

@@ -18,6 +18,7 @@ const smallPart = 0.01
 /** Milliseconds. Requests get their ids at the door; one that is assigned later than this after it may be too late to be evidence. */
 const slowestDoor = 5000
 
+/** Decides when the rows of an attempt are folded, and up to which one. One fold per attempt at a time. */
 export class Folding {
   readonly #folds: Folds
   readonly #trouble: (text: string, error?: unknown) => void

@@ -25,6 +25,9 @@ export interface Unreachable {
   readonly missing: string
 }
 
+/**
+ * A stored rollout with what only memory has of it: arms resolved per configuration, its running attempt, an abort that is not stored yet.
+ */
 export class Live {
   readonly id: number
   readonly definition: RolloutDefinition

@@ -20,6 +20,7 @@ export function requireSeen(
   throw new RolloutProblem('stale', `${what} is at revision ${revision} now: look at it and repeat.`)
 }
 
+/** A wish about rollouts that cannot be granted; the message can be shown as it is. */
 export class RolloutProblem extends Error {
   /** `unstored`: it is in force, and the database has not taken it. */
   readonly kind: 'unknown' | 'conflict' | 'invalid' | 'stale' | 'unstored'

@@ -86,6 +86,7 @@ export interface Maker {
   readonly key?: CommandKey | undefined
 }
 
+/** Changes are queued and made one after the other; each resolves when it is stored. Reads are synchronous. */
 export class Rollouts {
   readonly traffic = new Traffic()
   readonly #keeper: RolloutKeeper

@@ -11,6 +11,7 @@ export interface Moved {
   readonly promoted: readonly Live[]
 }
 
+/** An index of rollouts by route, rebuilt with each change and read with each request. */
 export class Traffic {
   #routes: ReadonlyMap<string, Moved> | undefined
 

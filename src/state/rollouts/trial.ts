@@ -7,6 +7,7 @@ import { Accepted } from './accepted.ts'
 import { firstHarm } from './replay.ts'
 import { Underway } from './underway.ts'
 
+/** What one attempt has in memory; it is thrown away when the attempt is over. */
 export class Trial {
   readonly evidence: Evidence
   /** Takes a request back from the canary; kept while it waits for its first byte. */

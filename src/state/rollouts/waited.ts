@@ -4,6 +4,7 @@ import type { State } from '../../rollouts/machine.ts'
 /** Milliseconds that a clock may be set back, and be taken for right. */
 const clockStep = 60_000
 
+/** Corrects `since` of states that were made while the clock was ahead. */
 export class Waited {
   /** When states that began later than the clock says were seen, Unix milliseconds. */
   readonly #noticed = new WeakMap<State, number>()

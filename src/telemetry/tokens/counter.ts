@@ -48,6 +48,7 @@ export interface TokenCounterOptions {
   idle?: number
 }
 
+/** The token counter of one process, with the worker thread that it counts in. */
 export function createTokenCounter(options: TokenCounterOptions = {}): TokenCounter {
   const { deadline = 750, maxWait = 3_000, maxQueue = 64, maxBytes = 8 * 1024 * 1024, idle = 60_000 } = options
   const ratios = createRatios()

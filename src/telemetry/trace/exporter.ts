@@ -47,6 +47,7 @@ const maxBatch = 256
 type Spans = Parameters<OTLPTraceExporter['export']>[0]
 type ExportResult = Parameters<Parameters<OTLPTraceExporter['export']>[1]>[0]
 
+/** Exports to one collector, at most 256 requests' spans a post. Close it to send what waits. */
 export function createSpanExporter(options: ExporterOptions): SpanExporter {
   let waiting: (() => readonly SpanFacts[])[] = []
   let timer: NodeJS.Timeout | undefined

@@ -48,6 +48,7 @@ const rewriteAfter = 250
 const lookAgainAfter = 1_000
 const longestTimer = 3_600_000
 
+/** The sender of one gateway. Messages wait in the shelf, so that those of an earlier process are sent, too. */
 export function createSender(options: SenderOptions): Sender {
   const { shelf, webhooks, log, counted = () => {}, now = Date.now, random = Math.random } = options
   const wire = openPost(options.userAgent ?? 'Turnout')
