@@ -4,9 +4,9 @@ import { writeFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { StaleVersion } from '../src/config/live.ts'
 import { readText } from '../src/config/load.ts'
-import { forgetfulMemory } from '../src/config/memory.ts'
 import { PrimaryError } from '../src/config/primary.ts'
 import { ConfigError } from '../src/config/problem.ts'
+import { forgetfulMemory } from './support/forgetfulMemory.ts'
 import { holdLive, type LiveHolder, operator } from './support/liveConfig.ts'
 
 const base = `# the file

@@ -38,7 +38,7 @@ export function addConfigCommand(program: Command): void {
 }
 
 /** Loads as `serve` would, and collects instead of throwing. */
-export function checkFile(file: string, envFile?: string): CheckReport {
+function checkFile(file: string, envFile?: string): CheckReport {
   let loaded: Loaded
   let read = file
   let strays: readonly ConfigProblem[] = []

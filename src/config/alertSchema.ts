@@ -106,8 +106,5 @@ export const alertSections = {
   alerts: emptyRecord(id, rule).optional().describe('Which spending is worth a word, by names of your choice.'),
 }
 
-/** One rule, as JSON, for writes at run time. */
-export const alertRuleSchema = rule
-
 export type WebhookFields = z.output<typeof webhook>
 export type AlertFields = z.output<typeof rule>

@@ -34,7 +34,7 @@ export interface AlertNames extends ScopeNames {
 }
 
 /** Tells of addresses that are none or are not safe, and of weak secrets. */
-export function buildWebhook(name: string, fields: WebhookFields, report: Report): WebhookSettings {
+function buildWebhook(name: string, fields: WebhookFields, report: Report): WebhookSettings {
   const path = ['webhooks', name]
   const fault = addressFault(fields.url, fields.insecure ?? false)
   if (fault) report([...path, 'url'], fault)
@@ -56,7 +56,7 @@ export function buildWebhook(name: string, fields: WebhookFields, report: Report
 }
 
 /** Tells of what a rule of its kind needs or cannot use, and of names that are nobody's. */
-export function buildAlert(name: string, fields: AlertFields, names: AlertNames, told: Told): AlertSettings {
+function buildAlert(name: string, fields: AlertFields, names: AlertNames, told: Told): AlertSettings {
   const { report } = told
   const path = ['alerts', name]
   checkFields(fields, path, report)

@@ -1,7 +1,6 @@
 // The frozen form of alert rules and webhooks: resolved, with units read.
 
 export type AlertScope = 'key' | 'team' | 'route' | 'target'
-export const alertScopes = ['key', 'team', 'route', 'target'] as const satisfies readonly AlertScope[]
 
 export type Severity = 'info' | 'warning' | 'critical'
 

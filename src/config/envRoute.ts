@@ -7,7 +7,7 @@ import { findProvider } from './resolve.ts'
 import type { Provider } from './snapshot.ts'
 
 /** Best first. */
-export const modelVariables = [
+const modelVariables = [
   'TURNOUT_PRIMARY_MODEL',
   'TURNOUT_FALLBACK_MODEL_1',
   'TURNOUT_FALLBACK_MODEL_2',

@@ -28,7 +28,7 @@ interface Place<Scope extends string> {
 }
 
 /** Tells of a limit that limits nothing. */
-export function buildLimit(fields: LimitFields, place: Place<LimitScope>, report: Report): LimitSettings {
+function buildLimit(fields: LimitFields, place: Place<LimitScope>, report: Report): LimitSettings {
   const { requests, tokens, concurrency, window = defaults.limits.window } = fields
   if (requests === undefined && tokens === undefined && concurrency === undefined)
     report(place.path, 'limits nothing: give it `requests`, `tokens` or `concurrency`')
@@ -49,7 +49,7 @@ export function buildLimit(fields: LimitFields, place: Place<LimitScope>, report
 }
 
 /** Tells of a time zone that is none and of a route that is not there; `routes` undefined = the routes are not known here. */
-export function buildBudget(
+function buildBudget(
   fields: BudgetFields,
   place: Place<BudgetScope>,
   { routes, report }: { routes: readonly string[] | undefined; report: Report },
@@ -107,7 +107,7 @@ export function buildOwnRules(
 }
 
 /** The `access` section, with gaps filled. Reports entries of `allow` and `deny` that are no address and no range. */
-export function buildAccess(given: AccessFields, report: Report): AccessSettings {
+function buildAccess(given: AccessFields, report: Report): AccessSettings {
   const settings = given ?? {}
   for (const list of ['allow', 'deny'] as const) {
     settings[list]?.forEach((range, index) => {

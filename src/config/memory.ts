@@ -1,4 +1,4 @@
-// What the live configuration wants remembered, as a small interface: the store has it in SQLite, tests in a few lines.
+// What the live configuration wants remembered, as a small interface: the store keeps it in SQLite.
 
 /** Who did it: the name of a key, and its role. */
 export interface Actor {
@@ -56,34 +56,4 @@ export interface ConfigMemory {
   save(version: Version, overlay: Overlay | undefined): Promise<void>
   saveOverlay(overlay: Overlay | undefined): Promise<void>
   saveBypass(bypass: Bypass | undefined): Promise<void>
-}
-
-/** Remembers until the process ends. */
-export function forgetfulMemory(): ConfigMemory {
-  const versions: Version[] = []
-  let overlay: Overlay | undefined
-  let bypass: Bypass | undefined
-  return {
-    newest: () => versions.at(-1),
-    version: (number) => versions.find((version) => version.number === number),
-    versions: (limit, before = Number.POSITIVE_INFINITY) =>
-      versions
-        .filter(({ number }) => number < before)
-        .reverse()
-        .slice(0, limit)
-        .map(({ document: _, ...line }) => line),
-    overlay: () => overlay,
-    bypass: () => bypass,
-    async save(version, next) {
-      versions.push(version)
-      if (versions.length > 100) versions.shift()
-      overlay = next
-    },
-    async saveOverlay(next) {
-      overlay = next
-    },
-    async saveBypass(next) {
-      bypass = next
-    },
-  }
 }

@@ -1,7 +1,7 @@
 // JSON as bytes: the characters of its grammar, and where a value of sound text ends.
 
 export const QUOTE = 0x22
-export const BACKSLASH = 0x5c
+const BACKSLASH = 0x5c
 export const COLON = 0x3a
 export const COMMA = 0x2c
 export const OPEN_BRACE = 0x7b

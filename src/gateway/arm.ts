@@ -62,7 +62,7 @@ export interface Assigned {
 }
 
 /** Header by which an operator chooses the arm of one request. */
-export const ARM_HEADER = 'x-turnout-arm'
+const ARM_HEADER = 'x-turnout-arm'
 
 /** What a route asks when something moves it. */
 export interface Course {

@@ -13,7 +13,7 @@ export type FirstAttempt = 'ok' | 'none' | 'cancelled' | 'unavailable' | (string
  * `unavailable`: the arm was not asked, because its first target's breaker was open, or all that it has is switched off. `none`: nobody was asked.
  * `cancelled`: the client left, or we cut it off, before anything good came.
  */
-export function firstAttemptOf(call: Call): FirstAttempt {
+function firstAttemptOf(call: Call): FirstAttempt {
   const assigned = call.assigned!
   const { attemptsBefore } = assigned
   const attempt = call.attempts[attemptsBefore]

@@ -155,7 +155,7 @@ export const shuttingDown = (): Refusal =>
   new Refusal('shutting_down', 'The gateway is shutting down, and has no time left for this request.')
 
 /** Nobody waits for its reply any more: its client has left, or we end. */
-export function leave(call: Call): void {
+function leave(call: Call): void {
   if (call.gone) return
   call.gone = true
   call.cache?.flight?.leaderLeft()

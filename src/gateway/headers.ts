@@ -234,7 +234,7 @@ export function wireModel(target: Target, asked: string): string {
 }
 
 /** A value that no header check refuses: other characters are percent-encoded, and it is cut at 256 characters. */
-export function headerText(value: string): string {
+function headerText(value: string): string {
   return value.length <= 256 ? printable(value) : printable(value.slice(0, 256)).slice(0, 768)
 }
 

@@ -26,7 +26,7 @@ export interface KeySetTimes {
 }
 
 /** Issuers publish a new key long before they use it, and withdraw an old one long after: minutes are soon enough for both. */
-export const keySetTimes: KeySetTimes = {
+const keySetTimes: KeySetTimes = {
   fresh: 600_000,
   stale: 86_400_000,
   pause: 30_000,

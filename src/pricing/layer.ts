@@ -40,7 +40,7 @@ export interface PriceLayer {
 }
 
 /** Turns one checked price of a file into the exact form. */
-export function entryOf(price: ModelPrice): LayerEntry {
+function entryOf(price: ModelPrice): LayerEntry {
   const scale = price.per === '1K' ? perMillionScale + 3 : perMillionScale
   const base = ratesOf(price, scale)
   const tiers = (price.tiers ?? []).map((tier) => ({ above: tier.above, rates: ratesOf(tier, scale) }))
@@ -63,9 +63,7 @@ export function entryOf(price: ModelPrice): LayerEntry {
 }
 
 /** Service-tier factors as exact fractions. */
-export function multipliersOf(
-  factors: Readonly<Record<string, string | number>>,
-): Map<string, { by: bigint; of: bigint }> {
+function multipliersOf(factors: Readonly<Record<string, string | number>>): Map<string, { by: bigint; of: bigint }> {
   return new Map(
     Object.entries(factors).map(([tier, factor]) => [
       tier.toLowerCase(),

@@ -16,7 +16,7 @@ export interface Judged {
 }
 
 /** Fewer models than this is not a price list of the world's vendors: a wrong URL, an error page, a cut file. */
-export const fewestModels = 50
+const fewestModels = 50
 /** A price this many times higher or lower than before is more often a slip of the pen than news. */
 const wildest = 10
 

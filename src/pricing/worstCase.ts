@@ -53,7 +53,7 @@ export type WorstCase =
  * More than any one image: the dearest known are 48,169 tokens (OpenAI's gpt-4o-mini, eight tiles at 5,667 and 2,833 for the whole:
  * platform.openai.com/docs/guides/images-vision). Length of audio and pages of files cannot be seen from here.
  */
-export const defaultBounds: ModalityBounds = { image: 50_000 }
+const defaultBounds: ModalityBounds = { image: 50_000 }
 
 /** The vendor's account decides. */
 const isUndecided = (tier: string | null | undefined): tier is '' | null | undefined =>

@@ -307,7 +307,7 @@ function prepareInsert(db: Sqlite, table: string, columns: number): Statement {
 }
 
 /** Sums of a request: the cost is unknown when that of any attempt is. */
-export function sumAttempts(attempts: readonly AttemptRow[]): {
+function sumAttempts(attempts: readonly AttemptRow[]): {
   tokensIn: number
   tokensOut: number
   cost: number | null

@@ -58,7 +58,7 @@ export function loadDriver(nativeBinding?: string): SqliteConstructor {
 }
 
 /** Turns a failed load into an instruction. */
-export function explainDriverFailure(error: unknown): StoreError {
+function explainDriverFailure(error: unknown): StoreError {
   const message = error instanceof Error ? error.message : String(error)
   const code = (error as { code?: string } | undefined)?.code
   const node = `Node ${process.version} (${process.platform} ${process.arch})`

@@ -1,10 +1,10 @@
 // Makes the ledger's ids: integers that hold their time, grow without end, and are never used twice.
 
 /** 2025-01-01T00:00:00Z, in Unix milliseconds. Also written in the views of `0002_ledger.sql`. */
-export const idEpoch = 1_735_689_600_000
+const idEpoch = 1_735_689_600_000
 /** Ids per request: its own, and up to 63 attempts. */
 export const idsPerRequest = 64
-export const maxAttempts = idsPerRequest - 1
+const maxAttempts = idsPerRequest - 1
 /** 64 requests a millisecond and 64 ids a request: 2^53 is reached in 2094. A faster burst borrows from the next millisecond. */
 const idsPerMillisecond = 64 * idsPerRequest
 

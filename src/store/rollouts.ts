@@ -72,7 +72,7 @@ const columns = `r.id, r.definition, r.spec_hash, r.seed, r.origin, r.created_by
   s.attempt, s.attempt_revision, s.step_revision, s.attempt_at, s.since, s.cause, s.reason, s.updated_at, s.base`
 
 /** Works on a read-only connection, too. */
-export function listRollouts(db: Sqlite): StoredRollout[] {
+function listRollouts(db: Sqlite): StoredRollout[] {
   const rows = db
     .prepare(
       `SELECT ${columns} FROM rollout r JOIN rollout_state s ON s.id = r.id
@@ -83,7 +83,7 @@ export function listRollouts(db: Sqlite): StoredRollout[] {
 }
 
 /** Oldest first. */
-export function eventsOf(db: Sqlite, id: number): ChainedEvent[] {
+function eventsOf(db: Sqlite, id: number): ChainedEvent[] {
   const rows = db.prepare('SELECT * FROM rollout_event WHERE rollout = ? ORDER BY seq').all(id) as EventRow[]
   return rows.map((row) => ({
     seq: row.seq,
@@ -105,7 +105,7 @@ export function eventsOf(db: Sqlite, id: number): ChainedEvent[] {
 }
 
 /** Where a chain does not hold; undefined when it does. Recomputes every hash from the rows. */
-export function findBreak(db: Sqlite, id: number): string | undefined {
+function findBreak(db: Sqlite, id: number): string | undefined {
   const row = db
     .prepare(`SELECT ${columns} FROM rollout r JOIN rollout_state s ON s.id = r.id WHERE r.id = ?`)
     .get(id) as Row | undefined

@@ -106,7 +106,7 @@ function filterOf(ask: SpendAsk): { where: string; values: Record<string, unknow
 }
 
 /** `YYYY-MM-DD` as the number YYYYMMDD. Throws RangeError. */
-export function parseDay(day: string): number {
+function parseDay(day: string): number {
   const match = /^(\d{4})-(\d{2})-(\d{2})$/.exec(day)
   if (!match || Number.isNaN(Date.parse(`${day}T00:00:00Z`)))
     throw new RangeError(`${day} is not a day like 2026-01-31`)
@@ -114,7 +114,7 @@ export function parseDay(day: string): number {
 }
 
 /** The number YYYYMMDD as `YYYY-MM-DD`; the way back from `parseDay`. */
-export function printDay(day: number): string {
+function printDay(day: number): string {
   const text = String(day)
   return `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}`
 }

@@ -15,7 +15,7 @@ export interface Family {
   samples(): Iterable<Sample>
 }
 
-export const otherName = 'other'
+const otherName = 'other'
 
 /** Lets a closed number of client-influenced names through and calls the rest `other`. Configured names always pass. */
 export class BoundedNames {

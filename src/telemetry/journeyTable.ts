@@ -54,7 +54,7 @@ export const streamFaultKinds = [
 ] as const
 
 /** `before_reply`: nothing had been sent yet. */
-export const disconnectPhases = ['before_reply', 'during_reply'] as const
+const disconnectPhases = ['before_reply', 'during_reply'] as const
 
 export const breakerStates = ['closed', 'half_open', 'open', 'disabled'] as const
 

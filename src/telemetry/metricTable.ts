@@ -17,7 +17,7 @@ export const attemptOutcomes = ['ok', 'cancelled', ...(Object.keys(faultRules) a
 export type AttemptOutcome = (typeof attemptOutcomes)[number]
 
 /** `none`: the connection was gone before a status was sent. */
-export const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const
+const statusClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const
 
 /** Disjoint classes of tokens: fields of a usage, and how the label calls them. */
 export const tokenClasses = {

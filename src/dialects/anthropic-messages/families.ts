@@ -44,7 +44,7 @@ const newest: Omit<Family, 'match' | 'maxOutput'> = {
 const both = { budgets: true, adaptive: true }
 const upToMax = ['low', 'medium', 'high', 'max']
 
-export const families: readonly Family[] = [
+const families: readonly Family[] = [
   { ...base, match: /claude-(instant|2)/, maxOutput: 4096 },
   { ...base, match: /claude-3-(opus|sonnet|haiku)/, maxOutput: 4096 },
   { ...base, match: /claude-3-5-/, maxOutput: 8192 },

@@ -49,7 +49,7 @@ const third: Omit<Family, 'match'> = {
   system: true,
 }
 
-export const families: readonly Family[] = [
+const families: readonly Family[] = [
   { ...old, match: /gemma-[123]/, maxOutput: undefined, system: false },
   { ...old, match: /gemma/, maxOutput: undefined },
   { ...old, match: /gemini-(1|pro$|pro-vision)/, jsonSchema: false },

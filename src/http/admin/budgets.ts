@@ -9,7 +9,7 @@ import { listed, named, type Shown, time, usd } from './shape.ts'
 
 const name = z.string().max(600).optional()
 
-export const budgetsQuery = z.strictObject({
+const budgetsQuery = z.strictObject({
   budget: name,
   entity: name,
   limit: whole(1, 10_000).default(1_000),

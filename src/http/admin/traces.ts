@@ -105,7 +105,7 @@ function detailOf(row: TracedRequest) {
 }
 
 /** What the time of a request went into, in milliseconds from its arrival; gaps between calls are waits before the next one. */
-export function stepsOf({ trace, request, attempts }: TracedRequest) {
+function stepsOf({ trace, request, attempts }: TracedRequest) {
   const end = milliseconds(request.latency_us)
   const steps: { name: string; start_ms: number; end_ms: number | null }[] = []
   const body = milliseconds(trace.body_us)

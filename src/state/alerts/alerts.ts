@@ -259,7 +259,7 @@ function namesByBudget(entities: readonly string[]): Map<string, string[]> {
 }
 
 /** A budget and whom it is of, as texts: `month`, `month: web-app`. */
-export const budgetEntity = ({ name, entity }: { name: string; entity: string }): string =>
+const budgetEntity = ({ name, entity }: { name: string; entity: string }): string =>
   entity === '' ? name : `${name}: ${entity}`
 
 const leastOf = (rule: AlertSettings): number => (rule.kind === 'budget' ? rule.percents[0]! : 0)

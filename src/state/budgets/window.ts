@@ -101,7 +101,7 @@ function firstMoment(timezone: string, date: number): number {
 const formats = new Map<string, Intl.DateTimeFormat>()
 
 /** Milliseconds that a zone's clocks are ahead of UTC. */
-export function offsetAt(timezone: string, at: number): number {
+function offsetAt(timezone: string, at: number): number {
   if (timezone === 'UTC') return 0
   let format = formats.get(timezone)
   if (!format) {

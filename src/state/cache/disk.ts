@@ -17,7 +17,6 @@ export interface DiskRow {
 
 /** What was done since the start, in answers. */
 export type DiskEvent = 'written' | 'read' | 'skipped' | 'failed' | 'damaged'
-export const diskEvents = ['written', 'read', 'skipped', 'failed', 'damaged'] as const satisfies readonly DiskEvent[]
 
 /** It may lose any answer at any time, but gives none back in part, and none that was removed. */
 export interface CacheDisk {

@@ -2,7 +2,7 @@
 import { type LogShape, SlidingLog } from '../slidingLog.ts'
 
 /** Entities of one limit that are told apart; those beyond it share one log. */
-export const MAX_ENTITIES = 200_000
+const MAX_ENTITIES = 200_000
 
 /**
  * Logs by entity. An entity that was not asked for during a whole window has nothing that counts and is forgotten, in two generations:

@@ -12,7 +12,7 @@ import { baseOf, isSame } from './traffic.ts'
 export const percentOf = (ppm: number): number => (ppm * 100) / million
 
 /** What gets the canary's share, or stays: as it was written. */
-export const namesOf = ({ targets }: ArmSpec): string => (targets.length === 0 ? 'the route' : targets.join(', '))
+const namesOf = ({ targets }: ArmSpec): string => (targets.length === 0 ? 'the route' : targets.join(', '))
 
 /** What `turnout_rollout_info` and its like show. @param now Unix milliseconds */
 export function shownRollouts(rollouts: Rollouts, now = Date.now()) {

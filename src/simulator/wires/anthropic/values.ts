@@ -12,7 +12,7 @@ export function isObject(value: unknown): value is Wire {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-export const join = (path: string, name: string | number): string => (path === '' ? String(name) : `${path}.${name}`)
+const join = (path: string, name: string | number): string => (path === '' ? String(name) : `${path}.${name}`)
 
 /** The value as an object without any other fields. */
 export function checkObject(

@@ -43,7 +43,7 @@ export function tailOf(reply: Reply, usage: ReplyUsage | undefined): Json {
 }
 
 /** Google's counts: the prompt includes what came from a cache, thoughts stand beside the answer. */
-export function usageOf(usage: ReplyUsage): Json {
+function usageOf(usage: ReplyUsage): Json {
   const { promptTokens, completionTokens, reasoningTokens, cachedTokens, audioInTokens, audioOutTokens } = usage
   const candidates = Math.max(0, completionTokens - reasoningTokens)
   return {
