@@ -179,6 +179,26 @@ keys:
     expect(warnings).toMatchObject([{ path: 'providers.openai', message: expect.stringContaining('own address') }])
   })
 
+  test('canaries that the route asks first anyway', () => {
+    const about = (canary: string, more = '') =>
+      warningsOf(
+        `providers: { openai: {}, anthropic: {} }\nroutes: { r: { targets: [openai/a, openai/b], ${canary} } }\n${more}`,
+      ).filter((line) => line.includes('nothing to move'))
+    const rollout = (arms: string) => `rollouts: { v: { route: r, ${arms}, steps: [{ setWeight: 100 }] } }\n`
+    const [ofRoute, ofRollout] = ['2 routes.r.canary.target', '3 rollouts.v.canary'].map(
+      (place) => `${place}: is what its stable arm asks first anyway: there is nothing to move`,
+    )
+
+    expect(about('canary: { target: openai/a, percent: 5 }')).toEqual([ofRoute])
+    expect(about('canary: { target: [openai/a, openai/b] }')).toEqual([ofRoute])
+    expect(about('canary: { target: openai/b, percent: 5 }')).toEqual([])
+    expect(about('', rollout('canary: openai/a'))).toEqual([ofRollout])
+    expect(about('', rollout('canary: "route:r"'))).toEqual([ofRollout])
+    expect(about('', rollout('stable: anthropic/c, canary: openai/a'))).toEqual([])
+    expect(about('', rollout('stable: openai/b, canary: openai/b'))).toEqual([ofRollout])
+    expect(about('', rollout('canary: [openai/a, anthropic/c]'))).toEqual([])
+  })
+
   test('a file with which nothing can be called', () => {
     expect(warningsOf(`${two}`).some((line) => line.includes('nothing can be called'))).toBe(true)
   })

@@ -9,6 +9,9 @@ import type { Env } from './interpolation.ts'
 import { demoKey } from './keySettings.ts'
 import type { BudgetSettings } from './limitTypes.ts'
 import type { Path, Report } from './problem.ts'
+import { resolveModel } from './resolve.ts'
+import { findArm } from './rolloutArm.ts'
+import type { ArmSpec } from './rolloutTypes.ts'
 import type { Settings } from './schema.ts'
 import type { Provider, Route, Snapshot, Target } from './snapshot.ts'
 
@@ -50,6 +53,7 @@ export function findWarnings(snapshot: Snapshot, settings: Settings, facts: Warn
   warnAboutLoops(snapshot, warn)
   warnAboutHalfSet(facts, snapshot)
   warnAboutForgotten(snapshot, settings, warn)
+  warnAboutNothingToMove(snapshot, settings, warn)
   if (snapshot.routes.size === 0 && !snapshot.directModels) {
     warn([], 'nothing can be called: there are no `routes`, and `directModels` is off')
   }
@@ -177,6 +181,24 @@ function warnAboutForgotten(snapshot: Snapshot, settings: Settings, warn: Report
   look(snapshot.budgets, ({ name }) => ['budgets', name])
   for (const name of Object.keys(settings.routes ?? {}))
     look(snapshot.routes.get(name)?.budgets ?? [], () => ['routes', name, 'budgets'])
+}
+
+/** Rollouts whose canary is what the route asks first anyway: left behind after a completed one was written into `targets`, say. */
+function warnAboutNothingToMove(snapshot: Snapshot, settings: Settings, warn: Report) {
+  const look = (routeName: string, arms: { stable: ArmSpec; canary: ArmSpec }, path: Path) => {
+    const route = resolveModel(snapshot, routeName)
+    if ('nearest' in route) return
+    const [stable, canary] = [arms.stable, arms.canary].map((arm) => findArm(snapshot, route, arm, route.targets))
+    if (!stable || !canary || 'missing' in stable || 'missing' in canary) return
+    if (canary.every(({ id }, index) => id === stable[index]?.id))
+      warn(path, 'is what its stable arm asks first anyway: there is nothing to move')
+  }
+  for (const { name, route, stable, canary } of snapshot.rollouts.values())
+    look(route, { stable, canary }, ['rollouts', name, 'canary'])
+  for (const name of Object.keys(settings.routes ?? {})) {
+    const canary = snapshot.routes.get(name)?.canary
+    if (canary) look(name, { stable: { targets: [] }, canary: canary.canary }, ['routes', name, 'canary', 'target'])
+  }
 }
 
 /** First route that uses each target and provider, by name. */
