@@ -1,8 +1,10 @@
 // Env files: which are read, which value wins, and that the process's own environment is never written to.
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: such references are what is tested.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { run } from '../src/cli/run.ts'
 import { firstSet, readEnv } from '../src/config/env.ts'
 import { ConfigError, formatProblem } from '../src/config/problem.ts'
 
@@ -60,6 +62,20 @@ test('a line that sets nothing is told by its number, and takes nothing of its n
       [2, 4, 6, 12].map((line) => `more.env:${line}:1 is no NAME=value and no comment: the line sets nothing`),
     )
   }
+})
+
+test('a start that is refused tells of such lines, too: one may be why something is missing', async () => {
+  const [config, envFile] = [join(cwd, 'turnout.yaml'), join(cwd, 'more.env')]
+  writeFileSync(config, 'providers: { openai: { apiKey: "${THE_KEY}" } }\nroutes: { r: openai/x }\n')
+  writeFileSync(envFile, 'THE_KEY: sk-test-0123456789\n')
+  const error: Error = await run({ config, envFile, port: 0 }).then(
+    () => new Error('it was not refused'),
+    (refusal) => refusal,
+  )
+  expect(error.message.split('\n')).toEqual([
+    expect.stringContaining(`${config}:1:32 providers.openai.apiKey`),
+    `${envFile}:1:1 is no NAME=value and no comment: the line sets nothing`,
+  ])
 })
 
 test('`.env` that is named is read once, and its faults are told once', () => {

@@ -5,7 +5,7 @@ import { checkBinding } from '../config/binding.ts'
 import { freezeDeep } from '../config/freeze.ts'
 import type { Live } from '../config/live.ts'
 import { parseConfig } from '../config/load.ts'
-import { ConfigError } from '../config/problem.ts'
+import { ConfigError, type ConfigProblem } from '../config/problem.ts'
 import type { Watch } from '../config/watch.ts'
 import type { ListeningServer } from '../http/server.ts'
 import type { DiskPlace } from '../state/cache/disk.ts'
@@ -71,6 +71,16 @@ export interface Running {
   stop(): Promise<number>
 }
 
+/** A fault is told with these warnings: a line that sets nothing may be why something is missing. @throws ConfigError */
+function tellingToo<Made>(warnings: readonly ConfigProblem[], make: () => Made): Made {
+  try {
+    return make()
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    throw new ConfigError([...error.problems, ...warnings], error.file)
+  }
+}
+
 /**
  * @throws ConfigError with every problem of the configuration; StoreError when the database is held by another process or broken;
  * Error when the port is taken or the binding is refused
@@ -79,7 +89,9 @@ export async function run(options: RunOptions): Promise<Running> {
   const base = readBase(options)
   const { file, env, text } = base
   // Says where the database is, in which the rest may stand.
-  const loaded = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
+  const loaded = tellingToo(base.envWarnings ?? [], () =>
+    parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) }),
+  )
   const { snapshot } = loaded
   const refusal = checkBinding(snapshot, { insecure: options.insecure ?? false })
   if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
