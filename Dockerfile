@@ -25,6 +25,8 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json config.schema.json LICENSE README.md ./
 COPY migrations migrations
+# For `docker run --network host -e HOST=127.0.0.1 turnout demo`: its key is known to everybody, so that it serves loopback only.
+COPY examples/demo.yaml examples/
 # 1000 is `node` of the base image, as a number because Kubernetes' runAsNonRoot can check no name.
 RUN mkdir /data && chown 1000:1000 /data
 USER 1000:1000

@@ -1,4 +1,5 @@
 // The demo's configuration, as it is shipped, against the simulator: models of three vendors, one answer, a price on each.
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -55,6 +56,17 @@ it('models that the vendors have by name are answered, too', async () => {
   for (const model of ['claude/claude-sonnet-4-5', 'google/gemini-2.5-flash', 'claude-opus-4-5', 'gemini-2.5-pro']) {
     expect((await post(gateway.url + CHAT, ask(model), key)).status, model).toBe(200)
   }
+})
+
+it('is in the package that npm makes, with the other examples, the dashboards and the rules', () => {
+  const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    encoding: 'utf8',
+  })
+  const paths = JSON.parse(stdout)[0].files.map(({ path }: { path: string }) => path)
+  const wanted = ['examples/demo.yaml', 'examples/production.yaml', 'grafana/prometheus/turnout.alerts.yml']
+  expect(paths).toEqual(expect.arrayContaining([...wanted, 'grafana/dashboards/turnout-overview.json']))
+  expect(paths.filter((path: string) => /^(?:src|test|bench)\/|\.env|\.db/.test(path))).toEqual([])
 })
 
 it.each(['demo', 'budgets', 'cache', 'end-users'])(

@@ -121,7 +121,16 @@ describe('the image, as it would be', () => {
 
   it('holds the program and what it needs to run, and neither sources nor tools', () => {
     expect(readdirSync(image).sort()).toEqual(
-      ['LICENSE', 'README.md', 'config.schema.json', 'dist', 'migrations', 'node_modules', 'package.json'].sort(),
+      [
+        'LICENSE',
+        'README.md',
+        'config.schema.json',
+        'dist',
+        'examples',
+        'migrations',
+        'node_modules',
+        'package.json',
+      ].sort(),
     )
     expect(readdirSync(join(image, 'node_modules'))).not.toContain('typescript')
   })
@@ -161,6 +170,16 @@ describe('the image, as it would be', () => {
     const stopped = stop(server)
     expect(await reply.text()).toMatch(/data: \[DONE\]\n\n$/)
     expect(await stopped).toEqual([0, null])
+  })
+
+  it('has the demo in it', { timeout: 300_000 }, async () => {
+    const { TURNOUT_MASTER_KEY: _, PORT, ...env } = await makeEnvironment()
+    // Its key is known to everybody: it listens on no other address.
+    const server = await serve({ ...env, HOST: '127.0.0.1' }, [...command.slice(0, -1), 'demo', '--port', PORT!])
+    const messages = [{ role: 'user', content: 'Hello' }]
+    const reply = await ask({ PORT: PORT!, TURNOUT_MASTER_KEY: 'tk-demo' }, { model: 'chat-default', messages })
+    expect(reply.status).toBe(200)
+    expect(await stop(server)).toEqual([0, null])
   })
 
   it('does not start without a key: it would serve everybody', { timeout: 300_000 }, async () => {
@@ -259,8 +278,8 @@ describe('the image, as it would be', () => {
     return child
   }
 
-  async function serve(env: Record<string, string>): Promise<ChildProcess> {
-    const child = start(command, env)
+  async function serve(env: Record<string, string>, words = command): Promise<ChildProcess> {
+    const child = start(words, env)
     let said = ''
     await new Promise<void>((resolve, reject) => {
       child.once('exit', (code) => reject(new Error(`it ended with ${code}: ${said}`)))
