@@ -84,6 +84,25 @@ const forms: readonly (Answer & { about: string; says: string })[] = [
     says: 'API key not valid.',
   },
   { about: 'a message with a capital', status: 403, body: { Message: 'Signature expired' }, says: 'Signature expired' },
+  // The AI SDK reads no text here, and says "Bad Request" instead.
+  {
+    about: 'an error that is a text, as of xAI',
+    status: 400,
+    body: { code: 'Client specified an invalid argument', error: 'Model not found: grok-9' },
+    says: 'Model not found: grok-9',
+  },
+  {
+    about: 'an error that is a text alone, as of Ollama',
+    status: 404,
+    body: { error: 'model "m" not found, try pulling it first' },
+    says: 'model "m" not found, try pulling it first',
+  },
+  {
+    about: 'an error without a message',
+    status: 400,
+    body: { error: { code: 'odd' } },
+    says: 'The upstream answered with status 400.',
+  },
   { about: 'nothing at all', status: 503, body: {}, says: 'The upstream answered with status 503.' },
 ]
 
@@ -109,8 +128,7 @@ describe.each([false, true])('stream: %s', (stream) => {
 
   it.each([
     { error: { message: 'No.', type: 'invalid_request_error', param: 'x', code: null, extra: 1 }, request: 7 },
-    { error: 'model "m" not found, try pulling it first' },
-    { error: { code: 'odd' } },
+    { error: { message: 'Nothing else.' } },
   ])('an error where the clients look for it passes as it is: %j', async (body) => {
     const error = await failure({ status: 400, body }, stream)
     expect(error.error).toEqual(body.error)

@@ -36,12 +36,12 @@ function canBeTold(details: object): boolean {
   }
 }
 
-/** Whether OpenAI's SDKs find the error in the body: under `error`, an object or (Ollama's older servers) its text. */
+/** Whether clients find in the body what is wrong: the AI SDK reads nothing but the `message` of an object under `error`. */
 export const isError = (body: Buffer): boolean => saysWhatIsWrong(parse(body))
 
 function saysWhatIsWrong(wire: unknown): boolean {
-  const error = asObject(wire)?.error
-  return typeof error === 'string' ? error !== '' : Object.keys(asObject(error) ?? {}).length > 0
+  const message = asObject(asObject(wire)?.error)?.message
+  return typeof message === 'string' && message !== ''
 }
 
 /** Whether a 200 reply or a chunk tells of an error, in either of the two forms. */
