@@ -8,6 +8,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { renderWaterfall } from '../src/cli/trace.ts'
+import { createTurn } from '../src/state/turn.ts'
 import { beginTrace, readTraceparent, requestIn, spanOf, writeTraceparent } from '../src/telemetry/trace/context.ts'
 import { createSpanExporter, type SpanFacts } from '../src/telemetry/trace/exporter.ts'
 import { post } from './support/exchange.ts'
@@ -132,6 +133,41 @@ describe('traces that wait for their collector', () => {
       await once(vendor, 'close')
     }
   })
+})
+
+it('spans say when a call was made, also where many requests had to be judged before it was told', async () => {
+  const askedAt: number[] = []
+  const vendor = createServer((req, res) => {
+    askedAt.push(Date.now())
+    req.resume().on('end', () => res.writeHead(503).end())
+  }).listen(0, '127.0.0.1')
+  await once(vendor, 'listening')
+  const told: SpanFacts[] = []
+  const turn = createTurn()
+  const gateway = await startGateway(
+    {
+      providers: { vendor: upstreamAt(`http://127.0.0.1:${(vendor.address() as AddressInfo).port}`) },
+      routes: { chat: 'vendor/gpt-4o' },
+    },
+    {
+      exporter: { push: (spans) => told.push(...spans()), close: async () => {} },
+      turn: {
+        ...turn,
+        at: (step, run) => (step === 'settling' ? setTimeout(() => turn.at(step, run), 200) : turn.at(step, run)),
+      },
+    },
+  )
+  try {
+    await post(`${gateway.url}/v1/chat/completions`, { model: 'chat', messages: [{ role: 'user', content: 'Hi.' }] })
+    const [request, attempt] = told
+    // The clock of the day shows whole milliseconds.
+    expect(attempt!.start).toBeLessThanOrEqual(askedAt[0]! + 1)
+    expect(request!.start).toBeLessThanOrEqual(attempt!.start)
+  } finally {
+    await gateway.close()
+    vendor.close()
+    await once(vendor, 'close')
+  }
 })
 
 describe('a gateway with a collector', () => {

@@ -51,7 +51,7 @@ const later = (facts: TraceFacts, pseudonym: Pseudonym | undefined) => (): SpanF
 interface TraceFacts extends Pick<Call, 'number' | 'id' | 'outcome' | 'startedAt' | 'firstTokenAt'> {
   readonly trace: TraceContext
   readonly endedAt: number
-  /** Between the monotonic clock and the one of the day, at the moment at which this request is told. */
+  /** Between the monotonic clock and the one of the day. Both are read now: `endedAt` may be long ago where many ended at once. */
   readonly offset: number
   readonly failed: boolean
   readonly user: string | undefined
@@ -90,7 +90,7 @@ function factsOf(call: Call, trace: TraceContext, now: number): TraceFacts {
     firstTokenAt: call.firstTokenAt,
     trace,
     endedAt: now,
-    offset: Date.now() - now,
+    offset: Date.now() - performance.now(),
     failed: wentWrong(call),
     user: userOf(call),
     route: call.route?.name,
