@@ -300,26 +300,27 @@ export function createTurnout(options: TurnoutOptions): Turnout {
   })
 
   function openRollouts(keeper: RolloutKeeper): Rollouts {
-    return new Rollouts({
+    const opened: Rollouts = new Rollouts({
       keeper,
       snapshot: () => snapshot,
       folds: ledger && { firstIdOf, written: ledger.written, fold: ledger.keeper.fold },
       trouble: (text, error) => log.error(text, { event: 'rollout', error }),
       aborted: (ms) => shown?.aborted(ms),
       stored(transition) {
-        const { message, channels } = messageOf(transition)
+        const { message, channels } = messageOf(transition, opened)
         if (!options.notify) options.sender?.post(message, channels)
       },
       told(transition) {
-        const { text, from, to, cause } = presentTransition(transition)
+        const { text, from, to, cause } = presentTransition(transition, opened)
         log.warn(text, { event: 'rollout', route: transition.live.definition.route })
         shown?.changed(from, to, cause)
         if (to === 'rolled_back') dropping = dropCanary(cache, transition.live, snapshot, keeper)
         if (!options.notify) return
-        const { message, channels } = messageOf(transition)
+        const { message, channels } = messageOf(transition, opened)
         options.notify(message, channels)
       },
     })
+    return opened
   }
 
   function swap(next: Snapshot): void {

@@ -221,6 +221,19 @@ describe('a rule on budgets', () => {
 })
 
 describe('a transition of a rollout', () => {
+  it('names the models of both sides, also where the stable one is what the route asks anyway', async () => {
+    const { ask } = await start('  first: { kind: spend, usd: 100 }')
+    const move = async (percent: number, target: string): Promise<void> => {
+      const moved = await ask('PUT', '/routes/chat/canary', { percent, target, reason: 'test' })
+      expect(moved.status).toBe(200)
+    }
+    await move(5, 'other/sim-text')
+    await move(0, 'other/sim-text')
+    const told = (await receiver.received(3)).map(({ body: { data } }) => [data.stable, data.canary])
+    const sides = [['sim/sim-text', 'small'], ['other/sim-text']]
+    expect(told).toEqual([sides, sides, sides])
+  })
+
   it('C53 is stored together with its message, or neither is: no kill between the two loses one', async () => {
     const { ask, folder } = await start('  first: { kind: spend, usd: 100 }')
     const move = (body: object) => ask('PUT', '/routes/single/canary', { percent: 5, reason: 'test', ...body })

@@ -5,6 +5,7 @@ import { million } from '../../rollouts/assignment.ts'
 import { isRunning } from '../../rollouts/machine.ts'
 import { evidenceOf } from './evidenceView.ts'
 import type { Live } from './live.ts'
+import { stableOf } from './reach.ts'
 import type { Rollouts, Transition } from './rollouts.ts'
 import { baseOf, isSame } from './traffic.ts'
 
@@ -94,7 +95,7 @@ const types: Readonly<Record<string, string>> = {
 }
 
 /** One transition for the log, the metrics and webhooks. */
-export function presentTransition({ live, event }: Transition) {
+export function presentTransition({ live, event }: Transition, rollouts: Rollouts) {
   const { verb, from, to, cause, reason, actor, revision, weightPpm, step, attempt } = event
   const percent = percentOf(weightPpm)
   return {
@@ -106,7 +107,7 @@ export function presentTransition({ live, event }: Transition) {
     data: {
       rollout: live.name,
       route: live.definition.route,
-      stable: live.definition.stable.targets,
+      stable: stableOf(rollouts, live),
       canary: live.definition.canary.targets,
       revision,
       verb,
@@ -124,8 +125,8 @@ export function presentTransition({ live, event }: Transition) {
 }
 
 /** What webhooks are sent of a transition, and the names of those that its rollout has picked; undefined = all. */
-export function messageOf(transition: Transition) {
-  const { type, text, data } = presentTransition(transition)
+export function messageOf(transition: Transition, rollouts: Rollouts) {
+  const { type, text, data } = presentTransition(transition, rollouts)
   const { notify } = transition.live.definition
   const message = { type, at: transition.event.at, data: { summary: text, ...data } }
   return { message, channels: notify.length > 0 ? notify : undefined }
