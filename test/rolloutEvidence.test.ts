@@ -315,6 +315,10 @@ describe('what counts', () => {
     for (let i = 0; i < 100; i++) one.good(false, { unit: `s${i}`, ttft: 100 + i })
     for (let i = 0; i < 9; i++) one.good(true, { unit: 'one', ttft: 5000 })
     expect(guardOf(one.evidence, 'ttft_p50').tally).toMatchObject({ seenCanary: 1, badCanary: 1 })
+    // Nor does one that asks again and again make what is slow for others.
+    for (let i = 0; i < 400; i++) one.good(false, { unit: 's0', ttft: 9000 })
+    one.good(true, { unit: 'other', ttft: 5000 })
+    expect(guardOf(one.evidence, 'ttft_p50').tally).toMatchObject({ seenCanary: 2, badCanary: 2 })
   })
 
   it('is how a reply ended, each guard by its own events', () => {
@@ -442,6 +446,20 @@ describe('after a restart', () => {
       ),
       { numRuns: 30 },
     )
+  })
+
+  it('the evidence is the same where the clock was set back across epochs', () => {
+    const one = drive()
+    one.wait(errorsOnly.epoch)
+    one.bad(true)
+    one.wait(-errorsOnly.epoch)
+    one.bad(false)
+    one.wait(2 * errorsOnly.epoch)
+    one.bad(true)
+    const again = new Evidence(errorsOnly, noon)
+    again.merge(one.evidence.counts())
+    const numbersOf = (evidence: Evidence) => evidence.guards.map((guard) => [guard.logHarm, guard.logSafe])
+    expect(numbersOf(one.evidence)).toEqual(numbersOf(again))
   })
 
   it('the shares of clean units are known again from the rows', () => {

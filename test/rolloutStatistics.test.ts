@@ -295,20 +295,22 @@ describe('the share of clean units', () => {
 })
 
 it('the windows of clean units are known again from the last rows that they hold', () => {
-  const guards = 0b1011
   const rows = Array.from({ length: 4 }, (_, part) => {
     const buckets = Uint32Array.from({ length: 30_000 }, (__, i) => Math.imul(part * 30_000 + i, 0x9e3779b1) >>> 0)
-    // One guard takes four of five, one of them a third of the last part alone, and one everything.
-    const seen = buckets.map((bucket, i) => 0b1000 | (bucket % 5 === 0 ? 0 : 1) | (part < 3 && i % 3 > 0 ? 0 : 2))
+    // One guard takes four of five, one a third but of the last part all, one a fifth, and one everything.
+    const seen = buckets.map((bucket, i) => 0b1000 | (bucket % 5 === 0 ? 4 : 1) | (part < 3 && i % 3 > 0 ? 0 : 2))
     return { buckets, seen }
   })
-  const [all, some] = [new CleanWindows(guards), new CleanWindows(guards)]
-  for (const { buckets, seen } of rows)
-    for (const [row, bucket] of buckets.entries()) all.retake(bucket, guards & ~seen[row]!)
-  some.recall(rows, guards)
-  for (const ppm of [500_000, 50_000, 3000, 250_000, 100]) {
-    const [one, other] = [all.take(7, ppm, 0), some.take(7, ppm, 0)]
-    for (const guard of [0, 1, 3]) expect(shareAt(other, guard, ppm)).toBe(shareAt(one, guard, ppm))
+  // Those whose windows the last parts fill, and one that needs them all.
+  for (const guards of [0b1011, 0b0100]) {
+    const [all, some] = [new CleanWindows(guards), new CleanWindows(guards)]
+    for (const { buckets, seen } of rows)
+      for (const [row, bucket] of buckets.entries()) all.retake(bucket, guards & ~seen[row]!)
+    some.recall(rows, guards)
+    for (const ppm of [500_000, 50_000, 3000, 250_000, 100]) {
+      const [one, other] = [all.take(7, ppm, 0), some.take(7, ppm, 0)]
+      for (const guard of [0, 1, 2, 3]) expect(shareAt(other, guard, ppm)).toBe(shareAt(one, guard, ppm))
+    }
   }
 })
 
