@@ -183,6 +183,18 @@ describe('the order of things', () => {
     expect(one.evidence.waiting.start).toBe(0)
   })
 
+  it('is kept however many wait', () => {
+    const one = drive()
+    const tickets = Array.from({ length: 1000 }, (_, i) => one.arrive(i % 2 === 0))
+    for (const ticket of tickets.slice(1)) one.evidence.begin(ticket, one.now(), 300)
+    expect(one.evidence.waiting).toEqual({ start: 1000, end: 1000 })
+    expect(one.evidence.canary).toBe(0)
+    for (const ticket of tickets.toReversed()) one.evidence.fail(ticket, one.now(), error, 'server_error')
+    expect([one.evidence.canary, one.evidence.stable]).toEqual([500, 500])
+    expect(guardOf(one.evidence, 'first_attempt_error').tally).toMatchObject({ seenCanary: 500, badCanary: 1 })
+    expect(one.evidence.waiting).toEqual({ start: 0, end: 0 })
+  })
+
   it('lets nobody wait longer than the bound', () => {
     const one = drive()
     one.arrive(false)
@@ -266,6 +278,18 @@ describe('the order of things', () => {
     expect(slow().badCanary).toBe(2)
     one.settle(hanging)
     expect(guardOf(one.evidence, 'first_attempt_error').tally.badCanary).toBe(0)
+    // Whoever leaves before that has seen nothing bad.
+    for (const [ms, bad] of [
+      [20_000, 2],
+      [33_000, 3],
+    ] as const) {
+      const left = one.arrive(true)
+      one.wait(ms)
+      one.evidence.leave(left, one.now())
+      one.wait(60_000)
+      one.settle(left)
+      expect(slow().badCanary).toBe(bad)
+    }
     const again = new Evidence(one.evidence.policy, noon)
     again.merge(countsOf(one.evidence.policy, one.records))
     expect(again.counts()).toEqual(one.evidence.counts())
@@ -449,16 +473,21 @@ describe('after a restart', () => {
   })
 
   it('the evidence is the same where the clock was set back across epochs', () => {
-    const one = drive()
-    one.wait(errorsOnly.epoch)
+    const policy = { ...errorsOnly, sloErrorRate: 0.1 }
+    const one = drive(policy)
+    one.wait(policy.epoch)
     one.bad(true)
-    one.wait(-errorsOnly.epoch)
+    one.wait(-policy.epoch)
     one.bad(false)
-    one.wait(2 * errorsOnly.epoch)
     one.bad(true)
-    const again = new Evidence(errorsOnly, noon)
+    one.wait(2 * policy.epoch)
+    one.bad(true)
+    const again = new Evidence(policy, noon)
     again.merge(one.evidence.counts())
-    const numbersOf = (evidence: Evidence) => evidence.guards.map((guard) => [guard.logHarm, guard.logSafe])
+    const numbersOf = ({ guards, rateCheck }: Evidence) => [
+      guards.map((guard) => [guard.logHarm, guard.logSafe]),
+      rateCheck!.logEvidence,
+    ]
     expect(numbersOf(one.evidence)).toEqual(numbersOf(again))
   })
 
@@ -525,18 +554,23 @@ describe('the judgement', () => {
     })
   })
 
-  it('says how much is missing to rule harm out', () => {
-    const one = drive()
-    const asked = { ...conditions, weightPpm: 500_000, advance: 'non_inferior' } as const
-    expect(judge(one.evidence, asked).reason).toContain('bad events in both arms are needed, and none has come')
+  const fewBad = (one: ReturnType<typeof drive>) => {
     for (let i = 0; i < 20; i++) {
       one.bad(i % 2 === 0, { weightPpm: 500_000 })
       for (let j = 0; j < 49; j++) one.good(j % 2 === 0, { weightPpm: 500_000 })
     }
+  }
+
+  it('says how much is missing to rule harm out', () => {
+    const one = drive()
+    const asked = { ...conditions, weightPpm: 500_000, advance: 'non_inferior' } as const
+    expect(judge(one.evidence, asked).reason).toContain('bad events in both arms are needed, and none has come')
+    fewBad(one)
     const decision = judge(one.evidence, asked)
     expect(decision).toMatchObject({ action: 'hold', cause: 'inconclusive', guard: 'first_attempt_error' })
     expect(decision.reason).toMatch(/about \d+ more requests are needed, \d+ of them on the canary$/)
-    const { requests } = decision.forecast!
+    const { requests, canary } = decision.forecast!
+    expect(canary).toBe(Math.ceil(requests! / 2))
     // Two bad events in a hundred requests; 53 of them in the median at half of the traffic.
     expect(requests).toBeGreaterThan(1000)
     expect(requests).toBeLessThan(4000)
@@ -551,6 +585,13 @@ describe('the judgement', () => {
     expect(judge(one.evidence, asked).action).toBe('hold')
     for (let i = 0; i < 400; i++) one.good(true)
     expect(judge(one.evidence, asked).action).toBe('advance')
+    // Each way may spend half of beta, so by the ratio alone more is missing than where that is the only one.
+    const missing = [undefined, 0.001].map((safeRate) => {
+      const other = drive({ ...errorsOnly, guards: [{ ...guard!, safeRate }] })
+      fewBad(other)
+      return judge(other.evidence, { ...asked, weightPpm: 500_000 }).forecast!.badEvents
+    })
+    expect(missing[1]).toBeGreaterThan(missing[0]!)
   })
 
   it('pauses where the shares are wrong, or a signal says so, until somebody has seen it', () => {

@@ -22,7 +22,7 @@ export function forecastHarm(guard: Guard, ratio: number, weightPpm: number): Fo
 export function forecastSafe(guard: Guard, ratio: number, weightPpm: number, beta: number): Forecast | undefined {
   const { safeProcess, safeIncrements } = guard
   if (!safeIncrements) return undefined
-  return forecast(guard, safeProcess, safeIncrements, safeFactors.length, -Math.log(beta), ratio, weightPpm)
+  return forecast(guard, safeProcess, safeIncrements, safeFactors.length, guard.safeLimit(beta), ratio, weightPpm)
 }
 
 /**
