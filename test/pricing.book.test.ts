@@ -250,6 +250,14 @@ describe('arithmetic', () => {
     ).toBe(2500)
   })
 
+  it('rounds half a nano-dollar up, once', () => {
+    const book = createPriceBook([layer('config', { m: { input: '0.0125', cacheRead: '0.0004', output: 1 } })])
+    const nano = [1, 2, 3].map((input) => book.price('p', 'm', usage({ input })).nanoUsd)
+    expect(nano).toEqual([13, 25, 38])
+    expect(book.price('p', 'm', usage({ input: 1, cacheRead: 1 })).nanoUsd).toBe(13)
+    expect(book.price('p', 'm', usage({ cacheRead: 1 })).nanoUsd).toBe(0)
+  })
+
   it('charges by the request where a vendor does', () => {
     const sonar = createPriceBook(full).price('perplexity', 'sonar-pro', usage({ input: 1000, output: 100 }))
     expect(sonar.nanoUsd).toBe(14_000_000 + 3_000_000 + 1_500_000)
@@ -351,5 +359,41 @@ describe('the worst case', () => {
     ['is not known for a tier without a factor', 'scale', null],
   ])('%s', (_, serviceTier, nanoUsd) => {
     expect(cases.of('p', 'm', facts, { serviceTier }).nanoUsd).toBe(nanoUsd)
+  })
+  it('is the dearest price that may hold before the call ends', () => {
+    const day = 86_400_000
+    const midnight = Date.UTC(2026, 4, 5)
+    const [clock, minute] = [(hours: number) => hours * 3600, 60_000]
+    const variant = (usd: bigint, when: Partial<PriceVariant>): PriceVariant => ({
+      ...when,
+      base: { input: usd * 10n ** 12n, output: usd * 10n ** 12n },
+      tiers: [],
+    })
+    const variants = [
+      variant(1n, {}),
+      variant(2n, { from: midnight + 12.5 * 60 * minute }),
+      variant(4n, { window: { start: clock(16), end: clock(17) } }),
+      variant(8n, { window: { start: clock(0), end: clock(1) } }),
+    ]
+    const timed = createWorstCases(createPriceBook([{ source: 'config', version: '1', find: () => ({ variants }) }]))
+    const most = (hours: number, lasts?: number) =>
+      timed.of('p', 'm', facts, { at: midnight + hours * 60 * minute, lasts }).nanoUsd! / 1_000_000
+    expect([most(10), most(10, 2.5 * 60 * minute), most(12), most(12, 29 * minute)]).toEqual([1, 2, 2, 1])
+    expect([most(15), most(15, 59 * minute), most(16.5), most(17), most(17, day)]).toEqual([4, 2, 4, 2, 8])
+    expect([most(23), most(23, 59 * minute), most(24.5), most(25)]).toEqual([8, 2, 8, 2])
+  })
+
+  it('gives a cap that fits into the room, and the largest that does', () => {
+    const told = { ...facts, textTokens: 700, n: 2 }
+    const costOf = (maxTokens: number) => cases.of('p', 'm', { ...told, maxTokens }).nanoUsd!
+    fc.assert(
+      fc.property(fc.nat(3_000_000), fc.integer({ min: 2, max: 900 }), (room, most) => {
+        const cap = cases.fit('p', 'm', told, room, { most })!
+        expect(cap === 0 || costOf(cap) <= room).toBe(true)
+        expect(cap === most || costOf(cap + 1) > room).toBe(true)
+        expect(cap).toBeLessThanOrEqual(most)
+      }),
+    )
+    expect(cases.fit('p', 'other', told, 1_000_000)).toBeUndefined()
   })
 })

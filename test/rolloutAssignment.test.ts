@@ -193,6 +193,10 @@ describe('the unit of a request', () => {
       ],
     })
     expect(readOpening(long('a'))).not.toEqual(readOpening(long('b')))
+    for (const role of ['system', 'developer']) {
+      const told = { messages: [{ role, content: 'Be brief.' }, turn] }
+      expect(readOpening(told)).toMatchObject({ system: 'Be brief.', user: turn.content })
+    }
     expect(readOpening({ messages: [{ role: 'assistant', content: 'A' }] })).toBeUndefined()
     for (const odd of [undefined, null, 'text', { messages: 'x' }, { messages: [null, 3] }]) {
       expect(readOpening(odd)).toBeUndefined()
