@@ -49,7 +49,8 @@ export class CanonicalDigest {
 
   /**
    * SHA-256 of `prefix` and of the canonical form of the object whose fields are `fields`, as base64url. Linear, and never reads past the
-   * end. The bytes must be a valid JSON document (its owner has parsed it) that nests no deeper than the stack allows.
+   * end. The bytes must be a valid JSON document (its owner has parsed it) that nests no deeper than the stack allows, and of the outermost
+   * names none may come twice (such a body is refused).
    */
   of(prefix: string, raw: Buffer, fields: Fields, ignored: Ignored): string {
     const room = prefix.length * 3 + raw.length + 64
@@ -57,11 +58,7 @@ export class CanonicalDigest {
     this.#raw = raw
     this.#length = this.#out.write(prefix, 0)
     this.#top = 0
-    if (fields.duplicates.length === 0) this.#fields(fields, ignored)
-    else {
-      this.#at = fields.open
-      this.#object(ignored)
-    }
+    this.#fields(fields, ignored)
     const digest = hash('sha256', new Uint8Array(this.#out.buffer, this.#out.byteOffset, this.#length), 'base64url')
     this.#raw = nothing
     if (this.#out.length > KEPT) this.#out = Buffer.allocUnsafeSlow(16 * 1024)
@@ -70,8 +67,8 @@ export class CanonicalDigest {
   }
 
   /**
-   * The outermost object, whose fields were found before: in order from the start, so that nothing is moved. Only where each name comes
-   * once. Its order is another one than that of `#object`, and so no two bodies meet that went different ways.
+   * The outermost object, whose fields were found before: in order from the start, so that nothing is moved. Its order is another one than
+   * that of `#object`.
    */
   #fields({ byName }: Fields, { names }: Ignored): void {
     const order: string[] = []
