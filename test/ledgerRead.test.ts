@@ -533,6 +533,14 @@ describe('backup and restore', () => {
     const foreign = new (store.db.constructor as new (file: string) => typeof store.db)(join(folder, 'foreign.db'))
     foreign.exec('CREATE TABLE request (id INTEGER)')
     foreign.close()
+    // Copied from under a gateway: the newest rows are beside the file.
+    for (const [name, beside] of [
+      ['open.db', 'open.db-wal'],
+      ['left.db', 'left.db.journal'],
+    ] as const) {
+      writeFileSync(join(folder, name), bytes)
+      writeFileSync(join(folder, beside), Buffer.alloc(17))
+    }
     for (const [name, reason] of [
       ['text.db', /not sound/],
       ['cut.db', /not sound/],
@@ -540,6 +548,8 @@ describe('backup and restore', () => {
       ['newer.db', /newer than this program/],
       ['foreign.db', /not a database of Turnout/],
       ['absent.db', /no backup/],
+      ['open.db', /open\.db-wal: it is in use or was not closed/],
+      ['left.db', /left\.db\.journal: it is in use or was not closed/],
     ] as const) {
       expect(() => restoreFrom(join(folder, name), target), name).toThrow(reason)
       expect(readFileSync(target).equals(before)).toBe(true)
