@@ -150,6 +150,15 @@ it.each([
   },
 )
 
+it('an answer without a word is booked at its prompt alone', async () => {
+  shown = ''
+  const gateway = await open({ all: { usd: 9 } }, { input: 1, output: 1000 })
+  await send(gateway)
+  await gateway.settled(1)
+  expect(spent(gateway)).toBeGreaterThan(0)
+  expect(spent(gateway)).toBeLessThan(1_000_000)
+})
+
 it('thoughts that are not shown are estimated within the cap of the answer', async () => {
   const gateway = await open({ all: { usd: 9 } }, { input: 0, output: 1 })
   const usage = { prompt_tokens: 50, completion_tokens: 80, total_tokens: 130 }
