@@ -139,6 +139,18 @@ describe('a breaker', () => {
     expect(breaker.state).toBe('half_open')
   })
 
+  it('forgives nothing for a success of a call from before an opening', () => {
+    const breaker = make()
+    const early = breaker.admit()!
+    fail(breaker, 5)
+    vi.advanceTimersByTime(60_001)
+    breaker.settle(breaker.admit()!, 'good')
+    fail(breaker, 4)
+    breaker.settle(early, 'good')
+    fail(breaker, 1)
+    expect(breaker.state).toBe('open')
+  })
+
   it('does not count faults of calls from before an opening twice', () => {
     const breaker = make()
     const early = Array.from({ length: 10 }, () => breaker.admit()!)
@@ -324,5 +336,19 @@ describe('the retry budget', () => {
     let granted = 0
     while (budget.take('chat')) granted++
     expect(granted).toBe(100)
+  })
+
+  it('remembers so many routes, and forgets the oldest for another alone', () => {
+    const budget = createRetryBudget(2)
+    const left = (route: string): number => {
+      let granted = 0
+      while (budget.take(route)) granted++
+      return granted
+    }
+    budget.earn('a', 5)
+    for (let n = 0; n < 3; n++) budget.earn('b', 1)
+    expect(left('a')).toBe(15)
+    budget.earn('c', 1)
+    expect([left('a'), left('b'), left('c')]).toEqual([10, 13, 11])
   })
 })
