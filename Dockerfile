@@ -4,7 +4,8 @@
 #   docker run -p 4000:4000 --stop-timeout 50 -v turnout-data:/data -e TURNOUT_MASTER_KEY -e OPENAI_API_KEY turnout
 #
 # A configuration is found when it is mounted as /app/turnout.yaml, or where TURNOUT_CONFIG says.
-FROM node:24-bookworm-slim AS build
+# Node 22: compiled with the headers of Node 24.19 and newer, this better-sqlite3 ends the process (`driverTrouble` in src/store/driver.ts).
+FROM node:22-bookworm-slim AS build
 # For better-sqlite3, which is compiled where no ready-made binary can be fetched. The base image brings Node's headers along.
 RUN apt-get update \
   && apt-get install -y --no-install-recommends python3 make g++ \
@@ -18,7 +19,7 @@ COPY tsconfig.json tsconfig.build.json bundle.mjs ./
 COPY src src
 RUN npm run build && npm prune --omit=dev
 
-FROM node:24-bookworm-slim
+FROM node:22-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000 TURNOUT_DATA_DIR=/data
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules

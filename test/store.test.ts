@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { loadDriver, StoreError } from '../src/store/driver.ts'
+import { driverTrouble, loadDriver, StoreError } from '../src/store/driver.ts'
 import { journalFile, openJournal } from '../src/store/journal.ts'
 import { readHolder } from '../src/store/lock.ts'
 import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
@@ -179,6 +179,17 @@ describe('opening', () => {
     expect(mismatch.message).toContain('npm rebuild better-sqlite3')
     expect(mismatch.message).toContain(process.version)
     expect(failure(() => loadDriver(join(folder, 'absent.node'))).message).toContain('npm rebuild better-sqlite3')
+  })
+
+  it('knows a native driver that ends the process: one compiled with the headers of Node 24.19 and newer', () => {
+    const [sound, unsound] = [join(folder, 'sound.node'), join(folder, 'unsound.node')]
+    writeFileSync(sound, Buffer.from('\0_ZN4node25AddEnvironmentCleanupHookEPN2v87IsolateEPFvPvES3_\0'))
+    writeFileSync(unsound, Buffer.from('\0_ZN4node28RemoveEnvironmentCleanupHookEPN2v87IsolateEPFvPvES3_\0'))
+    expect(driverTrouble('24.21.0', unsound)).toMatch(/headers of Node 24\.21\.0 .*Node 22.*npm rebuild better-sqlite3/)
+    expect(driverTrouble('26.10.0', unsound)).toBeDefined()
+    expect(driverTrouble('24.21.0', sound)).toBeUndefined()
+    expect(driverTrouble('24.21.0', join(folder, 'absent.node'))).toBeUndefined()
+    expect(driverTrouble('22.23.3', unsound)).toBeUndefined()
   })
 })
 

@@ -9,7 +9,7 @@ import type { Env } from '../config/interpolation.ts'
 import { findConfigFile, type Loaded, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problem.ts'
 import type { Provider, Snapshot } from '../config/snapshot.ts'
-import { loadDriver, StoreError } from '../store/driver.ts'
+import { driverTrouble, loadDriver, StoreError } from '../store/driver.ts'
 import { describeHolder, isHeld } from '../store/lock.ts'
 import { isOlder, packageMigrations, readMigrations } from '../store/migrate.ts'
 import { findSecret } from '../store/secret.ts'
@@ -62,6 +62,9 @@ export function checkNode(version: string): Finding {
 function checkDriver(): Finding {
   try {
     loadDriver()
+    const remedy = driverTrouble()
+    if (remedy !== undefined)
+      return { check: 'sqlite', state: 'warn', message: 'better-sqlite3 does not suit this Node', remedy }
     return { check: 'sqlite', state: 'ok', message: 'better-sqlite3 loads' }
   } catch (error) {
     if (!(error instanceof StoreError)) throw error

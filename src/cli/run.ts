@@ -14,6 +14,7 @@ import { createTurn } from '../state/turn.ts'
 import { discardAnswers, openAnswerFile } from '../store/answerFile.ts'
 import { type Audit, openAudit } from '../store/audit.ts'
 import { openDeliveries } from '../store/deliveries.ts'
+import { driverTrouble } from '../store/driver.ts'
 import { describeDamage } from '../store/journalReplay.ts'
 import { makeKeyStore } from '../store/keys.ts'
 import { leapOf } from '../store/leap.ts'
@@ -98,6 +99,8 @@ export async function run(options: RunOptions): Promise<Running> {
   const { level, file: logFile, format } = snapshot.log
   const pretty = logFile === undefined && (format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true))
   const log = createLog({ level, file: logFile, pretty })
+  const trouble = driverTrouble()
+  if (trouble !== undefined) log.warn(trouble, { event: 'driver' })
   const metrics = createMetrics({ version })
   const commitTimes = metrics.histogram('ledgerCommit').row()
   const tokens = createTokenCounter()

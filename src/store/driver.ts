@@ -1,5 +1,7 @@
 // Loads the SQLite driver, and says in plain words what to do when its native part does not fit this Node.
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import type BetterSqlite3 from 'better-sqlite3'
 
 export type Sqlite = BetterSqlite3.Database
@@ -55,6 +57,29 @@ export function loadDriver(nativeBinding?: string): SqliteConstructor {
   } catch (error) {
     throw explainDriverFailure(error)
   }
+}
+
+/** What a native part refers to that was compiled with headers as those of Node 24.19. */
+const hook = 'RemoveEnvironmentCleanupHook'
+
+/**
+ * Why the driver may end the process, and what helps; undefined where it does not. With the headers of Node 24.19 and newer each handle that is
+ * collected takes back a hook, and Node aborts ("Assertion failed: (env) != nullptr") where that is done outside of any script, as collections
+ * between two turns are. Seen with 12.11.1 compiled on Node 24.21; the headers of 20.20, 22.23 and 24.18 have no such hook.
+ */
+export function driverTrouble(
+  version: string = process.versions.node,
+  nativeFile: string = join(
+    dirname(require.resolve('better-sqlite3/package.json')),
+    'build/Release/better_sqlite3.node',
+  ),
+): string | undefined {
+  if (Number.parseInt(version, 10) < 24 || !existsSync(nativeFile) || !readFileSync(nativeFile).includes(hook))
+    return undefined
+  return (
+    `better-sqlite3 was compiled with headers of Node ${version} with which the process may end at any moment ` +
+    '("Assertion failed: (env) != nullptr"): run Turnout on Node 22, and `npm rebuild better-sqlite3` with that.'
+  )
 }
 
 /** Turns a failed load into an instruction. */
