@@ -170,6 +170,15 @@ describe('methods and paths', () => {
     expect(exchange.text).not.toContain('planted')
   })
 
+  it('404 for the Responses API, with the way out: some clients ask it by default', async () => {
+    const { status, text } = await post(`${gateway.url}/v1/responses`, { model: 'gpt-4.1', input: 'hi' })
+    expect([status, JSON.parse(text).error.code]).toEqual([404, 'invalid_url'])
+    expect(JSON.parse(text).error.message).toMatch(
+      /^Unknown request URL: POST \/v1\/responses\. .*openai\.chat.*setOpenAIAPI\('chat_completions'\).*useResponsesApi/,
+    )
+    expect((await get(`${gateway.url}/v1/responsesque`)).text).not.toContain('openai.chat')
+  })
+
   it('405 with what is allowed', async () => {
     for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
       const exchange = await send(method, gateway.url + CHAT).done

@@ -135,8 +135,15 @@ function makeFinder(
   }
 }
 
-const unknownUrl = (req: IncomingMessage): Refusal =>
-  new Refusal('invalid_url', `Unknown request URL: ${req.method} ${(req.url ?? '').split('?', 1)[0]!.slice(0, 256)}`)
+/** Some clients ask it unless they are told otherwise. */
+const noResponses =
+  ". Turnout does not serve the Responses API: let the client use chat completions (@ai-sdk/openai: openai.chat(model); @openai/agents: setOpenAIAPI('chat_completions'); LangChain: useResponsesApi: false)."
+
+function unknownUrl(req: IncomingMessage): Refusal {
+  const path = (req.url ?? '').split('?', 1)[0]!.slice(0, 256)
+  const hint = /\/responses(?:\/|$)/.test(path) ? noResponses : ''
+  return new Refusal('invalid_url', `Unknown request URL: ${req.method} ${path}${hint}`)
+}
 
 /** The listener for `http.createServer`. Paths that are nobody's get OpenAI's 404. */
 export function createDataPlane(plane: DataPlane): (req: IncomingMessage, res: ServerResponse) => void {
