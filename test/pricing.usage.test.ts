@@ -249,6 +249,26 @@ describe('quirks of vendors', () => {
     expect(readBilled(iterations(257))).toBeUndefined()
   })
 
+  it('goes through a list of passes once, however many events count beside it', () => {
+    let reads = 0
+    const pass = {
+      type: 'message',
+      output_tokens: 1,
+      get input_tokens() {
+        reads++
+        return 1
+      },
+    }
+    let merged: unknown = mergeRawUsage(undefined, { input_tokens: 2, output_tokens: 2, iterations: [pass, pass] })
+    expect(readBilled(merged)).toMatchObject({ usage: { input: 2, output: 2 } })
+    const before = reads
+    for (let at = 0; at < 100; at++) {
+      merged = mergeRawUsage(merged, { output_tokens: 2 })
+      expect(readBilled(merged)!.passes).toHaveLength(2)
+    }
+    expect(reads).toBe(before)
+  })
+
   it('keeps a count that something that is none is laid over', () => {
     const told = { input_tokens: 17, output_tokens: 108 }
     for (const odd of [-1, 1e300, Number.NaN, null])

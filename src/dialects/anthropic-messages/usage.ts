@@ -95,7 +95,7 @@ export function readTariff(raw: unknown): string | undefined {
 /** Kinds of passes that the counts of a message may hold; those of all others stand beside them. */
 const within: ReadonlySet<unknown> = new Set(['message', 'fallback_message'])
 
-/** More passes than any message takes: a list without end would be gone through again with each event that counts. */
+/** More passes than any message takes: those of a list without end would be summed up again with each event that counts. */
 const MOST_PASSES = 256
 
 /**
@@ -107,6 +107,28 @@ export function readBilled(raw: unknown): Billed | undefined {
   const iterations = asObject(raw)?.iterations
   const own = readUsage(raw)
   if (!own || !Array.isArray(iterations) || iterations.length > MOST_PASSES) return undefined
+  const { inside, beside } = passesOf(iterations)
+  if (inside.length < 2 && beside.length === 0) return undefined
+  const isListed = tokensOf(sumOf(inside)) >= tokensOf(own)
+  const passes = [...(isListed ? inside : [{ usage: own }]), ...beside]
+  const sum = sumOf(passes)
+  // Of passes nobody tells how much of the output was thought, nor which of them searched.
+  const [reasoning, output] = partition(sum.output + sum.reasoning, own.reasoning) as [number, number]
+  if (own.webSearches && isListed) passes.push({ usage: { ...noUsage(), webSearches: own.webSearches } })
+  return { usage: { ...sum, output, reasoning, ...(own.webSearches && { webSearches: own.webSearches }) }, passes }
+}
+
+interface Passes {
+  readonly inside: readonly BilledPass[]
+  readonly beside: readonly BilledPass[]
+}
+
+/** Lists that were read: a stream counts with each of its events, and few of them bring another one. */
+const listed = new WeakMap<readonly unknown[], Passes>()
+
+function passesOf(iterations: readonly unknown[]): Passes {
+  const before = listed.get(iterations)
+  if (before) return before
   const inside: BilledPass[] = []
   const beside: BilledPass[] = []
   for (const iteration of iterations) {
@@ -116,14 +138,8 @@ export function readBilled(raw: unknown): Billed | undefined {
     const list = within.has(pass.type) ? inside : beside
     list.push(typeof pass.model === 'string' ? { model: pass.model, usage } : { usage })
   }
-  if (inside.length < 2 && beside.length === 0) return undefined
-  const isListed = tokensOf(sumOf(inside)) >= tokensOf(own)
-  const passes = [...(isListed ? inside : [{ usage: own }]), ...beside]
-  const sum = sumOf(passes)
-  // Of passes nobody tells how much of the output was thought, nor which of them searched.
-  const [reasoning, output] = partition(sum.output + sum.reasoning, own.reasoning) as [number, number]
-  if (own.webSearches && isListed) passes.push({ usage: { ...noUsage(), webSearches: own.webSearches } })
-  return { usage: { ...sum, output, reasoning, ...(own.webSearches && { webSearches: own.webSearches }) }, passes }
+  listed.set(iterations, { inside, beside })
+  return { inside, beside }
 }
 
 function sumOf(passes: readonly BilledPass[]): Usage {
