@@ -179,12 +179,16 @@ describe.each(Object.keys(replies))('a reply of %s', (model) => {
     }
   })
 
-  it('is nonsense where it holds millions of values, whole and as a stream', async () => {
+  // It may be an answer that somebody asked for, with the likeliest tokens of each place: the same target would bill it again.
+  it('is too large where it holds millions of values, whole and as a stream, and asked for once', async () => {
     const crowded = (value: unknown): string => JSON.stringify(value).replace(SAY, `[${'{},'.repeat(1_000_000)}{}]`)
     for (const stream of [false, true]) {
       answer = { stream, body: stream ? events.map((one) => event(crowded(one))).join('') : crowded(whole) }
-      const { status, headers } = await post(gateway.url + CHAT, ask(model, { stream }))
-      expect([status, headers['x-turnout-error']]).toEqual([502, 'garbage'])
+      const before = upstream.requests.length
+      const { status, headers, text } = await post(gateway.url + CHAT, ask(model, { stream }))
+      expect([status, headers['x-turnout-error']]).toEqual([502, 'too_large'])
+      expect(JSON.parse(text).error.message).toBe("The upstream's reply holds more than 2000000 JSON values.")
+      expect(upstream.requests.length).toBe(before + 1)
     }
   })
 

@@ -1,4 +1,5 @@
 // Parses JSON that others have written, unless it nests deeper or holds more than anybody means it.
+import { UpstreamFault } from './errors.ts'
 
 /** No call, no schema and no reply comes near it. What nests no deeper can also be written again, which recurses. */
 const DEEPEST = 2_000
@@ -19,12 +20,22 @@ export function parseJsonText(text: string): unknown {
 }
 
 /**
- * Whether it cannot be meant: deeper than anybody nests, or with more values than anybody sends. Linear, and true only of what a parser
- * would follow so far: it stops at the first error, up to which both see the same.
+ * What is wrong with a reply's text that is no JSON, or no object, as `otherwise` says. Where it only holds too much, it is most likely an
+ * answer that was asked for: who is asked again bills it again, and the target is none the worse for it.
  */
-export function isSenseless(text: string): boolean {
+export function faultOfText(text: string, otherwise: string): UpstreamFault {
+  return tooMuchIn(text) === 'values'
+    ? new UpstreamFault('too_large', `The upstream's reply holds more than ${MOST_VALUES} JSON values.`)
+    : new UpstreamFault('garbage', otherwise)
+}
+
+/** Whether it cannot be meant: deeper than anybody nests, or with more values than anybody sends. */
+export const isSenseless = (text: string): boolean => tooMuchIn(text) !== undefined
+
+/** Linear, and only of what a parser would follow so far: it stops at the first error, up to which both see the same. */
+function tooMuchIn(text: string): 'levels' | 'values' | undefined {
   // It has to end as often as it begins, and most texts are too short for that.
-  if (text.length < 2 * DEEPEST) return false
+  if (text.length < 2 * DEEPEST) return undefined
   let depth = 0
   // Each but the outermost follows an opening bracket or a comma.
   let values = 1
@@ -34,10 +45,10 @@ export function isSenseless(text: string): boolean {
     else if (code === 0x2c) values++
     else if (code === 0x5b || code === 0x7b) {
       values++
-      if (++depth > DEEPEST) return true
+      if (++depth > DEEPEST) return 'levels'
     } else if (code === 0x5d || code === 0x7d) depth--
   }
-  return values > MOST_VALUES
+  return values > MOST_VALUES ? 'values' : undefined
 }
 
 /** The offset of the quote that closes the string which opens at `from`; the length when none does. */

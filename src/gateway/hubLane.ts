@@ -1,6 +1,7 @@
 // The hub lane: the client's request is decoded once and encoded for a target of another dialect; the reply comes back as events.
 import type { Target } from '../config/snapshot.ts'
 import type { Chat, ChatEvent } from '../dialects/chat.ts'
+import { faultOfText } from '../dialects/depth.ts'
 import type {
   Ask,
   HubAids,
@@ -99,11 +100,12 @@ const judgedBad = (body: Buffer, { facts, fault }: FactReader): Judged =>
   facts.usage === undefined ? fault! : { body, facts, fault: fault! }
 
 function readEvents(outbound: HubLane, aids: HubAids, body: Buffer): ChatEvent[] | UpstreamFault {
+  const text = body.toString('utf8')
   let wire: unknown
   try {
-    wire = parseJson(body.toString('utf8'))
+    wire = parseJson(text)
   } catch {
-    return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not JSON.')
+    return faultOfText(text, 'The upstream answered 200 with a body that is not JSON.')
   }
   return outbound.events(wire, aids)
 }

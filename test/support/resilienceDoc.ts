@@ -16,10 +16,11 @@ const words: Record<FaultKind, string> = {
   reset: 'the connection broke before the reply began',
   cut: 'the connection broke, or the stream ended, in the middle of a 2xx reply',
   garbage:
-    'a reply that is no JSON, no events, no HTTP; or JSON that [nobody means](configuration.md#server): 2,000 levels deep, or of more than two million values',
+    'a reply that is no JSON, no events, no HTTP; or JSON that [nobody means](configuration.md#server): 2,000 levels deep',
   empty: '"stop" with nothing generated and no usage',
   loop: 'a gateway behind this one that finds itself in a circle (508)',
-  too_large: 'a reply larger than `maxReply`, or an event of a stream of 32 MB or 100,000 lines',
+  too_large:
+    'a reply larger than `maxReply`, an event of a stream of 32 MB or 100,000 lines, or either with more than [two million](configuration.md#server) JSON values',
   redirect: 'a 3xx: never followed',
   in_band: 'an error inside a 200 that says no more, or the finish reason `error` or `abort`',
   overloaded: '498, 503, 529, or an error that says so',

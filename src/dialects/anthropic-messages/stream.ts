@@ -1,5 +1,6 @@
 // An Anthropic message stream to hub events, frame by frame.
 import type { ChatEvent } from '../chat.ts'
+import { faultOfText } from '../depth.ts'
 import type { StreamDecoder } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { parseJson } from '../exactJson.ts'
@@ -15,7 +16,7 @@ export function decodeStream(): StreamDecoder {
       if (text === undefined || text === '' || text === '[DONE]') return []
       const event = parse(text)
       if (event) return reader.take(event)
-      return reader.fail(new UpstreamFault('garbage', 'The upstream sent an event that is not JSON.'))
+      return reader.fail(faultOfText(text, 'The upstream sent an event that is not JSON.'))
     },
     end(): ChatEvent[] {
       if (reader.finished) return reader.complete()

@@ -1,5 +1,6 @@
 // A Gemini stream to hub events, frame by frame.
 import type { ChatEvent } from '../chat.ts'
+import { faultOfText } from '../depth.ts'
 import type { HubAids, StreamDecoder } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { parseJson } from '../exactJson.ts'
@@ -15,7 +16,7 @@ export function decodeStream(aids?: HubAids): StreamDecoder {
       if (text === undefined || text === '' || text === '[DONE]') return []
       const wire = parse(text)
       if (wire) return reader.take(wire)
-      return reader.fail(new UpstreamFault('garbage', 'The upstream sent an event that is not JSON.'))
+      return reader.fail(faultOfText(text, 'The upstream sent an event that is not JSON.'))
     },
     end(): ChatEvent[] {
       if (reader.finished) return reader.complete()

@@ -1,5 +1,6 @@
 // An OpenAI chat stream to hub events, frame by frame.
 import type { ChatEvent } from '../chat.ts'
+import { faultOfText } from '../depth.ts'
 import type { HubAids, StreamDecoder } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { parseJson } from '../exactJson.ts'
@@ -16,7 +17,7 @@ export function decodeStream(aids?: HubAids): StreamDecoder {
       if (text === undefined || text === '') return event === 'error' ? reader.fail(inBandFaultOf({})) : []
       if (text === '[DONE]') return reader.complete()
       const wire = parse(text)
-      if (!wire) return reader.fail(new UpstreamFault('garbage', 'The upstream sent an event that is not JSON.'))
+      if (!wire) return reader.fail(faultOfText(text, 'The upstream sent an event that is not JSON.'))
       if (event === 'error') return reader.fail(inBandFaultOf(wire, Buffer.from(text)))
       return reader.take(wire)
     },

@@ -1,5 +1,5 @@
 // Watches one OpenAI chat stream on the identity lane, frame by frame, parsing only frames that carry more than content.
-import { parseJsonText } from '../depth.ts'
+import { faultOfText, parseJsonText } from '../depth.ts'
 import type { FrameVerdict, ReplyEdits, ReplyFacts, StreamTap } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { readFrame, writeFrame } from '../sse.ts'
@@ -88,7 +88,7 @@ class OpenAiChatTap implements StreamTap {
     }
     const wire = parse(data)
     if (wire === undefined) {
-      return this.#fail(new UpstreamFault('garbage', 'The upstream sent an event that is not JSON.'))
+      return this.#fail(faultOfText(data, 'The upstream sent an event that is not JSON.'))
     }
     learn(this.facts, wire, this.#told)
     if (tellsError(wire) || event === 'error')

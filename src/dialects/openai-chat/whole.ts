@@ -1,5 +1,5 @@
 // Judges a whole JSON reply on the identity lane: a 200 may hide an error, an empty answer, or something that is no reply at all.
-import { parseJsonText } from '../depth.ts'
+import { faultOfText, parseJsonText } from '../depth.ts'
 import type { JudgedReply, ReplyEdits } from '../dialect.ts'
 import { UpstreamFault } from '../errors.ts'
 import { asObject } from '../usage.ts'
@@ -8,11 +8,12 @@ import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, textBytes, UsageReader } from './reply.ts'
 
 export function whole(body: Buffer, edits: ReplyEdits): JudgedReply | UpstreamFault {
+  const text = body.toString('utf8')
   let parsed: unknown
   try {
-    parsed = parseJsonText(body.toString('utf8'))
+    parsed = parseJsonText(text)
   } catch {
-    return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not JSON.')
+    return faultOfText(text, 'The upstream answered 200 with a body that is not JSON.')
   }
   const wire = asObject(parsed)
   if (!wire) return new UpstreamFault('garbage', 'The upstream answered 200 with a body that is not a JSON object.')
