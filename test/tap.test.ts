@@ -157,4 +157,16 @@ describe('the tap', () => {
       }
     }
   })
+
+  it.each([
+    [{ error: { message: 'Full.' } }, true],
+    [{ error: { message: '', code: 'odd' } }, false],
+    [{ error: { error: { message: 'Full.' } } }, false],
+    [{ error: 'Full.' }, false],
+  ])('leaves an error as it came only where clients find its words: %j', (wire, passes) => {
+    const stream = unlearned(false)
+    expect(pass(stream, Buffer.from(`data: ${JSON.stringify(wire)}\n\n`)).fault).toBe(true)
+    expect(stream.fault!.body !== undefined).toBe(passes)
+    expect(stream.fault!.message).toMatch(/^(?:Full|The upstream reported an error inside its reply)\.$/)
+  })
 })

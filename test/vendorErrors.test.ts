@@ -98,6 +98,31 @@ const forms: readonly (Answer & { about: string; says: string })[] = [
     says: 'model "m" not found, try pulling it first',
   },
   {
+    about: 'a list of texts under the error, as of Hugging Face',
+    status: 422,
+    body: { error: ['Error in `seed`: not a number', 'and more'], warnings: [] },
+    says: 'Error in `seed`: not a number; and more',
+  },
+  {
+    about: 'an error that a proxy has put into its own',
+    status: 400,
+    body: { error: { error: { message: 'No such voice.', code: 'odd' } } },
+    says: 'No such voice.',
+  },
+  { about: 'a detail of the error', status: 400, body: { error: { detail: 'No.' } }, says: 'No.' },
+  {
+    about: 'an error that is an empty text',
+    status: 400,
+    body: { error: '' },
+    says: 'The upstream answered with status 400.',
+  },
+  {
+    about: 'an error with an empty message',
+    status: 400,
+    body: { error: { message: '', code: 'odd' } },
+    says: 'The upstream answered with status 400.',
+  },
+  {
     about: 'an error without a message',
     status: 400,
     body: { error: { code: 'odd' } },

@@ -36,10 +36,11 @@ function canBeTold(details: object): boolean {
   }
 }
 
-/** Whether clients find in the body what is wrong: the AI SDK reads nothing but the `message` of an object under `error`. */
+/** Whether clients find in the body what is wrong. */
 export const isError = (body: Buffer): boolean => saysWhatIsWrong(parse(body))
 
-function saysWhatIsWrong(wire: unknown): boolean {
+/** Of a body and of an event: the AI SDK reads nothing but the `message` of an object under `error`. */
+export function saysWhatIsWrong(wire: unknown): boolean {
   const message = asObject(asObject(wire)?.error)?.message
   return typeof message === 'string' && message !== ''
 }
@@ -92,10 +93,9 @@ interface ErrorFields {
 function errorFieldsOf(wire: unknown): ErrorFields {
   const top = asObject(Array.isArray(wire) ? wire[0] : wire)
   const error = asObject(top?.error) ?? top
-  const flat = typeof top?.error === 'string' ? top.error : undefined
   const message =
     wordsOf(error?.message) ??
-    flat ??
+    wordsOf(top?.error) ??
     wordsOf(top?.message) ??
     wordsOf(top?.detail) ??
     wordsOf(top?.Message) ??
@@ -118,7 +118,7 @@ function wordsOf(value: unknown, depth = 0): string | undefined {
   }
   const object = asObject(value)
   if (!object) return text(value)
-  const said = wordsOf(object.msg ?? object.message ?? object.detail, depth + 1)
+  const said = wordsOf(object.msg ?? object.message ?? object.detail ?? object.error, depth + 1)
   const place = Array.isArray(object.loc) ? object.loc.filter((step) => text(step) !== undefined).join('.') : ''
   return said !== undefined && place !== '' ? `${place}: ${said}` : said
 }

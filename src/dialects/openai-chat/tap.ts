@@ -6,7 +6,7 @@ import { readFrame, writeFrame } from '../sse.ts'
 import { asObject, type Json } from '../usage.ts'
 import { type ContentShape, shapeOf } from './contentShape.ts'
 import { withoutUsage, withPlainContent, withToolCallsFinish, withTypedCalls } from './edit.ts'
-import { faultOfFinish, inBandFaultOf, tellsError } from './fault.ts'
+import { faultOfFinish, inBandFaultOf, saysWhatIsWrong, tellsError } from './fault.ts'
 import { choicesOf, generatedBytes, hasToolCall, learn, learnFinish, noFacts, textBytes, UsageReader } from './reply.ts'
 
 /** One tap watches one stream; it is fed the upstream's bytes in order. */
@@ -92,7 +92,7 @@ class OpenAiChatTap implements StreamTap {
     }
     learn(this.facts, wire, this.#told)
     if (tellsError(wire) || event === 'error')
-      return this.#fail(inBandFaultOf(wire, readable(wire) ? Buffer.from(data) : undefined))
+      return this.#fail(inBandFaultOf(wire, saysWhatIsWrong(wire) ? Buffer.from(data) : undefined))
     // Groq says so beside a finish reason: https://github.com/groq/groq-typescript, `XGroq.error`, "why a stream was stopped early".
     const stopped = asObject(wire.x_groq)?.error
     if (typeof stopped === 'string' && stopped !== '') return this.#fail(inBandFaultOf({ error: stopped }))
@@ -162,11 +162,6 @@ class OpenAiChatTap implements StreamTap {
     this.fault = fault
     return 'fault'
   }
-}
-
-/** Whether clients can tell what is wrong from the vendor's own frame. */
-function readable(wire: Json): boolean {
-  return typeof asObject(wire.error)?.message === 'string'
 }
 
 /** An error that stands in the stream as plain JSON, without `data:`: Ollama and some proxies have nothing else left to say it with. */
