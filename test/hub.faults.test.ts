@@ -1,9 +1,11 @@
 // Vendor errors, decoded: what failed, whose fault it is, how long to wait, and what the vendor said about its limits.
 import { describe, expect, it } from 'vitest'
 import { decodeFault as anthropicFault } from '../src/dialects/anthropic-messages/error.ts'
+import type { Annotation } from '../src/dialects/chat.ts'
 import type { FaultKind } from '../src/dialects/errors.ts'
 import { decodeFault as geminiFault } from '../src/dialects/gemini/error.ts'
 import { Citations } from '../src/dialects/gemini/grounding.ts'
+import fc from './support/seededCheck.ts'
 
 const now = Date.parse('2026-01-01T00:00:00Z')
 type Headers = Record<string, string>
@@ -197,6 +199,8 @@ describe('gemini sources', () => {
     return citations.annotations()
   }
 
+  const placed = (annotations: Annotation[]) => annotations.filter(({ start }) => start !== undefined).length
+
   it('have a place wherever they come in the text, in any order', () => {
     const text = 'aé漢😀'.repeat(50)
     const bytes = Buffer.from(text)
@@ -214,15 +218,40 @@ describe('gemini sources', () => {
 
   it('have a place as long as looking for it ends', () => {
     const text = 'a'.repeat(MB)
-    const placed = (segments: object[]) => cite(text, segments).filter(({ start }) => start !== undefined).length
     // In their order they are come upon, backwards each is looked for from the start.
     const forwards = Array.from({ length: 1_000 }, (_, at) => ({ startIndex: at * 1_000, endIndex: at * 1_000 + 9 }))
-    expect(placed(forwards)).toBe(1_000)
-    expect(placed(forwards.toReversed())).toBeLessThan(40)
+    expect(placed(cite(text, forwards))).toBe(1_000)
+    expect(placed(cite(text, forwards.toReversed()))).toBeLessThan(40)
     // Words that are nowhere are looked for everywhere.
     const lost = Array.from({ length: 50 }, (_, at) => ({ startIndex: at, endIndex: at + 1, text: 'b' }))
     const found = { startIndex: 3, endIndex: 4, text: 'a' }
-    expect(placed([found, ...lost])).toBe(1)
-    expect(placed([...lost, found])).toBe(0)
+    expect(placed(cite(text, [found, ...lost]))).toBe(1)
+    expect(placed(cite(text, [...lost, found]))).toBe(0)
+  })
+
+  it('are found by their words where their place does not fit', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom('a', 'b', '😀'), maxLength: 30 }),
+        fc.nat(30),
+        fc.nat(6),
+        (text, at, length) => {
+          const words = [...text].slice(at, at + length).join('')
+          fc.pre(words !== '')
+          const [{ start, end } = {}] = cite(text, [{ startIndex: 1_000, endIndex: 1_001, text: words }])
+          const before = [...text.slice(0, text.indexOf(words))].length
+          expect([start, end]).toEqual([before, before + [...words].length])
+          expect(placed(cite(text, [{ startIndex: 0, endIndex: 1, text: `${words}c` }]))).toBe(0)
+        },
+      ),
+    )
+  })
+
+  it('are looked for no longer where their words all but come everywhere', () => {
+    const begin = performance.now()
+    const half = 'a'.repeat(20_000)
+    expect(placed(cite('a'.repeat(MB), [{ startIndex: 0, endIndex: 1, text: `${half}b${half}` }]))).toBe(0)
+    // The engine's own search takes twenty seconds.
+    expect(performance.now() - begin).toBeLessThan(2_000)
   })
 })
