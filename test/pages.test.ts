@@ -94,6 +94,9 @@ it('every header of ours that a reply may carry is told of', () => {
   // The ones of rate limits stand as `x-ratelimit-…-requests`, "and the same with -tokens".
   const told = (name: string): boolean => all.includes(name) || all.includes(name.replace(/(ratelimit-).*/, '$1'))
   expect(exposedHeaders.filter((name) => !told(name))).toEqual([])
+  const [readme] = pages
+  const named = (name: string): boolean => readme!.text.includes(`\`${name.replace(/(ratelimit-).*/, '$1…')}`)
+  expect(exposedHeaders.filter((name) => !named(name))).toEqual([])
 })
 
 it('every model of the simulator that does something of its own is told of', () => {
