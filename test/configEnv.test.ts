@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { run } from '../src/cli/run.ts'
 import { firstSet, readEnv } from '../src/config/env.ts'
 import { ConfigError, formatProblem } from '../src/config/problem.ts'
@@ -76,6 +76,17 @@ test('a start that is refused tells of such lines, too: one may be why something
     expect.stringContaining(`${config}:1:32 providers.openai.apiKey`),
     `${envFile}:1:1 is no NAME=value and no comment: the line sets nothing`,
   ])
+})
+
+test('a binding that is refused does, too: the line may be that of the key', async () => {
+  const [config, envFile] = [join(cwd, 'turnout.yaml'), join(cwd, 'more.env')]
+  writeFileSync(config, 'providers: { openai: { apiKey: sk-test-0123456789 } }\nroutes: { r: openai/x }\n')
+  writeFileSync(envFile, 'TURNOUT_MASTER_KEY: 0123456789abcdef\n')
+  vi.stubEnv('TURNOUT_MASTER_KEY', undefined)
+  const start = run({ config, envFile, host: '0.0.0.0', port: 0 }).finally(() => vi.unstubAllEnvs())
+  await expect(start).rejects.toThrow(
+    /^Refusing to listen on 0\.0\.0\.0 without a key[^\n]+\n\S+more\.env:1:1 is no NAME=value[^\n]+: the line sets nothing$/,
+  )
 })
 
 test('`.env` that is named is read once, and its faults are told once', () => {

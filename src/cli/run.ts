@@ -90,12 +90,13 @@ export async function run(options: RunOptions): Promise<Running> {
   const base = readBase(options)
   const { file, env, text } = base
   // Says where the database is, in which the rest may stand.
-  const loaded = tellingToo(base.envWarnings ?? [], () =>
-    parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) }),
-  )
+  const loaded = tellingToo(base.envWarnings ?? [], () => {
+    const parsed = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
+    const refusal = checkBinding(parsed.snapshot, { insecure: options.insecure ?? false })
+    if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
+    return parsed
+  })
   const { snapshot } = loaded
-  const refusal = checkBinding(snapshot, { insecure: options.insecure ?? false })
-  if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
   const { level, file: logFile, format } = snapshot.log
   const pretty = logFile === undefined && (format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true))
   const log = createLog({ level, file: logFile, pretty })
