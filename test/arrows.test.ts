@@ -11,6 +11,7 @@ const src = fileURLToPath(new URL('../src', import.meta.url))
 /** The level of each room. Rooms that put things together stand above all. */
 const levels: Readonly<Record<string, number>> = {
   dialects: 0,
+  egress: 0,
   providers: 1,
   policies: 1,
   rollouts: 1,

@@ -173,7 +173,7 @@ it('a socket that could not be dialled holds up nobody: the next call takes one 
   const call = (name: string, told?: () => void): Bare => {
     const caller = new Bare(told)
     const request = { path: `/${name}`, method: 'POST' as const, headers: [], body: Buffer.from('{}') }
-    pools.dispatch(`http://127.0.0.1:${port}`, 1000, request, caller as unknown as Caller)
+    pools.dispatch({ origin: `http://127.0.0.1:${port}` }, 1000, request, caller as unknown as Caller)
     return caller
   }
   const arrival = (name: string) => once(arrivals, `/${name}`)
@@ -237,7 +237,7 @@ it('the first of two addresses has more than a moment: the other one may be dead
       const caller = new Bare(() => resolve(false))
       void caller.started.then(() => resolve(true))
       const request = { path: '/', method: 'POST' as const, headers: [], body: Buffer.from('{}') }
-      pools.dispatch(`http://two.test:${port}`, 20_001, request, caller as unknown as Caller)
+      pools.dispatch({ origin: `http://two.test:${port}` }, 20_001, request, caller as unknown as Caller)
     })
     expect([lookup.mock.calls.length, began]).toEqual([1, true])
   } finally {
@@ -285,7 +285,12 @@ describe("a reply whose end is the connection's, and that nobody takes", () => {
         onResponseError: (_controller: unknown, error: Error) => resolve({ pieces, error }),
       }
       const request = { path: '/', method: 'POST' as const, headers: [], body: Buffer.from('{}') }
-      pools.dispatch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, 1000, request, caller as never)
+      pools.dispatch(
+        { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}` },
+        1000,
+        request,
+        caller as never,
+      )
     })
   }
 

@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { checkBinding } from '../config/binding.ts'
+import { shownProxy } from '../config/egress.ts'
 import { readEnv } from '../config/env.ts'
 import type { Env } from '../config/interpolation.ts'
 import { findConfigFile, type Loaded, loadConfig } from '../config/load.ts'
@@ -204,10 +205,11 @@ async function checkUpstream(provider: Provider, snapshot: Snapshot): Promise<Fi
   const check = `upstream ${provider.name}`
   const used = [...snapshot.routes.values()].some(({ targets }) => targets.some((one) => one.provider === provider))
   const bad = used || snapshot.source === 'environment' ? 'fail' : 'warn'
+  const way = provider.proxy === undefined ? '' : ` through the proxy ${shownProxy(provider.proxy)}`
   const answer = await askModels(provider)
   if ('failure' in answer) {
     const remedy = `check the address ${provider.origin}, DNS, firewall and proxy`
-    return { check, state: bad, message: `not reachable: ${answer.failure}`, remedy }
+    return { check, state: bad, message: `not reachable${way}: ${answer.failure}`, remedy }
   }
   const { status, ms } = answer
   if (answer.refusesKey) {
@@ -224,7 +226,7 @@ async function checkUpstream(provider: Provider, snapshot: Snapshot): Promise<Fi
     const remedy = 'redirects are not followed: set `baseUrl` to where it points'
     return { check, state: bad, message: `redirects (HTTP ${status})`, remedy }
   }
-  return { check, state: 'ok', message: `reachable (HTTP ${status}, ${ms} ms)` }
+  return { check, state: 'ok', message: `reachable${way} (HTTP ${status}, ${ms} ms)` }
 }
 
 function nearestExisting(folder: string): string {

@@ -1,13 +1,15 @@
 // Fetches a price list from a file or URL within bounds, and parses it.
 import { createReadStream } from 'node:fs'
+import type { ProxyOf } from '../config/egress.ts'
+import { openAgent } from '../egress/agent.ts'
 
 /** Bytes. The largest list in use is about 2 MB. */
 const largest = 64 * 1024 * 1024
 const timeout = 30_000
 
 /** The JSON of a price list. Throws Error with a text for the user: not found, too large, not JSON, bad status. */
-export async function readPriceFile(source: string): Promise<unknown> {
-  const text = /^https?:\/\//i.test(source) ? await download(source) : await readWhole(source)
+export async function readPriceFile(source: string, proxyOf: ProxyOf): Promise<unknown> {
+  const text = /^https?:\/\//i.test(source) ? await download(source, proxyOf) : await readWhole(source)
   try {
     return JSON.parse(text)
   } catch {
@@ -21,9 +23,9 @@ async function readWhole(file: string): Promise<string> {
   return collect(createReadStream(file), file)
 }
 
-async function download(url: string): Promise<string> {
-  const { Agent, request } = await import('undici')
-  const dispatcher = new Agent({ connect: { timeout: 10_000 }, headersTimeout: timeout, bodyTimeout: timeout })
+async function download(url: string, proxyOf: ProxyOf): Promise<string> {
+  const { request } = await import('undici')
+  const dispatcher = await openAgent(proxyOf(url), 10_000, { headersTimeout: timeout, bodyTimeout: timeout })
   try {
     // A total bound too: `bodyTimeout` is between chunks. Redirects are not followed: the user names the real address.
     const signal = AbortSignal.timeout(timeout * 4)

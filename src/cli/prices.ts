@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
 import { readDocument } from '../config/document.ts'
+import { type ProxyOf, readEgress } from '../config/egress.ts'
 import { readEnv } from '../config/env.ts'
 import { findConfigFile } from '../config/load.ts'
 import { ConfigError } from '../config/problem.ts'
@@ -102,7 +103,7 @@ export async function refreshPrices(
   const notes: string[] = []
   const last = readLastGood(dataDir, (problem) => notes.push(`note: ${problem}`))
   const layers = last ? [last.layer, ...builtInLayers()] : builtInLayers()
-  const json = await readPriceFile(source)
+  const json = await readPriceFile(source, proxiesFor(flags))
   const judged = judgePrices(json, knownPrice(createPriceBook(layers), now), last ? Object.keys(last.prices).length : 0)
   const keep = last ? `the list of ${last.at.slice(0, 10)} stays` : 'nothing was stored'
   const refused = (why: string, list: string[]): { done: false; lines: string[] } => ({
@@ -137,6 +138,14 @@ function knownPrice(book: PriceBook, now: Date) {
 }
 
 const usd = (rate: bigint | undefined): number | undefined => (rate === undefined ? undefined : Number(rate) / 1e12)
+
+/** @throws ConfigError where the environment names what is no proxy */
+function proxiesFor({ envFile }: PlaceFlags): ProxyOf {
+  const { env } = readEnv({ processEnv: process.env, envFile })
+  return readEgress(env, ([name], message) => {
+    throw new ConfigError([{ path: String(name), line: 0, column: 0, message }])
+  })
+}
 
 /** The `prices:` of a configuration, checked. What else it says may be faulty: showing a price needs no keys. */
 function configPrices({ config, envFile }: PlaceFlags): Prices | undefined {

@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici'
 import type { Provider } from '../config/snapshot.ts'
 import { dialects } from '../dialects/index.ts'
+import { openAgent } from '../egress/agent.ts'
 
 /** DNS, connection, TLS and the reply's headers together. */
 const limitMs = 3_000
@@ -15,8 +16,8 @@ export type ProbeAnswer = { status: number; ms: number; refusesKey: boolean } | 
 export async function askModels(provider: Provider, limit: number = limitMs): Promise<ProbeAnswer> {
   const { kind, origin, basePath, apiVersion, headers } = provider
   const path = kind.modelsPath?.({ apiVersion }) ?? '/models'
-  const { Agent, request } = await import('undici')
-  const dispatcher = new Agent({ connect: { timeout: limit } })
+  const { request } = await import('undici')
+  const dispatcher = await openAgent(provider.proxy, limit)
   const started = performance.now()
   try {
     const signal = AbortSignal.timeout(limit)
@@ -28,9 +29,10 @@ export async function askModels(provider: Provider, limit: number = limitMs): Pr
     const ms = Math.round(performance.now() - started)
     return { status: reply.statusCode, ms, refusesKey: await refusesKey(provider, reply) }
   } catch (error) {
-    const { name, code } = error as NodeJS.ErrnoException
+    const { name, code, message } = error as NodeJS.ErrnoException
     if (name === 'TimeoutError' || code === 'UND_ERR_CONNECT_TIMEOUT') return { failure: `no answer in ${limit} ms` }
     if (name === 'HTTPParserError') return { failure: 'what answers there is no HTTP server' }
+    if (code === 'ERR_PROXY') return { failure: message }
     return { failure: code ?? name }
   } finally {
     await dispatcher.destroy()

@@ -4,6 +4,7 @@ import type { AlertFields, WebhookFields } from './alertSchema.ts'
 import type { AlertKind, AlertSettings, WebhookSettings } from './alertTypes.ts'
 import { isLoopback } from './binding.ts'
 import { defaults } from './defaults.ts'
+import type { ProxyOf } from './egress.ts'
 import { weaknessOf } from './keySettings.ts'
 import { checkOnly, type ScopeNames, type Told } from './limitSettings.ts'
 import { likelyName } from './nearest.ts'
@@ -34,7 +35,11 @@ export interface AlertNames extends ScopeNames {
 }
 
 /** Tells of addresses that are none or are not safe, and of weak secrets. */
-function buildWebhook(name: string, fields: WebhookFields, report: Report): WebhookSettings {
+function buildWebhook(
+  name: string,
+  fields: WebhookFields,
+  { report, proxyOf }: { report: Report; proxyOf: ProxyOf },
+): WebhookSettings {
   const path = ['webhooks', name]
   const fault = addressFault(fields.url, fields.insecure ?? false)
   if (fault) report([...path, 'url'], fault)
@@ -47,6 +52,7 @@ function buildWebhook(name: string, fields: WebhookFields, report: Report): Webh
   return {
     name,
     url: fields.url,
+    proxy: proxyOf(fields.url),
     secrets: fields.secret,
     headers: fields.headers ?? {},
     timeout: fields.timeout ?? defaults.webhooks.timeout,
@@ -107,14 +113,12 @@ export function buildAlerts(
     alerts?: Readonly<Record<string, AlertFields>> | undefined
   },
   names: Omit<AlertNames, 'webhooks'>,
-  told: Told,
+  told: Told & { readonly proxyOf: ProxyOf },
 ): { webhooks: Map<string, WebhookSettings>; alerts: AlertSettings[] } {
   const { webhooks = {}, alerts = {} } = settings
   const all = { ...names, webhooks: Object.keys(webhooks) }
   return {
-    webhooks: new Map(
-      Object.entries(webhooks).map(([name, fields]) => [name, buildWebhook(name, fields, told.report)]),
-    ),
+    webhooks: new Map(Object.entries(webhooks).map(([name, fields]) => [name, buildWebhook(name, fields, told)])),
     alerts: Object.entries(alerts).map(([name, fields]) => buildAlert(name, fields, all, told)),
   }
 }

@@ -9,6 +9,8 @@ export interface WebhookSettings {
   readonly name: string
   /** Absolute. It may hold a secret: never logged, never shown. */
   readonly url: string
+  /** URL of the proxy that it is reached through, its password included: never logged, never shown. */
+  readonly proxy?: string | undefined
   /** What bodies are signed with: more than one while a receiver moves from an old to a new one. Never shown. */
   readonly secrets: readonly string[]
   readonly headers: Readonly<Record<string, string>>

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import type { AuthSettings } from './authSchema.ts'
 import { isLoopback } from './binding.ts'
 import { defaults } from './defaults.ts'
+import type { ProxyOf } from './egress.ts'
 import { buildJudge } from './jwtSettings.ts'
 import { buildOwnRules } from './limitSettings.ts'
 import type { Path, Report } from './problem.ts'
@@ -18,6 +19,7 @@ interface Around {
   readonly admin: JwtSettings | undefined
   readonly keyNames: ReadonlySet<string>
   readonly routes: readonly string[]
+  readonly proxyOf: ProxyOf
   readonly report: Report
 }
 
@@ -37,7 +39,7 @@ export function buildClientJwt(settings: AuthSettings, around: Around): ClientJw
     report([...path, 'standAlone'], 'beside `defaultKey`: tokens stand for one of them', 'key')
   if (claims.key === undefined && defaultKey === undefined && standAlone === undefined)
     report(path, 'needs `claims.key`, `defaultKey` or `standAlone`: what does a token stand for?', 'key')
-  const judge = judgeOf(written, path, report)
+  const judge = judgeOf(written, path, around)
   if (!judge) return undefined
   return {
     judge,
@@ -49,7 +51,7 @@ export function buildClientJwt(settings: AuthSettings, around: Around): ClientJw
   }
 }
 
-function judgeOf(written: Written, path: Path, report: Report): ClientJwtSettings['judge'] | undefined {
+function judgeOf(written: Written, path: Path, { proxyOf, report }: Around): ClientJwtSettings['judge'] | undefined {
   const { jwks, secret, publicKey } = written
   if (jwks === undefined) {
     const paths = { both: path, secret: [...path, 'secret'], publicKey: [...path, 'publicKey'] }
@@ -62,7 +64,7 @@ function judgeOf(written: Written, path: Path, report: Report): ClientJwtSetting
     return undefined
   }
   if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(jwks)) return { jwks: resolve(jwks) }
-  if (isSafeAddress(jwks)) return { jwks }
+  if (isSafeAddress(jwks)) return { jwks, proxy: proxyOf(jwks) }
   // Whoever stands in between could hand out keys of his own.
   report([...path, 'jwks'], 'expected an https:// address without a password (http:// only on this machine), or a file')
   return undefined

@@ -7,6 +7,7 @@ import { buildCache } from './cacheSettings.ts'
 import { buildClientJwt } from './clientJwtSettings.ts'
 import { defaults } from './defaults.ts'
 import { readDocument } from './document.ts'
+import { readEgress } from './egress.ts'
 import { firstSet } from './env.ts'
 import { envRoute, modelsOfEnv } from './envRoute.ts'
 import { freezeDeep } from './freeze.ts'
@@ -154,10 +155,11 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     const message = `no provider: set one of ${discoverableVariables().join(', ')}, or list them under \`providers\` in turnout.yaml`
     report(file === undefined ? [] : ['providers'], message, 'key')
   }
+  const proxyOf = readEgress(env, report)
   const providers = new Map<string, Provider>()
   for (const [name, provider] of Object.entries(listed)) {
     const fallback = provider?.fallback ?? gaps.providers?.[name]?.fallback
-    const built = buildProvider(name, { ...provider, fallback }, env, report)
+    const built = buildProvider(name, { ...provider, fallback }, { env, proxyOf, report })
     if (built) providers.set(name, built)
   }
 
@@ -221,9 +223,9 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     retries,
     server,
     jwt,
-    clientJwt: buildClientJwt(settings.auth, { admin: jwt, keyNames, routes: routeNames, report }),
+    clientJwt: buildClientJwt(settings.auth, { admin: jwt, keyNames, routes: routeNames, proxyOf, report }),
     log: buildLog(settings.log, level),
-    ...buildObservability(settings, server, report),
+    ...buildObservability(settings, { server, proxyOf, report }),
     dataDir: resolve(dataDir),
     ledger: buildLedger(settings.ledger, env, resolve(dataDir)),
     cache: buildCache(settings.cache),
@@ -234,7 +236,7 @@ function buildSnapshot({ settings, providerNames, targetIds, routeNames }: Shape
     patterns,
     directModels: settings.directModels ?? false,
     ...buildLimits(settings, names, { report, warn }),
-    ...buildAlerts(settings, { ...names, budgets: Object.keys(settings.budgets ?? {}) }, { report, warn }),
+    ...buildAlerts(settings, { ...names, budgets: Object.keys(settings.budgets ?? {}) }, { report, warn, proxyOf }),
     rollouts,
     keys,
   }

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { bareHost } from './binding.ts'
 import { defaults } from './defaults.ts'
+import type { ProxyOf } from './egress.ts'
 import type { LogSettings, MetricsSettings, TraceSettings } from './observabilityTypes.ts'
 import type { Report } from './problem.ts'
 import type { Settings } from './schema.ts'
@@ -27,7 +28,10 @@ export function buildLog(settings: Settings['log'], level: string): LogSettings 
 }
 
 /** The `metrics` and `trace` sections, with gaps filled. */
-export function buildObservability(settings: Settings, server: ServerSettings, report: Report): Observability {
+export function buildObservability(
+  settings: Settings,
+  { server, proxyOf, report }: { server: ServerSettings; proxyOf: ProxyOf; report: Report },
+): Observability {
   const { token, port, host = server.host } = settings.metrics ?? {}
   if (port !== undefined && port !== 0 && port === server.port)
     report(['metrics', 'port'], `is the port of the server itself (${port}): leave it out, or choose another`)
@@ -37,7 +41,7 @@ export function buildObservability(settings: Settings, server: ServerSettings, r
     sample: sample ?? defaults.trace.sample,
     slow: slow ?? defaults.trace.slow,
     retentionHours: retentionHours ?? defaults.trace.retentionHours,
-    otlp: otlp && { url: otlp.url, headers: otlp.headers ?? {} },
+    otlp: otlp && { url: otlp.url, proxy: proxyOf(otlp.url), headers: otlp.headers ?? {} },
   }
   return { metrics: { token, port, host: bareHost(host) }, trace }
 }

@@ -22,7 +22,15 @@ export interface TraceSettings {
   readonly slow: number
   /** 0 = as long as the ledger. */
   readonly retentionHours: number
-  readonly otlp: { readonly url: string; readonly headers: Readonly<Record<string, string>> } | undefined
+  readonly otlp: OtlpSettings | undefined
+}
+
+/** Where spans are sent. */
+export interface OtlpSettings {
+  readonly url: string
+  /** URL of the proxy that it is reached through, its password included: never logged, never shown. */
+  readonly proxy?: string | undefined
+  readonly headers: Readonly<Record<string, string>>
 }
 
 export interface MetricsSettings {

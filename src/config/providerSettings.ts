@@ -1,6 +1,7 @@
 // Makes a configured provider of its settings, its kind and the environment: address, credentials, headers.
 import { providerKinds } from '../providers/index.ts'
 import type { ProviderKind } from '../providers/provider.ts'
+import { type ProxyOf, parseProxy } from './egress.ts'
 import { firstSet } from './env.ts'
 import type { Env } from './interpolation.ts'
 import { likelyName } from './nearest.ts'
@@ -35,8 +36,7 @@ const ofCalls = /\/(chat\/completions|v1\/messages|models\/[^/]*:\w+)\/*$/
 export function buildProvider(
   name: string,
   settings: ProviderSettings | undefined,
-  env: Env,
-  report: Report,
+  { env, proxyOf, report }: Around,
 ): Provider | undefined {
   const path = ['providers', name]
   const kindName = settings?.kind ?? name
@@ -68,6 +68,7 @@ export function buildProvider(
     kind,
     dialect: kind.dialects[0]!,
     ...address,
+    proxy: settings?.proxy === undefined ? proxyOf(address.origin) : readProxy(name, settings.proxy, report),
     apiKey,
     keyFrom,
     apiVersion,
@@ -80,6 +81,16 @@ export function buildProvider(
     fallback: settings?.fallback ?? true,
   }
 }
+
+/** What a provider is built of besides its own settings. */
+interface Around {
+  readonly env: Env
+  readonly proxyOf: ProxyOf
+  readonly report: Report
+}
+
+const readProxy = (name: string, written: string, report: Report): string | undefined =>
+  written === 'none' ? undefined : parseProxy(written, (message) => report(['providers', name, 'proxy'], message))
 
 /** Names of the providers that the environment alone describes, by kind. */
 export function discoverProviders(env: Env): string[] {

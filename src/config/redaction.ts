@@ -119,7 +119,8 @@ function isSecret({ path, value }: { path: Path; value: unknown }): boolean {
   if (section === 'admin' || section === 'auth') return field === 'secret'
   // The address of a webhook is often a secret by itself.
   if (section === 'webhooks') return field === 'secret' || field === 'headers' || field === 'url'
-  if (section === 'providers') return field === 'apiKey' || field === 'headers'
+  if (section === 'providers')
+    return field === 'apiKey' || field === 'headers' || (field === 'proxy' && carriesSecret(value))
   return (section === 'targets' && field === 'params' && secretName.test(last)) || /^api_?key$/i.test(last)
 }
 

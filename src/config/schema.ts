@@ -23,6 +23,11 @@ const provider = block({
     .regex(/^[\x21-\x7e]+$/, { error: 'a key may hold no spaces, line breaks or non-ASCII characters' })
     .optional()
     .describe("The provider's key, best as `${NAME}`. Taken from the kind's environment variable unless given."),
+  proxy: text(2048)
+    .optional()
+    .describe(
+      'HTTP proxy that its calls go through, best as `${NAME}`; `none` = straight. As `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say unless given.',
+    ),
   apiVersion: z
     .string()
     .regex(/^[\w.-]{1,64}$/, { error: 'not an API version' })

@@ -18,6 +18,8 @@ export interface Provider {
   readonly origin: string
   /** Path part of the base URL, without a trailing slash. */
   readonly basePath: string
+  /** URL of the proxy that calls go through, its password included: never logged, never shown. */
+  readonly proxy?: string | undefined
   readonly apiKey: string | undefined
   /** Where the key came from: the name of an environment variable, or `file`. */
   readonly keyFrom?: string | undefined
@@ -159,7 +161,7 @@ export interface JwtSettings extends JwtJudge {
 /** How signed tokens of end users are judged, and which key each of them stands for. They call models and never operate Turnout. */
 export interface ClientJwtSettings {
   /** One key, or where the issuer's key set is: an URL or the path of a file. */
-  readonly judge: JwtJudge | { readonly jwks: string }
+  readonly judge: JwtJudge | { readonly jwks: string; readonly proxy?: string | undefined }
   readonly audience: string
   readonly issuer: string | undefined
   /** Milliseconds by which the issuer's clock may differ. */

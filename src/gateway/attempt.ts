@@ -158,6 +158,6 @@ function waitForGood(call: Call, attempt: Attempt, exchange: Exchange, pools: Po
     }
     exchange.good.then(resolve, reject)
     const request = { path: provider.basePath + path, method: 'POST' as const, headers, body }
-    exchange.takeBack = pools.dispatch(provider.origin, target.timeouts.connect, request, exchange)
+    exchange.takeBack = pools.dispatch(provider, target.timeouts.connect, request, exchange)
   })
 }

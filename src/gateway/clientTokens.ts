@@ -124,7 +124,7 @@ export function createClientTokens(parts: ClientTokensParts = {}): ClientTokens 
 
 function makeJudge(settings: ClientJwtSettings, { now = Date.now, times, trouble }: ClientTokensParts): Judge {
   const { judge, audience, issuer, clockTolerance, claims } = settings
-  const set = 'jwks' in judge ? createKeySet(judge.jwks, { now, times, trouble }) : undefined
+  const set = 'jwks' in judge ? createKeySet(judge.jwks, { now, times, trouble, proxy: judge.proxy }) : undefined
   const options = {
     algorithms: 'jwks' in judge ? setAlgorithms : [judge.algorithm],
     audience,
@@ -140,7 +140,8 @@ function makeJudge(settings: ClientJwtSettings, { now = Date.now, times, trouble
       const { jwtVerify } = await import('jose')
       const at = { ...options, currentDate: new Date(now()) }
       if (!set)
-        return (await jwtVerify(token, keyObjectOf(judge as Exclude<typeof judge, { jwks: string }>), at)).payload
+        return (await jwtVerify(token, keyObjectOf(judge as Exclude<typeof judge, { readonly jwks: string }>), at))
+          .payload
       try {
         return (await jwtVerify(token, set.find, at)).payload
       } catch (error) {

@@ -28,6 +28,7 @@ export interface Reached {
 /** Classifies an error of the connection by its code, and by how far the call had come. */
 export function dialFaultOf(error: Error, { sent, responded }: Reached): UpstreamFault {
   const code = codeOf(error)
+  if (code === 'ERR_PROXY') return new UpstreamFault('dial_failed', error.message, { code: 'dial_failed' })
   const known = kinds[code]
   if (known) return new UpstreamFault(known[0], known[1], { code: known[0] })
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code)) {

@@ -1,6 +1,7 @@
 // The key set of an issuer of tokens (JWKS, RFC 7517), read from its address or a file: kept, refreshed, and never waited for long.
 import { readFile, stat } from 'node:fs/promises'
 import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose'
+import { openAgent } from '../egress/agent.ts'
 import { Denied } from './denied.ts'
 import { tokenDenied } from './signed.ts'
 
@@ -39,6 +40,8 @@ const maxBytes = 1024 * 1024
 export interface KeySetParts {
   readonly times?: Partial<KeySetTimes> | undefined
   readonly now?: (() => number) | undefined
+  /** URL of the proxy that the address is reached through. */
+  readonly proxy?: string | undefined
   /** Told of each reading that failed. The text names no token and no key. */
   readonly trouble?: ((why: string) => void) | undefined
 }
@@ -65,7 +68,7 @@ export function createKeySet(where: string, parts: KeySetParts = {}): KeySet {
   const readNow = async (): Promise<void> => {
     triedAt = now()
     try {
-      const got = await readText(where, times.patience)
+      const got = await readText(where, times.patience, parts.proxy)
       if (got !== text) {
         keys = await keysOf(got)
         text = got
@@ -124,13 +127,13 @@ async function keysOf(text: string): Promise<JWTVerifyGetKey> {
 }
 
 /** Redirects are not followed: whoever the configuration trusts is the one at that address. */
-async function readText(where: string, patience: number): Promise<string> {
+async function readText(where: string, patience: number, proxy: string | undefined): Promise<string> {
   if (!/^https?:\/\//i.test(where)) {
     if ((await stat(where)).size > maxBytes) throw new Error('it is larger than 1 MB')
     return readFile(where, 'utf8')
   }
-  const { Agent, request } = await import('undici')
-  const dispatcher = new Agent({ connect: { timeout: patience } })
+  const { request } = await import('undici')
+  const dispatcher = await openAgent(proxy, patience)
   try {
     const reply = await request(where, {
       dispatcher,

@@ -2,6 +2,8 @@
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 import type { Dispatcher, buildConnector as UndiciConnector, Pool as UndiciPool } from 'undici'
+import type { Provider } from '../config/snapshot.ts'
+import { connectorThrough } from '../egress/tunnel.ts'
 import { Roster } from '../state/roster.ts'
 
 /** undici in whole is 110 files, of which a pool needs 22: that is an eighth of the time until the first answer. */
@@ -16,12 +18,15 @@ export interface Caller extends Dispatcher.DispatchHandler {
   onOver: (() => void) | undefined
 }
 
+/** Where a call goes. */
+export type Place = Pick<Provider, 'origin' | 'proxy'>
+
 export interface Pools {
   /**
-   * Makes the call, as soon as there is a socket for it. Returns what takes a call back that still waits for one, and says whether it did:
+   * Makes the call, as soon as there is a socket for it, through the proxy if there is one. Returns what takes a call back that still waits for one, and says whether it did:
    * whoever gives up must not be held, with all that belongs to it, until others are through.
    */
-  dispatch(origin: string, connectTimeout: number, request: Dispatcher.DispatchOptions, caller: Caller): () => boolean
+  dispatch(place: Place, connectTimeout: number, request: Dispatcher.DispatchOptions, caller: Caller): () => boolean
   /** Counts of sockets for `/status`. */
   stats(): { origin: string; connected: number; free: number; running: number; queued: number }[]
   /** Waits for what runs, then closes. */
@@ -31,17 +36,18 @@ export interface Pools {
 /** `connections`: most sockets to one origin. */
 export function createPools(connections: number): Pools {
   const lines = new Map<string, Line>()
-  const lineOf = (origin: string, connectTimeout: number): Line => {
-    const key = `${origin} ${connectTimeout}`
+  const lineOf = (place: Place, connectTimeout: number): Line => {
+    const { origin, proxy } = place
+    const key = proxy === undefined ? `${origin} ${connectTimeout}` : `${origin} ${connectTimeout} ${proxy}`
     let line = lines.get(key)
     if (!line) {
-      line = new Line(openPool(origin, connectTimeout, connections), connections)
+      line = new Line(openPool(place, connectTimeout, connections), connections)
       lines.set(key, line)
     }
     return line
   }
   return {
-    dispatch: (origin, connectTimeout, request, caller) => lineOf(origin, connectTimeout).take(request, caller),
+    dispatch: (place, connectTimeout, request, caller) => lineOf(place, connectTimeout).take(request, caller),
     stats() {
       return [...lines].map(([key, { pool, waiting }]) => {
         const { connected, free, running, queued } = pool.stats
@@ -54,13 +60,14 @@ export function createPools(connections: number): Pools {
   }
 }
 
-function openPool(origin: string, connectTimeout: number, connections: number): UndiciPool {
-  const dial = buildConnector({
+function openPool({ origin, proxy }: Place, connectTimeout: number, connections: number): UndiciPool {
+  const direct = buildConnector({
     timeout: connectTimeout,
     noDelay: true,
     // Of several addresses each but the last is given up after so long. Node's 250 ms are less than a far vendor takes, or a lost packet.
     autoSelectFamilyAttemptTimeout: Math.max(250, Math.ceil(connectTimeout / 4)),
   } as Parameters<typeof UndiciConnector>[0])
+  const dial = proxy === undefined ? direct : connectorThrough(proxy, direct, connectTimeout)
   const pool = new Pool(origin, {
     connections,
     pipelining: 1,

@@ -1,5 +1,7 @@
 // Sends spans to an OTLP collector in the background. OpenTelemetry's own code is loaded when there is a collector to send to.
 import type { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
+import type { OtlpSettings } from '../../config/observabilityTypes.ts'
+import { openHttpAgent } from '../../egress/agent.ts'
 
 export type Attribute = string | number | boolean | readonly string[]
 
@@ -30,9 +32,7 @@ export interface SpanExporter {
   close(): Promise<void>
 }
 
-export interface ExporterOptions {
-  readonly url: string
-  readonly headers: Readonly<Record<string, string>>
+export interface ExporterOptions extends OtlpSettings {
   readonly version: string
   counted(outcome: 'exported' | 'failed' | 'dropped', spans: number): void
   /** Told of a failure, at most once a minute. */
@@ -43,6 +43,8 @@ export interface ExporterOptions {
 const maxWaiting = 2_000
 const flushEvery = 1_000
 const maxBatch = 256
+/** For one post. */
+const timeoutMillis = 10_000
 
 type Spans = Parameters<OTLPTraceExporter['export']>[0]
 type ExportResult = Parameters<Parameters<OTLPTraceExporter['export']>[1]>[0]
@@ -108,7 +110,7 @@ interface Loaded {
   toSpan(facts: SpanFacts): Spans[number]
 }
 
-async function load({ url, headers, version }: ExporterOptions): Promise<Loaded> {
+async function load({ url, headers, version, proxy }: ExporterOptions): Promise<Loaded> {
   const [api, otlp, resources] = await Promise.all([
     import('@opentelemetry/api'),
     import('@opentelemetry/exporter-trace-otlp-http'),
@@ -118,7 +120,14 @@ async function load({ url, headers, version }: ExporterOptions): Promise<Loaded>
   const scope = { name: 'turnout', version }
   const kinds = { server: api.SpanKind.SERVER, client: api.SpanKind.CLIENT }
   return {
-    exporter: new otlp.OTLPTraceExporter({ url, headers: { ...headers }, timeoutMillis: 10_000 }),
+    exporter: new otlp.OTLPTraceExporter({
+      url,
+      headers: { ...headers },
+      timeoutMillis,
+      ...(proxy === undefined
+        ? {}
+        : { httpAgentOptions: (protocol: string) => openHttpAgent(proxy, protocol, timeoutMillis) }),
+    }),
     toSpan(facts) {
       const { traceId, spanId, parent, state, sampled } = facts
       const traceFlags = sampled ? api.TraceFlags.SAMPLED : api.TraceFlags.NONE

@@ -2,7 +2,11 @@
 import type { Agent, Dispatcher } from 'undici'
 import type { WebhookSettings } from '../../config/alertTypes.ts'
 import { retryAfterOf } from '../../dialects/retryAfter.ts'
+import { openAgent } from '../../egress/agent.ts'
 import { signMessage } from './signature.ts'
+
+const connectTimeout = 10_000
+const agentOptions = { connections: 4, pipelining: 1, keepAliveTimeout: 10_000, maxHeaderSize: 16 * 1024 }
 
 /** An answer is read this far and no further: nothing in it matters but its status. */
 const maxAnswerBytes = 64 * 1024
@@ -27,10 +31,19 @@ export function openPost(userAgent: string): {
   post(webhook: WebhookSettings, message: PostedMessage, now: number, signal: AbortSignal): Promise<Posted>
   close(): Promise<void>
 } {
-  let agent: Agent | undefined
+  /** One for each proxy, and one for what is dialled itself. */
+  const agents = new Map<string | undefined, Promise<Agent>>()
+  const agentFor = (proxy: string | undefined): Promise<Agent> => {
+    let agent = agents.get(proxy)
+    if (!agent) {
+      agent = openAgent(proxy, connectTimeout, agentOptions)
+      agents.set(proxy, agent)
+    }
+    return agent
+  }
   return {
     async post(webhook, message, now, stopped) {
-      const { Agent, request } = await import('undici')
+      const { request } = await import('undici')
       const timestamp = Math.floor(now / 1000)
       // Not `AbortSignal.any`: in Node 20 each of its signals is held by `stopped` for ever, up to 2 KB a message.
       const cut = new AbortController()
@@ -39,9 +52,8 @@ export function openPost(userAgent: string): {
       stopped.addEventListener('abort', stop)
       const late = setTimeout(() => cut.abort(new DOMException('too late', 'TimeoutError')), webhook.timeout)
       try {
-        agent ??= new Agent({ connections: 4, pipelining: 1, keepAliveTimeout: 10_000, maxHeaderSize: 16 * 1024 })
         const answer = await request(webhook.url, {
-          dispatcher: agent,
+          dispatcher: await agentFor(webhook.proxy),
           method: 'POST',
           headers: {
             ...webhook.headers,
@@ -62,7 +74,9 @@ export function openPost(userAgent: string): {
         stopped.removeEventListener('abort', stop)
       }
     },
-    close: async () => agent?.destroy(),
+    close: async () => {
+      for (const agent of agents.values()) await (await agent).destroy()
+    },
   }
 }
 
