@@ -300,6 +300,20 @@ describe('a receiver that fails', () => {
     expect(new Set(receiver.messages.map(({ body }) => body.data.n)).size).toBe(20)
     await other.close()
   })
+
+  it('holds up no other webhook of the same server, however many messages are on their way', async () => {
+    const warnings: Error[] = []
+    const note = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', note)
+    receiver.answer((res, req) => void (req.url!.endsWith('/slow') || res.end()))
+    const slow = ['a', 'b', 'c'].map((name) => hook({ name, url: `${receiver.url}/slow` }))
+    const sender = open([...slow, hook()])
+    for (let n = 0; n < 5; n++) sender.notify(event(n))
+    await receiver.received(3 * 4 + 5)
+    expect(receiver.messages.filter(({ path }) => path === '/hooks')).toHaveLength(5)
+    expect(warnings).toEqual([])
+    process.off('warning', note)
+  })
 })
 
 describe('what is kept', () => {

@@ -6,7 +6,8 @@ import { openAgent } from '../../egress/agent.ts'
 import { signMessage } from './signature.ts'
 
 const connectTimeout = 10_000
-const agentOptions = { connections: 4, pipelining: 1, keepAliveTimeout: 10_000, maxHeaderSize: 16 * 1024 }
+/** No bound on sockets: webhooks of one origin would wait for each other. The sender says how many messages go at a time. */
+const agentOptions = { pipelining: 1, keepAliveTimeout: 10_000, maxHeaderSize: 16 * 1024 }
 
 /** An answer is read this far and no further: nothing in it matters but its status. */
 const maxAnswerBytes = 64 * 1024

@@ -1,5 +1,6 @@
 // Sends events to webhooks: stores each first, then posts it in the background until it is delivered or given up.
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { WebhookSettings } from '../../config/alertTypes.ts'
 import type { Log } from '../log.ts'
 import { backoffOf } from './backoff.ts'
@@ -53,6 +54,8 @@ export function createSender(options: SenderOptions): Sender {
   const { shelf, webhooks, log, counted = () => {}, now = Date.now, random = Math.random } = options
   const wire = openPost(options.userAgent ?? 'Turnout')
   const cut = new AbortController()
+  // Each message on its way listens: more than ten of them are no leak.
+  setMaxListeners(0, cut.signal)
   /** Being sent, or sent and not yet written down. */
   const busy = new Set<number>()
   const running = new Map<string, number>()
