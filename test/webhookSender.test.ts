@@ -350,6 +350,33 @@ describe('what is kept', () => {
     await other.close()
   })
 
+  it('is sent when its webhook is taken away and comes back while the database is locked', async () => {
+    let list = [hook()]
+    const sender = open(() => list)
+    const beside = new (store.db.constructor as new (file: string) => typeof store.db)(store.file)
+    let hold: (() => void) | undefined
+    receiver.answer((res) => {
+      hold = () => res.end()
+    })
+    list = []
+    sender.notify(event(1), ['ops'])
+    beside.exec('BEGIN IMMEDIATE')
+    sender.wake()
+    list = [hook()]
+    sender.wake()
+    await receiver.received(1)
+    beside.exec('COMMIT')
+    beside.close()
+    while (!said.some(({ text }) => text.includes('given up'))) await new Promise((resolve) => setTimeout(resolve, 1))
+    hold!()
+    await ended(sender)
+    receiver.answer(200)
+    sender.notify(event(2))
+    await receiver.received(2)
+    await ended(sender)
+    expect(states(sender)).toEqual(['delivered', 'delivered'])
+  })
+
   it('is bounded: what finds a full queue is a dead letter at once, and old ones go', async () => {
     receiver.answer(() => {})
     const sender = open([hook()], { bounds: { waiting: 5, kept: 10 } })

@@ -138,18 +138,25 @@ export function createSender(options: SenderOptions): Sender {
   }
 
   function take(webhook: WebhookSettings, at: number): void {
-    const free = perWebhook - (running.get(webhook.name) ?? 0)
-    if (free <= 0) return
-    for (const due of shelf.due(webhook.name, at, free, busy)) {
+    const room = perWebhook - (running.get(webhook.name) ?? 0)
+    if (room <= 0) return
+    for (const due of shelf.due(webhook.name, at, room, busy)) {
       busy.add(due.id)
       running.set(webhook.name, (running.get(webhook.name) ?? 0) + 1)
       const sent = send(webhook, due).finally(() => {
         sending.delete(sent)
-        running.set(webhook.name, running.get(webhook.name)! - 1)
+        free(webhook.name)
         wakeSoon()
       })
       sending.add(sent)
     }
+  }
+
+  /** What ran for the webhook has ended. It may have left the configuration and be back by then. */
+  function free(name: string): void {
+    const left = running.get(name)! - 1
+    if (left > 0) running.set(name, left)
+    else running.delete(name)
   }
 
   /** Its webhook has left the configuration. */
@@ -171,7 +178,7 @@ export function createSender(options: SenderOptions): Sender {
         (error) => log.warn('messages to webhooks could not be given up', { event: 'webhook', error }),
       )
       .finally(() => {
-        running.delete(name)
+        free(name)
         sending.delete(done)
       })
     sending.add(done)
