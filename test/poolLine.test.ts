@@ -204,6 +204,34 @@ it('a socket that could not be dialled holds up nobody: the next call takes one 
   }
 })
 
+it('addresses that nobody calls any more are forgotten, and those with a call are not', async () => {
+  let held: ServerResponse | undefined
+  const server = createServer((req, res) => {
+    if (req.url === '/held') held = res.writeHead(200, { 'x-held': 'yes' })
+    else res.writeHead(200, { connection: 'close' }).end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const pools = createPools(2)
+  const call = (path: string, connectTimeout: number): Promise<void> =>
+    new Promise((told) => {
+      const request = { path, method: 'POST' as const, headers: [], body: Buffer.from('{}') }
+      pools.dispatch({ origin }, connectTimeout, request, new Bare(told) as unknown as Caller)
+    })
+  const arrived = once(server, 'request')
+  const last = call('/held', 1_000)
+  await arrived
+  // What tells two lines apart is the origin with its timeout.
+  for (let n = 1; n <= 100; n++) await call('/', 1_000 + n)
+  expect(pools.stats().length).toBeLessThan(80)
+  expect(pools.stats().filter(({ running }) => running > 0)).toHaveLength(1)
+  held!.end()
+  await last
+  await call('/', 1_001)
+  await pools.close()
+  server.close()
+})
+
 it('the first of two addresses has more than a moment: the other one may be dead', async () => {
   const gate = new Int32Array(new SharedArrayBuffer(4))
   // The system takes two connections for it until it looks, and lets the next one knock again after a second.

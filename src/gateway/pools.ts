@@ -23,8 +23,8 @@ export type Place = Pick<Provider, 'origin' | 'proxy'>
 
 export interface Pools {
   /**
-   * Makes the call, as soon as there is a socket for it, through the proxy if there is one. Returns what takes a call back that still waits for one, and says whether it did:
-   * whoever gives up must not be held, with all that belongs to it, until others are through.
+   * Makes the call, as soon as there is a socket for it, through the proxy if there is one. Returns what takes a call back that still waits
+   * for one, and says whether it did: whoever gives up must not be held, with all that belongs to it, until others are through.
    */
   dispatch(place: Place, connectTimeout: number, request: Dispatcher.DispatchOptions, caller: Caller): () => boolean
   /** Counts of sockets for `/status`. */
@@ -32,6 +32,9 @@ export interface Pools {
   /** Waits for what runs, then closes. */
   close(): Promise<void>
 }
+
+/** Lines that are kept whether anybody comes or not. Addresses change with the configuration, and what belongs to an old one takes 23 KB. */
+const keptLines = 64
 
 /** `connections`: most sockets to one origin. */
 export function createPools(connections: number): Pools {
@@ -41,6 +44,7 @@ export function createPools(connections: number): Pools {
     const key = proxy === undefined ? `${origin} ${connectTimeout}` : `${origin} ${connectTimeout} ${proxy}`
     let line = lines.get(key)
     if (!line) {
+      if (lines.size >= keptLines) forgetIdle(lines)
       line = new Line(openPool(place, connectTimeout, connections), connections)
       lines.set(key, line)
     }
@@ -57,6 +61,15 @@ export function createPools(connections: number): Pools {
     async close() {
       await Promise.all([...lines.values()].map(closeIdle))
     },
+  }
+}
+
+/** Closes those that have no socket, no call and nobody who waits: whoever comes again finds a new one. */
+function forgetIdle(lines: Map<string, Line>): void {
+  for (const [key, line] of lines) {
+    if (!line.isIdle) continue
+    lines.delete(key)
+    void line.pool.destroy()
   }
 }
 
@@ -126,6 +139,11 @@ class Line {
 
   get waiting(): number {
     return this.#waiting.size
+  }
+
+  get isIdle(): boolean {
+    const { connected, size } = this.pool.stats
+    return this.#running === 0 && this.waiting === 0 && connected === 0 && size === 0
   }
 
   take(request: Dispatcher.DispatchOptions, caller: Caller): () => boolean {
