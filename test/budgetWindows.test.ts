@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { BudgetSettings } from '../src/config/limitTypes.ts'
 import { createRestore } from '../src/gateway/budgetRestore.ts'
-import type { AppliedBudget, BudgetEvent, Reservation } from '../src/state/budgets/budget.ts'
+import type { AppliedBudget, BudgetEvent, Budgets, Reservation } from '../src/state/budgets/budget.ts'
 import { createBudgets } from '../src/state/budgets/budgets.ts'
+import { rebuild } from '../src/state/budgets/rebuild.ts'
 import { windowAt } from '../src/state/budgets/window.ts'
 import { readBudgetSpend } from '../src/store/budgetSpend.ts'
 import { openLedger } from '../src/store/ledger.ts'
@@ -298,6 +299,30 @@ describe('what the ledger remembers', () => {
       expect(found, settings.name).toEqual(expected)
       expect(budgets.isRestored(settings)).toBe(true)
     }
+  })
+
+  it('looks for the budgets of a row by its names, however many keys have one of their own', () => {
+    const budgets = createBudgets({ recorded: true })
+    let looks = 0
+    const counted: Budgets = {
+      ...budgets,
+      restore(...spent) {
+        looks++
+        budgets.restore(...spent)
+      },
+    }
+    const at = Date.now()
+    const keys = Array.from({ length: 200 }, (_, index) => `key-${index}`)
+    const own = keys.map((key) => settingsOf({ name: key, only: { key }, window: 'lifetime' }))
+    const all = settingsOf({ name: 'all', window: 'lifetime' })
+    const both = settingsOf({ name: 'both', only: { team: 'shop', key: 'key-7' }, window: 'lifetime' })
+    const rows = keys.map((key, index) => ({ at, nano: index + 1, key, ...(index < 100 ? { team: 'shop' } : {}) }))
+    rebuild(counted, [...own, all, both], [...rows, { at, nano: 1_000 }], at)
+    const spent = (settings: BudgetSettings) => [...budgets.entities(settings)].map((state) => state.spent)
+    expect(own.map(spent)).toEqual(keys.map((_, index) => [index + 1]))
+    expect([spent(all), spent(both)]).toEqual([[21_100], [8]])
+    // One of its own and the one of all, and what is restricted to two names by the first of them.
+    expect(looks).toBeLessThanOrEqual(2 * rows.length + 1 + 100)
   })
 
   it('books nothing in a window that began while the ledger was read', async () => {

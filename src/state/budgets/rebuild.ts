@@ -46,8 +46,31 @@ export function rebuild(
   rows: Iterable<SpendRow>,
   asked: number,
 ): void {
+  const budgetsOf = byOnly(settings)
   for (const { at, nano, ...facts } of rows)
-    for (const budget of settings) budgets.restore(budget, { facts, at: Math.min(at, asked), nano })
+    for (const budget of budgetsOf(facts)) budgets.restore(budget, { facts, at: Math.min(at, asked), nano })
+}
+
+/** Which budgets a row may count for, found by a name that they are restricted to: each of thousands of keys may have its own. */
+function byOnly(settings: readonly BudgetSettings[]): (facts: Omit<SpendRow, 'at' | 'nano'>) => BudgetSettings[] {
+  const everywhere: BudgetSettings[] = []
+  const named = new Map<BudgetScope, Map<string, BudgetSettings[]>>()
+  for (const budget of settings) {
+    const [first] = Object.entries(budget.only) as [BudgetScope, string][]
+    if (!first) {
+      everywhere.push(budget)
+      continue
+    }
+    const [scope, name] = first
+    const ofScope = named.get(scope) ?? new Map<string, BudgetSettings[]>()
+    named.set(scope, ofScope)
+    ofScope.set(name, [...(ofScope.get(name) ?? []), budget])
+  }
+  return (facts) => {
+    const found = [...everywhere]
+    for (const [scope, ofScope] of named) found.push(...(ofScope.get(facts[scope] ?? '') ?? []))
+    return found
+  }
 }
 
 function questionOf({ per, only, window, rolling, timezone }: BudgetSettings, now: number): SpendQuestion {
