@@ -307,6 +307,22 @@ it('tables stand in columns, numbers right', () => {
   ).toBe('model        requests      USD\ngpt                 7     0.25\na-long-name      1200  unknown\n')
 })
 
+it('tables of very many lines look at each cell a few times, and not once for each line', () => {
+  let looks = 0
+  const cell = {
+    toString() {
+      looks++
+      return '7'
+    },
+  } as unknown as number
+  renderTable(
+    ['a', 'b'],
+    Array.from({ length: 100 }, () => [cell, cell]),
+  )
+  expect(looks).toBeLessThanOrEqual(100 * 2 * 3)
+  expect(renderTable(['name'], Array<string[]>(150_000).fill(['x']))).toHaveLength(5 + 2 * 150_000)
+})
+
 describe('C57 retention', () => {
   it('C57 deletes whole days that are too old in batches, keeps the sums, asks for the days anew, and stops', async () => {
     const place = mkdtempSync(join(tmpdir(), 'turnout-retention-'))

@@ -47,15 +47,16 @@ const runsOfControls = new RegExp(`${terminalControls.source}+`, 'gu')
 /** A table with a header line. A column in which every cell is a number is aligned to the right; the first never is. */
 export function renderTable(columns: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const cells = rows.map((row) => row.map((cell) => String(cell).replace(runsOfControls, ' ')))
-  const widths = columns.map((name, at) => Math.max(name.length, ...cells.map((row) => row[at]!.length)))
-  const line = (row: readonly string[], right: (at: number) => boolean): string =>
+  const widths = columns.map((name, at) => cells.reduce((most, row) => Math.max(most, row[at]!.length), name.length))
+  const right = columns.map(
+    (_, at) => at > 0 && rows.length > 0 && rows.every((row) => /^[\d.,-]+$|^unknown$/.test(String(row[at]))),
+  )
+  const line = (row: readonly string[]): string =>
     row
-      .map((cell, at) => (right(at) ? cell.padStart(widths[at]!) : cell.padEnd(widths[at]!)))
+      .map((cell, at) => (right[at] ? cell.padStart(widths[at]!) : cell.padEnd(widths[at]!)))
       .join('  ')
       .trimEnd()
-  const isNumber = (at: number): boolean =>
-    rows.length > 0 && rows.every((row) => /^[\d.,-]+$|^unknown$/.test(String(row[at])) && at > 0)
-  return `${[line(columns, isNumber), ...cells.map((row) => line(row, isNumber))].join('\n')}\n`
+  return `${[columns, ...cells].map(line).join('\n')}\n`
 }
 
 /** Checks flags against a schema of the admin API, so that both accept the same values. Throws an Error that names the flag. */
