@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Worker } from 'node:worker_threads'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { loadDriver } from '../src/store/driver.ts'
 import { csvCell } from '../src/store/export.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
@@ -54,6 +55,24 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 const modeOf = (file: string): number => statSync(file).mode & 0o777
 
 const at = (day: string, hour = 12): number => firstIdOf(Date.parse(`${day}T${String(hour).padStart(2, '0')}:00:00Z`))
+
+it('what budgets ask stands behind no report: requests wait for it', async () => {
+  const threads = new Map<unknown, unknown>()
+  const { postMessage } = Worker.prototype
+  const posted = vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (this: Worker, ...all) {
+    threads.set((all[0] as { verb: unknown }).verb, this)
+    return postMessage.apply(this, all)
+  })
+  try {
+    await settle({ key: 'a' }, { cost: 100 })
+    await Promise.all([reader.spend({ by: ['key'] }), reader.verify()])
+    expect(await reader.budgetSpend({ by: ['key'], from: -1 })).toMatchObject([{ key: 'a', nano: 100 }])
+  } finally {
+    posted.mockRestore()
+  }
+  expect(threads.get('verify')).toBe(threads.get('spend'))
+  expect(threads.get('budgetSpend')).not.toBe(threads.get('spend'))
+})
 
 describe('spend', () => {
   beforeEach(async () => {

@@ -1,4 +1,4 @@
-// Reads the ledger without touching the event loop: each question goes to a thread with a read-only connection.
+// Reads the ledger without touching the event loop: questions go to threads with a read-only connection.
 import { setTimeout as pause } from 'node:timers/promises'
 import { startThread } from '../thread.ts'
 import type { AlertSpend, AlertSpendAsk } from './alertSpend.ts'
@@ -69,16 +69,22 @@ const overlap = 5000
 const longest = 600_000
 
 /**
- * Opens a reader on a database file; the thread starts with the first question. The file must exist. `before` is asked before each question:
+ * Opens a reader on a database file; its threads start with their first question. The file must exist. `before` is asked before each question:
  * who writes the ledger in this process brings in what waits, and says whether all is there. Where it is not, the newest rows are missing in
  * what is read: shown as it is, but no budget begins with less than was spent.
  */
 export function openReader(file: string, before: () => true | Promise<boolean> = () => true): Reader {
   const name = nameOfFile(file)
-  let remote: Remote | undefined
+  /** Requests wait for what budgets ask: that does not stand behind a report that takes a minute, but has a thread of its own. */
+  const remotes = new Map<'budgets' | 'reports', Remote>()
   let closings = 0
   const send = (question: Record<string, unknown>): Promise<unknown> => {
-    if (!remote || remote.ended) remote = makeRemote(startThread('store/readerWorker', { workerData: { file, name } }))
+    const use = question.verb === 'budgetSpend' ? 'budgets' : 'reports'
+    let remote = remotes.get(use)
+    if (!remote || remote.ended) {
+      remote = makeRemote(startThread('store/readerWorker', { workerData: { file, name } }))
+      remotes.set(use, remote)
+    }
     return remote.ask(question)
   }
   const ask = (question: Record<string, unknown>): Promise<unknown> => {
@@ -153,8 +159,9 @@ export function openReader(file: string, before: () => true | Promise<boolean> =
     backup: (to) => ask({ verb: 'backup', to }) as Promise<BackupResult>,
     async close() {
       closings++
-      await remote?.close()
-      remote = undefined
+      const open = [...remotes.values()]
+      remotes.clear()
+      await Promise.all(open.map((remote) => remote.close()))
     },
   }
 }
