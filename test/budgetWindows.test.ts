@@ -7,7 +7,7 @@ import type { BudgetSettings } from '../src/config/limitTypes.ts'
 import { createRestore } from '../src/gateway/budgetRestore.ts'
 import type { AppliedBudget, BudgetEvent, Budgets, Reservation } from '../src/state/budgets/budget.ts'
 import { createBudgets } from '../src/state/budgets/budgets.ts'
-import { rebuild } from '../src/state/budgets/rebuild.ts'
+import { rebuild, spendQuestions } from '../src/state/budgets/rebuild.ts'
 import { windowAt } from '../src/state/budgets/window.ts'
 import { readBudgetSpend } from '../src/store/budgetSpend.ts'
 import { openLedger } from '../src/store/ledger.ts'
@@ -299,6 +299,17 @@ describe('what the ledger remembers', () => {
       expect(found, settings.name).toEqual(expected)
       expect(budgets.isRestored(settings)).toBe(true)
     }
+    // A budget that asks by itself is told of nothing that it is not for: all other keys may be many.
+    const own = (over: Partial<BudgetSettings>, by: 'key' | 'user' | 'target') =>
+      spendQuestions([of(over)], now).flatMap(({ question }) =>
+        readBudgetSpend(store.db, question).map((row) => `${row[by]} ${row.nano}`),
+      )
+    expect(own({ only: { key: 'b' }, window: 'month' }, 'key')).toEqual(['b 10100'])
+    expect(own({ only: { key: 'b' }, window: 'week', rolling: true }, 'key')).toEqual(['b 10000'])
+    expect(own({ only: { key: 'b', user: 'u_b' }, window: 'month' }, 'user')).toEqual(['u_b 10100'])
+    expect(own({ only: { key: 'nobody' }, window: 'month' }, 'key')).toEqual([])
+    expect(own({ only: { target: 'nowhere' }, window: 'month' }, 'target')).toEqual([])
+    expect(spendQuestions([of({ only: { key: 'a' } }), of({ only: { key: 'b' } })], now)).toHaveLength(1)
   })
 
   it('looks for the budgets of a row by its names, however many keys have one of their own', () => {

@@ -12,6 +12,8 @@ export interface BudgetSpendAsk {
   readonly from: number
   /** How finely the moments of spending must be known, in milliseconds; a day or more is read from daily sums. Absent: not at all. */
   readonly slice?: number | undefined
+  /** Names whose spending alone is wanted; more may be told. */
+  readonly only?: Readonly<Partial<Record<SpendScope, string>>> | undefined
 }
 
 /** Nano-USD of one combination of names, spent at or before `at` (Unix milliseconds), and after the one before. */
@@ -42,35 +44,51 @@ export function readBudgetSpend(db: Sqlite, ask: BudgetSpendAsk): BudgetSpend[] 
   return [...partial, ...readSums(db, ask, dayOf(firstIdOf(midnight)))]
 }
 
-function readSums(db: Sqlite, { by, slice }: BudgetSpendAsk, firstDay: number): BudgetSpend[] {
+/** The names of `only` as conditions on their numbers, and what these are; a user stands as a text in the rows. */
+function conditionsOf(
+  { only = {} }: BudgetSpendAsk,
+  column: (scope: SpendScope) => string,
+): { where: string; names: string[] } {
+  const named = Object.entries(only) as [SpendScope, string][]
+  const conditions = named.map(([scope]) =>
+    scope === 'user' ? `${column(scope)} = ?` : `${column(scope)} = (SELECT id FROM name WHERE text = ?)`,
+  )
+  return { where: conditions.map((condition) => ` AND ${condition}`).join(''), names: named.map(([, name]) => name) }
+}
+
+function readSums(db: Sqlite, ask: BudgetSpendAsk, firstDay: number): BudgetSpend[] {
+  const { by, slice } = ask
+  const own = conditionsOf(ask, (scope) => `rollup.${scope}`)
   const groups = [...(slice === undefined ? [] : ['day']), ...by]
   const names = by.map((scope) => `(SELECT text FROM name WHERE id = rollup.${scope}) AS ${scope}`)
   const moment = slice === undefined ? 'max(day) AS day' : 'day'
   const rows = db
     .prepare(
-      `SELECT ${[moment, ...names, 'sum(cost) AS nano'].join(', ')} FROM rollup WHERE day >= ?
+      `SELECT ${[moment, ...names, 'sum(cost) AS nano'].join(', ')} FROM rollup WHERE day >= ?${own.where}
        ${groups.length > 0 ? `GROUP BY ${groups.map((name) => `rollup.${name}`).join(', ')}` : ''} HAVING sum(cost) > 0
        ORDER BY day`,
     )
-    .all(firstDay) as ({ day: number } & Raw)[]
+    .all(firstDay, ...own.names) as ({ day: number } & Raw)[]
   return rows.map(({ day: date, ...raw }) => toSpend(endOfDay(date), raw))
 }
 
-function readRows(db: Sqlite, { by, slice }: BudgetSpendAsk, from: number, to: number): BudgetSpend[] {
+function readRows(db: Sqlite, ask: BudgetSpendAsk, from: number, to: number): BudgetSpend[] {
+  const { by, slice } = ask
   const ids = slice === undefined ? undefined : sliceIds(slice)
   // Only what a request alone knows makes the join necessary: it is half of the time.
   const own = by.every((scope) => scope === 'target')
   const column = (scope: SpendScope): string => (scope === 'target' ? 'a.target' : `r.${scope}`)
   const groups = [...(ids === undefined ? [] : [`a.id / ${ids}`]), ...by.map(column)]
   const fields = by.map((scope) => `${column(scope)} AS ${scope}`)
+  const mine = conditionsOf(ask, column)
   const rows = db
     .prepare(
       `SELECT max(a.id) AS id, ${fields.map((field) => `${field}, `).join('')}sum(a.cost) AS nano
        FROM attempt a ${own ? '' : 'JOIN request r ON r.id = a.id - a.id % 64'}
-       WHERE a.id >= ? AND a.id < ? AND a.cost > 0 ${groups.length > 0 ? `GROUP BY ${groups.join(', ')}` : ''}
+       WHERE a.id >= ? AND a.id < ? AND a.cost > 0${mine.where} ${groups.length > 0 ? `GROUP BY ${groups.join(', ')}` : ''}
        HAVING sum(a.cost) > 0 ORDER BY 1`,
     )
-    .all(from, to) as ({ id: number } & Record<string, unknown>)[]
+    .all(from, to, ...mine.names) as ({ id: number } & Record<string, unknown>)[]
   const nameOf = db.prepare('SELECT text FROM name WHERE id = ?').pluck()
   const known = new Map<unknown, unknown>()
   const lookUp = (id: unknown): unknown => {

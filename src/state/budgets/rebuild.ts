@@ -9,6 +9,8 @@ export interface SpendQuestion {
   /** Unix milliseconds; below 0 = all there is. */
   readonly from: number
   readonly slice?: number | undefined
+  /** Names whose spending alone is asked for; absent: that of all. */
+  readonly only?: BudgetSettings['only'] | undefined
 }
 
 /** Nano-USD spent at or before `at` (Unix milliseconds). Names that were not given are absent. */
@@ -33,7 +35,10 @@ export function spendQuestions(
     if (known) known.budgets.push(budget)
     else asked.set(id, { question, budgets: [budget] })
   }
-  return [...asked.values()]
+  // The budget of one new key: what thousands of others have spent is not read for it.
+  return [...asked.values()].map(({ question, budgets: mine }) =>
+    mine.length === 1 ? { question: { ...question, only: mine[0]!.only }, budgets: mine } : { question, budgets: mine },
+  )
 }
 
 /**
