@@ -135,6 +135,32 @@ describe('a key that was shown before', () => {
   })
 })
 
+describe('changes of keys that were asked for at once', () => {
+  it('give one name to one key', async () => {
+    const { keyring } = keeper()
+    const [left, right] = await Promise.all(['left', 'right'].map((name) => keyring.create({ name, disabled: false })))
+    const renamed = await Promise.allSettled(
+      [left!, right!].map(({ key }) => keyring.change(key.id, { name: 'middle' })),
+    )
+    expect(renamed.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+    expect(keyring.get(right!.key.id)?.name).toBe('right')
+  })
+
+  it('bring no key back that one of them has taken away', async () => {
+    const { keyring, admit } = keeper()
+    const { key, secret } = await keyring.create({ name: 'going', disabled: false })
+    const { size } = keyring
+    const late = await Promise.all([
+      keyring.remove(key.id),
+      keyring.change(key.id, { team: 'x' }),
+      keyring.rotate(key.id, 1000),
+      keyring.remove(key.id),
+    ])
+    expect(late).toEqual([expect.objectContaining({ name: 'going' }), undefined, undefined, undefined])
+    expect([keyring.size, admit(secret)]).toEqual([size - 1, 'unknown'])
+  })
+})
+
 it('what was shown in one header opens nothing in the other, or without its scheme', async () => {
   const { keyring, admit, gatekeeper, snapshot } = keeper()
   const { secret } = await keyring.create({ name: 'placed', disabled: false })
@@ -142,6 +168,7 @@ it('what was shown in one header opens nothing in the other, or without its sche
   const show = (headers: Record<string, string>) => () => gatekeeper.admit({ headers } as never, snapshot)
   for (let n = 0; n < 2; n++) {
     expect(show({ 'x-api-key': secret })()).toMatchObject({ name: 'placed' })
+    expect(show({ 'x-api-key': secret, 'api-key': 'nobody' })()).toMatchObject({ name: 'placed' })
     expect(show({ authorization: `bearer  ${secret}` })()).toMatchObject({ name: 'placed' })
     expect(show({ authorization: 'Basic eDp5', 'x-api-key': secret })()).toMatchObject({ name: 'placed' })
     const strange: Record<string, string>[] = [

@@ -120,6 +120,7 @@ describe('a virtual key', () => {
     expect(await chat(secret)).toEqual([401, 'invalid_api_key'])
     expect(await chat(rotated.secret)).toEqual([401, 'invalid_api_key'])
     expect(await chat(again.secret)).toEqual([200, 'up/a'])
+    expect([rotated.old_secret_until, again.old_secret_until]).toEqual([expect.any(String), null])
   })
 
   it('leaves nothing but its name to whoever gets that: neither its number nor its cached answers', async () => {
