@@ -566,6 +566,8 @@ describe('waiting', () => {
     clock.move(56_000)
     const waiting = limits.admit(apply(), { tokens: 90, flow: 'a', waits })
     const small = limits.admit(apply(), { tokens: 10, flow: 'b' })
+    // There is room for it, and not for who came before.
+    expect(small).toBeInstanceOf(Promise)
     giveUp()
     expect(await waiting).toMatchObject({ ok: false })
     expect(await small).toMatchObject({ ok: true })
@@ -584,6 +586,19 @@ describe('waiting', () => {
     for (const verdict of await Promise.all(waiting)) expect(verdict).toMatchObject({ ok: false })
     expect(clock.timers()).toBe(0)
     expect(limits.size.waiting).toBe(0)
+  })
+
+  test('ends at once where another limit, for which nobody waits, has run out meanwhile', async () => {
+    const { limits, apply, clock } = setUp([
+      limit({ name: 'slots', concurrency: 1, queueMs: 100_000 }),
+      limit({ name: 'rate', per: [], requests: 2 }),
+    ])
+    const first = limits.admit(apply('a'), flowing('a')) as { ok: true; lease: Lease }
+    const waiting = limits.admit(apply('a'), flowing('a'))
+    expect(limits.admit(apply('b'), flowing('b'))).toMatchObject({ ok: true })
+    first.lease.release()
+    expect(clock.timers()).toBe(0)
+    expect(await waiting).toMatchObject({ ok: false, refusal: { name: 'rate', reason: 'limit' } })
   })
 
   test('for one limit goes on for another that has run out meanwhile', async () => {
@@ -667,6 +682,20 @@ describe('memory', () => {
     expect(enter('late-1')).toBeUndefined()
     clock.move(130_000)
     expect(enter('late-1')).toBeDefined()
+  })
+
+  test('those who shared a count have one of their own when there is room again, and begin with what was shared', () => {
+    const { clock, enter } = setUp(limit({ requests: 2 }), { maxEntities: 10 })
+    for (let i = 0; i < 10; i++) enter(`key-${i}`)
+    for (const ms of [100_000, 30_000]) {
+      clock.move(ms)
+      expect(enter('late-1')).toBeDefined()
+    }
+    clock.move(31_000)
+    for (const late of ['late-1', 'late-2', 'late-3']) {
+      expect(enter(late), late).toBeDefined()
+      expect(enter(late), late).toBeUndefined()
+    }
   })
 
   test('a log grows with what passes in a window, not with time', () => {

@@ -150,6 +150,16 @@ describe('C33 a limit of 100 a minute', () => {
 })
 
 describe('limits of every scope', () => {
+  it.each([
+    ['of everybody', { limits: { all: { requests: 1 } } }],
+    ['of a key', { keys: [{ name: 'limited', key: KEY, limits: { requests: 1 } }] }],
+    ['of a team', { teams: { red: { limits: { requests: 1 } } } }],
+    ['of a route', { routes: { chat: { targets: ['up/sim-fast'], limits: { requests: 1 } } } }],
+  ])('hold where there is none but that %s', async (_, more) => {
+    await start({ routes: { chat: 'up/sim-fast' }, ...more }, { clock: makeClock() })
+    expect([(await chat('chat')).status, (await chat('chat')).status]).toEqual([200, 429])
+  })
+
   it('count by key, team, route, user, address and all together', async () => {
     const address = (n: number): Record<string, string> => ({ 'x-forwarded-for': `198.51.100.${n}` })
     await start(
