@@ -2,11 +2,15 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { type ConditionalPrice, calcPrice, type ModelPrice } from '@pydantic/genai-prices'
+import type * as Prices from '@pydantic/genai-prices'
+import type { ConditionalPrice, ModelPrice } from '@pydantic/genai-prices'
 import { parseDecimal } from './decimal.ts'
 import type { LayerEntry, PriceLayer } from './layer.ts'
 import { genaiProvider, modelCandidates } from './names.ts'
 import { type PriceVariant, perMillionScale, type RateClass, type RateSet } from './rates.ts'
+
+// Loaded with the first price book and not with this file: most commands have none, and the lists are a sixth of what they would load.
+const require = createRequire(import.meta.url)
 
 /** Its price keys (USD per million tokens) by our token classes. Keys not named here price things that `Usage` does not count. */
 const classOf: Readonly<Record<string, RateClass>> = {
@@ -25,6 +29,7 @@ const classOf: Readonly<Record<string, RateClass>> = {
 
 /** The price base as a layer. Only its matching and its numbers are used; the arithmetic is ours, because its sums are floats. */
 export function createBaseLayer(): PriceLayer {
+  const { calcPrice } = require('@pydantic/genai-prices') as typeof Prices
   return {
     source: 'genai-prices',
     version: packageVersion(),
@@ -113,7 +118,7 @@ function quietly<T>(find: () => T): T | undefined {
 
 function packageVersion(): string {
   // Its exports hide package.json; the entry point lies in dist/, one below.
-  const entry = createRequire(import.meta.url).resolve('@pydantic/genai-prices')
+  const entry = require.resolve('@pydantic/genai-prices')
   const text = readFileSync(join(dirname(entry), '..', 'package.json'), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }
