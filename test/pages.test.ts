@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { parseConfig } from '../src/config/load.ts'
+import { faultRules, refusalRules } from '../src/dialects/errors.ts'
 import { exposedHeaders } from '../src/http/cors.ts'
 import { builtins } from '../src/simulator/index.ts'
 import { parseScript } from '../src/simulator/script.ts'
@@ -97,6 +98,20 @@ it('every header of ours that a reply may carry is told of', () => {
   const [readme] = pages
   const named = (name: string): boolean => readme!.text.includes(`\`${name.replace(/(ratelimit-).*/, '$1…')}`)
   expect(exposedHeaders.filter((name) => !named(name))).toEqual([])
+})
+
+it('every error that a client may get stands in docs/errors.md, with its status and type', () => {
+  const page = pages.find(({ path }) => path === 'docs/errors.md')!.text
+  const rows = page.matchAll(/^\| (\d{3}) \| `(\w+)` \| `(\w+)` \|/gm)
+  const told = Object.fromEntries([...rows].map(([, status, code, type]) => [code, { status: Number(status), type }]))
+  // After a 499 nobody is left to be told.
+  const { client_closed_request: _, ...ours } = refusalRules
+  expect(told).toEqual(ours)
+  const types = page.matchAll(/^\| `(\w+)` \| (.*`.*) \|$/gm)
+  const typeOf = [...types].flatMap(([, type, faults]) =>
+    [...faults!.matchAll(/`(\w+)`/g)].map(([, fault]) => `${fault} ${type}`),
+  )
+  for (const [fault, { type }] of Object.entries(faultRules)) expect(typeOf).toContain(`${fault} ${type}`)
 })
 
 it('every model of the simulator that does something of its own is told of', () => {
