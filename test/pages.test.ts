@@ -7,6 +7,7 @@ import { faultRules, refusalRules } from '../src/dialects/errors.ts'
 import { exposedHeaders } from '../src/http/cors.ts'
 import { builtins } from '../src/simulator/index.ts'
 import { parseScript } from '../src/simulator/script.ts'
+import { withCommands } from './support/commandsDoc.ts'
 
 const root = new URL('../', import.meta.url)
 const read = (url: URL): string => readFileSync(url, 'utf8')
@@ -50,6 +51,11 @@ describe.each(pages)('$path', ({ url, text }) => {
     const { scripts } = JSON.parse(read(new URL('package.json', root)))
     for (const [, script] of text.matchAll(/npm run ([\w:]+)/g)) expect(Object.keys(scripts)).toContain(script)
   })
+})
+
+it('docs/commands.md is what --help says (npx tsx test/support/writeCommandsDoc.ts)', () => {
+  const { text } = pages.find(({ path }) => path === 'docs/commands.md')!
+  expect(text).toBe(withCommands(text))
 })
 
 describe('YAML of a page', () => {

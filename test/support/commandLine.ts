@@ -3,7 +3,8 @@ import { Command } from 'commander'
 import { addOtherCommands } from '../../src/cli/commands.ts'
 import { addServeCommand } from '../../src/cli/serve.ts'
 
-const program = new Command('turnout')
+/** All commands, as `main.ts` puts them together. */
+export const program = new Command('turnout')
 addServeCommand(program)
 addOtherCommands(program)
 
