@@ -126,6 +126,19 @@ it('every model of the simulator that does something of its own is told of', () 
   expect(Object.keys(builtins).filter((name) => !page.includes(`\`${numbered(name)}\``))).toEqual([])
 })
 
+it('every field and event of the log stands in docs/traces.md', () => {
+  const page = pages.find(({ path }) => path === 'docs/traces.md')!.text
+  const folder = new URL('src/', root)
+  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !/^(?:dialects|simulator)\b/.test(name))
+    .map((name) => read(new URL(name, folder)))
+  const fields = [...read(new URL('telemetry/requestLine.ts', folder)).matchAll(/',"(\w+)":'/g)]
+  const events = sources.flatMap((source) => [...source.matchAll(/\bevent: '(\w+)'/g)])
+  expect(fields.length).toBeGreaterThan(20)
+  expect(events.length).toBeGreaterThan(30)
+  expect([...fields, ...events].filter(([, name]) => !page.includes(`\`${name}\``)).map(([, name]) => name)).toEqual([])
+})
+
 it('every variable of ours that the program reads stands in the table of the environment', () => {
   const folder = new URL('src/', root)
   const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
