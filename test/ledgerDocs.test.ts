@@ -27,6 +27,26 @@ it('names each metric of the ledger and of money', () => {
   for (const name of ours) expect(page).toContain(name)
 })
 
+it('names each column of the views, where it speaks of that view', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'turnout-docs-'))
+  const store = openStore({ file: join(folder, 'turnout.db') })
+  try {
+    const rows = page.slice(page.indexOf('## Rows'), page.indexOf('### Ids'))
+    const [requests, attempts] = rows.split('`attempts`, one row for each')
+    for (const [view, text] of [
+      ['requests', requests!],
+      ['attempts', attempts!],
+    ] as const) {
+      const columns = store.db.prepare(`SELECT name FROM pragma_table_info('${view}')`).all() as { name: string }[]
+      expect(columns.length).toBeGreaterThan(20)
+      expect(columns.filter(({ name }) => !text.includes(`\`${name}\``))).toEqual([])
+    }
+  } finally {
+    store.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
 it('holds SQL that runs and finds something', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'turnout-docs-'))
   const store = openStore({ file: join(folder, 'turnout.db') })
