@@ -2,6 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { usage } from '../bench/arguments.ts'
+import { works } from '../bench/work.ts'
 import { parseConfig } from '../src/config/load.ts'
 import { faultRules, refusalRules } from '../src/dialects/errors.ts'
 import { exposedHeaders } from '../src/http/cors.ts'
@@ -118,6 +120,15 @@ it('every error that a client may get stands in docs/errors.md, with its status 
     [...faults!.matchAll(/`(\w+)`/g)].map(([, fault]) => `${fault} ${type}`),
   )
   for (const [fault, { type }] of Object.entries(faultRules)) expect(typeOf).toContain(`${fault} ${type}`)
+})
+
+it('every work and option of the bench stands in docs/bench.md', () => {
+  const page = pages.find(({ path }) => path === 'docs/bench.md')!.text
+  const options = [...usage.matchAll(/--[a-z-]+/g)].map(([option]) => option)
+  const named = [...works.map(({ name }) => name), ...options]
+  expect(
+    named.filter((name) => !page.includes(`\`${name}\``) && !page.includes(`\`${name} `) && !page.includes(` ${name}`)),
+  ).toEqual([])
 })
 
 it('every model of the simulator that does something of its own is told of', () => {
