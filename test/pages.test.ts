@@ -45,6 +45,15 @@ describe.each(pages)('$path', ({ url, text }) => {
     }
   })
 
+  it('has one place for each anchor and, where it is long, a link to each of its sections', () => {
+    const anchors = anchorsOf(text)
+    expect(anchors.filter((anchor) => /-\d+$/.test(anchor) && anchors.includes(anchor.replace(/-\d+$/, '')))).toEqual(
+      [],
+    )
+    const sections = anchorsOf([...text.matchAll(/^```[\s\S]*?^```|^## .+$/gm)].map(([part]) => part).join('\n'))
+    if (text.split('\n').length > 250) expect(sections.filter((anchor) => !text.includes(`](#${anchor})`))).toEqual([])
+  })
+
   it('names files and scripts of this repository that exist', () => {
     const paths = [...text.matchAll(/`(?:npx tsx )?((?:test|src|bench|examples|grafana)\/[\w./-]+)/g)]
     // What is installed, or made by the program, is in no clean checkout.
@@ -95,6 +104,11 @@ describe('YAML of a page', () => {
     }
     expect(() => parseConfig(JSON.stringify(whole), { env, version: 1 })).not.toThrow()
   })
+})
+
+it('the README leads to every page', () => {
+  const [readme] = pages
+  expect(names.filter((name) => !readme!.text.includes(`](docs/${name})`))).toEqual([])
 })
 
 const all = pages.map(({ text }) => text).join('\n')
