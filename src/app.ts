@@ -63,6 +63,8 @@ export interface TurnoutOptions {
   metrics: Metrics
   /** Answer any `Host` although no key is configured. */
   insecure?: boolean
+  /** Descriptor of a TCP socket to listen on, in place of the configured address. */
+  socket?: number | undefined
   /** The end of the turn that the ledger commits in; its own unless given. */
   turn?: Turn | undefined
   /** Without one nothing is recorded. */
@@ -369,7 +371,7 @@ export function createTurnout(options: TurnoutOptions): Turnout {
       rollouts?.start()
       scrapes = await listenForScrapes(() => snapshot, expose, admission.door.stop)
       try {
-        server = await listen(listener, snapshot.server)
+        server = await listen(listener, snapshot.server, options.socket)
       } catch (error) {
         await scrapes?.drain(0)
         throw error

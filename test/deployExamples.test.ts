@@ -92,14 +92,20 @@ describe('examples/systemd', () => {
     ]),
   )
 
+  const { snapshot } = parseConfig('{"providers": {"ollama": null}}', { env: {}, version: 1 })
+
   it('starts what `npm start` starts, with its data where systemd makes the folder', () => {
     const { start } = JSON.parse(read('package.json')).scripts as { start: string }
     expect(unit.get('ExecStart')).toBe(`/usr/bin/${start} --config /etc/turnout/turnout.yaml`)
     expect(unit.get('Environment')).toContain(`TURNOUT_DATA_DIR=/var/lib/${unit.get('StateDirectory')}`)
   })
 
+  it('needs the socket that is there, on the port of Turnout', () => {
+    expect(unit.get('Requires')).toBe('turnout.socket')
+    expect(read('examples/systemd/turnout.socket')).toContain(`\nListenStream=127.0.0.1:${snapshot.server.port}\n`)
+  })
+
   it('has the time to drain, and reloads by the signal that does', () => {
-    const { snapshot } = parseConfig('{"providers": {"ollama": null}}', { env: {}, version: 1 })
     expect(Number(unit.get('TimeoutStopSec'))).toBeGreaterThanOrEqual(stopOf(snapshot))
     expect(unit.get('ExecReload')).toBe('/bin/kill -HUP $MAINPID')
   })

@@ -44,6 +44,13 @@ function readAgain(options: RunOptions, held: string | undefined): Base {
 /** What the command line says. */
 export const overridesOf = ({ port, host, dataDir }: RunOptions) => ({ port, host, dataDir })
 
+/**
+ * The address that is bound. A socket that is handed over counts as one that everybody reaches: where it is bound shows when it is listened
+ * on, which would be too late to refuse it.
+ */
+export const boundHost = ({ socket }: RunOptions, { server }: Snapshot): string =>
+  socket === undefined ? server.host : '0.0.0.0'
+
 export interface LiveParts {
   readonly first: LiveOptions['first']
   readonly store: Store

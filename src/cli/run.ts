@@ -37,7 +37,7 @@ import { createSender, type Sender } from '../telemetry/webhook/sender.ts'
 import { showWebhooks } from '../telemetry/webhook/webhookMetrics.ts'
 import { version } from '../version.ts'
 import { watchClock } from './clockWatch.ts'
-import { openLive, overridesOf, readBase, watchConfig } from './liveConfig.ts'
+import { boundHost, openLive, overridesOf, readBase, watchConfig } from './liveConfig.ts'
 import { type Retention, startRetention } from './retention.ts'
 
 export interface RunOptions {
@@ -45,6 +45,8 @@ export interface RunOptions {
   envFile?: string | undefined
   port?: number | undefined
   host?: string | undefined
+  /** Descriptor of a socket that listens already, in place of host and port. */
+  socket?: number | undefined
   insecure?: boolean | undefined
   dataDir?: string | undefined
   /** Stands over the process's own environment. */
@@ -92,7 +94,9 @@ export async function run(options: RunOptions): Promise<Running> {
   // Says where the database is, in which the rest may stand.
   const loaded = tellingToo(base.envWarnings ?? [], () => {
     const parsed = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
-    const refusal = checkBinding(parsed.snapshot, { insecure: options.insecure ?? false })
+    const { snapshot } = parsed
+    const server = { ...snapshot.server, host: boundHost(options, snapshot) }
+    const refusal = checkBinding({ ...snapshot, server }, { insecure: options.insecure ?? false })
     if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
     return parsed
   })
@@ -187,7 +191,7 @@ export async function run(options: RunOptions): Promise<Running> {
       secret,
       log,
       metrics,
-      host: snapshot.server.host,
+      host: boundHost(options, snapshot),
       swap: (next) => turnout.swap(next),
       // Another one of the same version: it takes up a refreshed price list, and calls that run keep the prices that they began with.
       again: (same) => turnout.swap(freezeDeep({ ...same })),
@@ -231,6 +235,7 @@ export async function run(options: RunOptions): Promise<Running> {
       metrics,
       turn,
       insecure: options.insecure ?? false,
+      socket: options.socket,
       ...(options.random ? { random: options.random } : {}),
       ledger,
       reader,
@@ -272,7 +277,7 @@ export async function run(options: RunOptions): Promise<Running> {
     })
     log.info('listening', {
       event: 'listening',
-      host: snapshot.server.host,
+      host: boundHost(options, snapshot),
       port: server.port,
       config: live.snapshot.version,
     })

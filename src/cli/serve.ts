@@ -1,5 +1,6 @@
 // `turnout serve`: runs the gateway until it is told to stop.
 import { type Command, Option } from 'commander'
+import { handedSocket } from './handedSocket.ts'
 import type { Running } from './run.ts'
 
 interface ServeFlags {
@@ -25,7 +26,10 @@ export function addServeCommand(program: Command): void {
     .action(async (flags: ServeFlags) => {
       // Help and every other command do without the gateway's code.
       const { run } = await import('./run.ts')
-      const running = await run(flags)
+      const socket = handedSocket(process.env, process.pid)
+      if (socket !== undefined && (flags.host !== undefined || flags.port !== undefined))
+        throw new Error('--host and --port have no meaning where the socket is handed over (LISTEN_FDS).')
+      const running = await run({ ...flags, socket })
       // Before it is said that it listens: whoever waits for that may send a signal at once.
       process.on('SIGHUP', () => {
         // First: what the reload says belongs in the new file.

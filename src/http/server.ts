@@ -1,6 +1,6 @@
 // The listening server: its deadlines, its answers to broken connections, and its slow, complete stop.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import type { ServerSettings } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
 import { shuttingDown } from '../gateway/call.ts'
@@ -20,10 +20,15 @@ export interface ListeningServer {
   drain(ms: number): Promise<number>
 }
 
-/** Opens the configured address and port. Rejects when they cannot be bound. */
+/**
+ * Opens the configured address and port, or listens on a TCP socket that is bound already.
+ * @param socket its descriptor
+ * @throws when they cannot be bound, or when it is no such socket
+ */
 export async function listen(
   listener: (req: IncomingMessage, res: ServerResponse) => void,
   settings: ServerSettings,
+  socket?: number,
 ): Promise<ListeningServer> {
   let isOver = false
   /** HTTP/1.1 demands one `Host` (RFC 9112, 3.2), and no two of us should guess what was meant. */
@@ -60,12 +65,19 @@ export async function listen(
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(settings.port, settings.host, () => {
+    const bound = (): void => {
       server.off('error', reject)
       resolve()
-    })
+    }
+    if (socket === undefined) server.listen(settings.port, settings.host, bound)
+    else server.listen({ fd: socket }, HANDED_BACKLOG, bound)
   })
-  const { port, address, family } = server.address() as AddressInfo
+  const place = server.address()
+  if (place === null || typeof place === 'string') {
+    server.close()
+    throw new Error('The socket that was handed over is none of TCP.')
+  }
+  const { port, address, family } = place
   return {
     port,
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
@@ -75,6 +87,9 @@ export async function listen(
       }),
   }
 }
+
+/** Connections that wait in a socket that outlives us, while another process starts. The system has a bound of its own. */
+const HANDED_BACKLOG = 4096
 
 /** Of a list of names and values. Node keeps the first one, where a proxy before us may have gone by the last. */
 function countHosts(headers: readonly string[]): number {
