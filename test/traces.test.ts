@@ -287,6 +287,7 @@ describe('traces in the database', () => {
     const good = await scene.chat('healthy')
     const broken = await scene.chat('streams', { stream: true })
     const slow = await scene.chat('slow', { stream: true })
+    expect((await scene.chat('nowhere')).status).toBe(404)
     const asked = await scene.chat('healthy', {}, undefined, { traceparent })
     const kept = await list()
     const ids = kept.map(({ id }) => id)
