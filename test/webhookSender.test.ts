@@ -392,6 +392,26 @@ describe('what is kept', () => {
     expect(counts.get('ops dead')).toBe(203)
   })
 
+  it('is looked for after each message, and not by reading all that wait', () => {
+    const shelf = openDeliveries(store)
+    const best = (): number => {
+      const times = Array.from({ length: 50 }, () => {
+        const begun = performance.now()
+        shelf.names()
+        return performance.now() - begun
+      })
+      return Math.min(...times)
+    }
+    shelf.add({ id: 'msg_1', at: 0, type: 'alert.test', body: '{}' }, ['ops', 'chat'], 0)
+    const few = best()
+    store.db.exec(
+      `INSERT INTO delivery (event, webhook, state, next_at)
+       SELECT 1, 'ops', 'waiting', value FROM (WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 20000) SELECT value FROM n)`,
+    )
+    expect(shelf.names()).toEqual(['chat', 'ops'])
+    expect(best()).toBeLessThan(few * 20)
+  })
+
   it('is not lost while the database is locked by another program', async () => {
     const sender = open()
     const beside = new (store.db.constructor as new (file: string) => typeof store.db)(store.file)
