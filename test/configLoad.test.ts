@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Env } from '../src/config/interpolation.ts'
 import { findConfigFile, type LoadOptions, loadConfig } from '../src/config/load.ts'
 import { ConfigError, type ConfigProblem } from '../src/config/problem.ts'
@@ -254,6 +254,19 @@ keys:
     const syntax = problemsOf(() => load('providers:\n  openai: [1\nroutes: {}\n'))
     expect(syntax[0]!.line).toBeGreaterThan(1)
     expect(syntax[0]!.message).toMatch(/^YAML syntax: /)
+  })
+
+  test('keys that stand twice are found in one pass, in blocks of either form', () => {
+    const routes = Array.from({ length: 300 }, (_, index) => `  r${index}: openai/m\n`).join('')
+    const some = vi.spyOn(Array.prototype, 'some')
+    load(`${two}routes:\n${routes}`)
+    const looks = some.mock.calls.length
+    some.mockRestore()
+    expect(looks).toBeLessThan(300)
+    const twice = problemsOf(() =>
+      load(`${two}targets:\n  t: { provider: openai, model: m, 'provider': openai }\nroutes:\n${routes}  r7: t\n`),
+    )
+    expect(twice.map(({ message }) => message)).toEqual([`duplicate key "'provider'"`, 'duplicate key "r7"'])
   })
 
   test('an alias that contains itself and one that explodes are refused', () => {

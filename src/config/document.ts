@@ -9,7 +9,6 @@ import {
   LineCounter,
   type Node,
   type Pair,
-  parseDocument,
   type Scalar,
   visit as walk,
   type YAMLError,
@@ -18,6 +17,7 @@ import { type Resolve, resolver } from './aliases.ts'
 import { type Env, interpolate } from './interpolation.ts'
 import { type ConfigProblem, formatPath, type Path } from './problem.ts'
 import { shield } from './shield.ts'
+import { parseYaml } from './yamlText.ts'
 
 export interface Place {
   line: number
@@ -48,7 +48,7 @@ export function readDocument(text: string, env: Env): { document: SourceDocument
   let yaml: Document.Parsed
   try {
     // `prettyErrors` would quote the lines around an error, and with them perhaps a secret.
-    yaml = parseDocument(shielded, { lineCounter: lines, prettyErrors: false, merge: true })
+    yaml = parseYaml(shielded, { lineCounter: lines, prettyErrors: false, merge: true })
   } catch (cause) {
     problems.push({
       path: '',

@@ -1,8 +1,9 @@
 // A configuration as it was written, before variables are replaced: as plain data, as scalars with their places, edited, compared.
-import { type Document, isAlias, isMap, isScalar, isSeq, parseDocument, type Scalar } from 'yaml'
+import { type Document, isAlias, isMap, isScalar, isSeq, type Scalar } from 'yaml'
 import { resolver } from './aliases.ts'
 import { formatPath, type Path } from './problem.ts'
 import { shield } from './shield.ts'
+import { parseYaml } from './yamlText.ts'
 
 interface Written {
   readonly yaml: Document.Parsed
@@ -12,7 +13,7 @@ interface Written {
 /** @throws Error when the text is not YAML; its message does not quote the text */
 export function parseWritten(text: string): Written {
   const { text: shielded, unshield } = shield(text)
-  const yaml = parseDocument(shielded, { prettyErrors: false, merge: true, keepSourceTokens: false })
+  const yaml = parseYaml(shielded, { prettyErrors: false, merge: true, keepSourceTokens: false })
   if (yaml.errors.length > 0) throw new Error('The document is not readable as YAML.')
   return { yaml, unshield }
 }
