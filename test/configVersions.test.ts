@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Version } from '../src/config/memory.ts'
 import { createRedactor, UnknownMark } from '../src/config/redaction.ts'
 import { changesBetween, dataOf } from '../src/config/writtenDocument.ts'
@@ -201,6 +201,18 @@ routes:
   chat: [t, openai/claude-sonnet-4-5-20250929] # ${planted[5]}
 `
   const { redact, restore } = createRedactor('pepper')
+
+  test('reads a document through for secrets once, however often it is looked at', () => {
+    const shown = redact(document)
+    const replaced = vi.spyOn(String.prototype, 'replace')
+    const again = redact(`${document}`)
+    const looks = replaced.mock.calls.length
+    replaced.mockRestore()
+    expect([again, looks]).toEqual([shown, 0])
+    // And remembers few of them.
+    for (const line of ['# a', '# b', '# c', '# d']) expect(redact(document + line)).toBe(shown + line)
+    expect(redact(document)).toBe(shown)
+  })
 
   test('leaves no literal secret, in no place, and everything else as it was', () => {
     const shown = redact(document)

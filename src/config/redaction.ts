@@ -21,6 +21,8 @@ export class UnknownMark extends Error {
   }
 }
 
+/** What was served, what is served next, and the file that it stands beside. */
+const maxRedacted = 3
 const markPattern = /(["']?)(\[redacted:[0-9a-f]{12}\])\1/g
 /** Nothing but variables, whose values are not in the document. A default would be. */
 const onlyVariables = /^(?:\$\{[A-Za-z_]\w*(?::-)?\})+$/
@@ -42,7 +44,19 @@ export function createRedactor(pepper: Buffer | string): Redactor {
     return secrets
   }
 
+  /** The last documents with what was made of them: whoever looks at the configuration looks at the same one again. */
+  const redacted = new Map<string, string>()
+
   function redact(document: string): string {
+    const known = redacted.get(document)
+    if (known !== undefined) return known
+    const made = redactAnew(document)
+    if (redacted.size >= maxRedacted) redacted.delete(redacted.keys().next().value as string)
+    redacted.set(document, made)
+    return made
+  }
+
+  function redactAnew(document: string): string {
     const places = scalarsOf(document).filter(isSecret)
     // The same secret in a comment, or in a place where none belongs.
     const replaceKnown = replacerOf(
