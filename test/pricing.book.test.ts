@@ -18,6 +18,15 @@ const layer = (source: PriceLayer['source'], prices: Record<string, ModelPriceIn
   createPriceMapLayer(source, `${source}-1`, pricesSchema.parse(prices))
 const full = [loadOverlay(), createBaseLayer()]
 
+it('the price base looks a model up once for all providers of a kind, in whatever configuration', () => {
+  const base = createBaseLayer()
+  const found = base.find('openai', 'gpt-4o')
+  expect(found?.variants).not.toHaveLength(0)
+  for (let name = 0; name < 100; name++) expect(base.find('openai', `junk-${name}`)).toBeUndefined()
+  expect(base.find('openai', 'gpt-4o')).toBe(found)
+  expect(base.find('anthropic', 'gpt-4o')).not.toBe(found)
+})
+
 describe('C24 an unknown price', () => {
   const book = createPriceBook(full)
 

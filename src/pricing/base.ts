@@ -27,31 +27,45 @@ const classOf: Readonly<Record<string, RateClass>> = {
   cache_audio_read_mtok: 'cacheReadAudio',
 }
 
+/** Client-chosen model names get here through pattern routes: what is remembered must not grow with them. */
+const maxRemembered = 5_000
+
 /** The price base as a layer. Only its matching and its numbers are used; the arithmetic is ours, because its sums are floats. */
 export function createBaseLayer(): PriceLayer {
   const { calcPrice } = require('@pydantic/genai-prices') as typeof Prices
+  // Each configuration has a book of its own, and hundreds of providers may be of one kind: they all ask the same.
+  const remembered = new Map<string, LayerEntry | undefined>()
   return {
     source: 'genai-prices',
     version: packageVersion(),
     find(provider, model) {
-      // Zero usage: we want the model that it matches and that model's price lists, not a sum.
-      const providerId = genaiProvider(provider)
-      const found = firstOf(modelCandidates(model), (name) => quietly(() => calcPrice({}, name, { providerId })))
-      if (!found) return undefined
-      const lists: ConditionalPrice[] = Array.isArray(found.model.prices)
-        ? found.model.prices
-        : [{ prices: found.model.prices }]
-      const variants = lists.map(variantOf)
-      if (found.model.id.includes('claude')) variants.forEach(fillHourWrites)
-      const entry: LayerEntry = { note: `${found.provider.id}/${found.model.id}` }
-      // An empty list is a model whose price is not known (or not by the token): not one that costs nothing.
-      if (variants.some(({ base }) => Object.keys(base).length > 0)) entry.variants = variants
-      const searches = lists[0]!.prices.web_searches_kcount
-      if (typeof searches === 'number') entry.perSearch = Number(parseDecimal(searches, 6))
-      if (found.model.context_window) entry.info = { contextWindow: found.model.context_window }
-      return entry
+      const name = `${provider}/${model}`
+      if (remembered.has(name)) return remembered.get(name)
+      if (remembered.size >= maxRemembered) remembered.clear()
+      const found = findAnew(calcPrice, provider, model)
+      remembered.set(name, found)
+      return found
     },
   }
+}
+
+function findAnew(calcPrice: typeof Prices.calcPrice, provider: string, model: string): LayerEntry | undefined {
+  // Zero usage: we want the model that it matches and that model's price lists, not a sum.
+  const providerId = genaiProvider(provider)
+  const found = firstOf(modelCandidates(model), (name) => quietly(() => calcPrice({}, name, { providerId })))
+  if (!found) return undefined
+  const lists: ConditionalPrice[] = Array.isArray(found.model.prices)
+    ? found.model.prices
+    : [{ prices: found.model.prices }]
+  const variants = lists.map(variantOf)
+  if (found.model.id.includes('claude')) variants.forEach(fillHourWrites)
+  const entry: LayerEntry = { note: `${found.provider.id}/${found.model.id}` }
+  // An empty list is a model whose price is not known (or not by the token): not one that costs nothing.
+  if (variants.some(({ base }) => Object.keys(base).length > 0)) entry.variants = variants
+  const searches = lists[0]!.prices.web_searches_kcount
+  if (typeof searches === 'number') entry.perSearch = Number(parseDecimal(searches, 6))
+  if (found.model.context_window) entry.info = { contextWindow: found.model.context_window }
+  return entry
 }
 
 function variantOf({ constraint, prices }: ConditionalPrice): PriceVariant {
