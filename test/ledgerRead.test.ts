@@ -328,6 +328,32 @@ describe('verify', () => {
     expect((await damage('DELETE FROM rollup')).kinds).toEqual(['rollup'])
   })
 
+  it('compares the sums day by day, and keeps no more than a day of them', async () => {
+    for (const day of ['2026-01-30', '2026-01-31', '2026-02-01', '2026-02-02'])
+      for (const key of ['a', 'b']) await settle({ id: at(day, key === 'a' ? 1 : 2), key })
+    const { set } = Map.prototype
+    let most = 0
+    const watched = vi.spyOn(Map.prototype, 'set').mockImplementation(function (this: Map<unknown, unknown>, ...entry) {
+      set.apply(this, entry)
+      if (/^2026\d{4},/.test(String(entry[0]))) most = Math.max(most, this.size)
+      return this
+    })
+    const found = verifyLedger(store.db)
+    watched.mockRestore()
+    expect([found.ok, found.requests, most]).toEqual([true, 8, 2])
+    // A day whose sum is gone, one that is not that of its rows, and one without rows.
+    const { text } =
+      await damage(`DELETE FROM rollup WHERE day = 20260131; UPDATE rollup SET cost = 1 WHERE day = 20260202;
+      INSERT INTO rollup SELECT 20260203, route, key, team, model, provider, requests, failed, attempts, input, cache_read, cache_write_5m,
+        cache_write_1h, output, reasoning, audio_in, audio_out, cost, unpriced, estimated FROM rollup WHERE day = 20260130`)
+    const days = text.split('\n').map((line) => /= (\d{8}),/.exec(line)?.[1])
+    expect(days.toSorted()).toEqual([
+      ...Array(4).fill('20260131'),
+      ...Array(2).fill('20260202'),
+      ...Array(4).fill('20260203'),
+    ])
+  })
+
   it('finds rows of a rollout without their request, and such as say nothing of it', async () => {
     const facts = factsOf({
       rollout: 'swap',

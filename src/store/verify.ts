@@ -76,7 +76,7 @@ class Verifier {
     counts: { sum: 0, gap: 0, stray: 0, open: 0, rollup: 0, file: 0 },
     problems: [],
   }
-  /** Sums made from the rows, by day and names: per request without model and provider, because its last attempt may change. */
+  /** Sums made from the rows of one day, by names: per request without model and provider, because its last attempt may change. */
   readonly #byAttempt = new Map<string, bigint[]>()
   readonly #byRequest = new Map<string, bigint[]>()
 
@@ -90,9 +90,8 @@ class Verifier {
       const mark = this.#db.prepare("SELECT value FROM ledger_mark WHERE mark = 'rows_from_id'").pluck().get()
       from = (mark as number | undefined) ?? 0
     })
-    // Of the day in which retention stopped only a part may be left. Sums are held against all rows, or none.
-    if (hasMark && this.#canRead('rows', () => this.#checkRows(from)))
-      this.#canRead('daily sums', () => this.#checkRollup(from === 0 ? 0 : dayOf(from - 1)))
+    // Of the day in which retention stopped only a part may be left. Sums are held against all rows of a day, or none.
+    if (hasMark) this.#canRead('rows', () => this.#checkRows(from, from === 0 ? 0 : dayOf(from - 1)))
     if (hasMark) this.#canRead('rows of rollouts', () => this.#checkRollouts(from))
     this.#canRead('calls in flight', () => this.#checkOpen())
     this.#canRead('file', () => {
@@ -121,8 +120,20 @@ class Verifier {
     if (this.#found.problems.length < maxProblems) this.#found.problems.push({ kind, text })
   }
 
-  /** Both tables are in the order of ids, and attempts lie between requests: one pass over each. */
-  #checkRows(from: number): void {
+  /**
+   * Both tables are in the order of ids, and attempts lie between requests: one pass over each. A day's sums are compared when its rows are
+   * through: those of all days, of thousands of keys, would fill the memory. @param after the last day whose sums are not looked at
+   */
+  #checkRows(from: number, after: number): void {
+    const days = new Set<number>()
+    let today = 0
+    let areReadable = true
+    const compareDay = (day: number): void => {
+      days.add(day)
+      if (day > after && areReadable) areReadable = this.#canRead('daily sums', () => this.#checkRollup(day))
+      this.#byAttempt.clear()
+      this.#byRequest.clear()
+    }
     const attempts = attemptsFrom(this.#db, from)
     let next = attempts.next()
     const strayUntil = (id: number): void => {
@@ -137,6 +148,9 @@ class Verifier {
     try {
       for (const request of requestsFrom(this.#db, from)) {
         strayUntil(request.id)
+        const day = dayOf(request.id)
+        if (day !== today && today !== 0) compareDay(today)
+        today = day
         const own: AttemptSum[] = []
         while (!next.done && next.value.id < request.id + idsPerRequest) {
           own.push(next.value)
@@ -145,10 +159,15 @@ class Verifier {
         this.#checkRequest(request, own)
       }
       strayUntil(Number.MAX_SAFE_INTEGER)
+      if (today !== 0) compareDay(today)
     } finally {
       // Left open, it would be in the way of whatever comes next on this connection.
       attempts.return(undefined)
     }
+    this.#canRead('daily sums', () => {
+      const summed = this.#db.prepare('SELECT DISTINCT day FROM rollup WHERE day > ?').pluck().all(after) as number[]
+      for (const day of summed) if (!days.has(day)) compareDay(day)
+    })
   }
 
   #checkRequest(request: RequestSum, own: AttemptSum[]): void {
@@ -187,24 +206,22 @@ class Verifier {
     }
   }
 
-  #checkRollup(after: number): void {
+  #checkRollup(day: number): void {
     const keys = 'day, route, key, team, model, provider'
     const own = `attempts, ${tokenColumns.join(', ')}, cost, unpriced, estimated`
-    const rows = this.#db.prepare(`SELECT ${keys}, ${own} FROM rollup WHERE day > ?`).raw().safeIntegers()
-    for (const row of rows.iterate(after) as IterableIterator<bigint[]>)
+    const rows = this.#db.prepare(`SELECT ${keys}, ${own} FROM rollup WHERE day = ?`).raw().safeIntegers()
+    for (const row of rows.iterate(day) as IterableIterator<bigint[]>)
       this.#compare(this.#byAttempt, row.slice(0, 6), row.slice(6))
     const requests = this.#db
       .prepare(
-        'SELECT day, route, key, team, sum(requests), sum(failed) FROM rollup WHERE day > ? GROUP BY day, route, key, team',
+        'SELECT day, route, key, team, sum(requests), sum(failed) FROM rollup WHERE day = ? GROUP BY day, route, key, team',
       )
       .raw()
       .safeIntegers()
-    for (const row of requests.iterate(after) as IterableIterator<bigint[]>)
+    for (const row of requests.iterate(day) as IterableIterator<bigint[]>)
       this.#compare(this.#byRequest, row.slice(0, 4), row.slice(4))
     for (const rest of [this.#byAttempt, this.#byRequest]) {
-      for (const key of rest.keys()) {
-        if (Number(key.split(',')[0]) > after) this.#report('rollup', `no daily sum for day,route,key,team,… = ${key}`)
-      }
+      for (const key of rest.keys()) this.#report('rollup', `no daily sum for day,route,key,team,… = ${key}`)
     }
   }
 
