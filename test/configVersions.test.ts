@@ -234,6 +234,28 @@ routes:
   })
 
   test.each([
+    'metrics: { token: plain-and-planted }',
+    'trace: { otlp: { url: "https://collector.example/v1/traces", headers: { x-tenant: plain-and-planted } } }',
+    'admin: { jwt: { secret: plain-and-planted } }',
+    'auth: { jwt: { secret: plain-and-planted } }',
+    'webhooks: { ops: { url: "https://hooks.example/plain-and-planted" } }',
+    'webhooks: { ops: { url: "${URL}", secret: plain-and-planted } }',
+    'webhooks: { ops: { url: "${URL}", secret: ["${OLD}", plain-and-planted] } }',
+    'webhooks: { ops: { url: "${URL}", headers: { x-tenant: plain-and-planted } } }',
+    'misplaced: { api_key: plain-and-planted }',
+  ])('hides what looks like any word where secrets belong: %s', (text) => {
+    const shown = redact(text)
+    expect(shown).not.toContain('planted')
+    expect(dataOf(restore(shown, [text]))).toEqual(dataOf(text))
+    expect(dataOf(restore(shown.replace('{', '{ '), [text]))).toEqual(dataOf(text))
+  })
+
+  test('hides a short secret in its own place, and leaves the same word alone elsewhere', () => {
+    const text = 'providers: { app: { apiKey: app } }\nroutes: { app: app/app }\n'
+    expect(redact(text)).toBe(text.replace('apiKey: app', `apiKey: "${/\[.*\]/.exec(redact(text))![0]}"`))
+  })
+
+  test.each([
     'https://us:pa55-planted@collector.example/v1/traces',
     'https://collector.example/v1/traces?k=pa55-planted',
   ])('hides a collector’s address with a secret in it: %s', (url) => {
