@@ -152,6 +152,13 @@ describe('what is refused', () => {
     expect(body).toContain('turnout_budget_limit_usd{budget="web-daily"} 0.0001')
   })
 
+  it('is that of a team which has the only budget, and nothing of others', async () => {
+    const books = await open({ teams: { shop: { budgets: { usd: '0.0001' } } } })
+    const tooLong = { max_tokens: 1_000_000 }
+    expect(errorOf(await call(books, tooLong)).metadata).toMatchObject({ budget: 'team shop', reason: 'too_large' })
+    expect((await call(books, tooLong, bearer(otherKey))).status).toBe(200)
+  })
+
   it('says that a call would not fit an untouched budget', async () => {
     const books = await open({ budgets: { all: { usd: '0.0001' } } })
     const error = errorOf(await call(books, { max_tokens: 1_000_000 }))
