@@ -249,6 +249,10 @@ describe('rows', () => {
       cache_age_s: null,
       cache_saved: null,
     })
+    const classes = 'cache_read, cache_write_5m, cache_write_1h, output, reasoning, audio_in, audio_out, estimated'
+    expect(Object.values(store.db.prepare(`SELECT ${classes} FROM rollup WHERE input = 1`).get() as object)).toEqual([
+      2, 3, 4, 5, 6, 7, 8, 1,
+    ])
     const [first, second] = store.db.prepare('SELECT * FROM attempts ORDER BY id').all() as Record<string, unknown>[]
     expect(first).toMatchObject({
       request: id,
