@@ -84,7 +84,35 @@ describe('windows of the calendar', () => {
     expect(state()).toMatchObject({ spent: 0, reserved: 1_000 })
     budgets.settle(next, 900)
     budgets.settle(next, 900)
+    budgets.release(next)
     expect(state()).toMatchObject({ spent: 900, reserved: 0 })
+  })
+
+  it('charge the first call of a window to it, where nobody asks for room', () => {
+    const { clock, budgets, hold, spend, state } = open(settingsOf({ hard: false }), Date.parse('2026-07-01T23:00:00Z'))
+    spend(500)
+    clock.now += 2 * hour
+    budgets.settle(hold(600)!, 550)
+    expect(state()).toMatchObject({ spent: 550, reserved: 0 })
+    // Of one whose cost nobody knows, what was held.
+    budgets.settle(hold(600)!, null)
+    expect(state()).toMatchObject({ spent: 1_150, reserved: 0 })
+  })
+
+  it('make room for somebody new when those who spent in the last one spend no more', () => {
+    const clock = { now: Date.parse('2026-07-01T12:00:00Z') }
+    const budgets = createBudgets({ now: () => clock.now, maxAccounts: 2 })
+    const setting = settingsOf({ per: ['user'] })
+    const spenders = (...users: string[]): string[] => {
+      for (const entity of users) {
+        const verdict = budgets.reserve([{ setting, entity }], 10)
+        if (verdict.ok) budgets.settle(verdict.reservation, 10)
+      }
+      return [...budgets.entities(setting)].map(({ entity }) => entity)
+    }
+    expect(spenders('a', 'b', 'c')).toEqual(['a', 'b', '(others)'])
+    clock.now += day
+    expect(spenders('c')).toEqual(['c'])
   })
 })
 
@@ -354,6 +382,15 @@ describe('what the ledger remembers', () => {
     expect([...budgets.entities(settings)]).toEqual([])
   })
 
+  it('tells nobody again of the share that was spent before', () => {
+    const { clock, events, budgets, spend } = open(settingsOf(), Date.parse('2026-07-01T08:00:00Z'))
+    budgets.restore(settingsOf(), { facts: {}, at: clock.now, nano: 850 })
+    spend(50)
+    expect(events).toEqual([])
+    spend(100)
+    expect(events).toMatchObject([{ kind: 'threshold', percent: 100 }])
+  })
+
   it('finds entities by their names, and what others share', () => {
     const budgets = createBudgets({ maxAccounts: 2 })
     const spend = (setting: BudgetSettings, entity: string): void => {
@@ -394,6 +431,23 @@ describe('what the ledger remembers', () => {
     store.close()
     expect(found).toEqual([0, 750_000])
   })
+})
+
+it('who has spent from what those beyond the bound share has no limit of their own beside it when there is room again', () => {
+  const setting = settingsOf({ per: ['user'] })
+  const budgets = createBudgets({ maxAccounts: 1 })
+  const hold = (entity: string, nano: number): Reservation | undefined => {
+    const verdict = budgets.reserve([{ setting, entity }], nano)
+    return verdict.ok ? verdict.reservation : undefined
+  }
+  const held = hold('early', 10)!
+  budgets.settle(hold('late', 900)!, 900)
+  budgets.release(held)
+  budgets.prune([setting])
+  expect(budgets.size.accounts).toBe(0)
+  expect(hold('late', 200)).toBeUndefined()
+  budgets.settle(hold('late', 100)!, 100)
+  expect(hold('late', 1)).toBeUndefined()
 })
 
 it('somebody new beyond the bound does not cost a look at all accounts', () => {
