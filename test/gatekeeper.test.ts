@@ -142,7 +142,7 @@ describe('changes of keys that were asked for at once', () => {
     const renamed = await Promise.allSettled(
       [left!, right!].map(({ key }) => keyring.change(key.id, { name: 'middle' })),
     )
-    expect(renamed.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+    expect(renamed).toMatchObject([{ status: 'fulfilled' }, { reason: { name: 'NameTaken' } }])
     expect(keyring.get(right!.key.id)?.name).toBe('right')
   })
 
