@@ -45,7 +45,7 @@ describe('POST /v1/tokens/count', () => {
       let best = Number.POSITIVE_INFINITY
       let share = 1
       let figure = ''
-      for (let round = 0; round < 12 && best >= 20 && (round < 4 || share >= 0.5); round++) {
+      for (let round = 0; round < 12 && best >= 20 && share >= 0.5; round++) {
         let n = 0
         const usual = median(await probe(place, () => ++n > 30))
         let over = false
