@@ -7,6 +7,7 @@ import { works } from '../bench/work.ts'
 import { parseConfig } from '../src/config/load.ts'
 import { faultRules, refusalRules } from '../src/dialects/errors.ts'
 import { exposedHeaders } from '../src/http/cors.ts'
+import { type DataPlane, dataRoutes } from '../src/http/dataPlane.ts'
 import { builtins } from '../src/simulator/index.ts'
 import { parseScript } from '../src/simulator/script.ts'
 import { withCommands } from './support/commandsDoc.ts'
@@ -143,6 +144,14 @@ it('every work and option of the bench stands in docs/bench.md', () => {
   expect(
     named.filter((name) => !page.includes(`\`${name}\``) && !page.includes(`\`${name} `) && !page.includes(` ${name}`)),
   ).toEqual([])
+})
+
+it('every path of the data plane stands in docs/clients.md', () => {
+  const page = pages.find(({ path }) => path === 'docs/clients.md')!.text
+  const sameUnder = /^\/openai(?:\/v1)?(?=\/models)/
+  const paths = [...dataRoutes({} as DataPlane).keys()].map((path) => path.replace(sameUnder, '/v1'))
+  expect(paths.length).toBeGreaterThan(15)
+  expect(paths.filter((path) => !new RegExp(`\`(?:[A-Z]+ )?${path.replaceAll('*', '\\*')}\``).test(page))).toEqual([])
 })
 
 it('every model of the simulator that does something of its own is told of', () => {
