@@ -9,7 +9,7 @@ import { faultRules, refusalRules } from '../src/dialects/errors.ts'
 import { exposedHeaders } from '../src/http/cors.ts'
 import { type DataPlane, dataRoutes } from '../src/http/dataPlane.ts'
 import { builtins } from '../src/simulator/index.ts'
-import { parseScript } from '../src/simulator/script.ts'
+import { faultKinds, parseScript, scriptSchema } from '../src/simulator/script.ts'
 import { withCommands } from './support/commandsDoc.ts'
 
 const root = new URL('../', import.meta.url)
@@ -154,10 +154,13 @@ it('every path of the data plane stands in docs/clients.md', () => {
   expect(paths.filter((path) => !new RegExp(`\`(?:[A-Z]+ )?${path.replaceAll('*', '\\*')}\``).test(page))).toEqual([])
 })
 
-it('every model of the simulator that does something of its own is told of', () => {
+it('every model of the simulator that does something of its own is told of, and every field of a script', () => {
   const page = pages.find(({ path }) => path === 'docs/simulator.md')!.text
   const numbered = (name: string): string => name.replace(/\d+$/, (digits) => 'N'.repeat(digits.length === 3 ? 3 : 1))
   expect(Object.keys(builtins).filter((name) => !page.includes(`\`${numbered(name)}\``))).toEqual([])
+  const { usage, fault } = scriptSchema.shape
+  const fields = [scriptSchema, usage.unwrap(), fault.unwrap().unwrap()].flatMap(({ shape }) => Object.keys(shape))
+  expect([...fields, ...faultKinds].filter((name) => !page.includes(`\`${name}\``))).toEqual([])
 })
 
 it('every field and event of the log stands in docs/traces.md', () => {
