@@ -1,5 +1,7 @@
 // Webhooks: what is told is stored first, signed, posted, tried again, and given up in sight of everybody.
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
@@ -456,6 +458,29 @@ describe('the wait between attempts', () => {
     expect(backoffOf(settings, 1, 0, 30_000)).toBe(30_000)
     expect(backoffOf(settings, 1, 0, 1e12)).toBe(3_600_000)
   })
+})
+
+it('a connection that is never made is given up after the timeout, and at a stop', async () => {
+  // Takes connections and speaks no TLS.
+  const mute = createServer().listen(0, '127.0.0.1')
+  await once(mute, 'listening')
+  const wire = openPost('Turnout')
+  const stop = new AbortController()
+  const post = (timeout: number) =>
+    wire.post(
+      hook({ url: `https://127.0.0.1:${(mute.address() as AddressInfo).port}`, timeout }),
+      { id: 'msg_1', body: '{}' },
+      Date.now(),
+      stop.signal,
+    )
+  expect(await post(100)).toMatchObject({ ok: false, error: 'timeout' })
+  const dialled = once(mute, 'connection')
+  const posted = post(60_000)
+  await dialled
+  stop.abort()
+  expect(await posted).toMatchObject({ ok: false, error: 'stopped' })
+  await wire.close()
+  mute.close()
 })
 
 it('a message that was posted leaves nothing behind in memory', async () => {

@@ -53,7 +53,7 @@ export function openPost(userAgent: string): {
       stopped.addEventListener('abort', stop)
       const late = setTimeout(() => cut.abort(new DOMException('too late', 'TimeoutError')), webhook.timeout)
       try {
-        const answer = await request(webhook.url, {
+        const answer = request(webhook.url, {
           dispatcher: await agentFor(webhook.proxy),
           method: 'POST',
           headers: {
@@ -67,7 +67,7 @@ export function openPost(userAgent: string): {
           body: message.body,
           signal: cut.signal,
         })
-        return await judge(answer, now)
+        return await judge(await Promise.race([answer, ending(cut.signal)]), now)
       } catch (error) {
         return { ok: false, status: null, error: codeOf(error) }
       } finally {
@@ -80,6 +80,10 @@ export function openPost(userAgent: string): {
     },
   }
 }
+
+/** Rejects when the signal says so. undici (7) does not listen to it while it dials, which may take until `connectTimeout`. */
+const ending = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 
 async function judge({ statusCode, headers, body }: Dispatcher.ResponseData, now: number): Promise<Posted> {
   // The answer counts once its headers are there; what follows is only let pass, so that the socket can be used again.
