@@ -330,6 +330,16 @@ describe('what counts', () => {
     expect(one.evidence.units.size).toBe(2)
   })
 
+  it('is one bad event of a unit, also where several of its requests fail that were under way together', () => {
+    const one = drive({ ...errorsOnly, unit: 'user' })
+    const tickets = Array.from({ length: 5 }, () => one.arrive(true, { unit: 'ann' }))
+    for (const ticket of tickets) {
+      one.evidence.fail(ticket, one.now(), error, 'server_error')
+      one.settle(ticket)
+    }
+    expect(guardOf(one.evidence, 'first_attempt_error').tally).toMatchObject({ seenCanary: 1, badCanary: 1 })
+  })
+
   it('is the first request of a unit, for sizes', () => {
     const sized = policyOf({
       unit: 'conversation',
