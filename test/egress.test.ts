@@ -89,6 +89,7 @@ describe('which proxy an address is reached through', () => {
   it('is shown without its password', () => {
     const document = 'providers:\n  far:\n    kind: openai\n    proxy: http://user:pass-word@proxy.lan:3128\n'
     expect(createRedactor('pepper').redact(document)).not.toContain('pass-word')
+    expect(createRedactor('pepper').redact(document.replace('http://', ''))).not.toContain('pass-word')
     expect(createRedactor('pepper').redact('providers:\n  far:\n    proxy: http://proxy.lan:3128\n')).toContain(
       'proxy.lan',
     )

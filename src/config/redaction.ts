@@ -134,7 +134,7 @@ function isSecret({ path, value }: { path: Path; value: unknown }): boolean {
   // The address of a webhook is often a secret by itself.
   if (section === 'webhooks') return field === 'secret' || field === 'headers' || field === 'url'
   if (section === 'providers')
-    return field === 'apiKey' || field === 'headers' || (field === 'proxy' && carriesSecret(value))
+    return field === 'apiKey' || field === 'headers' || (field === 'proxy' && value.includes('@'))
   return (section === 'targets' && field === 'params' && secretName.test(last)) || /^api_?key$/i.test(last)
 }
 

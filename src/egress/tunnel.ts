@@ -1,6 +1,7 @@
 // Reaches an address through an HTTP proxy: by a tunnel (CONNECT, RFC 9110, 9.3.6), so that TLS reaches from us to the address itself.
 import type { RequestOptions } from 'node:http'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
+import { unescape as unescaped } from 'node:querystring'
 import type { buildConnector } from 'undici'
 
 /** The tunnel is not there: the proxy cannot be reached, or will not make it. The message names neither the proxy nor its password. */
@@ -81,12 +82,16 @@ export function authorityOf(host: string, port: string | number): string {
 function openTunnel(proxy: string, authority: string, signal: AbortSignal, callback: Done): void {
   const { protocol, hostname, port, username, password } = new URL(proxy)
   const headers: Record<string, string> = { host: authority }
-  const account = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-  if (account !== ':') headers['proxy-authorization'] = `Basic ${Buffer.from(account).toString('base64')}`
-  const options: RequestOptions = {
+  const account = `${username}:${password}`
+  // A `%` that escapes nothing stands for itself, as for curl.
+  if (account !== ':') headers['proxy-authorization'] = `Basic ${Buffer.from(unescaped(account)).toString('base64')}`
+  const host = hostname.replace(/^\[(.+)\]$/, '$1')
+  const options: RequestOptions & { servername: string } = {
     method: 'CONNECT',
     path: authority,
-    host: hostname.replace(/^\[(.+)\]$/, '$1'),
+    host,
+    // Node would take the name in the header `host`: that of the address behind the proxy.
+    servername: isIP(host) === 0 ? host : '',
     port: port || (protocol === 'https:' ? 443 : 80),
     headers,
     agent: false,
@@ -97,12 +102,13 @@ function openTunnel(proxy: string, authority: string, signal: AbortSignal, callb
   loaded.then(({ request }) => {
     request(options)
       .once('connect', ({ statusCode }, socket: Socket, first) => {
-        if (statusCode !== 200) {
+        // We speak first in a tunnel: what stands behind the answer comes from nobody at its other end.
+        if (statusCode !== 200 || first.length > 0) {
           socket.destroy()
-          callback(new TunnelError(`The proxy answered ${statusCode} to CONNECT.`), null)
+          const more = statusCode === 200 ? ', and more behind it' : ''
+          callback(new TunnelError(`The proxy answered ${statusCode} to CONNECT${more}.`), null)
           return
         }
-        if (first.length > 0) socket.unshift(first)
         socket.setNoDelay(true).setKeepAlive(true, 60_000)
         callback(null, socket)
       })
