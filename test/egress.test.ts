@@ -121,15 +121,27 @@ describe('calls to a vendor', () => {
   }
 
   it('go through it, whole and as streams, on one tunnel, with the name and password that its URL has', async () => {
-    const { url } = await gateway({ far: far() }, { HTTP_PROXY: proxy.url.replace('//', '//us%40er:p%3Aw@') })
+    const { url } = await gateway({ far: far() }, { HTTP_PROXY: proxy.url.replace('//', '//user:word@') })
     expect((await post(url + CHAT, ask())).status).toBe(200)
     expect((await post(url + CHAT, ask('m', { stream: true }))).text).toContain('over')
     expect(proxy.asked).toEqual(['api.vendor.test:8080'])
-    expect(proxy.headers[0]!['proxy-authorization']).toBe(`Basic ${Buffer.from('us@er:p:w').toString('base64')}`)
+    expect(proxy.headers[0]!['proxy-authorization']).toBe(`Basic ${Buffer.from('user:word').toString('base64')}`)
     expect(vendor.requests.map(({ headers }) => [headers.host, headers['proxy-authorization']])).toEqual([
       ['api.vendor.test:8080', undefined],
       ['api.vendor.test:8080', undefined],
     ])
+  })
+
+  it.each([
+    ['us%40er:p%3Aw@', 'us@er:p:w'],
+    ['user:100%@', 'user:100%'],
+    ['a%zz:%41%@', 'a%zz:A%'],
+    ['user@', 'user:'],
+  ])('name themselves to it as its URL does: %s', async (written, account) => {
+    const { url } = await gateway({ far: far({ proxy: proxy.url.replace('//', `//${written}`) }) })
+    expect((await post(url + CHAT, ask())).status).toBe(200)
+    const encoded = Buffer.from(account).toString('base64')
+    expect(proxy.headers[0]!['proxy-authorization']).toBe(`Basic ${encoded}`)
   })
 
   it('go straight where it says so, and where the address is on this machine', async () => {

@@ -1,6 +1,6 @@
 // Reaches an address through an HTTP proxy: by a tunnel (CONNECT, RFC 9110, 9.3.6), so that TLS reaches from us to the address itself.
 import type { RequestOptions } from 'node:http'
-import { isIP, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { unescape as unescaped } from 'node:querystring'
 import type { buildConnector } from 'undici'
 
@@ -85,13 +85,10 @@ function openTunnel(proxy: string, authority: string, signal: AbortSignal, callb
   const account = `${username}:${password}`
   // A `%` that escapes nothing stands for itself, as for curl.
   if (account !== ':') headers['proxy-authorization'] = `Basic ${Buffer.from(unescaped(account)).toString('base64')}`
-  const host = hostname.replace(/^\[(.+)\]$/, '$1')
-  const options: RequestOptions & { servername: string } = {
+  const options: RequestOptions = {
     method: 'CONNECT',
     path: authority,
-    host,
-    // Node would take the name in the header `host`: that of the address behind the proxy.
-    servername: isIP(host) === 0 ? host : '',
+    host: hostname.replace(/^\[(.+)\]$/, '$1'),
     port: port || (protocol === 'https:' ? 443 : 80),
     headers,
     agent: false,
@@ -102,13 +99,12 @@ function openTunnel(proxy: string, authority: string, signal: AbortSignal, callb
   loaded.then(({ request }) => {
     request(options)
       .once('connect', ({ statusCode }, socket: Socket, first) => {
-        // We speak first in a tunnel: what stands behind the answer comes from nobody at its other end.
-        if (statusCode !== 200 || first.length > 0) {
+        if (statusCode !== 200) {
           socket.destroy()
-          const more = statusCode === 200 ? ', and more behind it' : ''
-          callback(new TunnelError(`The proxy answered ${statusCode} to CONNECT${more}.`), null)
+          callback(new TunnelError(`The proxy answered ${statusCode} to CONNECT.`), null)
           return
         }
+        if (first.length > 0) socket.unshift(first)
         socket.setNoDelay(true).setKeepAlive(true, 60_000)
         callback(null, socket)
       })
