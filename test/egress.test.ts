@@ -259,6 +259,8 @@ describe('a gateway that reaches nothing but through a proxy', () => {
     expect(new Set(proxy.asked)).toEqual(
       new Set(['keys', 'api', 'hooks', 'spans'].map((name) => `${name}.vendor.test:443`)),
     )
+    // Its certificate is judged by its own address, not by that of whom it leads to.
+    expect([...proxy.named]).toEqual([false])
   })
 
   it('says so to who looks with doctor, and fetches prices', async () => {

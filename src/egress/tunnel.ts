@@ -1,6 +1,6 @@
 // Reaches an address through an HTTP proxy: by a tunnel (CONNECT, RFC 9110, 9.3.6), so that TLS reaches from us to the address itself.
 import type { RequestOptions } from 'node:http'
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { unescape as unescaped } from 'node:querystring'
 import type { buildConnector } from 'undici'
 
@@ -85,10 +85,13 @@ function openTunnel(proxy: string, authority: string, signal: AbortSignal, callb
   const account = `${username}:${password}`
   // A `%` that escapes nothing stands for itself, as for curl.
   if (account !== ':') headers['proxy-authorization'] = `Basic ${Buffer.from(unescaped(account)).toString('base64')}`
-  const options: RequestOptions = {
+  const host = hostname.replace(/^\[(.+)\]$/, '$1')
+  const options: RequestOptions & { servername: string } = {
     method: 'CONNECT',
     path: authority,
-    host: hostname.replace(/^\[(.+)\]$/, '$1'),
+    host,
+    // Node would take the name in the header `host`: that of the address behind the proxy.
+    servername: isIP(host) === 0 ? host : '',
     port: port || (protocol === 'https:' ? 443 : 80),
     headers,
     agent: false,
