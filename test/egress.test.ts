@@ -170,6 +170,7 @@ describe('calls to a vendor', () => {
     [407, 'dial_failed', 'The proxy answered 407 to CONNECT.'],
     [502, 'dial_failed', 'The proxy answered 502 to CONNECT.'],
     ['hang up', 'dial_failed', 'The proxy cannot be reached (ECONNRESET).'],
+    ['say more', 'dial_failed', 'The proxy answered 200 to CONNECT, and more behind it.'],
     ['silent', 'connect_timeout', 'The connection to the upstream timed out.'],
   ] as const)(
     'fail as calls do that were never made where it says %s, and the next target is asked',

@@ -102,12 +102,13 @@ function openTunnel(proxy: string, authority: string, signal: AbortSignal, callb
   loaded.then(({ request }) => {
     request(options)
       .once('connect', ({ statusCode }, socket: Socket, first) => {
-        if (statusCode !== 200) {
+        // We speak first in a tunnel: what stands behind the answer comes from nobody at its other end.
+        if (statusCode !== 200 || first.length > 0) {
           socket.destroy()
-          callback(new TunnelError(`The proxy answered ${statusCode} to CONNECT.`), null)
+          const more = statusCode === 200 ? ', and more behind it' : ''
+          callback(new TunnelError(`The proxy answered ${statusCode} to CONNECT${more}.`), null)
           return
         }
-        if (first.length > 0) socket.unshift(first)
         socket.setNoDelay(true).setKeepAlive(true, 60_000)
         callback(null, socket)
       })

@@ -13,8 +13,8 @@ export interface ForwardProxy {
   readonly headers: readonly IncomingMessage['headers'][]
   /** By which names TLS was spoken to it; false = without one, as to an address. */
   readonly named: ReadonlySet<string | false | null | undefined>
-  /** In place of a tunnel: the status that it answers, silence, or a connection that ends. */
-  mood: 'tunnel' | number | 'silent' | 'hang up'
+  /** In place of a tunnel: the status that it answers, silence, a connection that ends, or bytes that come from nobody behind it. */
+  mood: 'tunnel' | number | 'silent' | 'hang up' | 'say more'
   close(): Promise<void>
 }
 
@@ -33,6 +33,7 @@ export async function startForwardProxy(port: number, tls?: { key: Buffer; cert:
     proxy.named.add((socket as Partial<TLSSocket>).servername)
     if (proxy.mood === 'silent') return
     if (proxy.mood === 'hang up') return void socket.destroy()
+    if (proxy.mood === 'say more') return void socket.write('HTTP/1.1 200 OK\r\n\r\nhello')
     if (proxy.mood !== 'tunnel') return void socket.end(`HTTP/1.1 ${proxy.mood} No\r\ncontent-length: 4\r\n\r\nnope`)
     const through = connect(port, '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
