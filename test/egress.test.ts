@@ -221,9 +221,12 @@ describe('a gateway that reaches nothing but through a proxy', () => {
     writeFileSync(
       join(folder, 'turnout.yaml'),
       JSON.stringify({
-        server: { port: 0 },
-        providers: { far: { kind: 'openai', baseUrl: 'https://api.vendor.test/v1', apiKey: 'sk-test-far-0123456789' } },
-        routes: { m: 'far/m' },
+        server: { port: 0, connectionsPerOrigin: 1 },
+        providers: {
+          far: { kind: 'openai', baseUrl: 'https://api.vendor.test/v1', apiKey: 'sk-test-far-0123456789' },
+          misnamed: upstreamAt(`https://localhost:${(internet.address() as AddressInfo).port}`),
+        },
+        routes: { m: 'far/m', misnamed: { targets: ['misnamed/m'], timeouts: { total: '5s' } } },
         keys: [{ name: 'ops', key: 'sk-test-ops-0123456789', role: 'admin' }],
         auth: { jwt: { jwks: 'https://keys.vendor.test/jwks', standAlone: { name: 'people' } } },
         webhooks: {
@@ -250,6 +253,11 @@ describe('a gateway that reaches nothing but through a proxy', () => {
     const [, url] = /listens on (\S+) /.exec(await said(child, 'stderr', /listens on \S+ /))!
     const answer = await post(url + CHAT, ask(), { authorization: `Bearer ${token}` })
     expect([answer.status, answer.headers['x-turnout-target']]).toEqual([200, 'far/m'])
+    // A certificate for another name takes no place in the pool: a second call is told, too, and the stop waits for neither.
+    for (let call = 0; call < 2; call++) {
+      const misnamed = await post(url + CHAT, ask('misnamed'), { authorization: `Bearer ${token}` })
+      expect(misnamed.text).toContain('The TLS handshake with the upstream failed (ERR_TLS_CERT_ALTNAME_INVALID).')
+    }
     const tested = await post(
       `${url}/admin/alerts`,
       { action: 'test' },

@@ -87,7 +87,11 @@ function openPool({ origin, proxy }: Place, connectTimeout: number, connections:
     connect: (options, callback) =>
       dial(options, (...dialled) => {
         dialled[1]?.on('error', releaseParser).on('end', resumeParser)
-        callback(...dialled)
+        const [error] = dialled
+        // undici (7) has a way of its own for this code, on which the failed call holds its place in the pool for ever.
+        if ((error as NodeJS.ErrnoException | null)?.code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+          callback(new Error('wrong name', { cause: error }), null)
+        else callback(...dialled)
       }),
     // Deadlines are ours: the first token, the gap between tokens and the whole, which undici cannot tell apart.
     headersTimeout: 0,
