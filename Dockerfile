@@ -4,7 +4,7 @@
 #   docker run -p 4000:4000 --stop-timeout 50 -v turnout-data:/data -e TURNOUT_MASTER_KEY -e OPENAI_API_KEY turnout
 #
 # A configuration is found when it is mounted as /app/turnout.yaml, or where TURNOUT_CONFIG says.
-# Node 22: compiled with the headers of Node 24.19 and newer, this better-sqlite3 ends the process (`driverTrouble` in src/store/driver.ts).
+# Node 22: the newest whose compiled SQLite driver is safe (`whyUnsound` in src/store/driver.ts). Newer ones take the other, which writes slower.
 FROM node:22-bookworm-slim AS build
 # For better-sqlite3, which is compiled where no ready-made binary can be fetched. The base image brings Node's headers along.
 RUN apt-get update \

@@ -1,6 +1,6 @@
 // GET and POST /admin/alerts and `turnout alerts`: who was told of what, tries, and messages sent again.
-import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadDriver } from '../src/store/driver.ts'
 import { type ControlGateway, document, keys, startControl } from './support/control.ts'
 import { endTurnout, runTurnout, said, startTurnout } from './support/turnoutProcess.ts'
 import { startReceiver, type WebhookReceiver } from './support/webhookReceiver.ts'
@@ -42,7 +42,7 @@ describe('POST /admin/alerts', () => {
   })
 
   it('waits for a database that another writes to, and is a 503 when that takes too long', async () => {
-    const other = new Database(`${gateway.folder}/data/turnout.db`)
+    const other = new (loadDriver())(`${gateway.folder}/data/turnout.db`)
     try {
       other.exec('BEGIN IMMEDIATE')
       const { status, body } = await gateway.ask('POST', '/alerts', { action: 'test', webhooks: ['ops'] })

@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Contender, Running as RunningContender } from '../bench/contenders/contender.ts'
 import { type Feature, features } from '../bench/contenders/features.ts'
@@ -16,6 +15,7 @@ import { driveOwn } from '../bench/load/drive.ts'
 import { bodyFile, checkWork, type Stage } from '../bench/stage.ts'
 import { lanes, type Work, works } from '../bench/work.ts'
 import { run } from '../src/cli/run.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { findQuietPort } from './support/quietPort.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'turnout-path-'))
@@ -66,7 +66,7 @@ const ask = async (contender: Contender, on: readonly Feature[], asked: readonly
     const metrics = await read('/metrics')
     const alerts = await read('/admin/alerts')
     await gateway.stop()
-    const db = new Database(join(place, 'data/turnout.db'), { readonly: true })
+    const db = new (loadDriver())(join(place, 'data/turnout.db'), { readonly: true })
     const count = (sql: string): number => db.prepare(`SELECT count(*) FROM ${sql}`).pluck().get() as number
     const rows = {
       requests: count('requests'),

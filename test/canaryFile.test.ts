@@ -1,9 +1,9 @@
 // `canary:` in the file while the gateway runs: what it says counts as long as nobody else has said anything, and revives nothing.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { afterEach, expect, it } from 'vitest'
 import { followFile } from '../src/state/rollouts/follow.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { type ControlGateway, document, startControl } from './support/control.ts'
 
 let gateway: ControlGateway | undefined
@@ -159,7 +159,7 @@ it('leaves a rollout that moves the route alone, also one to the same target, an
 
 it('what could not be stored is done when the same file is read again', async () => {
   await start('{ target: small, percent: 100 }')
-  const database = new Database(join(gateway!.folder, 'data', 'turnout.db'))
+  const database = new (loadDriver())(join(gateway!.folder, 'data', 'turnout.db'))
   database.exec("CREATE TRIGGER refuse BEFORE INSERT ON rollout_event BEGIN SELECT RAISE(ABORT, 'no room'); END")
   expect(await reload(small('percent: 5'))).toEqual(['stepping', 100, 'conversation', 'small'])
   database.exec('DROP TRIGGER refuse')
@@ -203,7 +203,7 @@ it('leaves what an operator has begun again alone where what it names is what th
 
 it('begins again where the database takes the end of what was, and not what comes in its place', async () => {
   await start('{ target: small, percent: 100 }')
-  const database = new Database(join(gateway!.folder, 'data', 'turnout.db'))
+  const database = new (loadDriver())(join(gateway!.folder, 'data', 'turnout.db'))
   database.exec("CREATE TRIGGER refuse BEFORE INSERT ON rollout BEGIN SELECT RAISE(ABORT, 'no room'); END")
   expect((await reload(small('percent: 20, unit: key')))[0]).toBe('stopped')
   database.exec('DROP TRIGGER refuse')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Entry, makeBatchWriter } from '../src/store/batch.ts'
-import { loadDriver } from '../src/store/driver.ts'
+import { driverPackage, loadDriver } from '../src/store/driver.ts'
 import { type Ledger, type LedgerOptions, openLedger } from '../src/store/ledger.ts'
 import {
   attemptId,
@@ -599,7 +599,7 @@ describe('checkpoints', () => {
       db.close()`,
       {
         eval: true,
-        workerData: { file: store.file, driver: createRequire(import.meta.url).resolve('better-sqlite3') },
+        workerData: { file: store.file, driver: createRequire(import.meta.url).resolve(driverPackage()) },
       },
     )
     const keeper = new (loadDriver())(store.file, { timeout: 2000 })

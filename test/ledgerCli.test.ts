@@ -15,7 +15,6 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { findLedger, hashOf } from '../src/cli/ledgerFile.ts'
 import { renderTable } from '../src/cli/output.ts'
@@ -24,6 +23,7 @@ import { loadConfig } from '../src/config/load.ts'
 import { ConfigError } from '../src/config/problem.ts'
 import { formatUsd } from '../src/pricing/decimal.ts'
 import { type Simulator, startSimulator } from '../src/simulator/server.ts'
+import { loadDriver } from '../src/store/driver.ts'
 import { type Leap, leapOf } from '../src/store/leap.ts'
 import { openLedger } from '../src/store/ledger.ts'
 import { attemptId, firstIdOf, firstKeptId, timeOf } from '../src/store/ledgerId.ts'
@@ -238,7 +238,7 @@ describe('after the gateway', { timeout: 300_000 }, () => {
   it('C53 restores what was backed up, keeps what was there, and the gateway starts on it', async () => {
     expect(await endTurnout(gateway)).toBe(0)
     const backup = join(folder, 'backups', 'one.db')
-    const db = new Database(join(folder, 'data', 'turnout.db'))
+    const db = new (loadDriver())(join(folder, 'data', 'turnout.db'))
     db.prepare('UPDATE attempt SET cost = cost + 1 WHERE id = (SELECT min(id) FROM attempt)').run()
     db.prepare('DELETE FROM request WHERE id = (SELECT max(id) FROM request)').run()
     db.close()

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { backupTo } from '../src/store/backup.ts'
-import { loadDriver } from '../src/store/driver.ts'
+import { driverPackage, loadDriver } from '../src/store/driver.ts'
 import { journalFile } from '../src/store/journal.ts'
 import { makeKeeper } from '../src/store/keeper.ts'
 import { type Ledger, openLedger } from '../src/store/ledger.ts'
@@ -196,7 +196,7 @@ it('takes its log back from where a reader has looked before it: an empty one is
   expect(() => openStore({ file, readonly: true })).toThrow(/puts back within seconds: try again/)
   const other = spawnSync(
     process.execPath,
-    ['-e', "new (require('better-sqlite3'))(process.argv[1], { readonly: true }).pragma('user_version')", file],
+    ['-e', `new (require('${driverPackage()}'))(process.argv[1], { readonly: true }).pragma('user_version')`, file],
     { encoding: 'utf8' },
   )
   expect([other.status, other.stderr]).toEqual([0, ''])

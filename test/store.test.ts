@@ -7,12 +7,13 @@ import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { driverTrouble, loadDriver, StoreError } from '../src/store/driver.ts'
+import { loadDriver, StoreError, whyUnsound } from '../src/store/driver.ts'
 import { journalFile, openJournal } from '../src/store/journal.ts'
 import { readHolder } from '../src/store/lock.ts'
 import { migrate, packageMigrations, readMigrations } from '../src/store/migrate.ts'
 import { openStore, type Store } from '../src/store/open.ts'
 import { readBetween } from '../src/store/rolloutRows.ts'
+import { buildTurnout } from './support/crash/build.ts'
 import { watchSteps } from './support/fileSteps.ts'
 
 let folder: string
@@ -176,20 +177,59 @@ describe('opening', () => {
     writeFileSync(native, 'not an ELF file')
     const mismatch = failure(() => loadDriver(native))
     expect(mismatch.code).toBe('driver_mismatch')
-    expect(mismatch.message).toContain('npm rebuild better-sqlite3')
+    expect(mismatch.message).toContain('Run `npm ci` with this Node')
     expect(mismatch.message).toContain(process.version)
     expect(failure(() => loadDriver(join(folder, 'absent.node'))).message).toContain('npm rebuild better-sqlite3')
+  })
+
+  it('takes the driver that is ready-made where the compiled one may end the process, is for another Node, or is absent', () => {
+    const copy = join(folder, 'dist/driver.mjs')
+    mkdirSync(join(folder, 'dist'))
+    cpSync(join(buildTurnout().folder, 'dist/store/driver.js'), copy)
+    const install = (name: string, loading: string, native = ''): void => {
+      const place = join(folder, 'node_modules', name)
+      mkdirSync(join(place, 'build/Release'), { recursive: true })
+      writeFileSync(join(place, 'package.json'), JSON.stringify({ name: 'better-sqlite3', version: `0.0.0-${name}` }))
+      writeFileSync(join(place, 'index.js'), `module.exports = class { constructor() { ${loading} } close() {} }`)
+      writeFileSync(join(place, 'build/Release/better_sqlite3.node'), native)
+    }
+    const taken = (node: string): string => {
+      const script = `
+        Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${node}' } })
+        const { driverRelease, driverTrouble } = await import(process.argv[1])
+        try { console.log(driverRelease(), driverTrouble() ? 'unsound' : '') }
+        catch ({ code, message }) { console.log(code, message) }`
+      return spawnSync(process.execPath, ['--input-type=module', '-e', script, copy], {
+        encoding: 'utf8',
+      }).stdout.trim()
+    }
+    const alien = "throw Object.assign(new Error('another ABI'), { code: 'ERR_DLOPEN_FAILED' })"
+    const [compiled, readyMade] = ['better-sqlite3', 'better-sqlite3-napi']
+    expect(taken('20.20.2')).toMatch(/^driver_missing .*npm ci.*C\+\+ compiler/)
+    install(compiled, '', 'node::RemoveEnvironmentCleanupHook')
+    expect(taken('20.20.2')).toBe(`better-sqlite3 0.0.0-${compiled}`)
+    expect(taken('24.21.0')).toBe(`better-sqlite3 0.0.0-${compiled} unsound`)
+    install(readyMade, '')
+    expect(taken('20.20.2')).toBe(`better-sqlite3 0.0.0-${compiled}`)
+    expect(taken('24.21.0')).toBe(`better-sqlite3 0.0.0-${readyMade}`)
+    install(compiled, alien)
+    expect(taken('22.23.3')).toBe(`better-sqlite3 0.0.0-${readyMade}`)
+    install(readyMade, "throw new Error('Node-API')")
+    expect(taken('20.20.2')).toMatch(/^driver_mismatch .*Run `npm ci` with this Node/)
+    rmSync(join(folder, 'node_modules', compiled), { recursive: true })
+    install(readyMade, '')
+    expect(taken('24.21.0')).toBe(`better-sqlite3 0.0.0-${readyMade}`)
   })
 
   it('knows a native driver that ends the process: one compiled with the headers of Node 24.19 and newer', () => {
     const [sound, unsound] = [join(folder, 'sound.node'), join(folder, 'unsound.node')]
     writeFileSync(sound, Buffer.from('\0_ZN4node25AddEnvironmentCleanupHookEPN2v87IsolateEPFvPvES3_\0'))
     writeFileSync(unsound, Buffer.from('\0_ZN4node28RemoveEnvironmentCleanupHookEPN2v87IsolateEPFvPvES3_\0'))
-    expect(driverTrouble('24.21.0', unsound)).toMatch(/headers of Node 24\.21\.0 .*Node 22.*npm rebuild better-sqlite3/)
-    expect(driverTrouble('26.10.0', unsound)).toBeDefined()
-    expect(driverTrouble('24.21.0', sound)).toBeUndefined()
-    expect(driverTrouble('24.21.0', join(folder, 'absent.node'))).toBeUndefined()
-    expect(driverTrouble('22.23.3', unsound)).toBeUndefined()
+    expect(whyUnsound('24.21.0', unsound)).toMatch(/headers of Node 24\.21\.0 .*npm ci.*Node 22/)
+    expect(whyUnsound('26.10.0', unsound)).toBeDefined()
+    expect(whyUnsound('24.21.0', sound)).toBeUndefined()
+    expect(whyUnsound('24.21.0', join(folder, 'absent.node'))).toBeUndefined()
+    expect(whyUnsound('22.23.3', unsound)).toBeUndefined()
   })
 })
 

@@ -10,7 +10,7 @@ import type { Env } from '../config/interpolation.ts'
 import { findConfigFile, type Loaded, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problem.ts'
 import type { Provider, Snapshot } from '../config/snapshot.ts'
-import { driverTrouble, loadDriver, StoreError } from '../store/driver.ts'
+import { driverRelease, driverTrouble, loadDriver, StoreError } from '../store/driver.ts'
 import { describeHolder, isHeld } from '../store/lock.ts'
 import { isOlder, packageMigrations, readMigrations } from '../store/migrate.ts'
 import { findSecret } from '../store/secret.ts'
@@ -66,7 +66,7 @@ function checkDriver(): Finding {
     const remedy = driverTrouble()
     if (remedy !== undefined)
       return { check: 'sqlite', state: 'warn', message: 'better-sqlite3 does not suit this Node', remedy }
-    return { check: 'sqlite', state: 'ok', message: 'better-sqlite3 loads' }
+    return { check: 'sqlite', state: 'ok', message: `${driverRelease()} loads` }
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
     return { check: 'sqlite', state: 'fail', message: 'better-sqlite3 does not load', remedy: error.message }

@@ -104,8 +104,6 @@ export async function run(options: RunOptions): Promise<Running> {
   const { level, file: logFile, format } = snapshot.log
   const pretty = logFile === undefined && (format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true))
   const log = createLog({ level, file: logFile, pretty })
-  const trouble = driverTrouble()
-  if (trouble !== undefined) log.warn(trouble, { event: 'driver' })
   const metrics = createMetrics({ version })
   const commitTimes = metrics.histogram('ledgerCommit').row()
   const tokens = createTokenCounter()
@@ -149,6 +147,8 @@ export async function run(options: RunOptions): Promise<Running> {
         )
       },
     })
+    const trouble = driverTrouble()
+    if (trouble !== undefined) log.warn(trouble, { event: 'driver' })
     if (migratingSince > 0)
       log.info('the database is up to date', { event: 'migration', ms: Math.round(performance.now() - migratingSince) })
     if (store.brokenRestore)

@@ -40,7 +40,14 @@ export type StoreErrorCode =
   | 'two_logs'
 
 const require = createRequire(import.meta.url)
-let loaded: SqliteConstructor | undefined
+
+/** Compiled for one Node, and writes a row in two thirds of the time that the other takes. */
+const compiled = 'better-sqlite3'
+
+/** Release 13. Its native part comes with the package and fits every Node with Node-API 10, which is 22.14 and newer. */
+const readyMade = 'better-sqlite3-napi'
+
+let loaded: { name: string; Driver: SqliteConstructor } | undefined
 
 /**
  * The better-sqlite3 constructor, tried once on an in-memory database: its native part is loaded lazily, so a plain import
@@ -48,50 +55,86 @@ let loaded: SqliteConstructor | undefined
  * `nativeBinding` names another native file (tests).
  */
 export function loadDriver(nativeBinding?: string): SqliteConstructor {
-  if (loaded && nativeBinding === undefined) return loaded
-  try {
-    const Driver = require('better-sqlite3') as SqliteConstructor
-    new Driver(':memory:', nativeBinding === undefined ? {} : { nativeBinding }).close()
-    if (nativeBinding === undefined) loaded = Driver
-    return Driver
-  } catch (error) {
-    throw explainDriverFailure(error)
+  if (nativeBinding !== undefined) return firstThatLoads({ nativeBinding }).Driver
+  loaded ??= firstThatLoads({})
+  return loaded.Driver
+}
+
+/** The compiled one, unless it may end the process. */
+function firstThatLoads(options: BetterSqlite3.Options): NonNullable<typeof loaded> {
+  let failure: unknown
+  for (const name of whyUnsound() === undefined ? [compiled, readyMade] : [readyMade, compiled]) {
+    try {
+      const Driver = require(name) as SqliteConstructor
+      new Driver(':memory:', options).close()
+      return { name, Driver }
+    } catch (error) {
+      // What is installed and does not load says more than what is not installed.
+      if (failure === undefined || isAbsent(failure)) failure = error
+    }
   }
+  throw explainDriverFailure(failure)
+}
+
+/** The package that `loadDriver` takes, and throws as it does. */
+export function driverPackage(): string {
+  loadDriver()
+  return loaded!.name
+}
+
+/** Which release that is, as `better-sqlite3 13.2.0`. Throws as `loadDriver` does. */
+export function driverRelease(): string {
+  const { name, version } = require(`${driverPackage()}/package.json`) as { name: string; version: string }
+  return `${name} ${version}`
 }
 
 /** What a native part refers to that was compiled with headers as those of Node 24.19. */
 const hook = 'RemoveEnvironmentCleanupHook'
 
+/** Why the driver that `loadDriver` takes may end the process, and what helps; undefined where it does not. Throws as `loadDriver` does. */
+export const driverTrouble = (): string | undefined => (driverPackage() === compiled ? whyUnsound() : undefined)
+
 /**
- * Why the driver may end the process, and what helps; undefined where it does not. With the headers of Node 24.19 and newer each handle that is
- * collected takes back a hook, and Node aborts ("Assertion failed: (env) != nullptr") where that is done outside of any script, as collections
- * between two turns are. Seen with 12.11.1 compiled on Node 24.21; the headers of 20.20, 22.23 and 24.18 have no such hook.
+ * Why the compiled driver may end the process, and what helps; undefined where it does not. With the headers of Node 24.19 and newer each handle
+ * that is collected takes back a hook, and Node aborts ("Assertion failed: (env) != nullptr") where that is done outside of any script, as
+ * collections between two turns are. Seen with 12.11.1 compiled on Node 24.21; the headers of 20.20, 22.23 and 24.18 have no such hook.
  */
-export function driverTrouble(
+export function whyUnsound(
   version: string = process.versions.node,
-  nativeFile: string = join(
-    dirname(require.resolve('better-sqlite3/package.json')),
-    'build/Release/better_sqlite3.node',
-  ),
+  nativeFile: string | undefined = compiledPart(),
 ): string | undefined {
-  if (Number.parseInt(version, 10) < 24 || !existsSync(nativeFile) || !readFileSync(nativeFile).includes(hook))
-    return undefined
+  if (nativeFile === undefined || Number.parseInt(version, 10) < 24) return undefined
+  if (!existsSync(nativeFile) || !readFileSync(nativeFile).includes(hook)) return undefined
   return (
     `better-sqlite3 was compiled with headers of Node ${version} with which the process may end at any moment ` +
-    '("Assertion failed: (env) != nullptr"): run Turnout on Node 22, and `npm rebuild better-sqlite3` with that.'
+    '("Assertion failed: (env) != nullptr"): run `npm ci` with this Node, which brings a driver that needs no compiling. ' +
+    'Where there is none for this machine, run Turnout on Node 22.'
   )
 }
 
+function compiledPart(): string | undefined {
+  try {
+    return join(dirname(require.resolve(`${compiled}/package.json`)), 'build/Release/better_sqlite3.node')
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+const isAbsent = (error: unknown): boolean =>
+  (error as { code?: string } | undefined)?.code === 'MODULE_NOT_FOUND' &&
+  [compiled, readyMade].some((name) => (error as Error).message.includes(`'${name}`))
+
 /** Turns a failed load into an instruction. */
 function explainDriverFailure(error: unknown): StoreError {
-  const message = error instanceof Error ? error.message : String(error)
   const code = (error as { code?: string } | undefined)?.code
   const node = `Node ${process.version} (${process.platform} ${process.arch})`
-  if (code === 'MODULE_NOT_FOUND' && message.includes("'better-sqlite3'")) {
+  if (isAbsent(error)) {
     return new StoreError(
       'driver_missing',
       'better-sqlite3',
-      'The SQLite driver better-sqlite3 is not installed. Run `npm ci` in the folder of Turnout.',
+      `No SQLite driver is installed for ${node}: it could not be installed, or optional packages were left out. Run \`npm ci\` in the ` +
+        'folder of Turnout; Node before 22.14 needs python3, make and a C++ compiler for it.',
       error,
     )
   }
@@ -100,7 +143,7 @@ function explainDriverFailure(error: unknown): StoreError {
       'driver_mismatch',
       'better-sqlite3',
       `The native part of better-sqlite3 does not fit ${node}: it was built for another Node version or machine. ` +
-        'Run `npm rebuild better-sqlite3` with this Node.',
+        'Run `npm ci` with this Node in the folder of Turnout.',
       error,
     )
   }

@@ -30,6 +30,8 @@ export interface Build {
   readonly folder: string
   /** The command line's entry: the bundle. */
   readonly main: string
+  /** The Node that runs it; the one that runs the tests where it is absent. */
+  readonly node?: string
 }
 
 const entry = 'dist/bin/turnout.js'

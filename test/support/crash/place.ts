@@ -6,7 +6,7 @@ import type { Agent } from 'undici'
 import { type Simulator, startSimulator } from '../../../src/simulator/index.ts'
 import { hashUser, loadSecret } from '../../../src/store/secret.ts'
 import { get } from '../exchange.ts'
-import { buildTurnout } from './build.ts'
+import { type Build, buildTurnout } from './build.ts'
 import { compare, type Findings } from './compare.ts'
 import { readRows } from './rows.ts'
 import { runCli, type Server, startServer } from './server.ts'
@@ -38,14 +38,20 @@ export interface PlaceOptions {
   ledger?: Record<string, unknown>
   /** An existing, empty folder; one of its own where it is absent. */
   folder?: string
+  /** The program; the sources as they are where it is absent. */
+  build?: Build
   /** See `ServerOptions`. */
   under?: () => readonly string[]
 }
 
 /** Configures a place; `start` starts the gateway. */
-export async function openPlace({ ledger = {}, folder: given, under }: PlaceOptions = {}): Promise<Place> {
+export async function openPlace({
+  ledger = {},
+  folder: given,
+  build = buildTurnout(),
+  under,
+}: PlaceOptions = {}): Promise<Place> {
   const folder = given ?? mkdtempSync(join(tmpdir(), 'turnout-place-'))
-  const build = buildTurnout()
   const file = join(folder, 'turnout.db')
   const config = join(folder, 'turnout.yaml')
   const simulator = await startSimulator({ scripts, keepBodies: true })

@@ -39,7 +39,7 @@ export interface Starting extends Pick<Server, 'log' | 'kill' | 'stop'> {
 
 /** Starts one without waiting: it may be killed before it listens, too. */
 export function spawnServer({ build, config, folder, under = [] }: ServerOptions): Starting {
-  const command = [...under, process.execPath, build.main, 'serve', '--config', config]
+  const command = [...under, build.node ?? process.execPath, build.main, 'serve', '--config', config]
   const child = spawn(command[0]!, command.slice(1), {
     cwd: folder,
     env: { PATH: process.env.PATH, HOME: folder },
@@ -81,7 +81,7 @@ export async function runCli(
   args: readonly string[],
   folder: string,
 ): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, [build.main, ...args], {
+  const child = spawn(build.node ?? process.execPath, [build.main, ...args], {
     cwd: folder,
     env: { PATH: process.env.PATH, HOME: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
