@@ -164,6 +164,7 @@ class Verifier {
       // Left open, it would be in the way of whatever comes next on this connection.
       attempts.return(undefined)
     }
+    if (!areReadable) return
     this.#canRead('daily sums', () => {
       const summed = this.#db.prepare('SELECT DISTINCT day FROM rollup WHERE day > ?').pluck().all(after) as number[]
       for (const day of summed) if (!days.has(day)) compareDay(day)
