@@ -328,16 +328,23 @@ describe('what the ledger remembers', () => {
       expect(budgets.isRestored(settings)).toBe(true)
     }
     // A budget that asks by itself is told of nothing that it is not for: all other keys may be many.
-    const own = (over: Partial<BudgetSettings>, by: 'key' | 'user' | 'target') =>
-      spendQuestions([of(over)], now).flatMap(({ question }) =>
+    const told = (settings: BudgetSettings[], by: 'key' | 'user' | 'target') =>
+      spendQuestions(settings, now).flatMap(({ question }) =>
         readBudgetSpend(store.db, question).map((row) => `${row[by]} ${row.nano}`),
       )
+    const own = (over: Partial<BudgetSettings>, by: 'key' | 'user' | 'target') => told([of(over)], by)
     expect(own({ only: { key: 'b' }, window: 'month' }, 'key')).toEqual(['b 10100'])
     expect(own({ only: { key: 'b' }, window: 'week', rolling: true }, 'key')).toEqual(['b 10000'])
     expect(own({ only: { key: 'b', user: 'u_b' }, window: 'month' }, 'user')).toEqual(['u_b 10100'])
     expect(own({ only: { key: 'nobody' }, window: 'month' }, 'key')).toEqual([])
     expect(own({ only: { target: 'nowhere' }, window: 'month' }, 'target')).toEqual([])
     expect(spendQuestions([of({ only: { key: 'a' } }), of({ only: { key: 'b' } })], now)).toHaveLength(1)
+    // Nor are two of one key, a soft one and a hard one.
+    const soft = of({ only: { key: 'b', user: 'u_b' }, window: 'month', hard: false })
+    expect(told([soft, of({ ...soft, name: 'hard' })], 'key')).toEqual(['b 10100'])
+    expect(told([soft, of({ ...soft, only: { key: 'b', user: 'u_a' } })], 'key')).toEqual(['b 10100'])
+    expect(told([soft, of({ ...soft, only: { key: 'a', user: 'u_b' } })], 'key')).toEqual(['b 10100'])
+    expect(told([soft, of({ ...soft, only: { key: 'a', user: 'u_a' } })], 'key')).toHaveLength(2)
   })
 
   it('looks for the budgets of a row by its names, however many keys have one of their own', () => {

@@ -9,7 +9,7 @@ export interface SpendQuestion {
   /** Unix milliseconds; below 0 = all there is. */
   readonly from: number
   readonly slice?: number | undefined
-  /** Names whose spending alone is asked for; absent: that of all. */
+  /** Names whose spending alone is asked for; none: that of all. */
   readonly only?: BudgetSettings['only'] | undefined
 }
 
@@ -35,10 +35,17 @@ export function spendQuestions(
     if (known) known.budgets.push(budget)
     else asked.set(id, { question, budgets: [budget] })
   }
-  // The budget of one new key: what thousands of others have spent is not read for it.
-  return [...asked.values()].map(({ question, budgets: mine }) =>
-    mine.length === 1 ? { question: { ...question, only: mine[0]!.only }, budgets: mine } : { question, budgets: mine },
-  )
+  // The budgets of one new key: what thousands of others have spent is not read for them.
+  return [...asked.values()].map(({ question, budgets: mine }) => ({
+    question: { ...question, only: commonNames(mine) },
+    budgets: mine,
+  }))
+}
+
+/** What all of them are restricted to. */
+function commonNames([first, ...others]: readonly BudgetSettings[]): BudgetSettings['only'] {
+  const names = Object.entries(first!.only) as [BudgetScope, string][]
+  return Object.fromEntries(names.filter(([scope, name]) => others.every(({ only }) => only[scope] === name)))
 }
 
 /**
