@@ -1,12 +1,14 @@
 // A port that outlives the process: what systemd hands over is served, and between two processes connections wait.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { handedSocket } from '../src/cli/handedSocket.ts'
+import { parseConfig } from '../src/config/load.ts'
+import { listen } from '../src/http/server.ts'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { buildTurnout } from './support/crash/build.ts'
 import { post } from './support/exchange.ts'
@@ -18,6 +20,17 @@ it('takes the one socket that was handed to this process', () => {
   expect(handedSocket({ LISTEN_PID: '8', LISTEN_FDS: '1' }, 7)).toBeUndefined()
   expect(handedSocket({}, 7)).toBeUndefined()
   expect(() => handedSocket({ LISTEN_PID: '7', LISTEN_FDS: '2' }, 7)).toThrow('2 sockets were handed over')
+})
+
+it('says so where what was handed over is no socket of TCP', async () => {
+  const { server: settings } = parseConfig('{"providers": {"ollama": null}}', { env: {}, version: 1 }).snapshot
+  const folder = mkdtempSync(join(tmpdir(), 'turnout-handed-'))
+  const file = openSync(join(folder, 'file'), 'w')
+  await expect(listen(() => {}, settings, file)).rejects.toThrow(
+    'What was handed over is no TCP socket to listen on: a `ListenStream=` of systemd with a port is one. (listen EINVAL',
+  )
+  closeSync(file)
+  rmSync(folder, { recursive: true })
 })
 
 describe('a socket that is bound before the gateway starts', () => {
@@ -72,7 +85,9 @@ describe('a socket that is bound before the gateway starts', () => {
 
   it('is served, and what comes while no process is there is served by the next one', async () => {
     const first = start([], { TURNOUT_MASTER_KEY: secret })
+    const logged = said(first, 'stdout', /"event":"listening"[^}]*/)
     expect(await said(first, 'stderr', /listens on \S+ /)).toContain(url)
+    expect(await logged).toContain('"host":"127.0.0.1"')
     expect((await question()).status).toBe(200)
     expect(await endTurnout(first)).toBe(0)
     const waiting = question()
@@ -85,7 +100,9 @@ describe('a socket that is bound before the gateway starts', () => {
       const [text] = await Promise.all([buffer(child.stderr!), once(child, 'exit')])
       return String(text)
     }
-    expect(await ended(start([]))).toContain('Refusing to listen on 0.0.0.0 without a key')
+    expect(await ended(start([]))).toMatch(
+      /^Refusing to listen on a socket that was handed over without a key: .* Set TURNOUT_MASTER_KEY or `keys`, or pass/,
+    )
     expect(await ended(start(['--port', '4000']))).toContain('--host and --port have no meaning')
   })
 })

@@ -44,12 +44,8 @@ function readAgain(options: RunOptions, held: string | undefined): Base {
 /** What the command line says. */
 export const overridesOf = ({ port, host, dataDir }: RunOptions) => ({ port, host, dataDir })
 
-/**
- * The address that is bound. A socket that is handed over counts as one that everybody reaches: where it is bound shows when it is listened
- * on, which would be too late to refuse it.
- */
-export const boundHost = ({ socket }: RunOptions, { server }: Snapshot): string =>
-  socket === undefined ? server.host : '0.0.0.0'
+/** Who may be served without a key, as the command line has it. */
+export const bindingOf = ({ insecure = false, socket }: RunOptions) => ({ insecure, isHanded: socket !== undefined })
 
 export interface LiveParts {
   readonly first: LiveOptions['first']
@@ -67,7 +63,6 @@ export interface LiveParts {
 /** @throws ConfigError */
 export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
   const { first, store, secret, log, metrics, host, swap, again } = parts
-  const insecure = options.insecure ?? false
   const held = first?.base.file
   return startLive({
     read: () => readAgain(options, held),
@@ -81,7 +76,7 @@ export function openLive(options: RunOptions, parts: LiveParts): Promise<Live> {
       log.level = next.log.level
     },
     again,
-    refuse: (snapshot) => checkBinding({ ...snapshot, server: { ...snapshot.server, host } }, { insecure }),
+    refuse: (snapshot) => checkBinding({ ...snapshot, server: { ...snapshot.server, host } }, bindingOf(options)),
     told(event) {
       if (event.kind === 'swapped' || event.kind === 'refused')
         metrics.counter('configSwaps').row()[event.kind === 'swapped' ? 0 : 1]!++

@@ -37,7 +37,7 @@ import { createSender, type Sender } from '../telemetry/webhook/sender.ts'
 import { showWebhooks } from '../telemetry/webhook/webhookMetrics.ts'
 import { version } from '../version.ts'
 import { watchClock } from './clockWatch.ts'
-import { boundHost, openLive, overridesOf, readBase, watchConfig } from './liveConfig.ts'
+import { bindingOf, openLive, overridesOf, readBase, watchConfig } from './liveConfig.ts'
 import { type Retention, startRetention } from './retention.ts'
 
 export interface RunOptions {
@@ -94,9 +94,7 @@ export async function run(options: RunOptions): Promise<Running> {
   // Says where the database is, in which the rest may stand.
   const loaded = tellingToo(base.envWarnings ?? [], () => {
     const parsed = parseConfig(text, { file, env, version: 1, overrides: overridesOf(options) })
-    const { snapshot } = parsed
-    const server = { ...snapshot.server, host: boundHost(options, snapshot) }
-    const refusal = checkBinding({ ...snapshot, server }, { insecure: options.insecure ?? false })
+    const refusal = checkBinding(parsed.snapshot, bindingOf(options))
     if (refusal) throw new ConfigError([{ path: '', line: 0, column: 0, message: refusal }])
     return parsed
   })
@@ -191,7 +189,7 @@ export async function run(options: RunOptions): Promise<Running> {
       secret,
       log,
       metrics,
-      host: boundHost(options, snapshot),
+      host: snapshot.server.host,
       swap: (next) => turnout.swap(next),
       // Another one of the same version: it takes up a refreshed price list, and calls that run keep the prices that they began with.
       again: (same) => turnout.swap(freezeDeep({ ...same })),
@@ -277,7 +275,7 @@ export async function run(options: RunOptions): Promise<Running> {
     })
     log.info('listening', {
       event: 'listening',
-      host: boundHost(options, snapshot),
+      host: server.host,
       port: server.port,
       config: live.snapshot.version,
     })

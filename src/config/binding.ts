@@ -17,11 +17,17 @@ export function isLoopback(host: string): boolean {
 /**
  * Why the configuration may not be served on its host, or undefined if it may. Without a key or signed tokens, or with a key that is printed in
  * the manual, anyone who reaches the port spends the operator's money.
+ * @param options.isHanded a socket that was handed over is served in place of the host. It counts as one that everybody reaches: where it is
+ * bound shows when it is listened on, which would be too late to refuse it
  */
-export function checkBinding(snapshot: Snapshot, { insecure = false }: { insecure?: boolean }): string | undefined {
-  const { host } = snapshot.server
-  if (insecure || isLoopback(host)) return undefined
-  const remedy = 'Set TURNOUT_MASTER_KEY or `keys`, bind to 127.0.0.1, or pass --insecure if the network is closed.'
+export function checkBinding(
+  snapshot: Snapshot,
+  { insecure = false, isHanded = false }: { insecure?: boolean; isHanded?: boolean },
+): string | undefined {
+  if (insecure || (!isHanded && isLoopback(snapshot.server.host))) return undefined
+  const host = isHanded ? 'a socket that was handed over' : snapshot.server.host
+  const nearer = isHanded ? '' : 'bind to 127.0.0.1, '
+  const remedy = `Set TURNOUT_MASTER_KEY or \`keys\`, ${nearer}or pass --insecure if the network is closed.`
   if (snapshot.keys.size === 0 && snapshot.clientJwt === undefined)
     return `Refusing to listen on ${host} without a key: everyone who reaches it could use your providers. ${remedy}`
   if (snapshot.keys.has(digestOf(demoKey)))

@@ -12,6 +12,8 @@ import { sendRefusal } from './reply.ts'
 
 export interface ListeningServer {
   readonly url: string
+  /** The address that is bound. */
+  readonly host: string
   readonly port: number
   /**
    * Stops accepting, lets what runs finish for at most `ms`, then cuts it off: whoever waits for a chat is told so.
@@ -64,9 +66,11 @@ export async function listen(
     socket.once('close', sockets.add(socket))
   })
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
+    const refuse = (error: Error): void =>
+      reject(socket === undefined ? error : new Error(`${noSocket} (${error.message})`, { cause: error }))
+    server.once('error', refuse)
     const bound = (): void => {
-      server.off('error', reject)
+      server.off('error', refuse)
       resolve()
     }
     if (socket === undefined) server.listen(settings.port, settings.host, bound)
@@ -75,10 +79,11 @@ export async function listen(
   const place = server.address()
   if (place === null || typeof place === 'string') {
     server.close()
-    throw new Error('The socket that was handed over is none of TCP.')
+    throw new Error(noSocket)
   }
   const { port, address, family } = place
   return {
+    host: address,
     port,
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     drain: (ms) =>
@@ -87,6 +92,8 @@ export async function listen(
       }),
   }
 }
+
+const noSocket = 'What was handed over is no TCP socket to listen on: a `ListenStream=` of systemd with a port is one.'
 
 /** Connections that wait in a socket that outlives us, while another process starts. The system has a bound of its own. */
 const HANDED_BACKLOG = 4096
