@@ -31,6 +31,11 @@ describe('examples/kubernetes', () => {
   const env = Object.fromEntries(secrets.map((name) => [name, `sk-test-${name}-0123456789`]))
   const { snapshot, warnings } = parseConfig(data['turnout.yaml'], { file: 'turnout.yaml', env, version: 1 })
 
+  it('says what each key of its secret is: kubectl takes none from the environment', () => {
+    const literals = text.match(/--from-literal\S*/g)!
+    for (const literal of literals) expect(literal).toMatch(/^--from-literal=[A-Z_]+="\$/)
+  })
+
   it('has a configuration that works with the keys of its secret, and needs all of them', () => {
     expect(warnings).toEqual([])
     expect([...snapshot.routes.keys()]).toEqual(['chat-default'])
