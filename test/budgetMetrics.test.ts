@@ -4,7 +4,7 @@ import { parseConfig } from '../src/config/load.ts'
 import { createBudgetKeeping } from '../src/gateway/budgetKeeping.ts'
 import { showBudgets } from '../src/gateway/budgetTelling.ts'
 import type { SpendRow } from '../src/state/budgets/rebuild.ts'
-import { createMetrics } from '../src/telemetry/metrics.ts'
+import { createMetrics, type Metrics } from '../src/telemetry/metrics.ts'
 import { seriesOf } from './support/scene.ts'
 
 const config = JSON.stringify({
@@ -71,6 +71,48 @@ it('shows how long a window is and how much of it is over, and what is spent whe
     expect(next.get('turnout_budget_used_ratio{budget="monthly"}')).toBe(0.04)
   } finally {
     metrics.close()
+  }
+})
+
+it('reads no more budgets than it shows, and the entities of each only for the figures that are made of them', () => {
+  const budgets = Object.fromEntries(Array.from({ length: 1_100 }, (_, n) => [`b${n}`, { usd: 1 }]))
+  const { snapshot } = parseConfig(JSON.stringify({ providers: { ollama: {} }, budgets }), { env: {}, version: 1 })
+  const keeping = createBudgetKeeping({
+    rates: () => {
+      throw new Error('nothing is called here')
+    },
+    virtualKeys: () => [],
+    told: () => {},
+    acted: () => {},
+    overran: () => {},
+    failed: () => {},
+  })
+  keeping.use(snapshot)
+  const readers = new Map<string, () => unknown[]>()
+  let rows = 0
+  let sums = 0
+  showBudgets({ gauge: (key: string, read: () => unknown[]) => readers.set(key, read) } as unknown as Metrics, {
+    totals: (most) =>
+      keeping.totals(most).map((row) => {
+        rows++
+        return {
+          ...row,
+          isKnown: row.isKnown,
+          get total() {
+            sums++
+            return row.total
+          },
+        }
+      }),
+  })
+  for (const [key, read] of readers) {
+    rows = 0
+    sums = 0
+    expect(read(), key).toHaveLength(1_000)
+    expect([rows, sums], key).toEqual([
+      1_000,
+      ['budgetSpent', 'budgetReserved', 'budgetUsed'].includes(key) ? 1_000 : 0,
+    ])
   }
 })
 

@@ -1,6 +1,9 @@
 // Budgets on the journey: what is held, what is booked, what is refused, and which other way a request may take.
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
+import { createBudgetKeeping } from '../src/gateway/budgetKeeping.ts'
+import { listBudgets } from '../src/http/admin/budgets.ts'
+import type { AdminDeps } from '../src/http/admin/route.ts'
 import { formatUsd } from '../src/pricing/decimal.ts'
 import type { BudgetState } from '../src/state/budgets/budget.ts'
 import { clearOf, hour } from './support/calendar.ts'
@@ -442,6 +445,47 @@ describe('configurations come and go', () => {
     await books.keyring.change(key.id, { budgets: [{ usd: '0.01' }] })
     const seen = { budget: 'key app', spent_usd: formatUsd(one) }
     expect(await ask('/admin/budgets?budget=key%20app', adminKey)).toMatchObject({ data: [seen] })
+  })
+
+  it('lets requests go between its looks at the budgets of thousands of keys', async () => {
+    const keys = Array.from({ length: 1_100 }, (_, n) => ({
+      name: `k${n}`,
+      key: `tk-of-many-${n}-`.padEnd(20, 'x'),
+      budgets: { usd: 1 + n },
+    }))
+    const { snapshot } = parseConfig(JSON.stringify({ providers: { ollama: {} }, keys }), { env: {}, version: 1 })
+    const budgets = createBudgetKeeping({
+      rates: () => {
+        throw new Error('nothing is called here')
+      },
+      read: async () => keys.map(({ name }) => ({ at: Date.now(), nano: 1_000, key: name })),
+      virtualKeys: () => [],
+      told: () => {},
+      acted: () => {},
+      overran: () => {},
+      failed: () => {},
+    })
+    budgets.use(snapshot)
+    let inOneTurn = 0
+    let most = 0
+    const deps = {
+      budgets: {
+        known: () => budgets.known(),
+        *eachState() {
+          for (const state of budgets.eachState()) {
+            if (inOneTurn++ === 0)
+              setImmediate(() => {
+                most = Math.max(most, inOneTurn)
+                inOneTurn = 0
+              })
+            yield state
+          }
+        },
+      },
+    } as unknown as AdminDeps
+    const answer = await listBudgets.answer({ query: { entity: 'k7', limit: 10 }, deps } as never)
+    expect(answer).toMatchObject({ json: { data: [{ entity: 'k7', limit_usd: '8' }], has_more: false } })
+    expect(most).toBeLessThanOrEqual(500)
   })
 
   it('knows of a new budget what was spent before it', async () => {

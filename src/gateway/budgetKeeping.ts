@@ -29,8 +29,10 @@ export interface BudgetKeeping {
    * name, entities of such names at least.
    */
   utilisation(among?: (budget: string) => readonly string[]): BudgetState[]
-  /** Each budget of the configuration with its entities summed up; those that virtual keys bring along are left out. */
-  totals(): BudgetRow[]
+  /** The same one by one, each as it is when it is asked for: who looks at tens of thousands lets requests go between. */
+  eachState(among?: (budget: string) => readonly string[]): Iterable<BudgetState>
+  /** The first `most` budgets of the configuration, each with its entities summed up; those that virtual keys bring along are left out. */
+  totals(most: number): BudgetRow[]
   readonly size: { readonly budgets: number; readonly accounts: number; readonly reserved: number }
 }
 
@@ -82,6 +84,16 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
     budgets.prune(used)
     restore?.keep(used)
   }
+  function* eachState(among?: (budget: string) => readonly string[]): Generator<BudgetState> {
+    for (const settings of inUse()) {
+      let isShown = false
+      for (const state of budgets.entities(settings, among?.(settings.name))) {
+        isShown = true
+        yield state
+      }
+      if (!isShown && settings.per.length === 0) yield* budgets.states([{ setting: settings, entity: '' }])
+    }
+  }
   let newcomers = 0
   let revision = keysRevision()
   const gate = createBudgetGate({
@@ -122,19 +134,20 @@ export function createBudgetKeeping(parts: BudgetKeepingParts): BudgetKeeping {
       const facts = new SpenderFacts(spender, spender.user, spender.target, hashUser)
       return budgets.states(budgetsOf(spender, facts))
     },
-    utilisation(among) {
-      return inUse().flatMap((settings) => {
-        const found = [...budgets.entities(settings, among?.(settings.name))]
-        return found.length === 0 && settings.per.length === 0
-          ? budgets.states([{ setting: settings, entity: '' }])
-          : found
-      })
-    },
-    totals: () =>
-      configured.map((settings) => {
-        const total = budgets.total(settings)
-        return { settings, total, isKnown: budgets.isRestored(settings) || total.spent > 0, ...timeOf(settings, now()) }
-      }),
+    utilisation: (among) => [...eachState(among)],
+    eachState,
+    totals: (most) =>
+      configured.slice(0, most).map((settings) => ({
+        settings,
+        // When asked for: it is a look at every entity, and there may be a hundred thousand.
+        get total() {
+          return budgets.total(settings)
+        },
+        get isKnown() {
+          return budgets.isRestored(settings) || this.total.spent > 0
+        },
+        ...timeOf(settings, now()),
+      })),
     get size() {
       return budgets.size
     },

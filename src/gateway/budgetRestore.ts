@@ -42,7 +42,7 @@ export function createRestore(budgets: Budgets, read: ReadSpend, now: () => numb
         })
       for (const one of asked) reading.set(identityOf(one), done)
     }
-    await Promise.all(settings.map((one) => reading.get(identityOf(one))))
+    if (reading.size > 0) await Promise.all(settings.map((one) => reading.get(identityOf(one))))
   }
 
   return Object.assign(restore, {

@@ -38,12 +38,10 @@ export function showBudgets(metrics: Metrics, { totals }: Pick<BudgetKeeping, 't
     more: (row: BudgetRow) => Record<string, string> = () => ({}),
   ): void =>
     metrics.gauge(key, () =>
-      totals()
-        .slice(0, MAX_SERIES)
-        .flatMap((row) => {
-          const value = read(row)
-          return value === undefined ? [] : [{ labels: { budget: row.settings.name, ...more(row) }, value }]
-        }),
+      totals(MAX_SERIES).flatMap((row) => {
+        const value = read(row)
+        return value === undefined ? [] : [{ labels: { budget: row.settings.name, ...more(row) }, value }]
+      }),
     )
   // A budget that has not read its past yet would seem to spend all of it at once when it has.
   const known = (read: (row: BudgetRow) => number) => (row: BudgetRow) => (row.isKnown ? read(row) : undefined)

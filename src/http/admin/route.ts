@@ -40,7 +40,7 @@ export interface AdminDeps {
   /** Without it the configuration cannot be read or changed here. */
   readonly control?: AdminControl | undefined
   readonly facts?: AdminFacts | undefined
-  readonly budgets?: Pick<BudgetKeeping, 'known' | 'utilisation'> | undefined
+  readonly budgets?: Pick<BudgetKeeping, 'known' | 'eachState'> | undefined
   /** Webhooks and what is told to them. */
   readonly alerts?: AdminAlerts | undefined
 }
