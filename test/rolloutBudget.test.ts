@@ -73,6 +73,25 @@ describe('a budget', () => {
     expect((await gateway.verb('retry')).budget.spent_usd).toBe('0')
   }, 300_000)
 
+  it('of money takes nothing from a call of the attempt before that ends in this one', async () => {
+    gateway = await startRollout(`    inFlight: finish\n${steps('request', '{ canaryUsd: 0.5 }')}`, prices)
+    gateway.script('canary', { tokens: 20, headersDelayMs: 1_500 })
+    await gateway.verb('start')
+    const [first, second] = [new LoadClient(gateway.url), new LoadClient(gateway.url)]
+    const body = { model: 'moved', messages: [{ role: 'user', content: 'How do you do?' }] }
+    const headers = { authorization: `Bearer ${keys.operator}`, 'x-turnout-arm': 'canary' }
+    const late = first.ask(body, { headers })
+    await gateway.simulator.waitFor(({ model, outcome }) => model === 'canary' && outcome === 'running')
+    await gateway.verb('abort')
+    await gateway.verb('retry')
+    gateway.script('canary', { tokens: 5 })
+    expect(armOf(await second.ask(body, { headers }))).toBe('canary')
+    expect(armOf(await late)).toBe('canary')
+    for (const client of [first, second]) client.close()
+    await expect.poll(async () => (await gateway.get('/rollouts/move/requests?arm=canary')).data.length).toBe(2)
+    expect((await gateway.get('/rollouts/move')).budget).toMatchObject({ spent_usd: '0.05' })
+  }, 300_000)
+
   it('of units counts each once, however often it comes', async () => {
     gateway = await startRollout(steps('user', '{ exposedUnits: 3, canaryUsd: 1000 }'), prices)
     await gateway.verb('start')
