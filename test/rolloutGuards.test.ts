@@ -1,5 +1,7 @@
 // Rollouts from end to end, with simulated vendors: a healthy one completes, and each kind of bad one is out, with the reason in words.
 import { afterEach, describe, expect, it } from 'vitest'
+import { LoadClient } from './soak/load.ts'
+import { keys } from './support/control.ts'
 import { armOf, type RolloutGateway, startRollout } from './support/rolloutLoad.ts'
 
 let gateway: RolloutGateway
@@ -101,6 +103,26 @@ describe('a bad canary is out, and says why', () => {
     await gateway.drive(isOver)
     expect(await show()).toMatchObject({ phase: 'rolled_back' })
     expect((await show()).reason).toMatch(/auth_failed|first_attempt_error/)
+  }, 300_000)
+
+  it('cannot be told what clients ask for who want all of it or nothing: by the hard rule', async () => {
+    gateway = await startRollout(steady(50, '{ abort: [ { metric: late_error } ] }'), '', {
+      providers: `  claude: { kind: anthropic, baseUrl: "\${SIMULATOR_URL}", apiKey: sk-test-claude }\n`,
+      canary: 'claude/claude-opus-5',
+    })
+    await gateway.verb('start')
+    const client = new LoadClient(gateway.url)
+    const headers = { authorization: `Bearer ${keys.app}`, 'x-turnout-strict': 'true' }
+    const body = { model: 'moved', frequency_penalty: 1, messages: [{ role: 'user', content: 'How do you do?' }] }
+    for (let n = 0; n < 40 && !isOver(); n++)
+      expect((await client.ask(body, { headers })).headers['x-turnout-target']).toBe('sim/stable')
+    client.close()
+    expect((await show()).reason).toMatch(/^3 first attempts on the canary in a row failed with unsupported_parameter/)
+    const { data } = await gateway.get('/rollouts/move/requests?arm=canary&limit=1')
+    expect([data[0].rollout.first_attempt_class, data[0].rollout.served_arm]).toEqual([
+      'unsupported_parameter',
+      'stable',
+    ])
   }, 300_000)
 
   it('hangs: out on slow starts; what waits for it is sent to stable', async () => {

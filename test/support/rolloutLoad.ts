@@ -38,6 +38,8 @@ function evenly(): () => number {
 }
 
 export interface RolloutScene {
+  /** YAML of further providers, indented by two. */
+  readonly providers?: string
   /** YAML of further targets, indented by two. */
   readonly targets?: string
   /** What gets the traffic; `other/canary` unless given. */
@@ -55,6 +57,7 @@ export interface RolloutScene {
 /** @param rollout YAML of the rollout `move`, indented by four; the route is `moved` */
 export async function startRollout(rollout: string, more = '', scene: RolloutScene = {}): Promise<RolloutGateway> {
   const {
+    providers = '',
     targets = '',
     canary = 'other/canary',
     route = '',
@@ -64,6 +67,7 @@ export async function startRollout(rollout: string, more = '', scene: RolloutSce
   } = scene
   const routes = `  moved: { targets: [sim/stable], retries: { attempts: ${attempts} }${route} }\n`
   const text = document(`rollouts:\n  move:\n    route: moved\n    canary: ${canary}\n${rollout}${more}`)
+    .replace('providers:\n', `providers:\n${providers}`)
     .replace('targets:\n', `targets:\n${targets}`)
     .replace('routes:\n', `routes:\n${routes}`)
     .replace('server: { port: 0 }', 'server: { port: 0 }\nbreaker: { openFor: 1s }')
