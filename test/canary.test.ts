@@ -135,6 +135,22 @@ describe('a percentage of a route', () => {
     await set('chat', { percent: 0 })
   })
 
+  it('a key without a role may not, also where the file names no key at all', async () => {
+    const one = await startControl()
+    try {
+      await one.ask('PUT', '/routes/chat/canary', { target: 'other/sim-fast', percent: 1, unit: 'user' })
+      const { body } = await one.ask('POST', '/keys', { name: 'plain' })
+      writeFileSync(one.file, document().replace(/^keys:\n( {2}- .*\n)*/m, ''))
+      await one.running.reload()
+      const plain = { authorization: `Bearer ${body.secret}` }
+      expect((await one.chat('chat', { ...plain, 'x-turnout-arm': 'canary' })).status).toBe(403)
+      expect((await one.chat('chat', plain)).status).toBe(200)
+      expect((await one.chat('chat')).status).toBe(401)
+    } finally {
+      await one.close()
+    }
+  })
+
   it('all of them at once', async () => {
     await set('chat', { percent: 30 })
     await set('single', { target: 'sim/sim-fast', percent: 20 })
@@ -201,6 +217,11 @@ describe('C34 keys that may not use both sides', () => {
       expect(reply.headers['x-turnout-target']).toBe('sim/sim-text')
       expect(await rolloutOf(reply, one)).toMatchObject({ arm: 'stable', assignment: 'pinned' })
       expect((await one.chat('chat')).headers['x-turnout-target']).toBe('other/sim-fast')
+      // Also who may use the canary, and of the stable side only what helps out there.
+      const other = (await one.ask('POST', '/keys', { name: 'other', models: ['other/*', 'sim/sim-fast'] })).body.secret
+      const helped = await one.chat('chat', { authorization: `Bearer ${other}` })
+      expect(helped.headers['x-turnout-target']).toBe('small')
+      expect(await rolloutOf(helped, one)).toMatchObject({ arm: 'stable', assignment: 'pinned' })
       // Routes that nobody configured can be moved, too.
       const implicit = await one.ask('PUT', '/routes/sim/sim-fast/canary', { target: 'other/sim-text', percent: 100 })
       expect(implicit.status, implicit.text).toBe(200)
