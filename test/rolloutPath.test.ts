@@ -210,6 +210,31 @@ describe('a conversation', () => {
   }, 300_000)
 })
 
+describe('what is evidence', () => {
+  it('what becomes of a reply after it had begun', async () => {
+    const metrics = ['late_error', 'refused', 'client_abort']
+    const guards = `{ abort: [ ${metrics.map((metric) => `{ metric: ${metric} }`).join(', ')} ], dryRun: [ ${metrics.join(', ')} ] }`
+    gateway = await startRollout(half.replace('50', '100').replace(untimed, `    guards: ${guards}\n`))
+    await gateway.verb('start')
+    const client = new LoadClient(gateway.url)
+    const met = async (script: object, leaves = false) => {
+      gateway.script('canary', script)
+      const body = { model: 'moved', stream: true, messages: [{ role: 'user', content: 'x' }] }
+      const headers = { authorization: `Bearer ${keys.app}` }
+      const before = (await requests()).length
+      await client.ask(body, { headers, onPiece: (_, leave) => leaves && leave() })
+      await expect.poll(async () => (await requests()).length).toBe(before + 1)
+      return (await requests())[0].bad_events
+    }
+    const requests = async () => (await gateway.get('/rollouts/move/requests')).data
+    expect(await met({ tokens: 5 })).toEqual([])
+    expect(await met({ tokens: 8, fault: { kind: 'cut' } })).toEqual(['late_error'])
+    expect(await met({ tokens: 5, finishReason: 'content_filter' })).toEqual(['refused'])
+    expect(await met({ tokens: 500, tokensPerSecond: 20 }, true)).toEqual(['client_abort'])
+    client.close()
+  }, 300_000)
+})
+
 describe('what is no evidence', () => {
   it('requests by an operator’s choice, and of excluded keys', async () => {
     gateway = await startRollout(`    exclude: ["api_key:ap*"]\n${half}`)
@@ -225,6 +250,10 @@ describe('what is no evidence', () => {
     expect(chosen.every((reply) => armOf(reply) === 'canary' && reply.status === 200)).toBe(true)
     const { evidence, phase } = await gateway.get('/rollouts/move')
     expect([evidence.decided, phase]).toEqual([{ stable: 0, canary: 0 }, 'stepping'])
+    // Of any other key they are.
+    const others = (): Record<string, string> => ({ authorization: `Bearer ${keys.viewer}` })
+    const drawn = await gateway.drive((replies) => replies.length > 3, { headers: others, clients: 1 })
+    expect(new Set(drawn.map(armOf))).toEqual(new Set(['stable', 'canary']))
   }, 300_000)
 
   it('a stream whose time runs out while its client takes nothing of it', async () => {
