@@ -17,7 +17,7 @@ export interface Arguments {
   readonly patience: number | undefined
 }
 
-export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--json FILE] [--no-results] [--no-build] [--patient MINUTES]
+export const usage = `npm run bench -- [--quick | --full] [--only NAME]… [--passes N] [--json FILE] [--no-results] [--no-build] [--patient MIN]
 
   --quick       two works and one latency, under 90 seconds
   --full        all works, more rounds, the latency of streams as well

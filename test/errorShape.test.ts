@@ -24,7 +24,6 @@ const faultKinds = Object.keys(faultRules) as FaultKind[]
 
 /** Codes that no request to this gateway can bring about today; their shape is still checked, from the table. */
 const unprovoked = new Set<string>([
-  'client_closed_request', // nobody is left to be told
   'internal_error', // a fault of our own
   'shutting_down', // see server.test.ts
   'no_target',

@@ -213,7 +213,6 @@ export const refusalRules = {
   blocked: { status: 403, type: 'permission_error' },
   rate_limit_exceeded: { status: 429, type: 'rate_limit_error' },
   budget_exceeded: { status: 402, type: 'budget_exceeded' },
-  client_closed_request: { status: 499, type: 'client_error' },
   not_cached: { status: 504, type: 'gateway_error' },
   loop_detected: { status: 508, type: 'gateway_error' },
   no_target: { status: 503, type: 'gateway_error' },
