@@ -90,8 +90,11 @@ function wordsOf(line: string, env: Record<string, string>): string[] {
   )
 }
 
-/** Without what differs each time: the hints of secrets, and times. */
+/** Without what differs each time: the hints of secrets, times, and hashes of configurations. */
 const steady = (text: string): string =>
-  text.replace(/tk-…[\w-]{4}/g, 'HINT').replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, 'TIME')
+  text
+    .replace(/tk-…[\w-]{4}/g, 'HINT')
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, 'TIME')
+    .replace(/\b[0-9a-f]{12}\b/g, 'HASH')
 
 const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
