@@ -357,12 +357,17 @@ describe('other ways', () => {
 
   it('caps an answer without a cap so that it fits the rest, in the words of each vendor', async () => {
     const books = await open(
-      { budgets: { all: { usd: '0.001', fit: true } }, routes: { chat: 'sim/sim-endless' } },
+      // On the target that is first, also where the next would have room for a whole answer.
+      {
+        budgets: { all: { usd: '0.001', fit: true } },
+        routes: { chat: ['sim/sim-endless', 'sim/sim-free'] },
+        prices: { 'sim-free': { input: 0, output: 0 }, 'sim-*': { input: 0.4, output: 1.6 } },
+      },
       { simulator: { keepBodies: true, scripts: { 'sim-endless': { tokens: 5_000 } } } },
     )
     const reply = await call(books, { model: 'chat', max_tokens: undefined })
     const cap = Number(reply.headers['x-turnout-max-tokens'])
-    expect(reply.status).toBe(200)
+    expect([reply.status, reply.headers['x-turnout-target']]).toEqual([200, 'sim/sim-endless'])
     expect(cap).toBeGreaterThan(100)
     expect(JSON.parse(String(books.simulator.calls[0]!.body))).toMatchObject({ max_completion_tokens: cap })
     const usage = (JSON.parse(reply.text) as { usage: { completion_tokens: number } }).usage
@@ -370,7 +375,10 @@ describe('other ways', () => {
     const [state] = stateOf(books, 'all')
     expect(state!.spent).toBeLessThanOrEqual(state!.limit)
     // A cap of the client's own is its own.
-    expect((await call(books, { model: 'chat', max_tokens: 100_000 })).status).toBe(402)
+    const capped = await call(books, { model: 'chat', max_tokens: 100_000 })
+    expect([capped.status, capped.headers['x-turnout-target']]).toEqual([200, 'sim/sim-free'])
+    const alone = { 'x-turnout-fallback': 'off', ...bearer(appKey) }
+    expect((await call(books, { model: 'chat', max_tokens: 100_000 }, alone)).status).toBe(402)
   })
 
   it('holds what a cap of ours adds to the body, too', async () => {
