@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { configJsonSchema } from '../src/config/jsonSchema.ts'
+import { foreignFields } from '../src/providers/history.ts'
 import { providerKinds } from '../src/providers/index.ts'
 import { metrics } from '../src/rollouts/index.ts'
 
@@ -66,6 +67,17 @@ describe('docs/configuration.md', () => {
       const row = rows.find((line) => line.startsWith(`| \`${name}\` |`) && line.split('|').length === 6)
       expect(row, name).toBeDefined()
       for (const variable of [...keyEnv, ...baseUrlEnv, ...apiVersionEnv]) expect(row).toContain(`\`${variable}\``)
+    }
+  })
+
+  test('shows which kind of vendor refuses which field of a message', () => {
+    const models = { openai: 'gpt-5', azure: 'gpt-5', mistral: 'mistral-large', groq: 'llama' }
+    const refused = Object.entries(models).map(([kind, model]) => providerKinds.get(kind)!.refuses!(model).fields)
+    const shown = rows.filter((row) => /(left out|stays?) \|$/.test(row)).map((row) => row.split('|').slice(1, -1))
+    for (const field of foreignFields.filter((name) => name !== 'index')) {
+      const row = shown.find(([names]) => names!.includes(`\`${field}\``))!
+      const [ofOpenAI, ...others] = row.slice(1).map((cell) => cell.includes('left out'))
+      expect([field, ofOpenAI, ofOpenAI, ...others]).toEqual([field, ...refused.map((list) => list.includes(field))])
     }
   })
 
