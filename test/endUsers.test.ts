@@ -172,6 +172,24 @@ it('C43 two people whose tokens stand for one key share no cached answer', async
   }
 })
 
+it('a user whom a token names keeps a side of a rollout by user, whatever header and body say', async () => {
+  const moved = { target: 'other/sim-fast', percent: 50, unit: 'user' }
+  expect((await gateway.ask('PUT', '/routes/chat/canary', moved)).status).toBe(200)
+  for (let person = 0; person < 6; person++) {
+    const token = await sign(key, { claims: { sub: `person-${person}` } })
+    const replies = ['', 'a', 'b', 'c', 'd', 'e', 'f', 'g'].map((word) =>
+      post(gateway.url + CHAT, ask('chat', word === '' ? {} : { user: word, safety_identifier: word }), {
+        authorization: `Bearer ${token}`,
+        ...(word === '' ? {} : { 'x-turnout-unit': word }),
+      }),
+    )
+    const sides = (await Promise.all(replies)).map(({ headers }) => headers['x-turnout-rollout'])
+    expect(sides[0]).toMatch(/arm=(stable|canary)/)
+    expect(new Set(sides).size).toBe(1)
+  }
+  expect((await gateway.ask('PUT', '/routes/chat/canary', { percent: 0 })).status).toBe(200)
+})
+
 it('a client that leaves while its token is judged is let go, and opens no call', async () => {
   const slow = await startIssuer(key)
   slow.mood = 'hang'
