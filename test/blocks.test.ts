@@ -6,6 +6,7 @@ import { createFamiliar } from '../src/state/limits/familiar.ts'
 import { type ControlGateway, document, keys, type Reply, startControl } from './support/control.ts'
 import { get, send } from './support/exchange.ts'
 import { holdUp } from './support/holdUp.ts'
+import { rawExchange } from './support/rawSocket.ts'
 import { runTurnout } from './support/turnoutProcess.ts'
 
 describe('in memory', () => {
@@ -118,6 +119,9 @@ describe('of a running gateway', () => {
     }
     expect((await get(`${gateway.url}/status`, from('203.0.113.7'))).status).toBe(403)
     expect((await get(`${gateway.url}/health`, from('203.0.113.7'))).status).toBe(200)
+    // However many headers of its own come before what the proxy says of it.
+    const padded = `GET /status HTTP/1.1\r\nHost: x\r\n${'a:b\r\n'.repeat(2_100)}X-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n`
+    expect((await rawExchange(Number(new URL(gateway.url).port), padded)).status).toBe(403)
     expect((await gateway.chat('chat', from('203.0.113.8'))).status).toBe(200)
     expect((await gateway.ask('DELETE', '/blocks', { ip: '203.0.113.7' })).body.removed).toBe(true)
     expect((await gateway.chat('chat', from('203.0.113.7'))).status).toBe(200)

@@ -145,9 +145,12 @@ describe('connections', () => {
   })
 
   it('may not name two Hosts, which two servers could read differently', async () => {
-    const hosts = 'Host: localhost\r\nhOsT: elsewhere.example\r\n'
-    const { status, headers, body } = await rawExchange(gateway.port, `GET /health HTTP/1.1\r\n${hosts}\r\n`)
-    expect([status, headers.connection, JSON.parse(body).error.code]).toEqual([400, 'close', 'bad_http'])
+    // Node leaves out what comes after 2,000 headers unless it is told not to.
+    for (const between of ['', 'a:b\r\n'.repeat(2_100)]) {
+      const hosts = `Host: localhost\r\n${between}hOsT: elsewhere.example\r\n`
+      const { status, headers, body } = await rawExchange(gateway.port, `GET /health HTTP/1.1\r\n${hosts}\r\n`)
+      expect([status, headers.connection, JSON.parse(body).error.code]).toEqual([400, 'close', 'bad_http'])
+    }
   })
 
   it('are told of a broken chunk in the middle of a body, and it is on record as what it is', async () => {

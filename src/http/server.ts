@@ -58,6 +58,8 @@ export async function listen(
     served,
   )
   answerClientErrors(server)
+  // Node leaves out what comes after 2,000 headers: a client could put so many before what a proxy adds. Their size is bounded all the same.
+  server.maxHeadersCount = 0
   // An `Expect` that nobody knows may be passed over (RFC 9110, 10.1.1): Node's own answer to it is an empty 417.
   server.on('checkExpectation', served)
   server.setTimeout(settings.sendTimeout, endStalled)
