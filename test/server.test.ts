@@ -128,6 +128,7 @@ describe('connections', () => {
       const { status: told, headers, body } = await rawExchange(gateway.port, bytes)
       expect(told, bytes).toBe(status)
       expect(headers['content-type'], bytes).toBe('application/json')
+      expect(headers['x-turnout-error'], bytes).toBe('bad_http')
       expect(JSON.parse(body).error).toMatchObject({ code: 'bad_http', type: 'invalid_request_error', param: null })
     }
   })

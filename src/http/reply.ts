@@ -60,6 +60,7 @@ export function rawRefusal(refusal: Refusal, reason: string): string {
   return [
     `HTTP/1.1 ${refusal.status} ${reason}`,
     'content-type: application/json',
+    `x-turnout-error: ${refusal.code}`,
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
     '',
