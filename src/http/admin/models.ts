@@ -107,9 +107,10 @@ export const listAvailable = defineRoute({
       sunset: sunset ?? null,
       ...presentModel(provider.name, model, facts, snapshot),
     }))
+    const known = new Set(targets.map(({ provider, model }) => `${provider}/${model}`))
     const further = [...snapshot.providers.values()].flatMap(({ name, kind }) =>
       (kind.models ?? [])
-        .filter((model) => !targets.some((target) => target.provider === name && target.model === model))
+        .filter((model) => !known.has(`${name}/${model}`))
         .map((model) => ({
           id: `${name}/${model}`,
           provider: name,
