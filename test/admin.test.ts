@@ -1,7 +1,8 @@
 // The reports of the admin API on a real gateway with a real database: what is refused, and that sums are what was spent.
+import { once } from 'node:events'
 import { request } from 'node:http'
 import supertest from 'supertest'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createGatekeeper } from '../src/gateway/admit.ts'
 import { createAdmin } from '../src/http/admin/index.ts'
 import { formatUsd } from '../src/pricing/decimal.ts'
@@ -50,6 +51,33 @@ beforeAll(async () => {
 })
 
 afterAll(() => books.close())
+
+it('does not begin a report whose client has left, and does not call that a fault of the ledger', async () => {
+  const { notes } = books.gateway
+  const told = notes.length
+  let ask: (gone: AbortSignal) => void
+  const asked = new Promise<AbortSignal>((resolve) => {
+    ask = resolve
+  })
+  const until = vi.spyOn(books.reader, 'until').mockImplementationOnce((gone) => {
+    ask(gone)
+    // As the thread does with what waits for it.
+    const ended = new Promise<never>((_, reject) => gone.addEventListener('abort', () => reject(new Error('gone'))))
+    return { ...books.reader, requests: () => ended }
+  })
+  try {
+    const sent = request(`${books.url}/admin/requests`, { headers: bearer(adminKey) }).on('error', () => {})
+    sent.end()
+    const gone = await asked
+    expect(gone.aborted).toBe(false)
+    sent.destroy()
+    await once(gone, 'abort')
+    expect((await read('/admin/requests')).status).toBe(200)
+    expect(notes.slice(told)).toEqual([])
+  } finally {
+    until.mockRestore()
+  }
+})
 
 describe('what is asked wrongly', () => {
   it.each([
@@ -215,7 +243,8 @@ describe('GET /admin/spend', () => {
     const { snapshot } = books.gateway.turnout
     const cost = 9_007_199_254_740_993n // 2^53 + 1
     const line = { requests: 1, failed: 0, attempts: 1, cost, unpriced: 0, estimated: 0, route: 'n:1' }
-    const reader = { spend: async () => ({ lines: [line], total: line, more: 0 }) } as never
+    const asked = { spend: async () => ({ lines: [line], total: line, more: 0 }) }
+    const reader = { ...asked, until: () => asked } as never
     const admin = createAdmin({
       snapshot: () => snapshot,
       gatekeeper,
@@ -363,6 +392,7 @@ describe('users', () => {
       end = resolve
     })
     const reader = {
+      until: () => reader,
       requests: async () => ({ rows: [], next: undefined }),
       async *export() {
         try {

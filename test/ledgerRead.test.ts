@@ -74,6 +74,22 @@ it('what budgets ask stands behind no report: requests wait for it', async () =>
   expect(threads.get('budgetSpend')).not.toBe(threads.get('spend'))
 })
 
+it('what somebody asked who has left since is not begun, and others are answered', async () => {
+  await settle({ key: 'a' }, { cost: 100 })
+  const leaves = new AbortController()
+  const asked = [
+    reader.verify(),
+    reader.until(leaves.signal).spend({ by: ['key'] }),
+    reader.until(new AbortController().signal).spend({ by: ['key'] }),
+    reader.until(AbortSignal.abort()).requests(),
+  ]
+  // The thread has not started yet: nothing is begun.
+  leaves.abort()
+  const told = await Promise.allSettled(asked)
+  expect(told.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected'])
+  expect(told[1]).toMatchObject({ reason: { message: 'whoever asked has gone' } })
+})
+
 describe('spend', () => {
   beforeEach(async () => {
     await settle({ id: at('2026-01-30'), key: 'a' }, { cost: 100, model: 'm1' })

@@ -13,7 +13,11 @@ import type { SpendAsk, SpendReport } from './spend.ts'
 import type { TraceAsk, TracedRequest } from './traceRead.ts'
 import type { Verification } from './verify.ts'
 
-export type ReaderAsk = { id: number } & (
+export type ReaderAsk = {
+  id: number
+  /** Of somebody who may leave before it is begun: not 0 once they have. */
+  gone?: Int32Array
+} & (
   | { verb: 'spend'; ask: SpendAsk }
   | { verb: 'budgetSpend'; ask: BudgetSpendAsk }
   | { verb: 'page'; ask: PageAsk }
@@ -37,6 +41,8 @@ export interface ReaderAnswer {
 }
 
 export interface Reader {
+  /** The same reader: what is asked of it and not begun when `gone` comes is not begun any more, and rejects. */
+  until(gone: AbortSignal): Reader
   spend(ask: SpendAsk): Promise<SpendReport>
   /** What budgets count, oldest first. */
   budgetSpend(ask: BudgetSpendAsk): Promise<BudgetSpend[]>
@@ -63,6 +69,8 @@ export interface Reader {
   close(): Promise<void>
 }
 
+type Ask = (question: Record<string, unknown>) => Promise<unknown>
+
 /** Rows of one turn may be committed a little after they ended: they are looked for again and told apart by their id. */
 const overlap = 5000
 /** How long a request may run and still be seen by `tail` when it ends, in milliseconds. */
@@ -87,7 +95,7 @@ export function openReader(file: string, before: () => true | Promise<boolean> =
     }
     return remote.ask(question)
   }
-  const ask = (question: Record<string, unknown>): Promise<unknown> => {
+  const ask: Ask = (question) => {
     const ready = before()
     if (ready === true) return send(question)
     const asked = closings
@@ -99,39 +107,8 @@ export function openReader(file: string, before: () => true | Promise<boolean> =
     })
   }
 
-  async function* tail(options: {
-    limit?: number
-    signal?: AbortSignal
-    every?: number
-  }): AsyncGenerator<StoredRequest> {
-    const look = (from: number): Promise<StoredRequest[]> =>
-      ask({ verb: 'settled', since: from, window: longest, limit: 5000 }) as Promise<StoredRequest[]>
-    let since = Date.now() - overlap
-    // What ended before is not news, shown or not.
-    const seen = new Map((await look(since)).map((row) => [row.id, endOf(row)]))
-    const { rows } = (await ask({ verb: 'page', ask: { limit: options.limit ?? 10 } })) as { rows: StoredRequest[] }
-    for (const row of rows) seen.set(row.id, endOf(row))
-    yield* rows.toSorted((a, b) => endOf(a) - endOf(b))
-    while (!options.signal?.aborted) {
-      const start = performance.now()
-      const settled = await look(since)
-      // Under heavy traffic the window holds many rows: looking is at most a tenth of the time.
-      const rest = 10 * (performance.now() - start)
-      for (const row of settled) {
-        if (!seen.has(row.id)) yield row
-        seen.set(row.id, endOf(row))
-      }
-      since = Math.max(since, endOf(settled.at(-1)) - overlap)
-      for (const [id, end] of seen) if (end < since) seen.delete(id)
-      await pause(
-        Math.max(options.every ?? 500, rest),
-        undefined,
-        options.signal ? { signal: options.signal } : {},
-      ).catch(() => {})
-    }
-  }
-
-  return {
+  const readerOf = (ask: Ask): Reader => ({
+    until: (gone) => readerOf((question) => ask({ ...question, gone: flagOf(gone) })),
     spend: (question) => ask({ verb: 'spend', ask: question }) as Promise<SpendReport>,
     budgetSpend: (question) => ask({ verb: 'budgetSpend', ask: question }) as Promise<BudgetSpend[]>,
     requests: (question = {}) => ask({ verb: 'page', ask: question }) as Promise<RequestPage>,
@@ -141,7 +118,7 @@ export function openReader(file: string, before: () => true | Promise<boolean> =
     traces: (question) =>
       ask({ verb: 'traces', ask: question }) as Promise<{ rows: TracedRequest[]; next: number | undefined }>,
     trace: (question) => ask({ verb: 'trace', ask: question }) as Promise<TracedRequest[]>,
-    tail,
+    tail: (options) => tail(ask, options),
     async *export(question) {
       for (let after = question.after; ; ) {
         const { text, next } = (await ask({ verb: 'export', ask: { ...question, after } })) as {
@@ -163,7 +140,48 @@ export function openReader(file: string, before: () => true | Promise<boolean> =
       remotes.clear()
       await Promise.all(open.map((remote) => remote.close()))
     },
+  })
+  return readerOf(ask)
+}
+
+async function* tail(
+  ask: Ask,
+  options: { limit?: number; signal?: AbortSignal; every?: number },
+): AsyncGenerator<StoredRequest> {
+  const look = (from: number): Promise<StoredRequest[]> =>
+    ask({ verb: 'settled', since: from, window: longest, limit: 5000 }) as Promise<StoredRequest[]>
+  let since = Date.now() - overlap
+  // What ended before is not news, shown or not.
+  const seen = new Map((await look(since)).map((row) => [row.id, endOf(row)]))
+  const { rows } = (await ask({ verb: 'page', ask: { limit: options.limit ?? 10 } })) as { rows: StoredRequest[] }
+  for (const row of rows) seen.set(row.id, endOf(row))
+  yield* rows.toSorted((a, b) => endOf(a) - endOf(b))
+  while (!options.signal?.aborted) {
+    const start = performance.now()
+    const settled = await look(since)
+    // Under heavy traffic the window holds many rows: looking is at most a tenth of the time.
+    const rest = 10 * (performance.now() - start)
+    for (const row of settled) {
+      if (!seen.has(row.id)) yield row
+      seen.set(row.id, endOf(row))
+    }
+    since = Math.max(since, endOf(settled.at(-1)) - overlap)
+    for (const [id, end] of seen) if (end < since) seen.delete(id)
+    await pause(
+      Math.max(options.every ?? 500, rest),
+      undefined,
+      options.signal ? { signal: options.signal } : {},
+    ).catch(() => {})
   }
+}
+
+/** Shared with the thread: a message would be read after the question that it is about. */
+function flagOf(signal: AbortSignal): Int32Array {
+  const flag = new Int32Array(new SharedArrayBuffer(4))
+  const raise = (): void => void Atomics.store(flag, 0, 1)
+  if (signal.aborted) raise()
+  else signal.addEventListener('abort', raise, { once: true })
+  return flag
 }
 
 /** When a request ended, Unix milliseconds. */

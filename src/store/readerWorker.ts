@@ -48,6 +48,7 @@ port.on('message', async (ask: ReaderAsk) => {
 })
 
 function act(ask: ReaderAsk): unknown {
+  if (ask.gone && Atomics.load(ask.gone, 0) !== 0) throw new Error('whoever asked has gone')
   switch (ask.verb) {
     case 'spend':
       return readSpend(open(), ask.ask)

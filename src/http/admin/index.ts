@@ -82,7 +82,9 @@ async function serve(route: AdminRoute, req: Request, res: Response, deps: Admin
       (now) => mayAct(roleOf(now)!, route.role),
       () => false,
     )
-  const call = { params: paramsOf(req), query, body, key, isStillIn, req, deps }
+  const gone = new AbortController()
+  res.once('close', () => gone.abort())
+  const call = { params: paramsOf(req), query, body, key, isStillIn, req, gone: gone.signal, deps }
   const answer = await route.answer(call as never)
   if (route.method !== 'GET' && !('repeated' in answer && answer.repeated)) await audit(route, call, answer)
   await sendAnswer(req, res, answer)

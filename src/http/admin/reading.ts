@@ -1,16 +1,23 @@
 // The way of the control plane to the ledger: whatever goes wrong there is told as "not available", and logged.
 import { Refusal } from '../../dialects/errors.ts'
+import { ClientGone } from '../../gateway/call.ts'
 import type { AdminDeps, AdminLedger } from './route.ts'
 
 /**
- * Runs `work` on the ledger.
+ * Runs `work` on the ledger. What it asks there is not begun any more once `gone` has come: reports over millions of rows take seconds, one
+ * after the other.
  * @throws Refusal `ledger_unavailable` without a ledger, and when it cannot be read
  */
-export async function withLedger<T>(deps: AdminDeps, work: (ledger: AdminLedger) => Promise<T>): Promise<T> {
+export async function withLedger<T>(
+  { deps, gone }: { deps: AdminDeps; gone?: AbortSignal },
+  work: (ledger: AdminLedger) => Promise<T>,
+): Promise<T> {
   if (!deps.ledger) throw new Refusal('ledger_unavailable', 'This gateway runs without a ledger.')
+  const { reader, ...ledger } = deps.ledger
   try {
-    return await work(deps.ledger)
+    return await work({ ...ledger, reader: gone ? reader.until(gone) : reader })
   } catch (error) {
+    if (gone?.aborted) throw new ClientGone()
     throw tell(error, deps)
   }
 }

@@ -74,8 +74,8 @@ export const listRequests = defineRoute({
   summary: 'Requests, newest first, filtered and in pages.',
   query,
   reply: listed('RequestList', named('Request', requestFields), page),
-  async answer({ query: { user, cursor, limit, ...filter }, deps }) {
-    const { rows, next } = await withLedger(deps, async (ledger) =>
+  async answer({ query: { user, cursor, limit, ...filter }, deps, gone }) {
+    const { rows, next } = await withLedger({ deps, gone }, async (ledger) =>
       ledger.reader.requests({
         ...filter,
         user: user === undefined ? undefined : await findUser(ledger, user),
@@ -93,11 +93,11 @@ export const showRequest = defineRoute({
   role: 'viewer',
   summary: 'One request with all its attempts.',
   reply: named('RequestDetail', { object: word('request'), ...requestFields, attempts: z.array(attemptShape) }),
-  async answer({ params, deps }) {
+  async answer({ params, deps, gone }) {
     const id = parseId(params.id!)
     if (id === undefined)
       throw new Refusal('invalid_value', "'id': expected the id of a request, such as req_0123456789a.", 'id')
-    const found = await withLedger(deps, ({ reader }) => reader.request(id))
+    const found = await withLedger({ deps, gone }, ({ reader }) => reader.request(id))
     if (!found) throw new Refusal('not_found', 'The ledger has no such request.', 'id')
     const { request, attempts } = found
     return { json: { object: 'request', ...presentRequest(request), attempts: attempts.map(presentAttempt) } }

@@ -28,10 +28,10 @@ export const listRolloutRequests = defineRoute({
     rollout: z.string(),
     ...page,
   }),
-  async answer({ params, query: { cursor, limit, ...filter }, deps }) {
+  async answer({ params, query: { cursor, limit, ...filter }, deps, gone }) {
     const live = findRollout(params.name!, deps)
     const guards = planGuards(live.definition.policy).map(({ id }) => id)
-    const { rows, next } = await withLedger(deps, ({ reader }) =>
+    const { rows, next } = await withLedger({ deps, gone }, ({ reader }) =>
       reader.rolloutRequests({
         ...filter,
         rollout: live.id,

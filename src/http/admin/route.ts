@@ -55,6 +55,8 @@ export interface AdminCall<Query, Body> {
   /** Whether the caller would be let in to this route now: for answers that last. */
   readonly isStillIn: () => Promise<boolean>
   readonly req: IncomingMessage
+  /** Aborted when the client has left, or has its answer. */
+  readonly gone: AbortSignal
   readonly deps: AdminDeps
 }
 

@@ -50,9 +50,9 @@ export const spend = defineRoute({
     more: integer,
     total: spendShape,
   }),
-  async answer({ query, deps }) {
+  async answer({ query, deps, gone }) {
     const { by, from, to, limit, ...only } = query
-    const report = await withLedger(deps, ({ reader }) => reader.spend({ by, from, to, only, limit }))
+    const report = await withLedger({ deps, gone }, ({ reader }) => reader.spend({ by, from, to, only, limit }))
     return { json: spendReply(query, report) }
   },
 })

@@ -43,8 +43,8 @@ export const listTraces = defineRoute({
     has_more: z.boolean(),
     next_before: z.string().nullable(),
   }),
-  async answer({ query: { hours = 24, status, route, limit = 50, before }, deps }) {
-    const { rows, next } = await withLedger(deps, ({ reader }) =>
+  async answer({ query: { hours = 24, status, route, limit = 50, before }, deps, gone }) {
+    const { rows, next } = await withLedger({ deps, gone }, ({ reader }) =>
       reader.traces({
         from: Date.now() - hours * 3_600_000,
         route,
@@ -72,7 +72,7 @@ export const showTrace = defineRoute({
   role: 'viewer',
   summary: 'One trace by its id or that of a request, with its steps and upstream calls on one line of time.',
   reply: named('Trace', { object: word('trace'), trace_id: z.string(), requests: z.array(detail) }),
-  async answer({ params, deps }) {
+  async answer({ params, deps, gone }) {
     const id = params.id!
     const request = parseId(id)
     if (request === undefined && !/^[0-9a-f]{32}$/.test(id))
@@ -82,7 +82,7 @@ export const showTrace = defineRoute({
         'id',
       )
     const ask = request === undefined ? { trace: id, request: requestIn(id) } : { request }
-    const rows = await withLedger(deps, ({ reader }) => reader.trace(ask))
+    const rows = await withLedger({ deps, gone }, ({ reader }) => reader.trace(ask))
     const [first] = rows
     if (!first) throw new Refusal('not_found', 'There is no such trace: it was not kept, or not any more.', 'id')
     return { json: { object: 'trace', trace_id: first.trace.trace, requests: rows.map(detailOf) } }

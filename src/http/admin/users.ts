@@ -22,8 +22,8 @@ export const exportUser = defineRoute({
       to: filterShape.to,
     })
     .refine(inOrder, outOfOrder),
-  async answer({ params, query: { format, rows, from, to }, deps }) {
-    const user = await withLedger(deps, (ledger) => findUser(ledger, params.user!))
+  async answer({ params, query: { format, rows, from, to }, deps, gone }) {
+    const user = await withLedger({ deps, gone }, (ledger) => findUser(ledger, params.user!))
     const pieces = readPieces(deps, ({ reader }) => reader.export({ format, rows, from, to, user }))
     return { streamed: { contentType: contentTypes[format], fileName: `${rows}.${format}`, pieces } }
   },
@@ -57,7 +57,7 @@ async function erase(
   user: string,
 ): Promise<AdminAnswer<Shown<typeof erasure>>> {
   let erased = 0
-  const hashes = await withLedger(deps, async (ledger) => {
+  const hashes = await withLedger({ deps }, async (ledger) => {
     const all = hashesOf(ledger, user)
     for (const hash of all) {
       // Before the rows: what is told of a budget meanwhile would be remembered again.
