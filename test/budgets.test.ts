@@ -493,7 +493,7 @@ describe('configurations come and go', () => {
     } as unknown as AdminDeps
     const answer = await listBudgets.answer({ query: { entity: 'k7', limit: 10 }, deps } as never)
     expect(answer).toMatchObject({ json: { data: [{ entity: 'k7', limit_usd: '8' }], has_more: false } })
-    expect(most).toBeLessThanOrEqual(500)
+    expect(most).toBeLessThanOrEqual(101)
   })
 
   it('knows of a new budget what was spent before it', async () => {

@@ -1,9 +1,9 @@
 // GET /admin/budgets: what may be spent, what is, what is held, and when there is more again.
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as z from 'zod'
 import { Refusal } from '../../dialects/errors.ts'
 import { formatUsd } from '../../pricing/decimal.ts'
 import type { BudgetState } from '../../state/budgets/budget.ts'
+import { inTurns } from './inTurns.ts'
 import { whole } from './requests.ts'
 import { defineRoute } from './route.ts'
 import { listed, named, type Shown, time, usd } from './shape.ts'
@@ -41,15 +41,17 @@ export const listBudgets = defineRoute({
   async answer({ query: { budget, entity, limit }, deps: { budgets } }) {
     if (!budgets) throw new Refusal('not_available', 'This gateway keeps no budgets.')
     await budgets.known()
-    const found: BudgetState[] = []
-    let looked = 0
-    for (const state of budgets.eachState()) {
-      if ((budget ?? state.name) === state.name && (entity ?? state.entity) === state.entity) found.push(state)
-      if (++looked % statesPerTurn === 0) await nextTurn()
-    }
-    found.sort((a, b) => shareOf(b) - shareOf(a))
+    // Keys that have budgets of their own may be tens of thousands.
+    const states = await inTurns(budgets.eachState(), (state) => state)
+    const found = states
+      .filter((state) => (budget ?? state.name) === state.name && (entity ?? state.entity) === state.entity)
+      .sort((a, b) => shareOf(b) - shareOf(a))
     return {
-      json: { object: 'list', data: found.slice(0, limit).map(presentBudget), has_more: found.length > limit },
+      json: {
+        object: 'list',
+        data: await inTurns(found.slice(0, limit), presentBudget),
+        has_more: found.length > limit,
+      },
     }
   },
 })
@@ -72,8 +74,5 @@ export function presentBudget(state: BudgetState): Shown<typeof budgetShape> {
     resets_at: reset === null ? null : new Date(reset).toISOString(),
   }
 }
-
-/** Looked at in one turn of the event loop: keys that have budgets of their own may be tens of thousands. */
-const statesPerTurn = 500
 
 const shareOf = ({ limit, spent, reserved }: BudgetState): number => (spent + reserved) / limit

@@ -6,6 +6,7 @@ import { Refusal } from '../../dialects/errors.ts'
 import { sunsetOf } from '../../providers/provider.ts'
 import { inForceOn } from '../../state/rollouts/view.ts'
 import { factsOf } from './control.ts'
+import { inTurns } from './inTurns.ts'
 import { defineRoute } from './route.ts'
 import { listed, named, texts, whole, word } from './shape.ts'
 import {
@@ -98,7 +99,8 @@ export const listAvailable = defineRoute({
     const snapshot = deps.snapshot()
     const facts = factsOf(deps)
     const routes = routesByTarget(snapshot)
-    const targets = [...snapshot.targets.values()].map(({ id, provider, model, sunset }) => ({
+    // Prices of thousands of models are looked up.
+    const targets = await inTurns(snapshot.targets.values(), ({ id, provider, model, sunset }) => ({
       id,
       provider: provider.name,
       model,
@@ -108,19 +110,20 @@ export const listAvailable = defineRoute({
       ...presentModel(provider.name, model, facts, snapshot),
     }))
     const known = new Set(targets.map(({ provider, model }) => `${provider}/${model}`))
-    const further = [...snapshot.providers.values()].flatMap(({ name, kind }) =>
+    const others = [...snapshot.providers.values()].flatMap(({ name, kind }) =>
       (kind.models ?? [])
-        .filter((model) => !known.has(`${name}/${model}`))
-        .map((model) => ({
-          id: `${name}/${model}`,
-          provider: name,
-          model,
-          configured: false,
-          routes: [],
-          sunset: sunsetOf(kind, model) ?? null,
-          ...presentModel(name, model, facts, snapshot),
-        })),
+        .map((model) => ({ id: `${name}/${model}`, name, kind, model }))
+        .filter(({ id }) => !known.has(id)),
     )
+    const further = await inTurns(others, ({ id, name, kind, model }) => ({
+      id,
+      provider: name,
+      model,
+      configured: false,
+      routes: [],
+      sunset: sunsetOf(kind, model) ?? null,
+      ...presentModel(name, model, facts, snapshot),
+    }))
     return { json: { object: 'list', data: [...targets, ...further] } }
   },
 })
@@ -135,7 +138,7 @@ export const showHealth = defineRoute({
     const snapshot = deps.snapshot()
     const facts = factsOf(deps)
     const routes = routesByTarget(snapshot)
-    const data = [...snapshot.targets.values()].map((target) => ({
+    const data = await inTurns(snapshot.targets.values(), (target) => ({
       id: target.id,
       provider: target.provider.name,
       model: target.model,
