@@ -1,7 +1,9 @@
 // A scrape of more than 10,000 series delays no request: it is written in slices, and requests are answered between them.
-import { once } from 'node:events'
-import { Agent, type IncomingMessage, request } from 'node:http'
+import { EventEmitter, once } from 'node:events'
+import { Agent, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { answerScrape } from '../src/http/scrape.ts'
 import { ask, CHAT, reply } from './support/chatBodies.ts'
 import { type FakeUpstream, startFakeUpstream } from './support/fakeUpstream.ts'
 import { startGateway, type TestGateway, upstreamAt } from './support/gateway.ts'
@@ -106,6 +108,28 @@ describe('a scrape of more than 10,000 series', () => {
       turns.push(await longestTurn(scrape))
     // The best of several: in some the collector of garbage cleans up behind others.
     expect(Math.min(...turns)).toBeLessThan(10)
+  })
+
+  it('is handed to the connection as its reader takes it, and no more once it has gone', async () => {
+    const { snapshot } = gateway.turnout
+    const written: string[] = []
+    const res = Object.assign(new EventEmitter(), {
+      destroyed: false,
+      writeHead: () => {},
+      write: (piece: Buffer) => written.push(piece.toString()) < 0,
+      end: () => written.push('end'),
+    }) as unknown as ServerResponse
+    const pieces = ['a', 'b', 'c'].map((text) => Buffer.from(text))
+    const req = { method: 'GET', headers: {} } as IncomingMessage
+    const done = answerScrape(req, res, snapshot, async () => ({ contentType: 'text/plain', pieces }))
+    await nextTurn()
+    expect(written).toEqual(['a'])
+    res.emit('drain')
+    await nextTurn()
+    expect(written).toEqual(['a', 'b'])
+    res.emit('close')
+    await done
+    expect(written).toEqual(['a', 'b', 'end'])
   })
 
   it('is in slices, however few series each of its metrics has', async () => {

@@ -14,7 +14,7 @@ import { corsHeaders, preflightHeaders } from './cors.ts'
 import { type Allowance, showLimits } from './limits.ts'
 import { type Looking, listModels, showModel, type TargetsOf } from './models.ts'
 import { sendJson, sendRefusal } from './reply.ts'
-import { answerScrape } from './scrape.ts'
+import { answerScrape, type Expose } from './scrape.ts'
 import type { StatusPage } from './status.ts'
 import { countTokens } from './tokensCount.ts'
 
@@ -35,7 +35,7 @@ export interface DataPlane {
   /** While draining each reply closes its connection. */
   draining(): boolean
   /** The Prometheus exposition. */
-  metrics(): Promise<{ contentType: string; body: string }>
+  readonly metrics: Expose
 }
 
 type Open = (

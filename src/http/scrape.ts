@@ -1,12 +1,14 @@
 // GET /metrics: who may read it, and a port of its own for it where the configuration wants one.
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Snapshot } from '../config/snapshot.ts'
 import { Refusal } from '../dialects/errors.ts'
-import { send, sendRefusal } from './reply.ts'
+import type { Exposition } from '../telemetry/exposition.ts'
+import { sendRefusal } from './reply.ts'
 import { type ListeningServer, listen } from './server.ts'
 
-export type Expose = () => Promise<{ contentType: string; body: string }>
+export type Expose = () => Promise<Pick<Exposition, 'contentType' | 'pieces'>>
 
 /** Why an address may not come in. */
 export type Stop = (req: IncomingMessage) => Refusal | undefined
@@ -20,8 +22,21 @@ export async function answerScrape(
 ): Promise<void> {
   if (!mayKnowNames(req, snapshot))
     throw new Refusal('invalid_api_key', "Send the token of `metrics.token` as 'Authorization: Bearer TOKEN'.")
-  const { contentType, body } = await expose()
-  send(req, res, 200, contentType, body)
+  const { contentType, pieces } = await expose()
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0)
+  res.writeHead(200, ['content-type', contentType, 'content-length', String(bytes), 'cache-control', 'no-store'])
+  if (req.method !== 'HEAD') await writeAsRead(res, pieces)
+  res.end()
+}
+
+/** The next piece when the scraper has room for it, and none once it is gone. */
+async function writeAsRead(res: ServerResponse, pieces: readonly Buffer[]): Promise<void> {
+  const gone = new AbortController()
+  res.once('close', () => gone.abort())
+  for (const piece of pieces) {
+    if (gone.signal.aborted || res.destroyed) return
+    if (!res.write(piece)) await once(res, 'drain', { signal: gone.signal }).catch(() => {})
+  }
 }
 
 /** Opens `metrics.port`, which answers /metrics and nothing else; undefined where none is configured. */

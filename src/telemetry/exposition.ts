@@ -5,6 +5,9 @@ import type { Family, Sample } from './families.ts'
 
 export interface Exposition {
   readonly contentType: string
+  /** To be sent one after another: thousands of routes make tens of megabytes. */
+  readonly pieces: readonly Buffer[]
+  /** All of it, put together when it is asked for. */
   readonly body: string
 }
 
@@ -16,14 +19,15 @@ const linesPerTurn = 400
  * A row of a histogram is read in one turn, rows of the same page may be a few turns apart.
  */
 export async function writePage(families: Iterable<Family>): Promise<Exposition> {
-  const pieces: string[] = []
+  const pieces: Buffer[] = []
+  let page = ''
   let lines = 0
   for (const family of families) {
     let batch: Sample[] = []
     let isBegun = false
     const write = async (): Promise<void> => {
       const text = await textOf(family, batch)
-      pieces.push(isBegun ? withoutHead(text) : text)
+      page += isBegun ? withoutHead(text) : text
       isBegun = true
       batch = []
     }
@@ -31,12 +35,21 @@ export async function writePage(families: Iterable<Family>): Promise<Exposition>
       batch.push(sample)
       if (++lines < linesPerTurn) continue
       await write()
+      pieces.push(Buffer.from(page))
+      page = ''
       await nextTurn()
       lines = 0
     }
     if (!isBegun || batch.length > 0) await write()
   }
-  return { contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: pieces.join('') }
+  pieces.push(Buffer.from(page))
+  return {
+    contentType: Registry.PROMETHEUS_CONTENT_TYPE,
+    pieces,
+    get body() {
+      return Buffer.concat(pieces).toString()
+    },
+  }
 }
 
 function textOf({ spec: { name, help, kind } }: Family, values: readonly Sample[]): Promise<string> {

@@ -190,7 +190,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     return rows
   }
 
-  let scrape: Promise<{ contentType: string; body: string }> | undefined
+  let scrape: Promise<Exposition> | undefined
 
   return {
     requestStarted() {
