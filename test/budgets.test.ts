@@ -39,6 +39,13 @@ const errorOf = (reply: Exchange): Json => (JSON.parse(reply.text) as { error: J
 const stateOf = (books: LedgerGateway, name: string): BudgetState[] =>
   books.gateway.turnout.budgets.utilisation().filter((state) => state.name === name)
 
+/** What the metric of them says: by action and scope, how often. */
+async function actionsOf({ gateway }: LedgerGateway): Promise<Record<string, number>> {
+  const { body } = await gateway.metrics.expose()
+  const found = body.matchAll(/^turnout_budget_actions_total\{scope="(\w+)",action="(\w+)"\} ([1-9]\d*)$/gm)
+  return Object.fromEntries([...found].map(([, scope, action, times]) => [`${action} ${scope}`, Number(times)]))
+}
+
 /** What the request may cost at most by the simulated prices: every byte a token, and the cap. */
 const worstOf = (body: Json, maxTokens: number): number =>
   Buffer.byteLength(JSON.stringify(body)) * 400 + maxTokens * 1600
@@ -91,6 +98,16 @@ describe('what is held and booked', () => {
       'route chat: chat': each * 3,
       'team shop: shop': each * 2,
     })
+  })
+
+  it('books all that a call has cost, and counts that it was more than was held for it', async () => {
+    const books = await open(
+      { budgets: { all: { usd: 1 }, each: { per: 'key', usd: 1 } } },
+      { simulator: { scripts: { 'sim-tokens-10': { tokens: 10, usage: { completionTokens: 5_000 } } } } },
+    )
+    expect((await call(books)).status).toBe(200)
+    expect(stateOf(books, 'all')).toMatchObject([{ spent: Number(billOf(books.simulator.calls)), reserved: 0 }])
+    expect(await actionsOf(books)).toEqual({ 'overrun everything': 1, 'overrun key': 1 })
   })
 
   it('gives back what failed calls held, and books what they cost', async () => {
@@ -187,7 +204,9 @@ describe('what is refused', () => {
   it.each(['refuse', 'warn'])(
     'says of a cap that no number holds that it is too large, not that its price is unknown (%s)',
     async (onUnknownPrice) => {
-      const books = await open({ budgets: { all: { usd: 9_000_000, onUnknownPrice } } })
+      const books = await open({
+        budgets: { all: { usd: 9_000_000, onUnknownPrice }, watched: { usd: 1, hard: false } },
+      })
       for (const body of [
         { max_tokens: 1e20 },
         { max_tokens: 1e15 },
@@ -379,6 +398,29 @@ describe('other ways', () => {
     expect([capped.status, capped.headers['x-turnout-target']]).toEqual([200, 'sim/sim-free'])
     const alone = { 'x-turnout-fallback': 'off', ...bearer(appKey) }
     expect((await call(books, { model: 'chat', max_tokens: 100_000 }, alone)).status).toBe(402)
+    expect(await actionsOf(books)).toEqual({ 'fitted everything': 1, 'refused everything': 1 })
+  })
+
+  it.each<[string, Json, Json, number]>([
+    ['has no room for all of it', {}, { usd: '0.0015' }, 402],
+    ['has room', {}, { usd: 1 }, 200],
+    ['is soft', { maxOutput: undefined }, { usd: 1, hard: false }, 200],
+    ['takes no unknown price', { maxOutput: undefined }, { usd: 1 }, 402],
+    ['warns of an unknown price', { maxOutput: undefined }, { usd: 1, onUnknownPrice: 'warn' }, 200],
+  ])('asks a budget that wants no answer cut, too: one that %s', async (_, price, whole, status) => {
+    const books = await open({
+      prices: { 'sim-tokens-10': { input: 0.4, output: 1.6, maxOutput: 1000, ...price } },
+      budgets: { short: { usd: '0.001', fit: true }, whole },
+    })
+    const reply = await call(books, { max_tokens: undefined })
+    expect([reply.status, reply.headers['x-turnout-max-tokens'] !== undefined]).toEqual([status, status === 200])
+  })
+
+  it('caps an answer that may be of any length no higher than most models take', async () => {
+    const prices = { 'sim-tokens-10': { input: 0.4, output: 1.6 } }
+    const books = await open({ prices, budgets: { all: { usd: 1, fit: true } } })
+    const reply = await call(books, { max_tokens: undefined })
+    expect([reply.status, reply.headers['x-turnout-max-tokens']]).toEqual([200, '8192'])
   })
 
   it('holds what a cap of ours adds to the body, too', async () => {
