@@ -61,6 +61,26 @@ describe('windows of the calendar', () => {
     expect((end - start) / hour).toBe(hours)
   })
 
+  it.each([
+    ['minute', 'UTC', '2026-03-04T05:06:59.999Z', '2026-03-04T05:06Z', '2026-03-04T05:07Z'],
+    ['hour', 'UTC', '2026-03-04T05:00:00Z', '2026-03-04T05:00Z', '2026-03-04T06:00Z'],
+    ['hour', 'Asia/Kolkata', '2026-03-04T05:29:59Z', '2026-03-04T04:30Z', '2026-03-04T05:30Z'],
+    ['hour', 'Asia/Kathmandu', '2026-03-04T05:15:00Z', '2026-03-04T05:15Z', '2026-03-04T06:15Z'],
+    ['day', 'America/New_York', '2026-03-08T12:00:00Z', '2026-03-08T05:00Z', '2026-03-09T04:00Z'],
+    // On Monday, Wednesday and Sunday, whichever date that is in UTC.
+    ['week', 'UTC', '2026-03-02T00:00:00Z', '2026-03-02T00:00Z', '2026-03-09T00:00Z'],
+    ['week', 'UTC', '2026-03-11T12:00:00Z', '2026-03-09T00:00Z', '2026-03-16T00:00Z'],
+    ['week', 'America/New_York', '2026-03-09T03:59:59Z', '2026-03-02T05:00Z', '2026-03-09T04:00Z'],
+    ['month', 'Europe/Berlin', '2026-03-31T21:59:59Z', '2026-02-28T23:00Z', '2026-03-31T22:00Z'],
+    ['month', 'UTC', '2027-12-31T23:59:59Z', '2027-12-01T00:00Z', '2028-01-01T00:00Z'],
+    // Clocks go from 24:00 to 01:00 there; and Samoa went without its 30th of December.
+    ['day', 'Africa/Cairo', '2026-04-23T22:00:00Z', '2026-04-23T22:00Z', '2026-04-24T21:00Z'],
+    ['day', 'Pacific/Apia', '2011-12-30T09:59:59Z', '2011-12-29T10:00Z', '2011-12-30T10:00Z'],
+  ] as const)('a %s in %s, around %s', (window, timezone, at, start, end) => {
+    const span = { start: Date.parse(start), end: Date.parse(end) }
+    expect(windowAt(window, timezone, Date.parse(at))).toEqual(span)
+  })
+
   it('give the whole limit again at midnight of their zone, not before', () => {
     const settings = settingsOf({ timezone: 'Europe/Berlin' })
     const { clock, spend, state } = open(settings, Date.parse('2026-07-01T21:59:59.999Z'))
