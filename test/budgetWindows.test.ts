@@ -73,8 +73,9 @@ describe('windows of the calendar', () => {
     ['week', 'America/New_York', '2026-03-09T03:59:59Z', '2026-03-02T05:00Z', '2026-03-09T04:00Z'],
     ['month', 'Europe/Berlin', '2026-03-31T21:59:59Z', '2026-02-28T23:00Z', '2026-03-31T22:00Z'],
     ['month', 'UTC', '2027-12-31T23:59:59Z', '2027-12-01T00:00Z', '2028-01-01T00:00Z'],
-    // Clocks go from 24:00 to 01:00 there; and Samoa went without its 30th of December.
+    // Clocks go from 24:00 to 01:00 there; went from 23:30 to 00:30; and Samoa went without its 30th of December.
     ['day', 'Africa/Cairo', '2026-04-23T22:00:00Z', '2026-04-23T22:00Z', '2026-04-24T21:00Z'],
+    ['day', 'America/Toronto', '1919-03-31T04:30:00Z', '1919-03-31T04:30Z', '1919-04-01T04:00Z'],
     ['day', 'Pacific/Apia', '2011-12-30T09:59:59Z', '2011-12-29T10:00Z', '2011-12-30T10:00Z'],
   ] as const)('a %s in %s, around %s', (window, timezone, at, start, end) => {
     const span = { start: Date.parse(start), end: Date.parse(end) }

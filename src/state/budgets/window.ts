@@ -87,7 +87,7 @@ function firstMoment(timezone: string, date: number): number {
   const after = offsetAt(timezone, midnight + day)
   const candidates = [midnight - Math.max(before, after), midnight - Math.min(before, after)]
   for (const moment of candidates) if (dateAt(moment) >= date && dateAt(moment - 1) < date) return moment
-  // Zones that skipped a whole day (Samoa, 2011) have no such date: look for the edge itself.
+  // Clocks that skip midnight from some time before it (Toronto, 1919) never show it: look for the edge itself.
   let low = midnight - 2 * day
   let high = midnight + 2 * day
   while (high - low > 1) {
