@@ -193,6 +193,10 @@ describe('a way back', () => {
     const refused = await post('/rollouts/move/undo', { toRevision: 2 })
     expect([refused.status, refused.body.error.message]).toEqual([409, expect.stringContaining("'canary:moved' moves")])
     expect(await gateway.verb('undo')).toMatchObject({ phase: 'rolled_back' })
+    // Also once that is completed: it would lie beneath what is begun again.
+    expect((await post('/rollouts/moved/promote', { full: true })).body.phase).toBe('completed')
+    const late = await post('/rollouts/move/undo', { toRevision: 2 })
+    expect([late.status, late.body.error.message]).toEqual([409, expect.stringContaining("'canary:moved' moves")])
   }, 300_000)
 })
 
