@@ -179,6 +179,18 @@ describe('a healthy fallback', () => {
     })
     open.push(gateway)
     expect((await post(`${gateway.url}${CHAT}`, ask('chat'))).status).toBe(401)
+    // Behind such a provider nobody is asked, however long the route is; before it others are.
+    const providers = { up: upstreamAt(simulator.url), shut: upstreamAt(simulator.url, { fallback: false }) }
+    const mixed = await startGateway({
+      providers,
+      routes: { first: ['shut/a', 'up/b', 'up/c'], second: ['up/a', 'shut/a2', 'up/b', 'up/c'] },
+    })
+    open.push(mixed)
+    simulator.script('a2', down({ status: 401 }))
+    const before = simulator.calls.length
+    for (const route of ['first', 'second'])
+      expect((await post(`${mixed.url}${CHAT}`, ask(route))).status, route).toBe(401)
+    expect(simulator.calls.slice(before).map(({ model }) => model)).toEqual(['a', 'a', 'a2'])
   })
 
   it('is not asked for a request that is wrong everywhere', async () => {
