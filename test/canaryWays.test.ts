@@ -48,6 +48,20 @@ it('`start` and `retry` of a percentage begin with the share that it had', async
   expect(stands('single')).toEqual(['draft', 0])
 })
 
+it('0 for everything ends percentages, and holds rollouts, which go on with another share', async () => {
+  await set({ target: fast, percent: 5 })
+  const rollout = { route: 'single', canary: 'small', steps: [{ setWeight: 50 }, { pause: { duration: '1h' } }] }
+  await gateway.ask('POST', '/rollouts', { name: 'move', reason: 'test', rollout })
+  await gateway.ask('POST', '/rollouts/move/start', { reason: 'test' })
+  const all = async (percent: number) => {
+    const { changed } = (await gateway.ask('PUT', '/canary', { percent, reason: 'test' })).body
+    const { phase, weightPpm } = rollouts().find('move')!.state
+    return [changed, stands()[0], phase, weightPpm]
+  }
+  expect(await all(0)).toEqual([['canary:chat', 'move'], 'stopped', 'paused', 0])
+  expect(await all(20)).toEqual([['move'], 'stopped', 'paused', 200_000])
+})
+
 it('another canary has the name from then on, and the account of the first one stays', async () => {
   await set({ target: fast, percent: 5 })
   await set({ target: 'other/sim-text', percent: 7 })
