@@ -253,3 +253,20 @@ it('tells of a completed rollout that does not count any more because the route 
   await read(more(both))
   expect(await asked()).toBe('sim/sim-text')
 }, 120_000)
+
+it('tells once of a rollout that runs, and of which the file says something else, and leaves it as it is', async () => {
+  const move = (share: number): string =>
+    document(
+      `rollouts:\n  move: { route: single, canary: small, steps: [ { setWeight: ${share} }, { pause: { duration: 1h } } ] }\n`,
+    )
+  gateway = await startControl({ text: move(50) })
+  await gateway.ask('POST', '/rollouts/move/start', { reason: 'test' })
+  await reload(move(20))
+  const told: string[] = []
+  const { rollouts, snapshot } = gateway.running.turnout
+  await rollouts!.inTurn(() => followFile(rollouts!, snapshot, (line) => void told.push(line)))
+  expect(told).toEqual([
+    'the rollout move runs as it was begun: what the file says now counts when it is over and the file is read again',
+  ])
+  expect(rollouts!.find('move')!.state).toMatchObject({ phase: 'stepping', weightPpm: 500_000 })
+})
