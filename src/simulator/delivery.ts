@@ -1,6 +1,8 @@
 // Puts one planned reply on the socket: at its pace, in its pieces, to its ending, and stops at once when the client goes.
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
+import type { Ending } from './draft.ts'
 import { type Plan, WRITE_BYTES } from './plan.ts'
 
 /** What has been delivered so far. */
@@ -173,9 +175,14 @@ class Delivery implements Progress {
     clearInterval(this.#beat)
     this.ended = true
     if (this.#plan.ending === 'end') this.#res.end()
-    // `end` of the socket, not `destroy`: what was written must arrive before the connection breaks.
-    else if (this.#plan.ending === 'cut') socket?.end(() => socket.destroy())
-    // An empty write calls back when all before it has left, then nothing keeps the RST from being the next thing sent.
-    else socket?.write('', () => socket.resetAndDestroy())
+    // A newer Node hands what was written to the socket later in the same turn.
+    else this.#soon = setImmediate(() => breakOff(socket, this.#plan.ending))
   }
+}
+
+function breakOff(socket: Socket | null, ending: Ending): void {
+  // `end` of the socket, not `destroy`: what was written must arrive before the connection breaks.
+  if (ending === 'cut') socket?.end(() => socket.destroy())
+  // An empty write calls back when all before it has left, then nothing keeps the RST from being the next thing sent.
+  else socket?.write('', () => socket.resetAndDestroy())
 }
