@@ -172,7 +172,8 @@ export async function sendSse(
 export function cut(res: ServerResponse): void {
   ours.add(res)
   const { socket } = res
-  socket?.end(() => socket.destroy())
+  // A newer Node hands what was written to the socket later in the same turn.
+  setImmediate(() => socket?.end(() => socket.destroy()))
 }
 
 /** Sends a TCP RST, after what was written has left. */
